@@ -1,0 +1,73 @@
+/** Every error code that can leave the core. Callers decide by code, never by message. */
+export type ErrorCode =
+  | "bad-file"
+  | "not-found"
+  | "unsupported"
+  | "misfit"
+  | "partial-bind"
+  | "bad-request"
+  | "cancelled"
+  | "engine-gone"
+  | "internal";
+
+/** An error that a user can act on: what happened, where, what to do. */
+export class GraftError extends Error {
+  readonly code: ErrorCode;
+  /** Facts for a machine: the file, the field, the modules concerned. Plain data only. */
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, message: string, details: Record<string, unknown> = {}) {
+    super(message);
+    this.name = "GraftError";
+    this.code = code;
+    this.details = Object.freeze({ ...details });
+  }
+}
+
+/** A file that does not hold what its name promises. */
+export function badFile(file: string, problem: string, remedy = ""): GraftError {
+  return new GraftError("bad-file", join(`${file}: ${problem}`, remedy), { file, problem });
+}
+
+/** A file, folder, adapter or model that is not there. */
+export function notFound(what: string, where: string, remedy = ""): GraftError {
+  return new GraftError("not-found", join(`${what} not found: ${where}`, remedy), { what, where });
+}
+
+/** Valid input that Graft cannot run; says so by name. */
+export function unsupported(what: string, remedy = ""): GraftError {
+  return new GraftError("unsupported", join(what, remedy), { what });
+}
+
+/** An adapter that does not belong to the base it was given. */
+export function misfit(message: string, details: Record<string, unknown> = {}): GraftError {
+  return new GraftError("misfit", message, details);
+}
+
+/** A request whose own values are wrong (an unknown adapter name, a negative temperature). */
+export function badRequest(message: string): GraftError {
+  return new GraftError("bad-request", message);
+}
+
+/** The user's own wish to stop. */
+export function cancelled(): GraftError {
+  return new GraftError("cancelled", "Cancelled.");
+}
+
+/** Throws `cancelled` when the signal has fired; called between the steps of long work. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw cancelled();
+}
+
+/** Any thrown value as a GraftError, so that a boundary always has a code to send. */
+export function asGraftError(thrown: unknown): GraftError {
+  if (thrown instanceof GraftError) return thrown;
+  if (thrown instanceof Error && thrown.name === "AbortError") return cancelled();
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new GraftError("internal", message);
+}
+
+function join(statement: string, remedy: string): string {
+  const ended = /[.!?]$/.test(statement) ? statement : `${statement}.`;
+  return remedy === "" ? ended : `${ended} ${remedy}`;
+}

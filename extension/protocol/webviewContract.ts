@@ -1,0 +1,68 @@
+/** Host ⇄ webviews. Types only. */
+import type {
+  ActiveAdapter,
+  AdapterReport,
+  ChatMessage,
+  GenerateEvent,
+  GenerateResult,
+  Sampling,
+} from "./engineContract.ts";
+
+/** What a webview can know about the engine at a glance; sent whole on every change. */
+export interface HostState {
+  engine: "stopped" | "starting" | "ready" | "restarting" | "failed";
+  base: {
+    path: string;
+    name: string;
+    parameters: number;
+    dtype: string;
+    contextLength: number;
+  } | null;
+  /** Loaded adapters, in load order. */
+  adapters: { name: string; path: string; method: string; rank: number | null }[];
+  active: ActiveAdapter[];
+}
+
+export interface InspectorState {
+  report: AdapterReport | null;
+  /** Why there is no report; a sentence. */
+  problem: string | null;
+  host: HostState;
+}
+
+/** What the host offers to the inspector. */
+export type InspectorHostContract = {
+  /** First call of a page; state follows through `update` from then on. */
+  ready: { params: null; result: InspectorState };
+  activate: { params: null; result: null };
+  tryInPlayground: { params: null; result: null };
+  openRawConfig: { params: null; result: null };
+  loadItsBase: { params: null; result: null };
+};
+
+/** What the inspector offers to the host. */
+export type InspectorContract = {
+  update: { params: InspectorState; result: null };
+};
+
+export interface Turn {
+  messages: ChatMessage[];
+  adapters: ActiveAdapter[];
+  sampling: Sampling;
+}
+
+/** What the host offers to the playground. */
+export type PlaygroundHostContract = {
+  ready: { params: null; result: HostState };
+  generate: { params: Turn; result: GenerateResult; event: GenerateEvent };
+  loadBase: { params: null; result: null };
+  loadAdapter: { params: null; result: null };
+  copy: { params: { text: string }; result: null };
+};
+
+/** What the playground offers to the host. */
+export type PlaygroundContract = {
+  update: { params: HostState; result: null };
+  /** Put a prompt into the box and give it the focus. */
+  focusPrompt: { params: { text: string | null; adapter: string | null }; result: null };
+};

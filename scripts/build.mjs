@@ -1,0 +1,38 @@
+// Bundles the extension host, the engine process, the terminal door and the webviews into dist/.
+import { build } from "esbuild";
+
+const production = process.argv.includes("--production");
+const shared = {
+  bundle: true,
+  minify: production,
+  sourcemap: production ? false : "linked",
+  logLevel: "warning",
+  define: { "process.env.NODE_ENV": JSON.stringify(production ? "production" : "development") },
+};
+const node = { ...shared, platform: "node", format: "cjs", target: "node20" };
+const web = { ...shared, platform: "browser", format: "iife", target: "es2022" };
+
+await Promise.all([
+  build({
+    ...node,
+    entryPoints: ["extension/extension.ts"],
+    outfile: "dist/extension.cjs",
+    external: ["vscode"],
+  }),
+  // "vscode" is not external here: a value import of it from the core or the engine fails the build.
+  build({
+    ...node,
+    entryPoints: { engine: "extension/engine/main.ts", cli: "extension/cli/main.ts" },
+    outdir: "dist",
+    outExtension: { ".js": ".cjs" },
+    external: ["onnxruntime-node"],
+  }),
+  build({
+    ...web,
+    entryPoints: {
+      inspector: "webview/inspector/main.ts",
+      playground: "webview/playground/main.ts",
+    },
+    outdir: "dist/webview",
+  }),
+]);
