@@ -1,0 +1,77 @@
+import * as vscode from "vscode";
+import type { Command, Graft } from "../context.ts";
+import { presentError } from "../views/errors.ts";
+import { activateAdapter } from "./activateAdapter.ts";
+import { addFolder } from "./addFolder.ts";
+import { closeThread } from "./closeThread.ts";
+import { copyAnswer } from "./copyAnswer.ts";
+import { deactivateAdapters } from "./deactivateAdapters.ts";
+import { insertAnswer } from "./insertAnswer.ts";
+import { loadAdapter } from "./loadAdapter.ts";
+import { loadBaseModel } from "./loadBaseModel.ts";
+import { loadItsBase } from "./loadItsBase.ts";
+import { openAdapterConfig } from "./openAdapterConfig.ts";
+import { openInspector } from "./openInspector.ts";
+import { openPlayground } from "./openPlayground.ts";
+import { openSampleWorkspace } from "./openSampleWorkspace.ts";
+import { refresh } from "./refresh.ts";
+import { regenerateAnswer } from "./regenerateAnswer.ts";
+import { replyInThread } from "./replyInThread.ts";
+import { rerunTestPrompt } from "./rerunTestPrompt.ts";
+import { restartEngine } from "./restartEngine.ts";
+import { runSelectionAsPrompt } from "./runSelectionAsPrompt.ts";
+import { runTestPrompt } from "./runTestPrompt.ts";
+import { setAdapterWeight } from "./setAdapterWeight.ts";
+import { showLog } from "./showLog.ts";
+import { showMenu } from "./showMenu.ts";
+import { stopAnswer } from "./stopAnswer.ts";
+import { stopTestPrompt } from "./stopTestPrompt.ts";
+import { unloadAdapter } from "./unloadAdapter.ts";
+import { unloadBaseModel } from "./unloadBaseModel.ts";
+
+/** Every command of Graft; a test holds this list against package.json. */
+export const commands: readonly Command[] = [
+  loadBaseModel,
+  unloadBaseModel,
+  loadAdapter,
+  activateAdapter,
+  setAdapterWeight,
+  deactivateAdapters,
+  unloadAdapter,
+  loadItsBase,
+  runTestPrompt,
+  rerunTestPrompt,
+  stopTestPrompt,
+  runSelectionAsPrompt,
+  replyInThread,
+  stopAnswer,
+  regenerateAnswer,
+  insertAnswer,
+  copyAnswer,
+  closeThread,
+  openInspector,
+  openPlayground,
+  openAdapterConfig,
+  openSampleWorkspace,
+  addFolder,
+  refresh,
+  restartEngine,
+  showLog,
+  showMenu,
+];
+
+export function registerCommands(graft: Graft): vscode.Disposable {
+  return vscode.Disposable.from(
+    ...commands.map(({ id, run }) =>
+      vscode.commands.registerCommand(id, async (argument?: unknown) => {
+        try {
+          return await run(graft, argument);
+        } catch (thrown) {
+          // Not awaited: whoever called is done, whether or not the message is read.
+          void presentError(graft, thrown);
+          return undefined;
+        }
+      }),
+    ),
+  );
+}

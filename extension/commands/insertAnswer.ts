@@ -1,0 +1,20 @@
+import * as vscode from "vscode";
+import type { Command } from "../context.ts";
+import { ThreadComment } from "../views/inlineThreads.ts";
+
+/** Puts an answer into the document, on lines of its own below what was asked; undo takes it back. */
+export const insertAnswer: Command = {
+  id: "graft.insertAnswer",
+  async run({ threads }, argument) {
+    const conversation = threads.find(argument);
+    const answer = argument instanceof ThreadComment ? argument.body : conversation?.lastAnswer();
+    if (!conversation || !answer) return;
+    const { uri, range } = conversation.thread;
+    const document = await vscode.workspace.openTextDocument(uri);
+    const line = document.lineAt(Math.min(range?.end.line ?? 0, document.lineCount - 1));
+    const edit = new vscode.WorkspaceEdit();
+    const end = document.eol === vscode.EndOfLine.CRLF ? "\r\n" : "\n";
+    edit.insert(uri, line.range.end, `${end}${answer.replaceAll("\n", end)}`);
+    await vscode.workspace.applyEdit(edit);
+  },
+};

@@ -1,0 +1,3 @@
+import type { Command } from "../context.ts";
+
+export const showLog: Command = { id: "graft.showLog", run: ({ log }) => log.show() };

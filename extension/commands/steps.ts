@@ -1,0 +1,122 @@
+import * as vscode from "vscode";
+import type { Graft } from "../context.ts";
+import type { AdapterInfo, AdapterSummary, BaseModelInfo } from "../protocol/engineContract.ts";
+import { baseLabel } from "../state.ts";
+import { HostError } from "../failure.ts";
+import { formatMethod, formatSeconds } from "../views/format.ts";
+import { withProgress } from "../views/progress.ts";
+import { presentError } from "../views/errors.ts";
+import { wake } from "../wake.ts";
+
+/** Steps that several commands share; each says what is missing and offers what helps. */
+
+export function requireTrust(): boolean {
+  if (vscode.workspace.isTrusted) return true;
+  const manage = vscode.l10n.t("Manage Workspace Trust");
+  const text = vscode.l10n.t(
+    "Loading models needs a trusted workspace. Adapters can be inspected without it.",
+  );
+  void vscode.window
+    .showWarningMessage(text, manage)
+    .then((chosen) => chosen && vscode.commands.executeCommand("workbench.trust.manage"));
+  return false;
+}
+
+export async function loadBase(graft: Graft, path: string): Promise<BaseModelInfo | undefined> {
+  if (!requireTrust()) return undefined;
+  const { session } = graft;
+  const known = session.state.bases.find((b) => b.path === path);
+  if (known?.unsupported !== undefined) throw new HostError("unsupported", known.unsupported);
+  const title = vscode.l10n.t("Loading {0}", known?.name ?? path);
+  const base = await withProgress(title, (work) => session.loadBase(path, work));
+  const text = `${base.name} loaded in ${formatSeconds(base.loadSeconds)}`;
+  vscode.window.setStatusBarMessage(`$(check) ${text}`, 5000);
+  return base;
+}
+
+/** The loaded base; without one, says what it is needed for and offers to load one. */
+export async function requireBase(graft: Graft, purpose: string): Promise<boolean> {
+  await wake(graft.session);
+  if (graft.session.state.base) return true;
+  if (!requireTrust()) return false;
+  const pick = vscode.l10n.t("Load Base Model…");
+  const useSample = vscode.l10n.t("Use the Sample");
+  const sample = graft.session.state.bases.find((b) => b.source === "sample");
+  const text = vscode.l10n.t("{0} needs a base model, and none is loaded.", purpose);
+  const actions = sample ? [pick, useSample] : [pick];
+  const chosen = await vscode.window.showInformationMessage(text, ...actions);
+  if (chosen === pick) await vscode.commands.executeCommand("graft.loadBaseModel");
+  if (chosen === useSample && sample) await loadBase(graft, sample.path);
+  return graft.session.state.base !== null;
+}
+
+/** Loads an adapter, its base first when none is loaded. Undefined when it did not come to that. */
+export async function loadAdapter(
+  graft: Graft,
+  adapter: AdapterSummary,
+): Promise<AdapterInfo | undefined> {
+  if (!requireTrust()) return undefined;
+  const { session } = graft;
+  const known = session.state.loaded.find((l) => l.path === adapter.path);
+  if (known) return known;
+  if (adapter.problem !== undefined) throw new HostError("unsupported", adapter.problem);
+  if (!session.state.base && !(await loadBaseOf(graft, adapter))) return undefined;
+  return attach(graft, adapter, false);
+}
+
+/** Loads the base that an adapter names; says what to do when it is not on this machine. */
+export async function loadBaseOf(graft: Graft, adapter: AdapterSummary): Promise<boolean> {
+  if (adapter.basePath !== null) return (await loadBase(graft, adapter.basePath)) !== undefined;
+  const pick = vscode.l10n.t("Load Base Model…");
+  const add = vscode.l10n.t("Add Folder…");
+  const named = baseLabel(graft.session.state, adapter);
+  const text =
+    adapter.baseName === null
+      ? vscode.l10n.t("{0} does not name its base model. Choose one to load.", adapter.name)
+      : vscode.l10n.t(
+          "{0} was trained on {1}, which was not found on this machine.",
+          adapter.name,
+          named,
+        );
+  const chosen = await vscode.window.showWarningMessage(text, pick, add);
+  if (chosen === pick) await vscode.commands.executeCommand("graft.loadBaseModel");
+  if (chosen === add) await vscode.commands.executeCommand("graft.addFolder", "baseModelFolders");
+  return graft.session.state.base !== null;
+}
+
+async function attach(
+  graft: Graft,
+  adapter: AdapterSummary,
+  allowPartial: boolean,
+): Promise<AdapterInfo> {
+  const title = vscode.l10n.t("Loading {0}", adapter.name);
+  const load = (work: object): Promise<AdapterInfo> =>
+    graft.session.loadAdapter(adapter.path, { ...work, allowPartial });
+  const info = await withProgress(title, load);
+  const facts = `${formatMethod(info)}, ${info.bound} of ${info.total} modules bound`;
+  vscode.window.setStatusBarMessage(`$(check) ${info.name}: ${facts}`, 5000);
+  if (info.warnings.length > 0) {
+    graft.log.warn(`${info.name}: ${info.warnings.join(" ")}`);
+    void vscode.window.showWarningMessage(`${info.name}: ${info.warnings.join(" ")}`);
+  }
+  return info;
+}
+
+/**
+ * Loads an adapter and goes on with it. A failure is shown with the ways out of it, and the way
+ * that the user takes leads on to the same end.
+ */
+export async function withAdapter(
+  graft: Graft,
+  adapter: AdapterSummary,
+  then: (loaded: AdapterInfo) => Promise<unknown>,
+): Promise<void> {
+  const again = (): Promise<void> => withAdapter(graft, adapter, then);
+  const loadAnyway = (): Promise<unknown> => attach(graft, adapter, true).then(then);
+  try {
+    const loaded = await loadAdapter(graft, adapter);
+    if (loaded) await then(loaded);
+  } catch (thrown) {
+    void presentError(graft, thrown, { adapter, again, loadAnyway });
+  }
+}

@@ -1,0 +1,30 @@
+import type * as vscode from "vscode";
+import type { EngineProcess } from "./engineProcess.ts";
+import type { Session } from "./session.ts";
+import type { Answers } from "./views/answers.ts";
+import type { InlineThreads } from "./views/inlineThreads.ts";
+import type { InspectorPanels } from "./views/inspectorPanel.ts";
+import type { PlaygroundPanel } from "./views/playgroundPanel.ts";
+
+/** What a command may use. */
+export interface Graft {
+  readonly extension: vscode.ExtensionContext;
+  readonly log: vscode.LogOutputChannel;
+  readonly engine: EngineProcess;
+  readonly session: Session;
+  readonly answers: Answers;
+  readonly threads: InlineThreads;
+  readonly inspectors: InspectorPanels;
+  readonly playground: PlaygroundPanel;
+}
+
+/** A command: one file under commands/, one line in commands/index.ts, one entry in package.json. */
+export interface Command {
+  id: `graft.${string}`;
+  run(graft: Graft, argument?: unknown): unknown;
+}
+
+/** The window's built-in sample, shipped with the extension. */
+export function samplePath(extension: vscode.ExtensionContext): string {
+  return extension.asAbsolutePath("media/sample");
+}

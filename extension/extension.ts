@@ -1,0 +1,56 @@
+import * as vscode from "vscode";
+import { registerCommands } from "./commands/index.ts";
+import { watchAdapters } from "./discovery.ts";
+import type { Graft } from "./context.ts";
+import { createModels } from "./models.ts";
+import { AdapterTree } from "./views/adapterTree.ts";
+import { Answers } from "./views/answers.ts";
+import { BaseModelTree } from "./views/baseModelTree.ts";
+import { mirrorContextKeys } from "./views/contextKeys.ts";
+import { presentError } from "./views/errors.ts";
+import { InlineThreads } from "./views/inlineThreads.ts";
+import { InspectorPanels } from "./views/inspectorPanel.ts";
+import { PlaygroundPanel } from "./views/playgroundPanel.ts";
+import { StatusBar } from "./views/statusBar.ts";
+import { showTree } from "./views/trees.ts";
+
+export function activate(extension: vscode.ExtensionContext): void {
+  const log = vscode.window.createOutputChannel("Graft", { log: true });
+  extension.subscriptions.push(log);
+  try {
+    start(extension, log);
+  } catch (error) {
+    log.error(error instanceof Error ? error : String(error));
+    void vscode.window.showErrorMessage(vscode.l10n.t("Graft could not start: {0}", String(error)));
+    throw error;
+  }
+}
+
+function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel): void {
+  const { engine, session } = createModels(extension, log);
+  const graft: Graft = {
+    extension,
+    log,
+    engine,
+    session,
+    answers: new Answers(session),
+    threads: new InlineThreads(session),
+    inspectors: new InspectorPanels(extension, session),
+    playground: new PlaygroundPanel(extension, session),
+  };
+  const refresh = (): void => void session.refresh().catch((error) => presentError(graft, error));
+  extension.subscriptions.push(
+    engine,
+    graft.answers,
+    graft.threads,
+    graft.inspectors,
+    graft.playground,
+    registerCommands(graft),
+    showTree(graft, "graft.baseModels", new BaseModelTree(session)),
+    showTree(graft, "graft.adapters", new AdapterTree(session)),
+    new StatusBar(session),
+    mirrorContextKeys(session),
+    watchAdapters(() => session.state.discovery !== "none" && refresh()),
+    vscode.workspace.onDidGrantWorkspaceTrust(refresh),
+  );
+}

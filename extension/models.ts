@@ -1,0 +1,80 @@
+import { fork } from "node:child_process";
+import * as vscode from "vscode";
+import { samplePath } from "./context.ts";
+import { discoveryRoots } from "./discovery.ts";
+import { EngineProcess } from "./engineProcess.ts";
+import { type Memento, Session } from "./session.ts";
+
+const mementoKey = "graft.loaded";
+
+/** The engine process and the session over it, wired to this window. */
+export function createModels(
+  extension: vscode.ExtensionContext,
+  log: vscode.LogOutputChannel,
+): { engine: EngineProcess; session: Session } {
+  const engine: EngineProcess = new EngineProcess({
+    fork: () => forkEngine(extension.asAbsolutePath("dist/engine.cjs")),
+    log,
+    restore: (connection) => session.restoreAfterCrash(connection),
+    onState: (state) => session.engineChanged(state),
+    onRestarted: (outcome) => sayRestarted(outcome),
+    onGaveUp: (reason) => sayGaveUp(reason),
+  });
+  const session: Session = new Session({
+    engine,
+    roots: () => discoveryRoots(samplePath(extension)),
+    recall: () => extension.workspaceState.get<Memento>(mementoKey),
+    remember: (memento) => void extension.workspaceState.update(mementoKey, memento),
+    warn: (text) => log.warn(text),
+  });
+  return { engine, session };
+}
+
+function forkEngine(file: string): ReturnType<typeof fork> {
+  return fork(file, [], {
+    env: { ...process.env, ELECTRON_RUN_AS_NODE: "1" },
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+    // The extension host's own flags (an inspector port) are not the engine's.
+    execArgv: [],
+  });
+}
+
+function sayRestarted({ crash, problem }: { crash?: string; problem?: string }): void {
+  if (problem !== undefined) {
+    const text = vscode.l10n.t(
+      "The Graft engine was restarted, but what was loaded is not back: {0}",
+      problem,
+    );
+    return offerLog(vscode.window.showErrorMessage, text);
+  }
+  if (crash === undefined) {
+    vscode.window.setStatusBarMessage(vscode.l10n.t("Graft engine restarted"), 4000);
+    return;
+  }
+  const text = vscode.l10n.t(
+    "The Graft engine stopped ({0}). Restarted; base and adapters are back.",
+    crash,
+  );
+  offerLog(vscode.window.showWarningMessage, text);
+}
+
+function sayGaveUp(reason: string): void {
+  const text = vscode.l10n.t(
+    "The Graft engine stopped ({0}) and is not restarted again by itself.",
+    reason,
+  );
+  const restart = vscode.l10n.t("Restart Engine");
+  offerLog(vscode.window.showErrorMessage, text, restart, "graft.restartEngine");
+}
+
+type Show = (text: string, ...items: string[]) => Thenable<string | undefined>;
+
+function offerLog(show: Show, text: string, action?: string, command?: string): void {
+  const log = vscode.l10n.t("Show Log");
+  const actions = action === undefined ? [log] : [action, log];
+  void show(text, ...actions).then((chosen) => {
+    if (chosen === log) return vscode.commands.executeCommand("graft.showLog");
+    if (chosen === action && command) return vscode.commands.executeCommand(command);
+    return undefined;
+  });
+}

@@ -1,0 +1,239 @@
+import type { EngineConnection } from "./engineProcess.ts";
+import { HostError, failureOf } from "./failure.ts";
+import type { RequestOptions } from "./protocol/connection.ts";
+import type {
+  ActiveAdapter,
+  AdapterInfo,
+  BaseModelInfo,
+  DiscoverParams,
+  EngineContract,
+  GenerateEvent,
+  GenerateParams,
+  GenerateResult,
+  ProgressEvent,
+} from "./protocol/engineContract.ts";
+import { type EngineState, emptyState, type State } from "./state.ts";
+
+/** The part of an engine that a session needs: `EngineProcess`, or a live connection. */
+export type Requester = Pick<EngineConnection, "request">;
+
+/** What a window remembers of its models from one reload to the next. */
+export interface Memento {
+  base: string;
+  adapters: { path: string; name: string }[];
+  active: ActiveAdapter[];
+}
+
+export interface SessionOptions {
+  engine: Requester;
+  roots(): Promise<DiscoverParams>;
+  recall(): Memento | undefined;
+  remember(memento: Memento | undefined): void;
+  warn(text: string): void;
+}
+
+type Work = RequestOptions<ProgressEvent>;
+
+/** The one owner of what is discovered, loaded and active in this window. */
+export class Session {
+  private current: State = emptyState;
+  private readonly listeners = new Set<(state: State) => void>();
+  private queue: Promise<unknown> = Promise.resolve();
+  private discovering: Promise<void> | undefined;
+  private restoring: Promise<void> | undefined;
+
+  constructor(private readonly options: SessionOptions) {}
+
+  get state(): State {
+    return this.current;
+  }
+
+  onDidChange(listener: (state: State) => void): { dispose(): void } {
+    this.listeners.add(listener);
+    return { dispose: () => void this.listeners.delete(listener) };
+  }
+
+  engineChanged(engine: EngineState): void {
+    this.set({ engine });
+  }
+
+  /** Looks once; later calls answer from what is known. */
+  discovered(): Promise<void> {
+    return (this.discovering ??= this.discover());
+  }
+
+  async refresh(): Promise<void> {
+    await this.discovering?.catch(() => undefined);
+    await (this.discovering = this.discover());
+  }
+
+  /** Brings back what this window had loaded before its reload; once, and only when asked. */
+  restoreRemembered(work: Work = {}): Promise<void> {
+    return (this.restoring ??= this.exclusive(async () => {
+      const memento = this.options.recall();
+      if (!memento || this.current.base) return;
+      try {
+        await this.load(this.options.engine, memento, work);
+      } catch (thrown) {
+        const failure = failureOf(thrown);
+        this.options.warn(`Not restored: ${failure.message}`);
+        if (failure.code !== "engine-gone") this.options.remember(undefined);
+      }
+    }));
+  }
+
+  /** Puts what was loaded onto a fresh engine. Called by the engine process while others wait. */
+  async restoreAfterCrash(connection: EngineConnection): Promise<void> {
+    const memento = this.memento();
+    if (!memento) return;
+    try {
+      await this.load(connection, memento, {});
+    } catch (thrown) {
+      if (failureOf(thrown).code !== "engine-gone") {
+        this.set({ base: null, loaded: [], active: [], fits: new Map() });
+      }
+      throw thrown;
+    }
+  }
+
+  loadBase(path: string, work: Work = {}): Promise<BaseModelInfo> {
+    return this.exclusive(async () => {
+      const before = this.current.base;
+      if (before?.path === path) return before;
+      const base = await this.options.engine.request("loadBaseModel", { path }, work);
+      // The old base goes last: a load that fails or is cancelled loses nothing.
+      this.set({ base, loaded: [], active: [], fits: new Map() });
+      if (before) await this.options.engine.request("unloadBaseModel", { base: before.path });
+      await this.measureFits();
+      return base;
+    });
+  }
+
+  unloadBase(): Promise<void> {
+    return this.exclusive(async () => {
+      const { path } = this.needBase();
+      await this.options.engine.request("unloadBaseModel", { base: path });
+      this.set({ base: null, loaded: [], active: [], fits: new Map() });
+    });
+  }
+
+  loadAdapter(path: string, work: Work & { allowPartial?: boolean } = {}): Promise<AdapterInfo> {
+    return this.exclusive(async () => {
+      const base = this.needBase().path;
+      const known = this.current.loaded.find((l) => l.path === path);
+      if (known) return known;
+      const { allowPartial, ...rest } = work;
+      const adapter = await this.options.engine.request(
+        "loadAdapter",
+        { base, path, allowPartial },
+        rest,
+      );
+      this.set({ loaded: [...this.current.loaded, adapter] });
+      return adapter;
+    });
+  }
+
+  unloadAdapter(name: string): Promise<void> {
+    return this.exclusive(async () => {
+      const base = this.needBase().path;
+      const active = this.current.active.filter((a) => a.name !== name);
+      if (active.length < this.current.active.length) await this.switchTo(active);
+      await this.options.engine.request("unloadAdapter", { base, name });
+      this.set({ loaded: this.current.loaded.filter((l) => l.name !== name), active });
+    });
+  }
+
+  /** Makes exactly these adapters take part in answers; none is the bare base. */
+  activate(active: ActiveAdapter[]): Promise<void> {
+    return this.exclusive(() => this.switchTo(active));
+  }
+
+  /** Not queued behind loads: the engine answers with what is loaded when it begins. */
+  generate(
+    params: Omit<GenerateParams, "base">,
+    options: RequestOptions<GenerateEvent> = {},
+  ): Promise<GenerateResult> {
+    const base = this.needBase().path;
+    return this.options.engine.request("generate", { base, ...params }, options);
+  }
+
+  inspect(path: string): Promise<EngineContract["inspectAdapter"]["result"]> {
+    const base = this.current.base?.path;
+    return this.options.engine.request("inspectAdapter", { path, base });
+  }
+
+  private needBase(): BaseModelInfo {
+    if (this.current.base) return this.current.base;
+    throw new HostError("bad-request", "No base model is loaded. Load a base model first.");
+  }
+
+  private async switchTo(active: ActiveAdapter[]): Promise<void> {
+    const base = this.needBase().path;
+    await this.options.engine.request("setActiveAdapters", { base, adapters: active });
+    this.set({ active });
+  }
+
+  private async discover(): Promise<void> {
+    this.set({ discovery: "running" });
+    try {
+      const roots = await this.options.roots();
+      const { bases, adapters, problems } = await this.options.engine.request("discover", roots);
+      for (const { path, message } of problems) this.options.warn(`${path}: ${message}`);
+      this.set({ discovery: "done", bases, adapters, problems });
+      await this.measureFits();
+    } catch (thrown) {
+      this.discovering = undefined;
+      this.set({ discovery: { failed: failureOf(thrown).message } });
+      throw thrown;
+    }
+  }
+
+  private async measureFits(engine: Requester = this.options.engine): Promise<void> {
+    const { base, adapters } = this.current;
+    const paths = adapters.filter((a) => a.problem === undefined).map((a) => a.path);
+    if (!base || paths.length === 0) return;
+    try {
+      const reports = await engine.request("checkFit", { base: base.path, paths });
+      if (this.current.base?.path !== base.path) return;
+      this.set({ fits: new Map(reports.map((report) => [report.path, report])) });
+    } catch (thrown) {
+      this.options.warn(`Fit not known: ${failureOf(thrown).message}`);
+    }
+  }
+
+  private async load(engine: Requester, memento: Memento, work: Work): Promise<void> {
+    const base = await engine.request("loadBaseModel", { path: memento.base }, work);
+    const loaded: AdapterInfo[] = [];
+    for (const { path, name } of memento.adapters) {
+      // It was loaded before, so whether a partial bind is wanted has been answered.
+      const params = { base: base.path, path, name, allowPartial: true };
+      loaded.push(await engine.request("loadAdapter", params, work));
+    }
+    const { active } = memento;
+    await engine.request("setActiveAdapters", { base: base.path, adapters: active });
+    this.set({ base, loaded, active });
+    await this.measureFits(engine);
+  }
+
+  private memento(): Memento | undefined {
+    const { base, loaded, active } = this.current;
+    if (!base) return undefined;
+    const adapters = loaded.map(({ path, name }) => ({ path, name }));
+    return { base: base.path, adapters, active: [...active] };
+  }
+
+  /** One change at a time, in the order in which they were asked for. */
+  private exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.queue.then(work, work);
+    this.queue = result.catch(() => undefined);
+    return result;
+  }
+
+  private set(change: Partial<State>): void {
+    this.current = { ...this.current, ...change };
+    if ("base" in change || "loaded" in change || "active" in change) {
+      this.options.remember(this.memento());
+    }
+    for (const listener of [...this.listeners]) listener(this.current);
+  }
+}

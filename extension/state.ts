@@ -1,0 +1,105 @@
+import type {
+  ActiveAdapter,
+  AdapterInfo,
+  AdapterSummary,
+  BaseModelInfo,
+  BaseModelSummary,
+  DiscoverResult,
+  FitReport,
+} from "./protocol/engineContract.ts";
+import type { HostState } from "./protocol/webviewContract.ts";
+
+export type EngineState = HostState["engine"];
+
+/** Everything that the host knows; whatever a surface shows is derived from it. */
+export interface State {
+  readonly engine: EngineState;
+  /** Whether the folders have been looked at, and why not when that failed. */
+  readonly discovery: "none" | "running" | "done" | { failed: string };
+  readonly bases: readonly BaseModelSummary[];
+  readonly adapters: readonly AdapterSummary[];
+  readonly problems: DiscoverResult["problems"];
+  readonly base: BaseModelInfo | null;
+  /** Loaded adapters, in load order. */
+  readonly loaded: readonly AdapterInfo[];
+  readonly active: readonly ActiveAdapter[];
+  /** By adapter path, against the loaded base. */
+  readonly fits: ReadonlyMap<string, FitReport>;
+}
+
+export const emptyState: State = {
+  engine: "stopped",
+  discovery: "none",
+  bases: [],
+  adapters: [],
+  problems: [],
+  base: null,
+  loaded: [],
+  active: [],
+  fits: new Map(),
+};
+
+/** What an adapter is to the loaded base, most important first. */
+export type AdapterStatus =
+  | { kind: "active"; name: string; weight: number }
+  | { kind: "loaded"; name: string }
+  | { kind: "unsupported"; reason: string }
+  | { kind: "misfit"; reason: string }
+  | { kind: "fits"; bound: number; total: number }
+  | { kind: "baseNotLoaded" }
+  | { kind: "baseMissing" };
+
+export function adapterStatus(state: State, adapter: AdapterSummary): AdapterStatus {
+  const loaded = state.loaded.find((l) => l.path === adapter.path);
+  const active = loaded && state.active.find((a) => a.name === loaded.name);
+  if (active) return { kind: "active", name: active.name, weight: active.weight };
+  if (loaded) return { kind: "loaded", name: loaded.name };
+  if (adapter.problem !== undefined) return { kind: "unsupported", reason: adapter.problem };
+  const fit = state.fits.get(adapter.path);
+  if (fit?.fits) return { kind: "fits", bound: fit.bound, total: fit.total };
+  if (fit) return { kind: "misfit", reason: fit.reason ?? "No module of it is in the base." };
+  return { kind: adapter.basePath === null ? "baseMissing" : "baseNotLoaded" };
+}
+
+/** The display name of the base that an adapter was trained on. */
+export function baseLabel(state: State, adapter: AdapterSummary): string {
+  const known = state.bases.find((b) => b.path === adapter.basePath);
+  return known?.name ?? adapter.baseName ?? "Base not named";
+}
+
+/** Adapters by the base that they name; the loaded base's group first, then by name. */
+export function adapterGroups(state: State): { label: string; adapters: AdapterSummary[] }[] {
+  const groups = new Map<string, AdapterSummary[]>();
+  for (const adapter of state.adapters) {
+    const label = baseLabel(state, adapter);
+    groups.set(label, [...(groups.get(label) ?? []), adapter]);
+  }
+  const first = (label: string): number => (label === state.base?.name ? 0 : 1);
+  return [...groups]
+    .map(([label, adapters]) => ({ label, adapters: adapters.sort(byName) }))
+    .sort((a, b) => first(a.label) - first(b.label) || byName(a, b));
+}
+
+/** The snapshot that webviews get. */
+export function hostState(state: State): HostState {
+  const { engine, base, loaded, active } = state;
+  return {
+    engine,
+    base: base && {
+      path: base.path,
+      name: base.name,
+      parameters: base.parameters,
+      dtype: base.dtype,
+      contextLength: base.contextLength,
+    },
+    adapters: loaded.map(({ name, path, method, rank }) => ({ name, path, method, rank })),
+    active: [...active],
+  };
+}
+
+function byName(
+  a: { name?: string; label?: string },
+  b: { name?: string; label?: string },
+): number {
+  return (a.name ?? a.label ?? "").localeCompare(b.name ?? b.label ?? "");
+}

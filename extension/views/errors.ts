@@ -1,0 +1,77 @@
+import * as vscode from "vscode";
+import type { Graft } from "../context.ts";
+import { type Failure, failureOf } from "../failure.ts";
+import type { AdapterSummary } from "../protocol/engineContract.ts";
+import { baseLabel } from "../state.ts";
+
+export interface ErrorSubject {
+  adapter?: AdapterSummary;
+  /** Repeats a load that found no place for some modules, this time accepting it. */
+  loadAnyway?: () => Promise<unknown>;
+  /** Repeats a load after the adapter's own base has been loaded. */
+  again?: () => Promise<unknown>;
+}
+
+interface Action extends vscode.MessageItem {
+  run(): unknown;
+}
+
+/** The one place where an error becomes a message, with the actions that help. */
+export async function presentError(
+  graft: Graft,
+  thrown: unknown,
+  subject: ErrorSubject = {},
+): Promise<void> {
+  const failure = failureOf(thrown);
+  if (failure.code === "cancelled") return;
+  graft.log.error(`${failure.code}: ${failure.message}`, failure.details);
+  if (failure.code === "internal" && thrown instanceof Error) graft.log.debug(thrown.stack ?? "");
+  // An engine that is coming back has its own message; one is enough.
+  if (failure.code === "engine-gone" && graft.engine.state !== "failed") return;
+  const actions = actionsFor(graft, failure, subject);
+  const show =
+    failure.code === "partial-bind"
+      ? vscode.window.showWarningMessage
+      : vscode.window.showErrorMessage;
+  const chosen = await show(textFor(graft, failure, subject), ...actions);
+  await chosen?.run();
+}
+
+function textFor(graft: Graft, { code, message }: Failure, { adapter }: ErrorSubject): string {
+  if (code !== "misfit" || !adapter?.baseName) return message;
+  const trainedOn = baseLabel(graft.session.state, adapter);
+  if (message.includes(trainedOn)) return message;
+  return vscode.l10n.t("{0} It was trained on {1}.", message, trainedOn);
+}
+
+function actionsFor(graft: Graft, failure: Failure, subject: ErrorSubject): Action[] {
+  const actions: Action[] = [];
+  const { adapter, loadAnyway, again } = subject;
+  if (failure.code === "partial-bind" && loadAnyway) {
+    actions.push({ title: vscode.l10n.t("Load Anyway"), run: loadAnyway });
+  }
+  if (failure.code === "misfit" && adapter?.basePath) {
+    if (adapter.basePath !== graft.session.state.base?.path) {
+      actions.push({
+        title: vscode.l10n.t("Load Its Base"),
+        run: async () => {
+          await vscode.commands.executeCommand("graft.loadBaseModel", adapter.basePath);
+          if (graft.session.state.base?.path === adapter.basePath) await again?.();
+        },
+      });
+    }
+  }
+  if (failure.code === "engine-gone") {
+    actions.push(command(vscode.l10n.t("Restart Engine"), "graft.restartEngine"));
+  }
+  if (adapter && adapter.peftType !== "") {
+    const title = vscode.l10n.t("Show Details");
+    actions.push(command(title, "graft.openInspector", adapter.path));
+  }
+  actions.push(command(vscode.l10n.t("Show Log"), "graft.showLog"));
+  return actions;
+}
+
+function command(title: string, id: string, ...args: unknown[]): Action {
+  return { title, run: () => vscode.commands.executeCommand(id, ...args) };
+}

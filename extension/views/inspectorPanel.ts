@@ -1,0 +1,137 @@
+import * as path from "node:path";
+import * as vscode from "vscode";
+import { failureOf } from "../failure.ts";
+import { Connection, type Handlers } from "../protocol/connection.ts";
+import type { AdapterReport } from "../protocol/engineContract.ts";
+import type {
+  InspectorContract,
+  InspectorHostContract,
+  InspectorState,
+} from "../protocol/webviewContract.ts";
+import type { Session } from "../session.ts";
+import { hostState } from "../state.ts";
+import { wake } from "../wake.ts";
+import { pageRoots, panelTransport, webviewHtml } from "./webviewHtml.ts";
+
+const viewType = "graft.inspector";
+
+interface Open {
+  panel: vscode.WebviewPanel;
+  refresh(): void;
+}
+
+/** The inspector: one panel per adapter, alive as long as its tab. */
+export class InspectorPanels implements vscode.Disposable {
+  private readonly open = new Map<string, Open>();
+  private readonly subscriptions: vscode.Disposable;
+
+  constructor(
+    private readonly extension: vscode.ExtensionContext,
+    private readonly session: Session,
+  ) {
+    this.subscriptions = vscode.Disposable.from(
+      session.onDidChange(() => this.open.forEach(({ refresh }) => refresh())),
+      vscode.window.registerWebviewPanelSerializer(viewType, {
+        deserializeWebviewPanel: (panel, state) => this.restore(panel, state),
+      }),
+    );
+  }
+
+  show(adapterPath: string): void {
+    const known = this.open.get(adapterPath);
+    if (known) return known.panel.reveal();
+    const title = path.basename(adapterPath);
+    const column = vscode.ViewColumn.Active;
+    this.attach(vscode.window.createWebviewPanel(viewType, title, column), adapterPath);
+  }
+
+  dispose(): void {
+    this.subscriptions.dispose();
+    for (const { panel } of [...this.open.values()]) panel.dispose();
+  }
+
+  private async restore(panel: vscode.WebviewPanel, state: unknown): Promise<void> {
+    const adapterPath = (state as { path?: unknown } | undefined)?.path;
+    if (typeof adapterPath !== "string") return panel.dispose();
+    this.attach(panel, adapterPath);
+    await wake(this.session).catch(() => undefined);
+  }
+
+  private attach(panel: vscode.WebviewPanel, adapterPath: string): void {
+    const { extensionUri } = this.extension;
+    const inspection = new Inspection(this.session, adapterPath, (name) => (panel.title = name));
+    const page = new Connection<InspectorHostContract, InspectorContract>(
+      panelTransport(panel),
+      inspection.handlers,
+    );
+    inspection.onState = (state) => void page.request("update", state).catch(() => undefined);
+    panel.webview.options = { enableScripts: true, localResourceRoots: pageRoots(extensionUri) };
+    panel.webview.html = webviewHtml(panel.webview, extensionUri, "inspector");
+    // A hidden page is not there; it asks again when it is shown.
+    const refresh = (): void => void (panel.visible && inspection.refresh());
+    this.open.set(adapterPath, { panel, refresh });
+    panel.onDidDispose(() => this.open.delete(adapterPath));
+  }
+}
+
+/** What one inspector page shows, and what its buttons do. */
+class Inspection {
+  onState: (state: InspectorState) => void = () => undefined;
+  private report: AdapterReport | null = null;
+  private problem: string | null = null;
+  private reportedFor: string | undefined;
+  private ready = false;
+
+  readonly handlers: Handlers<InspectorHostContract> = {
+    ready: async () => {
+      this.ready = true;
+      await this.read();
+      return this.state();
+    },
+    activate: () => run("graft.activateAdapter", this.adapterPath),
+    tryInPlayground: () => run("graft.openPlayground", this.adapterPath),
+    openRawConfig: () => run("graft.openAdapterConfig", this.adapterPath),
+    loadItsBase: () => run("graft.loadItsBase", this.adapterPath),
+  };
+
+  constructor(
+    private readonly session: Session,
+    private readonly adapterPath: string,
+    private readonly setTitle: (name: string) => void,
+  ) {}
+
+  /** Sends the state after any change; reads the adapter again when what it is measured by changed. */
+  async refresh(): Promise<void> {
+    if (!this.ready) return;
+    if (this.reportedFor !== this.measure()) await this.read();
+    this.onState(this.state());
+  }
+
+  private state(): InspectorState {
+    return { report: this.report, problem: this.problem, host: hostState(this.session.state) };
+  }
+
+  /** The loaded base and the adapter's last change decide what a report says. */
+  private measure(): string {
+    const { base, adapters } = this.session.state;
+    const modified = adapters.find((a) => a.path === this.adapterPath)?.modified;
+    return `${base?.path ?? ""} ${modified ?? ""}`;
+  }
+
+  private async read(): Promise<void> {
+    this.reportedFor = this.measure();
+    try {
+      this.report = await this.session.inspect(this.adapterPath);
+      this.problem = null;
+      this.setTitle(this.report.summary.name);
+    } catch (thrown) {
+      this.report = null;
+      this.problem = failureOf(thrown).message;
+    }
+  }
+}
+
+async function run(command: string, argument: unknown): Promise<null> {
+  await vscode.commands.executeCommand(command, argument);
+  return null;
+}

@@ -1,0 +1,153 @@
+import type { AdapterSummary, BaseModelSummary, Source } from "../protocol/engineContract.ts";
+import { type AdapterStatus, adapterStatus, baseLabel, type State } from "../state.ts";
+import {
+  formatBytes,
+  formatCount,
+  formatExact,
+  formatMethod,
+  formatShare,
+  formatWeight,
+} from "./format.ts";
+
+/** What a tree shows for a base or an adapter. Plain data: the trees only draw it. */
+export interface Row {
+  id: string;
+  label: string;
+  description: string;
+  icon: string;
+  color?: string;
+  contextValue: string;
+  /** The state as words, for the tooltip and for screen readers. */
+  status: string;
+  facts: [name: string, value: string][];
+}
+
+const sourceWords: Record<Source, string> = {
+  workspace: "this workspace",
+  cache: "Hugging Face cache",
+  folder: "folder from the settings",
+  sample: "built-in sample",
+};
+
+export function baseRow(state: State, base: BaseModelSummary): Row {
+  const look = baseLook(state, base);
+  const source = base.source === "workspace" ? [] : [base.source];
+  const size = [base.dtype, formatBytes(base.bytes)];
+  const facts = [base.modelType, formatCount(base.parameters), ...size];
+  return {
+    id: base.path,
+    label: base.name,
+    description: [...facts, ...source, ...look.words].filter(Boolean).join(" · "),
+    icon: look.icon,
+    color: look.color,
+    contextValue: `base.${look.kind}`,
+    status: look.status,
+    facts: [
+      ["State", look.status],
+      ["Architecture", base.architecture || base.modelType],
+      ["Parameters", formatExact(base.parameters)],
+      ["Precision", base.dtype],
+      ["Size", formatBytes(base.bytes)],
+      ["From", sourceWords[base.source]],
+      ["Path", base.path],
+    ],
+  };
+}
+
+export function adapterRow(state: State, adapter: AdapterSummary): Row {
+  const status = adapterStatus(state, adapter);
+  const look = adapterLook(state, adapter, status);
+  const method = formatMethod(adapter) || "unknown method";
+  const description = [`${method} · ${formatBytes(adapter.bytes)}`, look.word];
+  return {
+    id: adapter.path,
+    label: adapter.name,
+    description: description.filter(Boolean).join(status.kind === "active" ? "  " : " · "),
+    icon: look.icon,
+    color: look.color,
+    contextValue: `adapter.${status.kind}`,
+    status: look.status,
+    facts: adapterFacts(state, adapter, look.status),
+  };
+}
+
+function adapterFacts(state: State, adapter: AdapterSummary, status: string): Row["facts"] {
+  const loaded = state.loaded.find((l) => l.path === adapter.path);
+  const fit = state.fits.get(adapter.path);
+  const share = fit?.fits && state.base ? adapter.parameters / state.base.parameters : undefined;
+  const ofBase = share === undefined ? "" : ` (${formatShare(share)} of base)`;
+  const bound = loaded ?? (fit?.fits ? fit : undefined);
+  const facts: Row["facts"] = [
+    ["State", status],
+    ["Method", adapter.method || "unknown"],
+    ["Rank", adapter.rank === null ? "" : String(adapter.rank)],
+    ["Parameters", `${formatExact(adapter.parameters)}${ofBase}`],
+    ["Modules bound", bound ? `${bound.bound} of ${bound.total}` : ""],
+    ["Size", formatBytes(adapter.bytes)],
+    ["Base", baseLabel(state, adapter)],
+    ["From", sourceWords[adapter.source]],
+    ["Path", adapter.path],
+  ];
+  return facts.filter(([, value]) => value !== "");
+}
+
+interface Look {
+  icon: string;
+  color?: string;
+  /** Short, for the description; "" when the icon's usual state needs no word. */
+  word: string;
+  status: string;
+}
+
+function adapterLook(state: State, adapter: AdapterSummary, status: AdapterStatus): Look {
+  const base = baseLabel(state, adapter);
+  switch (status.kind) {
+    case "active": {
+      const weight = formatWeight(status.weight);
+      return { icon: "record", color: green, word: weight, status: `active, weight ${weight}` };
+    }
+    case "loaded":
+      return { icon: "circle-filled", word: "loaded", status: "loaded, not active" };
+    case "fits":
+      return { icon: "circle-outline", word: "", status: `fits ${state.base?.name ?? "the base"}` };
+    case "misfit": {
+      const text = `does not fit ${state.base?.name ?? "the base"}: ${status.reason}`;
+      return { icon: "warning", color: yellow, word: "does not fit", status: text };
+    }
+    case "unsupported": {
+      const text = `not supported: ${status.reason}`;
+      return { icon: "circle-slash", color: grey, word: "not supported", status: text };
+    }
+    case "baseNotLoaded": {
+      const other = state.base ? "base not loaded" : "";
+      return { icon: "circle-outline", word: other, status: `its base, ${base}, is not loaded` };
+    }
+    case "baseMissing": {
+      const text = `its base, ${base}, was not found on this machine`;
+      return { icon: "circle-outline", color: grey, word: "base not found", status: text };
+    }
+    default:
+      return status satisfies never;
+  }
+}
+
+function baseLook(
+  state: State,
+  base: BaseModelSummary,
+): Omit<Look, "word"> & { kind: string; words: string[] } {
+  if (state.base?.path === base.path) {
+    const { contextLength, device } = state.base;
+    const status = `loaded on ${device}, context of ${formatExact(contextLength)} tokens`;
+    return { kind: "loaded", icon: "circle-filled", color: green, words: ["loaded"], status };
+  }
+  if (base.unsupported !== undefined) {
+    const status = `not supported: ${base.unsupported}`;
+    const words = ["not supported"];
+    return { kind: "unsupported", icon: "circle-slash", color: grey, words, status };
+  }
+  return { kind: "available", icon: "circle-outline", words: [], status: "not loaded" };
+}
+
+const green = "testing.iconPassed";
+const yellow = "list.warningForeground";
+const grey = "disabledForeground";

@@ -1,0 +1,52 @@
+import { randomBytes } from "node:crypto";
+import * as vscode from "vscode";
+
+export type Page = "inspector" | "playground";
+
+/** Folders that a page may read from. */
+export function pageRoots(extensionUri: vscode.Uri): vscode.Uri[] {
+  return ["dist", "media"].map((folder) => vscode.Uri.joinPath(extensionUri, folder));
+}
+
+/** The whole document of a page: our script and style and nothing else, from nowhere else. */
+export function webviewHtml(webview: vscode.Webview, extensionUri: vscode.Uri, page: Page): string {
+  const nonce = randomBytes(16).toString("base64");
+  const local = (...path: string[]): string =>
+    webview.asWebviewUri(vscode.Uri.joinPath(extensionUri, ...path)).toString();
+  const policy = [
+    "default-src 'none'",
+    `script-src 'nonce-${nonce}'`,
+    // The UI toolkit puts its components' styles into the page.
+    `style-src ${webview.cspSource} 'unsafe-inline'`,
+    `font-src ${webview.cspSource}`,
+  ].join("; ");
+  return `<!DOCTYPE html>
+<html lang="${vscode.env.language}">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="stylesheet" href="${local("dist", "webview", `${page}.css`)}">
+<title>Graft</title>
+</head>
+<body class="${page}">
+<main id="root"></main>
+<script nonce="${nonce}" src="${local("dist", "webview", `${page}.js`)}"></script>
+</body>
+</html>`;
+}
+
+/** The host's end of a panel's messages. */
+export function panelTransport(panel: vscode.WebviewPanel): {
+  send(message: unknown): void;
+  onMessage(listener: (message: unknown) => void): void;
+  onClose(listener: (reason: string) => void): void;
+} {
+  let open = true;
+  panel.onDidDispose(() => (open = false));
+  return {
+    send: (message) => void (open && panel.webview.postMessage(message)),
+    onMessage: (listener) => void panel.webview.onDidReceiveMessage(listener),
+    onClose: (listener) => void panel.onDidDispose(() => listener("The panel was closed.")),
+  };
+}
