@@ -1,0 +1,45 @@
+import type {
+  AdapterInfo,
+  AdapterSummary,
+  BaseModelInfo,
+} from "../../../extension/protocol/engineContract.ts";
+
+/** Plain values for tests of the host. */
+export const base: BaseModelInfo = {
+  path: "/models/graft-sample",
+  name: "graft-sample",
+  modelType: "llama",
+  architecture: "LlamaForCausalLM",
+  parameters: 1_271_200,
+  dtype: "fp32",
+  bytes: 5_089_000,
+  source: "sample",
+  loadSeconds: 0.2,
+  contextLength: 256,
+  layers: 4,
+  device: "cpu",
+  hasChatTemplate: true,
+};
+
+export function adapter(name: string, change: Partial<AdapterSummary> = {}): AdapterSummary {
+  return {
+    path: `/adapters/${name}`,
+    name,
+    peftType: "LORA",
+    method: "LoRA",
+    rank: 8,
+    parameters: 71_680,
+    bytes: 287_104,
+    baseName: "sample/base",
+    basePath: base.path,
+    source: "workspace",
+    modified: 0,
+    ...change,
+  };
+}
+
+export function loaded(name: string): AdapterInfo {
+  const { path, method, rank, parameters } = adapter(name);
+  const proof = { bound: 28, total: 28, attachSeconds: 0.003, warnings: [] };
+  return { name, path, method, rank, parameters, ...proof };
+}

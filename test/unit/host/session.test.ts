@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Memento, type Requester, Session } from "../../../extension/session.ts";
+import { adapter, base, loaded } from "./samples.ts";
+
+type Answer = (params: never) => unknown;
+
+const answers: Record<string, Answer> = {
+  discover: () => ({ bases: [base], adapters: [adapter("pirate")], problems: [] }),
+  loadBaseModel: ({ path }: { path: string }) => ({ ...base, path }),
+  unloadBaseModel: () => null,
+  loadAdapter: ({ path }: { path: string }) => loaded(path.split("/").at(-1) ?? ""),
+  unloadAdapter: () => null,
+  setActiveAdapters: () => ({ swapSeconds: 0 }),
+  checkFit: ({ paths }: { paths: string[] }) =>
+    paths.map((path) => ({ path, fits: true, bound: 28, total: 28 })),
+};
+
+function start(change: Record<string, Answer> = {}, memento?: Memento) {
+  const calls: string[] = [];
+  const remembered: (Memento | undefined)[] = [];
+  const table = { ...answers, ...change };
+  const request = async (method: string, params: unknown): Promise<unknown> => {
+    calls.push(method);
+    await Promise.resolve();
+    return table[method]?.(params as never);
+  };
+  const engine = { request } as unknown as Requester;
+  const session = new Session({
+    engine,
+    roots: async () => ({ roots: [], huggingFaceCache: false }),
+    recall: () => memento,
+    remember: (value) => void remembered.push(value),
+    warn: () => {},
+  });
+  return { session, calls, remembered, engine };
+}
+
+const refuse = (): never => {
+  throw Object.assign(new Error("no"), { code: "bad-file", details: {} });
+};
+
+test("looks once, and measures what fits the loaded base", async () => {
+  const { session, calls } = start();
+  await Promise.all([session.discovered(), session.discovered()]);
+  assert.deepEqual(calls, ["discover"]);
+  await session.loadBase(base.path);
+  assert.equal(session.state.fits.get("/adapters/pirate")?.fits, true);
+});
+
+test("another base takes the place of the first only once it is loaded", async () => {
+  const loadBaseModel: Answer = ({ path }: { path: string }) =>
+    path === "/broken" ? refuse() : { ...base, path };
+  const { session, calls } = start({ loadBaseModel });
+  await session.loadBase(base.path);
+  await assert.rejects(session.loadBase("/broken"));
+  assert.equal(session.state.base?.path, base.path);
+  await session.loadBase("/other");
+  assert.equal(session.state.base?.path, "/other");
+  assert(calls.indexOf("unloadBaseModel") > calls.lastIndexOf("loadBaseModel"));
+});
+
+test("changes happen one after the other, in the order in which they were asked for", async () => {
+  const { session } = start();
+  const pirate = session.loadBase(base.path).then(() => session.loadAdapter("/adapters/pirate"));
+  await pirate;
+  await Promise.all([
+    session.activate([{ name: "pirate", weight: 1 }]),
+    session.activate([]),
+    session.activate([{ name: "pirate", weight: 0.5 }]),
+  ]);
+  assert.deepEqual(session.state.active, [{ name: "pirate", weight: 0.5 }]);
+});
+
+test("unloading an active adapter takes it out of the answers first", async () => {
+  const { session, calls } = start();
+  await session.loadBase(base.path);
+  await session.loadAdapter("/adapters/pirate");
+  await session.activate([{ name: "pirate", weight: 1 }]);
+  await session.unloadAdapter("pirate");
+  assert.deepEqual(session.state.active, []);
+  assert.deepEqual(session.state.loaded, []);
+  assert.deepEqual(calls.slice(-2), ["setActiveAdapters", "unloadAdapter"]);
+});
+
+const memento: Memento = {
+  base: base.path,
+  adapters: [{ path: "/adapters/pirate", name: "pirate" }],
+  active: [{ name: "pirate", weight: 0.5 }],
+};
+
+test("remembers what is loaded and brings it back, once", async () => {
+  const { session, remembered, calls } = start({}, memento);
+  await Promise.all([session.restoreRemembered(), session.restoreRemembered()]);
+  assert.equal(calls.filter((c) => c === "loadBaseModel").length, 1);
+  assert.deepEqual(session.state.active, memento.active);
+  assert.deepEqual(remembered.at(-1), memento);
+});
+
+test("what cannot be brought back is forgotten, quietly", async () => {
+  const { session, remembered } = start({ loadBaseModel: refuse }, memento);
+  await session.restoreRemembered();
+  assert.equal(session.state.base, null);
+  assert.equal(remembered.at(-1), undefined);
+});
+
+test("a fresh engine gets what the dead one had", async () => {
+  const { session, calls, engine } = start({}, memento);
+  await session.restoreRemembered();
+  calls.length = 0;
+  await session.restoreAfterCrash(engine as never);
+  const expected = ["loadBaseModel", "loadAdapter", "setActiveAdapters"];
+  assert.deepEqual(calls, expected);
+});
+
+test("without a base, says so instead of asking the engine", async () => {
+  const { session, calls } = start();
+  await assert.rejects(session.loadAdapter("/adapters/pirate"), /Load a base model first/);
+  assert.deepEqual(calls, []);
+});
