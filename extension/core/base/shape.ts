@@ -1,0 +1,14 @@
+/** Sizes of a tensor's dimensions, outermost first; [] is a scalar. */
+export type Shape = readonly number[];
+
+export function elementCount(shape: Shape): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+export function isSameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((size, i) => size === b[i]);
+}
+
+export function showShape(shape: Shape): string {
+  return `[${shape.join(", ")}]`;
+}

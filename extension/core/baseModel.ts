@@ -1,0 +1,104 @@
+import * as path from "node:path";
+import { throwIfAborted, unsupported } from "./base/errors.ts";
+import { isFile } from "./base/files.ts";
+import { readJsonObject } from "./base/json.ts";
+import { type BaseCheckpoint, openBaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
+import { buildModel, familyOf } from "./models/index.ts";
+import type { MethodBase } from "./peft/method.ts";
+import { sessionHook } from "./peft/inject.ts";
+import { CausalSession } from "./session/causalSession.ts";
+import type { SessionOptions } from "./session/ortSession.ts";
+import { readTokenizer, type Tokenizer } from "./tokens/tokenizer.ts";
+
+/** What long work is doing, for a progress bar. */
+export type OnProgress = (progress: {
+  step: string;
+  done?: number;
+  total?: number;
+  unit?: "bytes" | "items";
+}) => void;
+
+/** A frozen base model in memory: session, tokenizer and what adapters need to know of it. */
+export interface BaseModel {
+  readonly checkpoint: BaseCheckpoint;
+  readonly session: CausalSession;
+  /** null when the folder has no tokenizer.json; prompts then cannot be run. */
+  readonly tokenizer: Tokenizer | null;
+  readonly stopTokens: ReadonlySet<number>;
+  readonly adaptable: MethodBase;
+  readonly loadSeconds: number;
+}
+
+export interface LoadBaseModelOptions extends SessionOptions {
+  readonly onProgress?: OnProgress;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Loads a Hugging Face checkpoint folder. Weights are mapped from their files, which are never
+ * written.
+ * @throws bad-file, not-found or unsupported, naming file and field
+ */
+export async function loadBaseModel(
+  folder: string,
+  options: LoadBaseModelOptions = {},
+): Promise<BaseModel> {
+  const { onProgress, signal } = options;
+  const started = performance.now();
+  onProgress?.({ step: "Reading headers" });
+  const checkpoint = await openBaseCheckpoint(folder, signal);
+  onProgress?.({ step: "Building the graph" });
+  const model = buildModel(checkpoint, sessionHook);
+  throwIfAborted(signal);
+  const tokenizer = await readTokenizer(checkpoint.dir);
+  const stopTokens = await readStopTokens(checkpoint, tokenizer);
+  throwIfAborted(signal);
+  onProgress?.({ step: "Reading weights", total: checkpoint.bytes, unit: "bytes" });
+  const session = await CausalSession.create(model, options);
+  if (signal?.aborted) await session.dispose();
+  throwIfAborted(signal);
+  return {
+    checkpoint,
+    session,
+    tokenizer,
+    stopTokens,
+    adaptable: adaptableBase(checkpoint, model),
+    loadSeconds: (performance.now() - started) / 1000,
+  };
+}
+
+/** What adapters can bind to in a checkpoint, from headers alone: nothing is loaded. */
+export function describeBase(checkpoint: BaseCheckpoint): MethodBase {
+  return adaptableBase(checkpoint, buildModel(checkpoint));
+}
+
+function adaptableBase(
+  checkpoint: BaseCheckpoint,
+  { tree, groups }: Pick<MethodBase, "tree" | "groups">,
+): MethodBase {
+  return { tree, groups, defaultTargets: familyOf(checkpoint.config).loraTargets };
+}
+
+/** The tokenizer, or the reason why prompts cannot be run on this base. */
+export function requireTokenizer(base: BaseModel): Tokenizer {
+  if (base.tokenizer) return base.tokenizer;
+  throw unsupported(
+    `${base.checkpoint.dir} has no tokenizer.json, so text cannot be turned into tokens`,
+    "Add the tokenizer.json of this model.",
+  );
+}
+
+/** End-of-text ids of generation_config.json, config.json and the tokenizer together. */
+async function readStopTokens(
+  { dir, config }: BaseCheckpoint,
+  tokenizer: Tokenizer | null,
+): Promise<Set<number>> {
+  const file = path.join(dir, "generation_config.json");
+  const generation = (await isFile(file)) ? await readJsonObject(file) : {};
+  const ids = [
+    generation["eos_token_id"],
+    config.raw["eos_token_id"],
+    tokenizer?.eosTokenId,
+  ].flat();
+  return new Set(ids.filter((id) => typeof id === "number"));
+}

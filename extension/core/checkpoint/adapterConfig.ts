@@ -1,0 +1,114 @@
+import * as path from "node:path";
+import { z } from "zod";
+import { notFound, unsupported } from "../base/errors.ts";
+import { isFile } from "../base/files.ts";
+import { type JsonObject, parseFields, parseJsonObject, readText } from "../base/json.ts";
+
+export const adapterConfigName = "adapter_config.json";
+
+/** An adapter_config.json: what every method has, and the raw object that methods read and keep. */
+export interface AdapterConfig {
+  readonly file: string;
+  readonly peftType: string;
+  readonly baseName: string | null;
+  readonly revision: string | null;
+  readonly taskType: string | null;
+  readonly raw: JsonObject;
+  /** The file's text, for people. */
+  readonly text: string;
+}
+
+/** PEFT 0.21's task types. */
+const taskTypes = [
+  "SEQ_CLS",
+  "SEQ_2_SEQ_LM",
+  "CAUSAL_LM",
+  "TOKEN_CLS",
+  "QUESTION_ANS",
+  "FEATURE_EXTRACTION",
+];
+
+const common = z.looseObject({
+  peft_type: z.string(),
+  base_model_name_or_path: z.string().nullish(),
+  revision: z.string().nullish(),
+  task_type: z
+    .string()
+    .refine((type) => taskTypes.includes(type), `Task types are ${taskTypes.join(", ")}.`)
+    .nullish(),
+});
+
+export async function readAdapterConfig(dir: string, signal?: AbortSignal): Promise<AdapterConfig> {
+  const file = path.join(dir, adapterConfigName);
+  if (!(await isFile(file))) {
+    throw notFound(adapterConfigName, dir, "Choose a folder that PEFT's save_pretrained wrote.");
+  }
+  const text = await readText(file, signal);
+  const raw = parseJsonObject(text, file);
+  const fields = parseFields(common, raw, file);
+  if (!Object.hasOwn(methodLabels, fields.peft_type)) {
+    throw unsupported(
+      `${file}: field "peft_type" is "${fields.peft_type}", which no method of PEFT 0.21 is called`,
+      "Method names are written in capitals, for example LORA.",
+    );
+  }
+  return {
+    file,
+    peftType: fields.peft_type,
+    baseName: fields.base_model_name_or_path ?? null,
+    revision: fields.revision ?? null,
+    taskType: fields.task_type ?? null,
+    raw,
+    text,
+  };
+}
+
+/** Every `peft_type` of PEFT 0.21 and how people write it. */
+export const methodLabels: Readonly<Record<string, string>> = {
+  PROMPT_TUNING: "Prompt tuning",
+  MULTITASK_PROMPT_TUNING: "Multitask prompt tuning",
+  P_TUNING: "P-tuning",
+  PREFIX_TUNING: "Prefix tuning",
+  LORA: "LoRA",
+  ADALORA: "AdaLoRA",
+  BOFT: "BOFT",
+  ADAPTION_PROMPT: "Adaption prompt",
+  IA3: "IA³",
+  LOHA: "LoHa",
+  LOKR: "LoKr",
+  OFT: "OFT",
+  POLY: "Poly",
+  LN_TUNING: "LN tuning",
+  VERA: "VeRA",
+  FOURIERFT: "FourierFT",
+  XLORA: "X-LoRA",
+  HRA: "HRA",
+  VBLORA: "VB-LoRA",
+  CPT: "CPT",
+  BONE: "Bone",
+  MISS: "MiSS",
+  RANDLORA: "RandLoRA",
+  ROAD: "RoAd",
+  TRAINABLE_TOKENS: "Trainable tokens",
+  SHIRA: "SHiRA",
+  C3A: "C3A",
+  WAVEFT: "WaveFT",
+  OSF: "OSF",
+  DELORA: "DeLoRA",
+  GRALORA: "GraLoRA",
+  CARTRIDGE: "Cartridge",
+  TINYLORA: "TinyLoRA",
+  PSOFT: "PSOFT",
+  PVERA: "PVeRA",
+  HIRA: "HiRA",
+  FROD: "FRoD",
+  ADAMSS: "AdaMSS",
+  DEFT: "DEFT",
+  GLORA: "GLoRA",
+  PEANUT: "PEANuT",
+  LILY: "Lily",
+  BEFT: "BEFT",
+  SHADOW: "Shadow",
+  UNILORA: "UniLoRA",
+  SUPERTUNING: "Supertuning",
+};

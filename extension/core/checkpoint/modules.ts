@@ -1,0 +1,46 @@
+/** A module of a base model that an adapter can target, by its Hugging Face path. */
+export type ModuleInfo =
+  | {
+      readonly kind: "linear";
+      readonly path: string;
+      readonly in: number;
+      readonly out: number;
+      readonly hasBias: boolean;
+      /** Name of its weight tensor where it is not `<path>.weight` (a head tied to the embeddings). */
+      readonly weight?: string;
+    }
+  | { readonly kind: "embedding"; readonly path: string; readonly in: number; readonly out: number }
+  | { readonly kind: "norm"; readonly path: string; readonly out: number };
+
+/** All modules of a model in the order of PyTorch's `named_modules`, and which one makes the logits. */
+export interface ModuleTree {
+  readonly modules: readonly ModuleInfo[];
+  /** Path of the output embedding (`lm_head`), which "all-linear" leaves out; null without one. */
+  readonly outputEmbedding: string | null;
+}
+
+/** "model.layers.3.mlp.up_proj" → 3: the number behind the first `.<word>.` that has one, as PEFT reads it. */
+export function layerIndex(path: string, patterns: readonly string[] = []): number | null {
+  if (patterns.length === 0) {
+    const match = /.*?\.[^.]*\.(\d+)\./.exec(path);
+    return match ? Number(match[1]) : null;
+  }
+  for (const pattern of patterns) {
+    const match = new RegExp(`^.*?\\.${pattern}\\.(\\d+)\\.`).exec(path);
+    if (match) return Number(match[1]);
+  }
+  return null;
+}
+
+/** Paths of modules that only contain others ("model.layers.0.mlp"). */
+export function containerPaths(tree: ModuleTree): Set<string> {
+  const leaves = new Set(tree.modules.map((module) => module.path));
+  const containers = new Set<string>();
+  for (const leaf of leaves) {
+    for (let dot = leaf.indexOf("."); dot !== -1; dot = leaf.indexOf(".", dot + 1)) {
+      const prefix = leaf.slice(0, dot);
+      if (!leaves.has(prefix)) containers.add(prefix);
+    }
+  }
+  return containers;
+}

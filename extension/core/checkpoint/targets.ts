@@ -1,0 +1,127 @@
+import { GraftError } from "../base/errors.ts";
+import { containerPaths, layerIndex, type ModuleInfo, type ModuleTree } from "./modules.ts";
+
+/** The fields by which an adapter chooses its modules; PEFT: tuners_utils.check_target_module_exists. */
+export interface TargetFields {
+  readonly targetModules: string | readonly string[] | null;
+  readonly excludeModules: string | readonly string[] | null;
+  readonly layersToTransform: number | readonly number[] | null;
+  readonly layersPattern: string | readonly string[] | null;
+  readonly modulesToSave: readonly string[];
+  /** The config file, for messages. */
+  readonly file: string;
+}
+
+/**
+ * Modules that the fields choose, in the model's order.
+ * @throws when a regular expression is broken, or a target is a container that no method can replace
+ */
+export function resolveTargets(tree: ModuleTree, fields: TargetFields): ModuleInfo[] {
+  const isTarget = targetMatcher(fields, tree);
+  const targets = tree.modules.filter((module) => isTarget(module.path));
+  for (const container of containerPaths(tree)) {
+    // A regex or "all-linear" that also matches containers is meant for the leaves below them.
+    if (Array.isArray(fields.targetModules) && isTarget(container)) {
+      throw new GraftError(
+        "unsupported",
+        `${fields.file}: field "target_modules" names ${container}, which contains other modules. ` +
+          "Name the linear layers inside it.",
+        { file: fields.file, field: "target_modules" },
+      );
+    }
+  }
+  return targets;
+}
+
+function targetMatcher(fields: TargetFields, tree: ModuleTree): (path: string) => boolean {
+  const isExcluded = exclusionMatcher(fields);
+  const { targetModules } = fields;
+  if (targetModules === "all-linear") {
+    const linear = new Set(
+      tree.modules
+        .filter((module) => module.kind === "linear" && module.path !== tree.outputEmbedding)
+        .map((module) => module.path),
+    );
+    return (path) => linear.has(path) && !isExcluded(path);
+  }
+  if (typeof targetModules === "string") {
+    const pattern = fullMatch(targetModules, "target_modules", fields.file);
+    return (path) => pattern.test(path) && !isExcluded(path);
+  }
+  const names = targetModules ?? [];
+  const isChosenLayer = layerMatcher(fields);
+  return (path) =>
+    !isExcluded(path) &&
+    (names.includes(path) ||
+      (names.some((name) => path.endsWith(`.${name}`)) && isChosenLayer(path)));
+}
+
+function exclusionMatcher(fields: TargetFields): (path: string) => boolean {
+  const { excludeModules: excluded, modulesToSave, file } = fields;
+  const saved = modulesToSave.map((name) =>
+    pythonRegex(`^(?:.*\\.)?${name}(?:$|\\..*)`, "modules_to_save", file),
+  );
+  const isExcluded =
+    typeof excluded === "string"
+      ? matches(fullMatch(excluded, "exclude_modules", file))
+      : (path: string) =>
+          (excluded ?? []).some((name) => path === name || path.endsWith(`.${name}`));
+  return (path) => isExcluded(path) || saved.some((pattern) => pattern.test(path));
+}
+
+function layerMatcher({
+  layersToTransform,
+  layersPattern,
+}: TargetFields): (path: string) => boolean {
+  const layers = typeof layersToTransform === "number" ? [layersToTransform] : layersToTransform;
+  if (layers === null || layers.length === 0) return () => true;
+  const patterns = typeof layersPattern === "string" ? [layersPattern] : (layersPattern ?? []);
+  return (path) => {
+    const index = layerIndex(
+      path,
+      patterns.filter((pattern) => pattern !== ""),
+    );
+    return index !== null && layers.includes(index);
+  };
+}
+
+/**
+ * The first pattern that matches decides, in file order; PEFT: utils/other.get_pattern_key.
+ * @returns the pattern's value, or undefined when none matches
+ */
+export function matchPattern<T>(
+  patterns: Readonly<Record<string, T>>,
+  path: string,
+  place: { field: string; file: string },
+): T | undefined {
+  for (const [key, value] of Object.entries(patterns)) {
+    if (pythonRegex(`^(?:.*\\.)?(?:${key})$`, place.field, place.file).test(path)) return value;
+  }
+  return undefined;
+}
+
+function fullMatch(pattern: string, field: string, file: string): RegExp {
+  return pythonRegex(`^(?:${pattern})$`, field, file);
+}
+
+function matches(pattern: RegExp): (path: string) => boolean {
+  return (path) => pattern.test(path);
+}
+
+/** Compiles a Python regular expression; the two dialects differ in a few spellings. */
+function pythonRegex(source: string, field: string, file: string): RegExp {
+  const translated = source
+    .replace(/\(\?P<(\w+)>/g, "(?<$1>")
+    .replace(/\(\?P=(\w+)\)/g, "\\k<$1>")
+    .replace(/\\A/g, "^")
+    .replace(/\\Z/g, "$");
+  try {
+    return new RegExp(translated);
+  } catch (error) {
+    throw new GraftError(
+      "bad-file",
+      `${file}: field "${field}" holds no valid regular expression (${(error as Error).message}).`,
+      { file, field },
+    );
+  }
+}

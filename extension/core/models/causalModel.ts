@@ -1,0 +1,44 @@
+import type { ModuleTree } from "../checkpoint/modules.ts";
+import type { LinearGroup } from "../onnx/layerHook.ts";
+import type { Graph } from "../onnx/graph.ts";
+
+/**
+ * A decoder's graph and what a session must know to run it. The past is an input and only new keys
+ * and values are outputs (split attention), so that nothing is copied that JavaScript already owns.
+ *
+ * Inputs: `input_ids`, `position_ids` [batch, seq]; per mask `mask` [batch, 1, queries per key head
+ * · seq, past + seq], 0 or -inf-like; `rope_cos`, `rope_sin` [rows, dim / 2]; `kv_sizes` = [past, seq];
+ * `logits_rows` [n], the positions whose logits are wanted; `past_key.N`, `past_value.N`
+ * [batch, kv heads, past, dim]; and the inputs that the layer hook declared.
+ * Outputs: `logits` [batch, n, vocab]; `new_kv` [2 · layers, batch, kv heads, seq, dim], keys of
+ * all layers first.
+ */
+export interface CausalModel {
+  readonly graph: Graph;
+  readonly tree: ModuleTree;
+  /** Layers that share an input, in the order of computation: what the layer hook was given. */
+  readonly groups: readonly LinearGroup[];
+  readonly layers: number;
+  readonly keyValueHeads: number;
+  /** Query heads that share one key head. */
+  readonly queriesPerKey: number;
+  readonly headDim: number;
+  readonly vocabulary: number;
+  /** The longest sequence that the model was made for, in tokens. */
+  readonly contextLength: number;
+  /** Rotary inverse frequencies [dim / 2]. */
+  readonly inverseFrequencies: Float32Array;
+  readonly masks: readonly AttentionMask[];
+}
+
+export interface AttentionMask {
+  /** Name of the graph input. */
+  readonly input: string;
+  /** A key is seen by the queries fewer than so many positions behind it; null sees all before. */
+  readonly window: number | null;
+}
+
+/** "mask" for full attention, "mask.4096" for a window of that size. */
+export function attentionMask(window: number | null): AttentionMask {
+  return { input: window === null ? "mask" : `mask.${window}`, window };
+}

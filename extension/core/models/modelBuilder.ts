@@ -1,0 +1,109 @@
+import type { Dtype } from "../base/dtype.ts";
+import { badFile, unsupported } from "../base/errors.ts";
+import { isSameShape, type Shape, showShape } from "../base/shape.ts";
+import type { BaseCheckpoint } from "../checkpoint/baseCheckpoint.ts";
+import type { ModuleInfo } from "../checkpoint/modules.ts";
+import { GraphBuilder } from "../onnx/builder.ts";
+import { type OnnxType, onnxTypes, type Value } from "../onnx/graph.ts";
+import {
+  type LayerHook,
+  type LinearGroup,
+  linearGroup,
+  type LinearModule,
+} from "../onnx/layerHook.ts";
+
+const storage: Partial<Record<Dtype, OnnxType>> = {
+  F32: "float32",
+  F16: "float16",
+  BF16: "bfloat16",
+};
+
+/**
+ * What a family file builds with: operators from `g`, weights by their Hugging Face names, layers
+ * that pass through the hook, and a record of every module that an adapter can target.
+ */
+export class ModelBuilder {
+  readonly g = new GraphBuilder();
+  readonly modules: ModuleInfo[] = [];
+  readonly groups: LinearGroup[] = [];
+
+  constructor(
+    readonly checkpoint: BaseCheckpoint,
+    private readonly hook: LayerHook,
+  ) {}
+
+  /** A weight as fp32 whatever it is stored in; ONNX Runtime maps it from the checkpoint file. */
+  weight(name: string, shape: Shape): Value {
+    const { stored, type } = this.stored(name, shape);
+    return type === "float32" ? stored : this.g.cast(stored, onnxTypes.float32);
+  }
+
+  hasWeight(name: string): boolean {
+    return this.checkpoint.weights.has(name);
+  }
+
+  /** Rows of an embedding table [rows, dim] for ids [batch, seq], as fp32. */
+  embedding(path: string, ids: Value, [rows, dim]: [number, number]): Value {
+    this.modules.push({ kind: "embedding", path, in: rows, out: dim });
+    return this.g.scope(path, () => {
+      // Picking rows before the cast keeps one fp32 copy of the table out of memory.
+      const { stored, type } = this.stored(`${path}.weight`, [rows, dim]);
+      const picked = this.g.gather(stored, ids);
+      return type === "float32" ? picked : this.g.cast(picked, onnxTypes.float32);
+    });
+  }
+
+  /** Linear layers on one input; their outputs side by side. One layer is a group of one. */
+  linears(x: Value, modules: readonly LinearModule[]): Value {
+    this.modules.push(...modules);
+    const base = (input: Value): Value =>
+      this.g.concat(
+        modules.map((module) => this.g.scope(module.path, () => this.linear(input, module))),
+        -1,
+      );
+    const group = linearGroup(modules);
+    this.groups.push(group);
+    return this.g.scope(group.name, () => this.hook(this.g, group, { x, base }));
+  }
+
+  norm(path: string, size: number): Value {
+    this.modules.push({ kind: "norm", path, out: size });
+    return this.weight(`${path}.weight`, [size]);
+  }
+
+  private linear(x: Value, { path, in: inputs, out, hasBias, weight }: LinearModule): Value {
+    const y = this.g.matMulTransposed(x, this.weight(weight ?? `${path}.weight`, [out, inputs]));
+    return hasBias ? this.g.add(y, this.weight(`${path}.bias`, [out])) : y;
+  }
+
+  private stored(name: string, shape: Shape): { stored: Value; type: OnnxType } {
+    const { checkpoint } = this;
+    const ref = checkpoint.weights.get(name);
+    if (!ref) {
+      throw badFile(
+        checkpoint.dir,
+        `tensor "${name}" is missing from the weights`,
+        `config.json describes a ${checkpoint.config.modelType} model that has it.`,
+      );
+    }
+    if (!isSameShape(ref.shape, shape)) {
+      throw badFile(
+        ref.file,
+        `tensor "${name}" is ${showShape(ref.shape)}, config.json asks for ${showShape(shape)}`,
+      );
+    }
+    const type = storage[ref.dtype];
+    if (!type) {
+      throw unsupported(
+        `${ref.file}: tensor "${name}" is ${ref.dtype}, which Graft does not run yet`,
+      );
+    }
+    const data = {
+      kind: "external",
+      file: ref.file,
+      offset: ref.offset,
+      byteLength: ref.byteLength,
+    } as const;
+    return { stored: this.g.initializer(name, type, shape, data), type };
+  }
+}

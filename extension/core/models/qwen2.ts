@@ -1,0 +1,21 @@
+import { buildDecoder } from "./blocks.ts";
+import type { Family } from "./family.ts";
+import { llamaShape, slidingWindows } from "./llama.ts";
+
+/** Llama with biases on query, key and value alone. */
+export const qwen2: Family = {
+  modelType: "qwen2",
+  architecture: "Qwen2ForCausalLM",
+  loraTargets: ["q_proj", "v_proj"],
+  build: (m) => {
+    const { config } = m.checkpoint;
+    const shape = llamaShape(config);
+    return buildDecoder(m, {
+      ...shape,
+      queryBias: true,
+      outputBias: false,
+      mlpBias: false,
+      windows: slidingWindows(config, shape.layers),
+    });
+  },
+};

@@ -1,0 +1,212 @@
+import { elementCount, type Shape } from "../base/shape.ts";
+import type {
+  Attribute,
+  Graph,
+  Initializer,
+  InitializerData,
+  Node,
+  OnnxType,
+  Port,
+  Value,
+} from "./graph.ts";
+
+type Dimension = number | string;
+
+/**
+ * Collects nodes in the order of computation; one method an operator. Shapes in comments name the
+ * operator's own contract; https://onnx.ai/onnx/operators and ONNX Runtime's ContribOperators.md
+ * are the sources.
+ */
+export class GraphBuilder {
+  private readonly inputs: Port[] = [];
+  private readonly outputs: Port[] = [];
+  private readonly initializers = new Map<Value, Initializer>();
+  private readonly nodes: Node[] = [];
+  private readonly names = new Map<string, number>();
+  private scopes: string[] = [];
+
+  /** Names the nodes made inside `build` after a module path. */
+  scope<T>(path: string, build: () => T): T {
+    this.scopes.push(path);
+    try {
+      return build();
+    } finally {
+      this.scopes.pop();
+    }
+  }
+
+  input(name: string, type: OnnxType, shape: readonly Dimension[]): Value {
+    this.inputs.push({ name: name as Value, type, shape });
+    return name as Value;
+  }
+
+  output(value: Value, name: string, type: OnnxType, shape: readonly Dimension[]): void {
+    this.push("Identity", [value], { outputs: [name as Value] });
+    this.outputs.push({ name: name as Value, type, shape });
+  }
+
+  /** A constant under its own name; a name asked for twice is one constant. */
+  initializer(name: string, type: OnnxType, shape: Shape, data: InitializerData): Value {
+    const value = name as Value;
+    if (!this.initializers.has(value))
+      this.initializers.set(value, { name: value, type, shape, data });
+    return value;
+  }
+
+  int64s(values: readonly number[]): Value {
+    const bytes = new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
+    const name = `const.int64.${values.join(".")}`;
+    return this.initializer(name, "int64", [values.length], { kind: "inline", bytes });
+  }
+
+  float32s(name: string, values: Float32Array, shape: Shape): Value {
+    if (elementCount(shape) !== values.length)
+      throw new Error(`constant ${name}: shape and values differ`);
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    return this.initializer(name, "float32", shape, { kind: "inline", bytes });
+  }
+
+  /** Rows of `table` [rows, ...] picked by `ids` along `axis`. */
+  gather(table: Value, ids: Value, axis = 0): Value {
+    return this.push("Gather", [table, ids], { attributes: { axis: int(axis) } })[0];
+  }
+
+  cast(x: Value, to: number): Value {
+    return this.push("Cast", [x], { attributes: { to: int(to) } })[0];
+  }
+
+  add(a: Value, b: Value): Value {
+    return this.push("Add", [a, b])[0];
+  }
+
+  mul(a: Value, b: Value): Value {
+    return this.push("Mul", [a, b])[0];
+  }
+
+  /** a [..., m, k] · b [..., k, n] with broadcast leading dimensions. */
+  matMul(a: Value, b: Value): Value {
+    return this.push("MatMul", [a, b])[0];
+  }
+
+  /** alpha · a [..., m, k] · bᵀ where b is [..., n, k]: a Linear with its weight as stored. */
+  matMulTransposed(a: Value, b: Value, alpha = 1): Value {
+    return this.push("FusedMatMul", [a, b], {
+      domain: microsoft,
+      attributes: { transB: int(1), alpha: float(alpha) },
+    })[0];
+  }
+
+  concat(values: readonly Value[], axis: number): Value {
+    if (values.length === 1) return values[0] as Value;
+    return this.push("Concat", values, { attributes: { axis: int(axis) } })[0];
+  }
+
+  /** Parts of fixed sizes along `axis`. */
+  split(x: Value, sizes: readonly number[], axis: number): Value[] {
+    if (sizes.length === 1) return [x];
+    return this.splitBy(x, this.int64s(sizes), { parts: sizes.length, axis });
+  }
+
+  /** Parts whose sizes a value [parts] gives at run time. */
+  splitBy(x: Value, sizes: Value, { parts, axis }: { parts: number; axis: number }): Value[] {
+    return this.push("Split", [x, sizes], { count: parts, attributes: { axis: int(axis) } });
+  }
+
+  /** 0 keeps a dimension, -1 takes what is left. */
+  reshape(x: Value, shape: readonly number[]): Value {
+    return this.push("Reshape", [x, this.int64s(shape)])[0];
+  }
+
+  unsqueeze(x: Value, axis: number): Value {
+    return this.push("Unsqueeze", [x, this.int64s([axis])])[0];
+  }
+
+  transpose(x: Value, perm: readonly number[]): Value {
+    return this.push("Transpose", [x], { attributes: { perm: ints(perm) } })[0];
+  }
+
+  softmax(x: Value, axis = -1): Value {
+    return this.push("Softmax", [x], { attributes: { axis: int(axis) } })[0];
+  }
+
+  /** x · sigmoid(x). */
+  silu(x: Value): Value {
+    return this.push("QuickGelu", [x], { domain: microsoft, attributes: { alpha: float(1) } })[0];
+  }
+
+  /** x / rms(x) · weight over the last axis. */
+  rmsNorm(x: Value, weight: Value, epsilon: number): Value {
+    const attributes = { axis: int(-1), epsilon: float(epsilon), stash_type: int(1) };
+    return this.push("SimplifiedLayerNormalization", [x, weight], { attributes })[0];
+  }
+
+  /** [rmsNorm(x + skip), x + skip] in one pass. */
+  addRmsNorm(
+    x: Value,
+    skip: Value,
+    { weight, epsilon }: { weight: Value; epsilon: number },
+  ): [Value, Value] {
+    const [normed, , , sum] = this.push("SkipSimplifiedLayerNormalization", [x, skip, weight], {
+      domain: microsoft,
+      count: 4,
+      attributes: { epsilon: float(epsilon) },
+    });
+    return [normed as Value, sum as Value];
+  }
+
+  /** Rotates x [batch, heads, seq, dim] by rows `positions` [batch, seq] of cos and sin [rows, dim / 2]. */
+  rotary(x: Value, positions: Value, { cos, sin }: { cos: Value; sin: Value }): Value {
+    return this.push("RotaryEmbedding", [x, positions, cos, sin], { domain: microsoft })[0];
+  }
+
+  build(name: string): Graph {
+    const { inputs, outputs, nodes } = this;
+    return Object.freeze({
+      name,
+      inputs,
+      outputs,
+      nodes,
+      initializers: [...this.initializers.values()],
+    });
+  }
+
+  private push(
+    op: string,
+    inputs: readonly (Value | "")[],
+    { domain = "", count = 1, attributes = {}, outputs }: PushOptions = {},
+  ): [Value, ...Value[]] {
+    const name = this.unique([...this.scopes.slice(-1), op].join("/"));
+    const made =
+      outputs ??
+      Array.from({ length: count }, (_, i) => (count === 1 ? name : `${name}:${i}`) as Value);
+    this.nodes.push({ op, domain, name, inputs, outputs: made, attributes });
+    return made as [Value, ...Value[]];
+  }
+
+  private unique(name: string): string {
+    const times = this.names.get(name) ?? 0;
+    this.names.set(name, times + 1);
+    return times === 0 ? name : `${name}_${times}`;
+  }
+}
+
+interface PushOptions {
+  domain?: string;
+  count?: number;
+  attributes?: Record<string, Attribute>;
+  outputs?: Value[];
+}
+
+const microsoft = "com.microsoft";
+
+function int(value: number): Attribute {
+  return { kind: "int", value };
+}
+
+function float(value: number): Attribute {
+  return { kind: "float", value };
+}
+
+function ints(value: readonly number[]): Attribute {
+  return { kind: "ints", value };
+}

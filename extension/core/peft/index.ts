@@ -1,0 +1,18 @@
+import { unsupported } from "../base/errors.ts";
+import { type AdapterConfig, methodLabels } from "../checkpoint/adapterConfig.ts";
+import { lora } from "./lora.ts";
+import type { Method } from "./method.ts";
+
+/** Every PEFT method that Graft runs; a new one is its file and its line here. */
+export const methods: readonly Method[] = [lora];
+
+/** The method of a config; one that Graft does not run is refused by name. */
+export function methodOf({ peftType, file }: AdapterConfig): Method {
+  const method = methods.find((known) => known.peftType === peftType);
+  if (method) return method;
+  const runs = methods.map((known) => methodLabels[known.peftType]).join(", ");
+  throw unsupported(
+    `${file}: Graft does not run ${methodLabels[peftType]} adapters yet`,
+    `It runs ${runs}.`,
+  );
+}

@@ -1,0 +1,73 @@
+import type { AdapterCheckpoint } from "../checkpoint/adapterCheckpoint.ts";
+import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
+import type { ModuleTree } from "../checkpoint/modules.ts";
+import type { LayerHook, LinearGroup } from "../onnx/layerHook.ts";
+
+/** A base model as methods see it: its modules and PEFT's default targets for its family. */
+export interface MethodBase {
+  readonly tree: ModuleTree;
+  readonly groups: readonly LinearGroup[];
+  readonly defaultTargets: readonly string[] | null;
+}
+
+/** What an adapter finds in a base, from headers alone. */
+export interface BindReport {
+  /** Modules that the config targets or the file has tensors for. */
+  readonly total: number;
+  /** Paths of modules that are targeted and have all their tensors. */
+  readonly bound: readonly string[];
+  /** Targeted modules without tensors: PEFT leaves them at their initial value. */
+  readonly unbound: readonly string[];
+  /** Tensors that no targeted module takes, as the file spells them: PEFT ignores them. */
+  readonly unexpected: readonly string[];
+}
+
+/** One row of the inspector's grid, known without a base. */
+export interface ModuleSummary {
+  readonly path: string;
+  readonly parameters: number;
+  readonly rank: number | null;
+  readonly alpha: number | null;
+  readonly scaling: number | null;
+  /** [in, out] features; null where the tensors do not tell. */
+  readonly shape: readonly [number, number] | null;
+  readonly dtype: string;
+}
+
+/** A field of a method's config, for forms and the inspector. */
+export interface FieldInfo {
+  readonly meaning: string;
+  readonly default: unknown;
+}
+
+/** A graph input of one layer group, as an active adapter fills it: row-major fp32. */
+export interface SlotTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** An adapter in memory, ready to be made active. */
+export interface LoadedWeights {
+  readonly parameters: number;
+  /** Sentences about its values (NaN, Inf, all zero). */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * A PEFT method: one file each. `W` is what the method keeps of a loaded adapter.
+ */
+export interface Method<W extends LoadedWeights = LoadedWeights> {
+  readonly peftType: string;
+  readonly fields: Readonly<Record<string, FieldInfo>>;
+  /** Validates the config and refuses, by name, an option that this version does not run. */
+  check(config: AdapterConfig): void;
+  /** Rank for people; null where the method has none. */
+  rank(config: AdapterConfig): number | null;
+  summarize(adapter: AdapterCheckpoint): ModuleSummary[];
+  /** Finds the adapter's modules in a base. @throws misfit when shapes disagree */
+  bind(adapter: AdapterCheckpoint, base: MethodBase): BindReport;
+  load(adapter: AdapterCheckpoint, base: MethodBase, signal?: AbortSignal): Promise<W>;
+  /** Declares the method's inputs around every layer it can serve, neutral until fed. */
+  readonly hook: LayerHook;
+}

@@ -1,0 +1,249 @@
+import * as path from "node:path";
+import { badRequest, GraftError, misfit, throwIfAborted } from "./base/errors.ts";
+import { type BaseModel, type OnProgress, requireTokenizer } from "./baseModel.ts";
+import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
+import { adapterInputs } from "./peft/inject.ts";
+import { methodOf } from "./peft/index.ts";
+import type { LoraWeights } from "./peft/lora.ts";
+import type { BindReport } from "./peft/method.ts";
+import { type AdapterTensors, adapterTensors } from "./session/causalSession.ts";
+import { renderChat, type Message } from "./tokens/chatTemplate.ts";
+import { type Generated, generate } from "./tokens/generate.ts";
+import { greedy, type Sampling } from "./tokens/sampler.ts";
+import { TextStream } from "./tokens/textStream.ts";
+
+export interface LoadAdapterOptions {
+  /** Name under which the adapter is known; PEFT's default is "default". */
+  readonly adapterName?: string;
+  /** Folder below the adapter's folder that holds it (PEFT saves adapters not named "default" so). */
+  readonly subfolder?: string;
+  /** Load although some modules or tensors find no place; without it such a load throws partial-bind. */
+  readonly allowPartial?: boolean;
+  readonly onProgress?: OnProgress;
+  readonly signal?: AbortSignal;
+}
+
+/** An adapter in memory. */
+export interface LoadedAdapter {
+  readonly name: string;
+  readonly checkpoint: AdapterCheckpoint;
+  readonly weights: LoraWeights;
+  readonly report: BindReport;
+  readonly attachSeconds: number;
+  readonly warnings: readonly string[];
+}
+
+export interface ActiveAdapter {
+  readonly name: string;
+  /** Factor on the adapter's update; 1 is as trained. */
+  readonly weight: number;
+}
+
+export type Prompt =
+  | { readonly kind: "chat"; readonly messages: readonly Message[] }
+  | { readonly kind: "text"; readonly text: string };
+
+export interface AnswerOptions {
+  readonly sampling?: Sampling;
+  readonly maxNewTokens?: number;
+  /** Adapters for this answer alone; the active ones when absent. */
+  readonly adapters?: readonly ActiveAdapter[];
+  /** The whole text so far, with each token. */
+  readonly onText?: (text: string, tokens: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface Answer extends Generated {
+  readonly text: string;
+  readonly promptTokens: number;
+  readonly adapters: readonly ActiveAdapter[];
+}
+
+/**
+ * A base model with adapters, after PEFT's PeftModel: load several, make one or more active, switch
+ * by choosing other tensors. The session is built once and never again.
+ */
+export class PeftModel {
+  private readonly loaded = new Map<string, LoadedAdapter>();
+  private active: readonly ActiveAdapter[] = [];
+  private activeTensors: AdapterTensors;
+
+  constructor(readonly base: BaseModel) {
+    this.activeTensors = this.tensorsOf([]);
+  }
+
+  /** Loads an adapter onto a base and makes it active. */
+  static async fromPretrained(
+    base: BaseModel,
+    modelId: string,
+    options: LoadAdapterOptions = {},
+  ): Promise<PeftModel> {
+    const model = new PeftModel(base);
+    const { name } = await model.loadAdapter(modelId, options);
+    model.setAdapter(name);
+    return model;
+  }
+
+  get adapters(): readonly LoadedAdapter[] {
+    return [...this.loaded.values()];
+  }
+
+  get activeAdapters(): readonly ActiveAdapter[] {
+    return this.active;
+  }
+
+  /**
+   * Reads an adapter and binds it to the base; it takes part once `setAdapter` names it.
+   * @throws misfit when no module is bound or shapes disagree; partial-bind when only some are
+   */
+  async loadAdapter(folder: string, options: LoadAdapterOptions = {}): Promise<LoadedAdapter> {
+    const { adapterName: name = "default", onProgress, signal } = options;
+    const started = performance.now();
+    if (this.loaded.has(name)) throw badRequest(`An adapter named "${name}" is already loaded.`);
+    onProgress?.({ step: "Reading the adapter" });
+    const dir = options.subfolder ? path.join(folder, options.subfolder) : folder;
+    const checkpoint = await openAdapterCheckpoint(dir, signal);
+    const method = methodOf(checkpoint.config);
+    const report = method.bind(checkpoint, this.base.adaptable);
+    checkReport(checkpoint, report, { allowPartial: options.allowPartial ?? false });
+    const weights = (await method.load(checkpoint, this.base.adaptable, signal)) as LoraWeights;
+    throwIfAborted(signal);
+    // Somebody else may have taken the name while the file was read.
+    if (this.loaded.has(name)) throw badRequest(`An adapter named "${name}" is already loaded.`);
+    const adapter: LoadedAdapter = {
+      name,
+      checkpoint,
+      weights,
+      report,
+      attachSeconds: (performance.now() - started) / 1000,
+      warnings: [...bindWarnings(report), ...weights.warnings],
+    };
+    this.loaded.set(name, adapter);
+    return adapter;
+  }
+
+  /** Makes one or several adapters active, in this order; their updates add up. */
+  setAdapter(adapters: string | readonly (string | ActiveAdapter)[]): void {
+    const list = typeof adapters === "string" ? [adapters] : adapters;
+    const active = list.map((each) =>
+      typeof each === "string" ? { name: each, weight: 1 } : each,
+    );
+    this.activeTensors = this.tensorsOf(active);
+    this.active = active;
+  }
+
+  /** Answers come from the bare base from now on; adapters stay loaded. */
+  disableAdapter(): void {
+    this.setAdapter([]);
+  }
+
+  /** Forgets an adapter; when it was active the others stay active. */
+  deleteAdapter(name: string): void {
+    this.require(name);
+    this.setAdapter(this.active.filter((each) => each.name !== name));
+    this.loaded.delete(name);
+  }
+
+  /** Inputs of the session for a set of adapters, e.g. for `session.start`. */
+  tensorsOf(adapters: readonly ActiveAdapter[]): AdapterTensors {
+    const seen = new Set<string>();
+    const parts = adapters.map(({ name, weight }) => {
+      if (seen.has(name)) throw badRequest(`Adapter "${name}" is named twice.`);
+      if (!Number.isFinite(weight)) throw badRequest(`The weight of "${name}" is ${weight}.`);
+      seen.add(name);
+      return { weights: this.require(name).weights, weight };
+    });
+    return adapterTensors(adapterInputs(this.base.adaptable.groups, parts));
+  }
+
+  /** Token ids of a prompt, through the chat template where it is a conversation. */
+  encode(prompt: Prompt): number[] {
+    const tokenizer = requireTokenizer(this.base);
+    return prompt.kind === "chat"
+      ? tokenizer.encode(renderChat(tokenizer, prompt.messages), { addSpecialTokens: false })
+      : tokenizer.encode(prompt.text);
+  }
+
+  /** Answers a prompt, with the active adapters or with those named. */
+  async answer(prompt: Prompt, options: AnswerOptions = {}): Promise<Answer> {
+    const ids = this.encode(prompt);
+    const adapters = options.adapters ?? this.active;
+    const tensors = options.adapters ? this.tensorsOf(options.adapters) : this.activeTensors;
+    const stream = new TextStream(requireTokenizer(this.base));
+    let tokens = 0;
+    const generated = await generate(
+      this.base.session,
+      { prompt: ids, adapters: tensors },
+      {
+        sampling: options.sampling ?? greedy,
+        maxNewTokens: options.maxNewTokens ?? 256,
+        stopTokens: this.base.stopTokens,
+        signal: options.signal,
+        onToken: (id) => {
+          stream.push(id);
+          options.onText?.(stream.text, ++tokens);
+        },
+      },
+    );
+    return { ...generated, text: stream.finish(), promptTokens: ids.length, adapters };
+  }
+
+  async dispose(): Promise<void> {
+    await this.base.session.dispose();
+  }
+
+  private require(name: string): LoadedAdapter {
+    const adapter = this.loaded.get(name);
+    if (adapter) return adapter;
+    const names = [...this.loaded.keys()].join(", ") || "none";
+    throw badRequest(`No adapter named "${name}" is loaded. Loaded: ${names}.`);
+  }
+}
+
+/** Refuses an adapter that binds nothing, and a partial one unless that was agreed to. */
+export function checkReport(
+  { dir, config }: AdapterCheckpoint,
+  report: BindReport,
+  { allowPartial }: { allowPartial: boolean },
+): void {
+  const { bound, total } = report;
+  if (bound.length === 0) {
+    const trained = config.baseName ? ` It was trained on ${config.baseName}.` : "";
+    throw misfit(`${dir} does not fit this base: 0 of ${total} modules bound.${trained}`, {
+      file: config.file,
+      unbound: report.unbound,
+      unexpected: report.unexpected,
+    });
+  }
+  const [first] = bindWarnings(report);
+  if (first !== undefined && !allowPartial) {
+    throw new GraftError(
+      "partial-bind",
+      `${dir}: ${bound.length} of ${total} modules bound. ${first}`,
+      {
+        file: config.file,
+        bound: bound.length,
+        total,
+        unbound: report.unbound,
+        unexpected: report.unexpected,
+      },
+    );
+  }
+}
+
+/** Sentences on what found no place; none when all did. */
+export function bindWarnings({ unbound, unexpected }: BindReport): string[] {
+  const warnings: string[] = [];
+  if (unbound.length > 0) {
+    warnings.push(`Targeted modules without tensors stay as in the base: ${few(unbound)}.`);
+  }
+  if (unexpected.length > 0) {
+    warnings.push(`Tensors that no targeted module takes are left out: ${few(unexpected)}.`);
+  }
+  return warnings;
+}
+
+function few(names: readonly string[]): string {
+  const shown = names.slice(0, 4).join(", ");
+  return names.length > 4 ? `${shown} and ${names.length - 4} more` : shown;
+}

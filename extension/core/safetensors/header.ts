@@ -1,0 +1,143 @@
+import { visit } from "jsonc-parser";
+import { bitsOf, type Dtype, isDtype } from "../base/dtype.ts";
+import { badFile } from "../base/errors.ts";
+import { isObject, type JsonObject } from "../base/json.ts";
+import { type Shape, showShape } from "../base/shape.ts";
+
+/** The reference implementation's bound; a header of this size would name a million tensors. */
+export const largestHeader = 100_000_000;
+
+/** One tensor of a safetensors file: where its bytes lie and what they mean. */
+export interface TensorEntry {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: Shape;
+  /** Bytes from the start of the file. */
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
+export interface Header {
+  readonly tensors: readonly TensorEntry[];
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Where tensor data begins, in bytes from the start of the file. */
+  readonly dataStart: number;
+}
+
+/**
+ * Parses and validates a header against https://github.com/huggingface/safetensors#format, refusing
+ * what the reference refuses and duplicate names besides.
+ * @param text the header's JSON, without its length prefix
+ * @param headerLength its length in bytes
+ * @param fileSize in bytes
+ */
+export function parseHeader(
+  text: string,
+  headerLength: number,
+  { file, fileSize }: { file: string; fileSize: number },
+): Header {
+  const json = parseJson(text, file);
+  const dataStart = 8 + headerLength;
+  const { __metadata__: metadata, ...entries } = json;
+  const tensors = Object.entries(entries).map(([name, entry]) =>
+    parseEntry(name, entry, { file, dataStart }),
+  );
+  checkLayout(tensors, { file, dataStart, fileSize });
+  return { tensors, metadata: parseMetadata(metadata, file), dataStart };
+}
+
+function parseJson(text: string, file: string): JsonObject {
+  if (!text.startsWith("{")) throw badFile(file, "header does not begin with {");
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw badFile(file, `header is not JSON: ${(error as Error).message}`);
+  }
+  if (!isObject(json)) throw badFile(file, "header is not a JSON object");
+  const twice = firstDuplicate(text);
+  if (twice !== undefined) throw badFile(file, `header names "${twice}" twice`);
+  return json;
+}
+
+/** JSON.parse keeps the last of two equal keys without a word; a hidden tensor is worth an error. */
+function firstDuplicate(text: string): string | undefined {
+  const seen: Set<string>[] = [];
+  let duplicate: string | undefined;
+  visit(text, {
+    onObjectBegin: () => void seen.push(new Set()),
+    onObjectEnd: () => void seen.pop(),
+    onObjectProperty: (name) => {
+      const names = seen.at(-1);
+      if (names?.has(name)) duplicate ??= name;
+      names?.add(name);
+    },
+  });
+  return duplicate;
+}
+
+function parseMetadata(value: unknown, file: string): Record<string, string> {
+  if (value === undefined) return {};
+  if (!isObject(value)) throw badFile(file, "__metadata__ is not an object");
+  for (const [key, text] of Object.entries(value)) {
+    if (typeof text !== "string") throw badFile(file, `__metadata__."${key}" is not a string`);
+  }
+  return value as Record<string, string>;
+}
+
+function parseEntry(
+  name: string,
+  value: unknown,
+  { file, dataStart }: { file: string; dataStart: number },
+): TensorEntry {
+  const fail = (problem: string): Error => badFile(file, `tensor "${name}": ${problem}`);
+  if (!isObject(value)) throw fail("entry is not an object");
+  const { dtype, shape, data_offsets: offsets } = value;
+  if (dtype === undefined) throw fail("has no dtype");
+  if (!isDtype(dtype)) throw fail(`unknown dtype ${JSON.stringify(dtype)}`);
+  if (!isSizes(shape)) throw fail(`shape ${JSON.stringify(shape)} is not a list of sizes`);
+  if (!isSizes(offsets) || offsets.length !== 2) {
+    throw fail(`data_offsets ${JSON.stringify(offsets)} are not two positions`);
+  }
+  const [begin, end] = offsets as [number, number];
+  if (end < begin) throw fail(`data_offsets ${showShape(offsets)} run backwards`);
+  const bits = shape.reduce((product, size) => product * size, bitsOf(dtype));
+  if (!Number.isSafeInteger(bits)) throw fail(`shape ${showShape(shape)} overflows`);
+  if (bits !== (end - begin) * 8) {
+    throw fail(
+      `${dtype} ${showShape(shape)} needs ${bits / 8} bytes, data_offsets give ${end - begin}`,
+    );
+  }
+  return { name, dtype, shape, offset: dataStart + begin, byteLength: end - begin };
+}
+
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+}
+
+/** Tensors fill the data section without hole, overlap or rest. */
+function checkLayout(
+  tensors: readonly TensorEntry[],
+  { file, dataStart, fileSize }: { file: string; dataStart: number; fileSize: number },
+): void {
+  let position = dataStart;
+  for (const tensor of [...tensors].sort(
+    (a, b) => a.offset - b.offset || a.byteLength - b.byteLength,
+  )) {
+    if (tensor.offset !== position) {
+      const what = tensor.offset > position ? "leaves a hole before it" : "overlaps another tensor";
+      throw badFile(file, `tensor "${tensor.name}" ${what} (data_offsets)`);
+    }
+    position += tensor.byteLength;
+    if (position > fileSize) {
+      throw badFile(
+        file,
+        `truncated: tensor "${tensor.name}" ends at byte ${position}, the file has ${fileSize}`,
+        "Download or copy it again.",
+      );
+    }
+  }
+  if (position !== fileSize) {
+    throw badFile(file, `${fileSize - position} bytes follow the last tensor`);
+  }
+}

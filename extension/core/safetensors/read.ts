@@ -1,0 +1,99 @@
+import { type FileHandle, open } from "node:fs/promises";
+import { isFloatDtype, toFloat32 } from "../base/dtype.ts";
+import { badFile, notFound, throwIfAborted, unsupported } from "../base/errors.ts";
+import { type Header, largestHeader, parseHeader, type TensorEntry } from "./header.ts";
+
+/** A validated safetensors file on disk; holds no handle and no tensor bytes. */
+export interface SafetensorsFile extends Header {
+  readonly file: string;
+  readonly size: number;
+}
+
+/** Reads and validates the header alone: a few kilobytes of a file of any size. */
+export async function openSafetensors(file: string): Promise<SafetensorsFile> {
+  return withFile(file, async (handle) => {
+    const { size } = await handle.stat();
+    if (size < 8) throw badFile(file, `has ${size} bytes, too few for a header length`);
+    const length = (await readRange(handle, file, 0, 8)).readBigUInt64LE();
+    if (length > BigInt(largestHeader)) throw badFile(file, `header length ${length} is too large`);
+    const headerLength = Number(length);
+    if (headerLength === 0) throw badFile(file, "header length is 0");
+    if (8 + headerLength > size) {
+      throw badFile(file, `header length ${headerLength} exceeds file size ${size}`);
+    }
+    const bytes = await readRange(handle, file, 8, headerLength);
+    const header = parseHeader(decodeUtf8(bytes, file), headerLength, { file, fileSize: size });
+    return { file, size, ...header };
+  });
+}
+
+/** The bytes of tensors, in the order asked for; one open file, one range a tensor. */
+export async function readTensors(
+  file: string,
+  tensors: readonly TensorEntry[],
+  signal?: AbortSignal,
+): Promise<Uint8Array[]> {
+  return withFile(file, async (handle) => {
+    const out: Uint8Array[] = [];
+    for (const { offset, byteLength } of tensors) {
+      throwIfAborted(signal);
+      out.push(await readRange(handle, file, offset, byteLength));
+    }
+    return out;
+  });
+}
+
+/** Floating-point tensors as fp32, by name. Refuses integer tensors by name. */
+export async function readFloat32(
+  file: string,
+  tensors: readonly TensorEntry[],
+  signal?: AbortSignal,
+): Promise<Map<string, Float32Array>> {
+  const bytes = await readTensors(file, tensors, signal);
+  return new Map(
+    tensors.map(({ name, dtype }, i) => {
+      if (!isFloatDtype(dtype)) {
+        throw unsupported(`${file}: tensor "${name}" is ${dtype}, a floating-point type is needed`);
+      }
+      return [name, toFloat32(bytes[i] as Uint8Array, dtype)];
+    }),
+  );
+}
+
+async function withFile<T>(file: string, use: (handle: FileHandle) => Promise<T>): Promise<T> {
+  const handle = await open(file, "r").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") throw notFound("File", file);
+    throw badFile(file, `cannot be opened (${error.code ?? error.message})`);
+  });
+  try {
+    return await use(handle);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** A buffer of its own (never the pool), so that its memory may be handed on. */
+async function readRange(
+  handle: FileHandle,
+  file: string,
+  offset: number,
+  length: number,
+): Promise<Buffer> {
+  const bytes = Buffer.from(new ArrayBuffer(length));
+  for (let done = 0; done < length;) {
+    // One read is bounded by 2^31 - 1 bytes on every platform.
+    const part = Math.min(length - done, 0x4000_0000);
+    const { bytesRead } = await handle.read(bytes, done, part, offset + done);
+    if (bytesRead === 0) throw badFile(file, `ends at byte ${offset + done}, more was promised`);
+    done += bytesRead;
+  }
+  return bytes;
+}
+
+function decodeUtf8(bytes: Uint8Array, file: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw badFile(file, "header is not UTF-8");
+  }
+}

@@ -1,0 +1,60 @@
+import { bitsOf, type Dtype, dtypes } from "../base/dtype.ts";
+import { badRequest, throwIfAborted } from "../base/errors.ts";
+import { writeAtomically } from "../base/files.ts";
+import { elementCount, type Shape } from "../base/shape.ts";
+
+/** A tensor to write; `bytes` are little-endian and row-major. */
+export interface TensorData {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: Shape;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Writes a safetensors file atomically, byte for byte as the reference implementation lays it out:
+ * largest element type first, then by name; header padded with spaces to a multiple of 8.
+ */
+export async function writeSafetensors(
+  file: string,
+  tensors: readonly TensorData[],
+  { metadata, signal }: { metadata?: Record<string, string>; signal?: AbortSignal } = {},
+): Promise<void> {
+  const sorted = [...tensors].sort(
+    (a, b) => dtypes.indexOf(b.dtype) - dtypes.indexOf(a.dtype) || compareBytes(a.name, b.name),
+  );
+  const header = Buffer.from(headerText(sorted, metadata), "utf8");
+  await writeAtomically(file, async (handle) => {
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(header.length));
+    await handle.writeFile(Buffer.concat([length, header]));
+    for (const { bytes } of sorted) {
+      throwIfAborted(signal);
+      await handle.writeFile(bytes);
+    }
+  });
+}
+
+function headerText(
+  tensors: readonly TensorData[],
+  metadata: Record<string, string> | undefined,
+): string {
+  // Without a prototype: tensor names are anybody's, "__proto__" included.
+  const entries = Object.create(null) as Record<string, unknown>;
+  if (metadata) entries["__metadata__"] = metadata;
+  let position = 0;
+  for (const { name, dtype, shape, bytes } of tensors) {
+    if (name in entries) throw badRequest(`Two tensors are named "${name}".`);
+    if (elementCount(shape) * bitsOf(dtype) !== bytes.length * 8) {
+      throw badRequest(`Tensor "${name}": ${bytes.length} bytes do not make ${dtype} [${shape}].`);
+    }
+    entries[name] = { dtype, shape, data_offsets: [position, (position += bytes.length)] };
+  }
+  const text = JSON.stringify(entries);
+  const length = Buffer.byteLength(text);
+  return text + " ".repeat((8 - (length % 8)) % 8);
+}
+
+function compareBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}

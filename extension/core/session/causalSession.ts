@@ -1,0 +1,196 @@
+import { badRequest } from "../base/errors.ts";
+import type { AttentionMask, CausalModel } from "../models/causalModel.ts";
+import { KvCache } from "./kvCache.ts";
+import {
+  float32Tensor,
+  int64Tensor,
+  OrtSession,
+  type SessionOptions,
+  type Tensor,
+} from "./ortSession.ts";
+import { RopeTable } from "./ropeTable.ts";
+
+/** Masked scores; finite, so that a row that sees nothing stays finite as well. */
+const masked = -3.4e38;
+
+/** A named tensor for an input that the layer hook declared. */
+export interface AdapterFeed {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+export interface ForwardOptions {
+  /** Per row and token of the new tokens, 1 is real and 0 padding; all real when absent. */
+  readonly attentionMask?: readonly Uint8Array[];
+  /** Positions (among the new tokens) whose logits are wanted; the last when absent. */
+  readonly logitsRows?: readonly number[];
+}
+
+export interface Logits {
+  /** [batch, rows, vocabulary]. */
+  readonly data: Float32Array;
+  readonly shape: readonly [number, number, number];
+}
+
+/** Tensors for the layer hook's inputs, made once for a set of active adapters. */
+export type AdapterTensors = ReadonlyMap<string, Tensor>;
+
+/** What a running sequence (or batch of equal length) remembers. */
+export interface DecodingState {
+  readonly cache: KvCache;
+  /** Adapters of this sequence; others take part from the next run on when this is replaced. */
+  adapters: AdapterTensors;
+  /** Per row, one entry a cached token: 1 is real, 0 padding. */
+  readonly seen: number[][];
+}
+
+/** Wraps adapter tensors for feeding; no copy. */
+export function adapterTensors(feeds: readonly AdapterFeed[]): AdapterTensors {
+  return new Map(feeds.map(({ name, shape, data }) => [name, float32Tensor(data, shape)]));
+}
+
+/** Runs a decoder: feeds tokens, keeps keys and values, hands out logits. */
+export class CausalSession {
+  private readonly rope: RopeTable;
+  private readonly feeds: Record<string, Tensor> = {};
+  private turn: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    readonly model: CausalModel,
+    private readonly session: OrtSession,
+  ) {
+    this.rope = new RopeTable(model.inverseFrequencies);
+  }
+
+  static async create(model: CausalModel, options?: SessionOptions): Promise<CausalSession> {
+    return new CausalSession(model, await OrtSession.create(model.graph, options));
+  }
+
+  start(adapters: AdapterTensors, batch = 1): DecodingState {
+    return {
+      adapters,
+      cache: new KvCache(this.model, batch),
+      seen: Array.from({ length: batch }, () => []),
+    };
+  }
+
+  /**
+   * Runs new tokens [batch][seq] after those of `state` and remembers them.
+   * Positions count real tokens only, as Hugging Face's generate does for padded batches.
+   */
+  forward(
+    state: DecodingState,
+    tokens: readonly (readonly number[])[],
+    options: ForwardOptions = {},
+  ): Promise<Logits> {
+    // One run at a time: sequences share the feeds, and ONNX Runtime blocks the thread anyway.
+    const run = this.turn.then(() => this.run(state, tokens, options));
+    this.turn = run.catch(() => undefined);
+    return run;
+  }
+
+  private async run(
+    state: DecodingState,
+    tokens: readonly (readonly number[])[],
+    options: ForwardOptions,
+  ): Promise<Logits> {
+    const seq = tokens[0]?.length ?? 0;
+    const { cache } = state;
+    if (tokens.length !== cache.batch || tokens.some((row) => row.length !== seq) || seq === 0) {
+      throw badRequest(`Tokens must be ${cache.batch} rows of one length, at least 1.`);
+    }
+    const past = cache.length;
+    const real = tokens.map((row, i) => row.map((_, j) => options.attentionMask?.[i]?.[j] ?? 1));
+    const seen = state.seen.map((row, i) => [...row, ...(real[i] as number[])]);
+    this.feedTokens(tokens, seen, past);
+    this.feedPast(cache, seq);
+    this.feedMasks(seen, { past, seq, capacity: cache.capacity });
+    for (const [name, tensor] of state.adapters) this.feeds[name] = tensor;
+    const rows = options.logitsRows ?? [seq - 1];
+    this.feeds["logits_rows"] = int64Tensor(rows, [rows.length]);
+    const { logits, new_kv: newRows } = await this.session.run(this.feeds);
+    cache.append((newRows as Tensor).data as Float32Array, seq);
+    seen.forEach((row, i) => (state.seen[i] = row));
+    return {
+      data: (logits as Tensor).data as Float32Array,
+      shape: [cache.batch, rows.length, this.model.vocabulary],
+    };
+  }
+
+  /** Waits for the run that is under way, then frees the session. */
+  async dispose(): Promise<void> {
+    await this.turn;
+    await this.session.dispose();
+  }
+
+  private feedTokens(tokens: readonly (readonly number[])[], seen: number[][], past: number): void {
+    const seq = (tokens[0] as readonly number[]).length;
+    const shape = [tokens.length, seq];
+    const positions = seen.map((row) => realPositions(row).slice(past));
+    const rope = this.rope.rows(Math.max(past + seq, tokens.length * seq));
+    this.feeds["input_ids"] = int64Tensor(tokens.flat(), shape);
+    this.feeds["position_ids"] = int64Tensor(positions.flat(), shape);
+    this.feeds["rope_cos"] = float32Tensor(rope.cos, rope.shape);
+    this.feeds["rope_sin"] = float32Tensor(rope.sin, rope.shape);
+  }
+
+  private feedPast(cache: KvCache, seq: number): void {
+    const { layers, keyValueHeads, headDim } = this.model;
+    const shape = [cache.batch, keyValueHeads, cache.capacity, headDim];
+    for (let layer = 0; layer < layers; layer++) {
+      this.feeds[`past_key.${layer}`] = float32Tensor(cache.key(layer), shape);
+      this.feeds[`past_value.${layer}`] = float32Tensor(cache.value(layer), shape);
+    }
+    this.feeds["kv_sizes"] = int64Tensor([cache.capacity, seq], [2]);
+  }
+
+  private feedMasks(seen: number[][], size: MaskSize): void {
+    const queries = this.model.queriesPerKey * size.seq;
+    const shape = [seen.length, 1, queries, size.capacity + size.seq];
+    for (const mask of this.model.masks) {
+      const data = buildMask(seen, { ...size, queriesPerKey: this.model.queriesPerKey, mask });
+      this.feeds[mask.input] = float32Tensor(data, shape);
+    }
+  }
+}
+
+interface MaskSize {
+  /** Tokens in the cache. */
+  readonly past: number;
+  readonly seq: number;
+  /** Rows that the cache has room for; those from `past` on are masked. */
+  readonly capacity: number;
+}
+
+/** Position of each token among the real ones of its row; padding in front stays at 0. */
+function realPositions(row: readonly number[]): number[] {
+  let count = 0;
+  return row.map((real) => Math.max(0, (count += real) - 1));
+}
+
+/** Additive mask [batch, 1, queries per key · seq, capacity + seq]: causal, real keys, in the window. */
+function buildMask(
+  seen: readonly (readonly number[])[],
+  at: MaskSize & { queriesPerKey: number; mask: AttentionMask },
+): Float32Array {
+  const { past, seq, capacity, queriesPerKey } = at;
+  const window = at.mask.window ?? Infinity;
+  const width = capacity + seq;
+  const out = new Float32Array(seen.length * queriesPerKey * seq * width);
+  seen.forEach((row, batch) => {
+    const start = batch * queriesPerKey * seq * width;
+    for (let query = 0; query < seq; query++) {
+      const line = out.subarray(start + query * width, start + (query + 1) * width).fill(masked);
+      const position = past + query;
+      for (let key = Math.max(0, position - window + 1); key <= position; key++) {
+        if (row[key] === 1) line[key < past ? key : key - past + capacity] = 0;
+      }
+    }
+    const block = seq * width;
+    for (let copy = 1; copy < queriesPerKey; copy++) {
+      out.copyWithin(start + copy * block, start, start + block);
+    }
+  });
+  return out;
+}

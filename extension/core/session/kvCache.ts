@@ -1,0 +1,83 @@
+/** What a cache must know of its model. */
+export interface KvShape {
+  readonly layers: number;
+  readonly keyValueHeads: number;
+  readonly headDim: number;
+}
+
+/** The smallest capacity, in tokens; capacities double, so that few distinct shapes are seen. */
+const smallestCapacity = 64;
+
+/**
+ * Keys and values of past tokens, owned by JavaScript: per layer two tensors
+ * [batch, kv heads, capacity, dim]. Rows from `length` on are masked out by whoever reads.
+ */
+export class KvCache {
+  length = 0;
+  capacity = 0;
+  private keys: Float32Array[];
+  private values: Float32Array[];
+
+  constructor(
+    private readonly shape: KvShape,
+    readonly batch: number,
+  ) {
+    this.keys = Array.from({ length: shape.layers }, () => new Float32Array(0));
+    this.values = Array.from({ length: shape.layers }, () => new Float32Array(0));
+  }
+
+  key(layer: number): Float32Array {
+    return this.keys[layer] as Float32Array;
+  }
+
+  value(layer: number): Float32Array {
+    return this.values[layer] as Float32Array;
+  }
+
+  /** Appends the rows of a run: [2 · layers, batch, kv heads, seq, dim], all keys first. */
+  append(rows: Float32Array, seq: number): void {
+    this.reserve(this.length + seq);
+    const { layers } = this.shape;
+    const stride = rows.length / (2 * layers);
+    for (let i = 0; i < 2 * layers; i++) {
+      const target = i < layers ? this.key(i) : this.value(i - layers);
+      this.copyRows(target, rows.subarray(i * stride, (i + 1) * stride), seq);
+    }
+    this.length += seq;
+  }
+
+  /** Forgets the tokens from `length` on: the way back to a shared prefix. */
+  truncate(length: number): void {
+    this.length = Math.min(this.length, length);
+  }
+
+  /** Makes room for so many tokens; what is there stays. */
+  private reserve(tokens: number): void {
+    if (tokens <= this.capacity) return;
+    let capacity = Math.max(this.capacity, smallestCapacity);
+    while (capacity < tokens) capacity *= 2;
+    const grow = (old: Float32Array): Float32Array => this.resized(old, capacity);
+    this.keys = this.keys.map(grow);
+    this.values = this.values.map(grow);
+    this.capacity = capacity;
+  }
+
+  private resized(old: Float32Array, capacity: number): Float32Array {
+    const { keyValueHeads, headDim } = this.shape;
+    const grown = new Float32Array(this.batch * keyValueHeads * capacity * headDim);
+    for (let head = 0; head < this.batch * keyValueHeads; head++) {
+      const start = head * this.capacity * headDim;
+      grown.set(old.subarray(start, start + this.length * headDim), head * capacity * headDim);
+    }
+    return grown;
+  }
+
+  private copyRows(target: Float32Array, rows: Float32Array, seq: number): void {
+    const { keyValueHeads, headDim } = this.shape;
+    const size = seq * headDim;
+    for (let head = 0; head < this.batch * keyValueHeads; head++) {
+      const start = (head * this.capacity + this.length) * headDim;
+      target.set(rows.subarray(head * size, (head + 1) * size), start);
+    }
+  }
+}

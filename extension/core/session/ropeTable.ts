@@ -1,0 +1,37 @@
+/** cos and sin of position · inverse frequency, grown on demand; rows are positions. */
+export class RopeTable {
+  private cosines = new Float32Array(0);
+  private sines = new Float32Array(0);
+
+  constructor(private readonly inverseFrequencies: Float32Array) {}
+
+  /** The first `rows` rows, each [dim / 2]; computed in fp32 steps as transformers does. */
+  rows(rows: number): { cos: Float32Array; sin: Float32Array; shape: [number, number] } {
+    const width = this.inverseFrequencies.length;
+    if (this.cosines.length < rows * width) this.grow(Math.max(rows, 2 * this.count));
+    return {
+      cos: this.cosines.subarray(0, rows * width),
+      sin: this.sines.subarray(0, rows * width),
+      shape: [rows, width],
+    };
+  }
+
+  private get count(): number {
+    return this.cosines.length / this.inverseFrequencies.length;
+  }
+
+  private grow(rows: number): void {
+    const width = this.inverseFrequencies.length;
+    const cosines = new Float32Array(rows * width);
+    const sines = new Float32Array(rows * width);
+    for (let position = 0; position < rows; position++) {
+      for (let i = 0; i < width; i++) {
+        const angle = Math.fround(position * (this.inverseFrequencies[i] as number));
+        cosines[position * width + i] = Math.cos(angle);
+        sines[position * width + i] = Math.sin(angle);
+      }
+    }
+    this.cosines = cosines;
+    this.sines = sines;
+  }
+}

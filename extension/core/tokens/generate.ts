@@ -1,0 +1,88 @@
+import { badRequest, throwIfAborted } from "../base/errors.ts";
+import type { AdapterTensors, CausalSession, DecodingState } from "../session/causalSession.ts";
+import { createSampler, type Sampling } from "./sampler.ts";
+
+/** Prompts are read in parts of so many tokens, so that a wish to stop is heard between them. */
+const promptPart = 128;
+
+export interface GenerateOptions {
+  readonly sampling: Sampling;
+  readonly maxNewTokens: number;
+  /** Ids that end the answer; they are not part of it. */
+  readonly stopTokens: ReadonlySet<number>;
+  readonly onToken?: (id: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface Generated {
+  readonly ids: number[];
+  readonly finish: "stop" | "length" | "context" | "cancelled";
+  readonly seed: number;
+  /** Seconds for the prompt, and for the tokens after the first. */
+  readonly prefillSeconds: number;
+  readonly decodeSeconds: number;
+}
+
+/**
+ * Continues a prompt token by token. Stopping is a result like another: what was said stays.
+ * @throws bad-request when the prompt does not fit the model's context
+ */
+export async function generate(
+  session: CausalSession,
+  { prompt, adapters }: { prompt: readonly number[]; adapters: AdapterTensors },
+  options: GenerateOptions,
+): Promise<Generated> {
+  const { contextLength } = session.model;
+  if (prompt.length === 0) throw badRequest("The prompt is empty.");
+  if (prompt.length >= contextLength) {
+    throw badRequest(
+      `The prompt has ${prompt.length} tokens, the model's context holds ${contextLength}. Shorten it.`,
+    );
+  }
+  if (!(Number.isInteger(options.maxNewTokens) && options.maxNewTokens > 0)) {
+    throw badRequest(`Max new tokens is ${options.maxNewTokens}; it must be at least 1.`);
+  }
+  const sampler = createSampler(options.sampling);
+  const state = session.start(adapters);
+  const ids: number[] = [];
+  const started = performance.now();
+  let prefilled = started;
+  const end = (finish: Generated["finish"]): Generated => ({
+    ids,
+    finish,
+    seed: sampler.seed,
+    prefillSeconds: (prefilled - started) / 1000,
+    decodeSeconds: (performance.now() - prefilled) / 1000,
+  });
+  try {
+    let logits = await readPrompt(session, state, { prompt, signal: options.signal });
+    prefilled = performance.now();
+    for (;;) {
+      const id = sampler.next(logits, [...prompt, ...ids]);
+      if (options.stopTokens.has(id)) return end("stop");
+      ids.push(id);
+      options.onToken?.(id);
+      if (ids.length >= options.maxNewTokens) return end("length");
+      if (prompt.length + ids.length >= contextLength) return end("context");
+      throwIfAborted(options.signal);
+      logits = (await session.forward(state, [[id]])).data;
+    }
+  } catch (error) {
+    if (options.signal?.aborted) return end("cancelled");
+    throw error;
+  }
+}
+
+async function readPrompt(
+  session: CausalSession,
+  state: DecodingState,
+  { prompt, signal }: { prompt: readonly number[]; signal: AbortSignal | undefined },
+): Promise<Float32Array> {
+  let logits = new Float32Array(0);
+  for (let start = 0; start < prompt.length; start += promptPart) {
+    throwIfAborted(signal);
+    const part = prompt.slice(start, start + promptPart);
+    logits = (await session.forward(state, [part])).data as Float32Array<ArrayBuffer>;
+  }
+  return logits;
+}

@@ -1,0 +1,73 @@
+import * as path from "node:path";
+import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
+import { badFile } from "../base/errors.ts";
+import { isFile } from "../base/files.ts";
+import { isObject, type JsonObject, readJsonObject, readText } from "../base/json.ts";
+
+/** Text ⇄ token ids, as the model's tokenizer.json defines them. */
+export interface Tokenizer {
+  encode(text: string, options?: { addSpecialTokens?: boolean }): number[];
+  decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
+  /** Token that ends a text, by tokenizer_config.json; null without one. */
+  readonly eosTokenId: number | null;
+  /** Jinja source of the chat template, or null. */
+  readonly chatTemplate: string | null;
+  /** Special tokens that templates may name: bos_token, eos_token, … */
+  readonly specialTokens: Readonly<Record<string, string>>;
+}
+
+/** Reads tokenizer.json of a model folder; null when it has none. */
+export async function readTokenizer(dir: string): Promise<Tokenizer | null> {
+  const file = path.join(dir, "tokenizer.json");
+  if (!(await isFile(file))) return null;
+  const settings = await readOptional(path.join(dir, "tokenizer_config.json"));
+  const model = await readJsonObject(file);
+  const tokenizer = construct(model, settings, file);
+  const specialTokens = readSpecialTokens(settings);
+  const eos = specialTokens["eos_token"];
+  return {
+    encode: (text, { addSpecialTokens = true } = {}) =>
+      tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids,
+    decode: (ids, { skipSpecialTokens = true } = {}) =>
+      ids.length === 0
+        ? ""
+        : tokenizer.decode([...ids], { skip_special_tokens: skipSpecialTokens }),
+    eosTokenId: eos === undefined ? null : (tokenizer.token_to_id(eos) ?? null),
+    chatTemplate: await readChatTemplate(dir, settings),
+    specialTokens,
+  };
+}
+
+async function readOptional(file: string): Promise<JsonObject> {
+  return (await isFile(file)) ? readJsonObject(file) : {};
+}
+
+function construct(model: JsonObject, settings: JsonObject, file: string): HuggingFaceTokenizer {
+  try {
+    return new HuggingFaceTokenizer(model, settings);
+  } catch (error) {
+    throw badFile(file, `is no tokenizer that Graft can run: ${(error as Error).message}`);
+  }
+}
+
+function readSpecialTokens(settings: JsonObject): Record<string, string> {
+  const tokens: Record<string, string> = {};
+  for (const [key, value] of Object.entries(settings)) {
+    if (!key.endsWith("_token")) continue;
+    const content = isObject(value) ? value["content"] : value;
+    if (typeof content === "string") tokens[key] = content;
+  }
+  return tokens;
+}
+
+/** chat_template.jinja beside the tokenizer wins; else tokenizer_config's one, or its "default". */
+async function readChatTemplate(dir: string, settings: JsonObject): Promise<string | null> {
+  const file = path.join(dir, "chat_template.jinja");
+  if (await isFile(file)) return readText(file);
+  const template = settings["chat_template"];
+  if (typeof template === "string") return template;
+  if (!Array.isArray(template)) return null;
+  const named = template.filter(isObject);
+  const chosen = named.find((each) => each["name"] === "default") ?? named[0];
+  return typeof chosen?.["template"] === "string" ? chosen["template"] : null;
+}
