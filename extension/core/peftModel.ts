@@ -5,7 +5,7 @@ import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adap
 import { adapterInputs } from "./peft/inject.ts";
 import { methodOf } from "./peft/index.ts";
 import type { LoraWeights } from "./peft/lora.ts";
-import type { BindReport } from "./peft/method.ts";
+import { type BindReport, commonFields, type Method } from "./peft/method.ts";
 import { type AdapterTensors, adapterTensors } from "./session/causalSession.ts";
 import { renderChat, type Message } from "./tokens/chatTemplate.ts";
 import { type Generated, generate } from "./tokens/generate.ts";
@@ -116,7 +116,11 @@ export class PeftModel {
       weights,
       report,
       attachSeconds: (performance.now() - started) / 1000,
-      warnings: [...bindWarnings(report), ...weights.warnings],
+      warnings: [
+        ...fieldWarnings(checkpoint, method),
+        ...bindWarnings(report),
+        ...weights.warnings,
+      ],
     };
     this.loaded.set(name, adapter);
     return adapter;
@@ -229,6 +233,16 @@ export function checkReport(
       },
     );
   }
+}
+
+/** Fields that this version does not know are kept and named; they may matter. */
+function fieldWarnings({ config }: AdapterCheckpoint, method: Method): string[] {
+  const unknown = Object.keys(config.raw).filter(
+    (field) => !(field in method.fields) && !(field in commonFields),
+  );
+  return unknown.length === 0
+    ? []
+    : [`The config has fields that Graft does not know: ${few(unknown)}.`];
 }
 
 /** Sentences on what found no place; none when all did. */

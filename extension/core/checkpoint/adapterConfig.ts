@@ -1,4 +1,5 @@
 import * as path from "node:path";
+import { visit } from "jsonc-parser";
 import { z } from "zod";
 import { notFound, unsupported } from "../base/errors.ts";
 import { isFile } from "../base/files.ts";
@@ -14,6 +15,8 @@ export interface AdapterConfig {
   readonly revision: string | null;
   readonly taskType: string | null;
   readonly raw: JsonObject;
+  /** Fields whose number is written as a float ("4.0"), which JavaScript cannot tell from 4. */
+  readonly floatFields: ReadonlySet<string>;
   /** The file's text, for people. */
   readonly text: string;
 }
@@ -59,8 +62,21 @@ export async function readAdapterConfig(dir: string, signal?: AbortSignal): Prom
     revision: fields.revision ?? null,
     taskType: fields.task_type ?? null,
     raw,
+    floatFields: findFloatFields(text),
     text,
   };
+}
+
+function findFloatFields(text: string): Set<string> {
+  const fields = new Set<string>();
+  visit(text, {
+    onLiteralValue: (value, offset, length, _line, _column, path) => {
+      const isFloat =
+        typeof value === "number" && /[.eE]/.test(text.slice(offset, offset + length));
+      if (isFloat) fields.add(path().join("."));
+    },
+  });
+  return fields;
 }
 
 /** Every `peft_type` of PEFT 0.21 and how people write it. */

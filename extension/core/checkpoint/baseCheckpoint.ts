@@ -8,6 +8,7 @@ import { parseFields, readJsonObject } from "../base/json.ts";
 import { elementCount } from "../base/shape.ts";
 import type { TensorEntry } from "../safetensors/header.ts";
 import { openSafetensors, type SafetensorsFile } from "../safetensors/read.ts";
+import { repoIdOf } from "../hub/cache.ts";
 import { type ModelConfig, readModelConfig } from "./modelConfig.ts";
 
 /** A tensor and the file that holds it. */
@@ -20,6 +21,8 @@ export interface WeightRef extends TensorEntry {
 export interface BaseCheckpoint {
   /** Real path of the folder. */
   readonly dir: string;
+  /** For people: the repository's name, the folder's, or what a folder with a generic name says of itself. */
+  readonly name: string;
   readonly config: ModelConfig;
   readonly weights: ReadonlyMap<string, WeightRef>;
   readonly files: readonly SafetensorsFile[];
@@ -55,7 +58,17 @@ export async function openBaseCheckpoint(
       weights.set(tensor.name, { ...tensor, file });
     }
   }
-  return { dir, config, weights, files, ...totals(weights) };
+  return { dir, name: displayName(dir, config), config, weights, files, ...totals(weights) };
+}
+
+const genericNames = new Set(["base", "model", "checkpoint", "pytorch", "hf"]);
+
+function displayName(dir: string, { raw }: ModelConfig): string {
+  const folder = path.basename(dir);
+  const own = raw["_name_or_path"];
+  const isGeneric = genericNames.has(folder) && typeof own === "string" && own !== "";
+  const name = repoIdOf(dir) ?? (isGeneric ? own : folder);
+  return name.split("/").at(-1) as string;
 }
 
 const shardIndex = z.looseObject({ weight_map: z.record(z.string(), z.string()) });

@@ -5,7 +5,7 @@
  * is a choice of other input tensors and several adapters add up by standing side by side.
  */
 import { dtypeLabel, isFloatDtype } from "../base/dtype.ts";
-import { misfit, throwIfAborted, unsupported } from "../base/errors.ts";
+import { badFile, misfit, throwIfAborted, unsupported } from "../base/errors.ts";
 import { elementCount, isSameShape, type Shape, showShape } from "../base/shape.ts";
 import { type AdapterCheckpoint, plainTensorName } from "../checkpoint/adapterCheckpoint.ts";
 import { resolveTargets } from "../checkpoint/targets.ts";
@@ -17,6 +17,7 @@ import {
   loraScale,
   parseLoraConfig,
   refuseUnsupported,
+  configWarnings,
   targetFields,
 } from "./loraConfig.ts";
 import type {
@@ -210,6 +211,9 @@ function summarize(adapter: AdapterCheckpoint): ModuleSummary[] {
   });
 }
 
+/** State of a training variant that answers do not depend on: MonteCLoRA is LoRA in evaluation. */
+const trainingOnly = /\.lora_monteclora_sampler\./;
+
 /** Tensors of linear factors by module path, and those that are none. */
 function storedPairs(adapter: AdapterCheckpoint): {
   pairs: Map<string, StoredPair>;
@@ -220,7 +224,7 @@ function storedPairs(adapter: AdapterCheckpoint): {
   for (const entry of adapter.weights.tensors) {
     const match = /^(.+)\.lora_(A|B)\.weight$/.exec(plainTensorName(entry.name));
     if (!match) {
-      others.push(entry.name);
+      if (!trainingOnly.test(entry.name)) others.push(entry.name);
       continue;
     }
     const [, path, side] = match as unknown as [string, string, "A" | "B"];
@@ -229,6 +233,21 @@ function storedPairs(adapter: AdapterCheckpoint): {
     pairs.set(path, pair);
   }
   return { pairs, others };
+}
+
+/** PEFT saves embeddings whole beside the factors when the vocabulary grew or it was told to. */
+function refuseWholeModules(
+  { weights }: AdapterCheckpoint,
+  names: readonly string[],
+  { tree }: MethodBase,
+): void {
+  const weightNames = new Set(tree.modules.map(({ path }) => `${path}.weight`));
+  const whole = names.find((name) => weightNames.has(plainTensorName(name)));
+  if (whole !== undefined) {
+    throw unsupported(
+      `${weights.file}: Graft does not run adapters that hold whole modules ("${whole}") yet`,
+    );
+  }
 }
 
 interface BoundLora {
@@ -249,17 +268,18 @@ function bindLora(adapter: AdapterCheckpoint, base: MethodBase): BoundLora {
   const place = { file: config.file, defaultTargets: base.defaultTargets };
   const targets = resolveTargets(base.tree, targetFields(fields, place));
   const { pairs, others } = storedPairs(adapter);
+  refuseWholeModules(adapter, others, base);
   const taken = new Set<string>();
   const unbound: string[] = [];
   const modules: BoundLora["modules"][number][] = [];
   for (const target of targets) {
+    if (target.kind !== "linear" || target.path === base.tree.outputEmbedding) {
+      throw unsupported(`${config.file}: Graft does not run LoRA on ${target.path} yet`);
+    }
     const pair = pairs.get(target.path);
     if (!pair?.a || !pair.b) {
       unbound.push(target.path);
       continue;
-    }
-    if (target.kind !== "linear" || target.path === base.tree.outputEmbedding) {
-      throw unsupported(`${config.file}: Graft does not run LoRA on ${target.path} yet`);
     }
     const scale = loraScale(fields, target.path, config.file);
     checkShapes(adapter, { target, a: pair.a, b: pair.b, rank: scale.rank });
@@ -303,12 +323,13 @@ async function load(
   base: MethodBase,
   signal?: AbortSignal,
 ): Promise<LoraWeights> {
-  const { modules } = bindLora(adapter, base);
+  const { modules, report } = bindLora(adapter, base);
   const entries = modules.flatMap(({ a, b }) => [a, b]);
   for (const { name, dtype } of entries) {
     if (!isFloatDtype(dtype)) {
-      throw unsupported(
-        `${adapter.weights.file}: tensor "${name}" is ${dtype}; LoRA factors are floating-point`,
+      throw badFile(
+        adapter.weights.file,
+        `tensor "${name}" is ${dtype}; LoRA factors are floating-point`,
       );
     }
   }
@@ -327,9 +348,16 @@ async function load(
   }
   return {
     groups,
-    parameters: entries.reduce((sum, { shape }) => sum + elementCount(shape), 0),
-    warnings: valueWarnings(values, factors),
+    parameters: parametersOf(adapter, report),
+    warnings: [...configWarnings(adapter.config, base), ...valueWarnings(values, factors)],
   };
+}
+
+/** Every parameter that the adapter brings, training-only ones included, as PEFT counts them. */
+function parametersOf({ weights }: AdapterCheckpoint, { unexpected }: BindReport): number {
+  return weights.tensors
+    .filter(({ name }) => !unexpected.includes(name))
+    .reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }
 
 /** NaN, Inf and updates that are zero everywhere are named: PEFT loads them without a word. */

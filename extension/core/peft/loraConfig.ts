@@ -3,7 +3,7 @@ import { GraftError, unsupported } from "../base/errors.ts";
 import { parseFields } from "../base/json.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
 import { matchPattern, type TargetFields } from "../checkpoint/targets.ts";
-import type { FieldInfo } from "./method.ts";
+import type { FieldInfo, MethodBase } from "./method.ts";
 
 const size = z.int("It must be a whole number.").positive("It must be at least 1.");
 const names = z.union(
@@ -84,8 +84,10 @@ function isOff(value: unknown): boolean {
 }
 
 /** @throws bad-file naming the field, or unsupported naming the option */
-export function parseLoraConfig({ raw, file }: AdapterConfig): LoraFields {
+export function parseLoraConfig({ raw, file, floatFields }: AdapterConfig): LoraFields {
   const fields = parseFields(schema, raw, file);
+  if (floatFields.has("r"))
+    throw badCombination(file, "r", "is written as a float, it must be a whole number");
   if (typeof fields.target_modules === "string") {
     for (const field of ["layers_to_transform", "layers_pattern"] as const) {
       if (fields[field] !== null && fields.target_modules !== "all-linear") {
@@ -144,6 +146,32 @@ export function loraScale(
   const alpha =
     matchPattern(fields.alpha_pattern, path, { field: "alpha_pattern", file }) ?? fields.lora_alpha;
   return { rank, alpha, scaling: alpha / (fields.use_rslora ? Math.sqrt(rank) : rank) };
+}
+
+/** What PEFT decides in silence: defaults for missing fields, targets that match nothing. */
+export function configWarnings(config: AdapterConfig, base: MethodBase): string[] {
+  const fields = parseLoraConfig(config);
+  const warnings: string[] = [];
+  for (const field of ["r", "lora_alpha"] as const) {
+    if (config.raw[field] === undefined)
+      warnings.push(`Field "${field}" is missing; PEFT's default ${fields[field]} is used.`);
+  }
+  if (fields.lora_alpha < 0)
+    warnings.push(`Field "lora_alpha" is ${fields.lora_alpha}: the update is subtracted.`);
+  if (fields.target_modules === null) {
+    const names = base.defaultTargets?.join(", ") ?? "none";
+    warnings.push(
+      `Field "target_modules" is missing; PEFT's default for this family is used: ${names}.`,
+    );
+  }
+  const paths = base.tree.modules.map(({ path }) => path);
+  const names = Array.isArray(fields.target_modules) ? fields.target_modules : [];
+  const idle = names.filter(
+    (name) => !paths.some((path) => path === name || path.endsWith(`.${name}`)),
+  );
+  if (idle.length > 0)
+    warnings.push(`Field "target_modules" names what this base does not have: ${idle.join(", ")}.`);
+  return warnings;
 }
 
 function badCombination(file: string, field: string, problem: string): GraftError {

@@ -40,6 +40,17 @@ export interface FieldInfo {
   readonly default: unknown;
 }
 
+/** Fields that every method's config has (PEFT's PeftConfigMixin and PeftConfig). */
+export const commonFields: Readonly<Record<string, FieldInfo>> = {
+  peft_type: { default: null, meaning: "The method." },
+  task_type: { default: null, meaning: "What the model is used for." },
+  base_model_name_or_path: { default: null, meaning: "The base that the adapter was trained on." },
+  revision: { default: null, meaning: "Revision of the base on the Hub." },
+  inference_mode: { default: false, meaning: "Saved for inference: no parameter is trainable." },
+  auto_mapping: { default: null, meaning: "Class of the base, for adapters without a task type." },
+  peft_version: { default: null, meaning: "Version of PEFT that wrote the file." },
+};
+
 /** A graph input of one layer group, as an active adapter fills it: row-major fp32. */
 export interface SlotTensor {
   readonly name: string;

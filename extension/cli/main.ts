@@ -1,0 +1,39 @@
+import { asGraftError } from "../core/base/errors.ts";
+import { demo } from "./demo.ts";
+import { inspect } from "./inspect.ts";
+import { run } from "./run.ts";
+
+/** What the terminal door can do; a new verb is its file and its line here. */
+const verbs: Readonly<Record<string, (args: string[], signal: AbortSignal) => Promise<void>>> = {
+  run,
+  inspect,
+  demo,
+};
+
+const usage = `Usage:
+  graft run --base DIR [--adapter DIR[:WEIGHT]]... --prompt TEXT [--text] [--json]
+            [--max-tokens N] [--temperature T] [--top-p P] [--top-k K] [--seed S]
+  graft inspect DIR [--base DIR] [--json]
+  graft demo
+`;
+
+async function main([verb = "", ...args]: string[]): Promise<number> {
+  const action = verbs[verb];
+  if (!action) {
+    process.stderr.write(usage);
+    return verb === "" || verb === "--help" || verb === "help" ? 0 : 2;
+  }
+  const stop = new AbortController();
+  process.once("SIGINT", () => stop.abort());
+  try {
+    await action(args, stop.signal);
+    return 0;
+  } catch (error) {
+    process.stderr.write(`${asGraftError(error).message}\n`);
+    return 1;
+  }
+}
+
+void main(process.argv.slice(2)).then((code) => {
+  process.exitCode = code;
+});

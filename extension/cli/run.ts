@@ -1,0 +1,91 @@
+import * as path from "node:path";
+import { loadBaseModel } from "../core/baseModel.ts";
+import { badRequest } from "../core/base/errors.ts";
+import { type ActiveAdapter, type Answer, PeftModel } from "../core/peftModel.ts";
+import { readArguments, readNumber, readWeighted } from "./arguments.ts";
+
+const options = {
+  base: { type: "string" },
+  adapter: { type: "string", multiple: true },
+  prompt: { type: "string" },
+  text: { type: "boolean", default: false },
+  json: { type: "boolean", default: false },
+  "allow-partial": { type: "boolean", default: false },
+  "max-tokens": { type: "string" },
+  temperature: { type: "string" },
+  "top-p": { type: "string" },
+  "top-k": { type: "string" },
+  seed: { type: "string" },
+} as const;
+
+/** Answers one prompt with a base and any adapters; streams text, or prints one JSON object. */
+export async function run(args: string[], signal: AbortSignal): Promise<void> {
+  const { values } = readArguments(args, options);
+  const { base: folder, prompt, json } = values;
+  if (folder === undefined || prompt === undefined)
+    throw badRequest("run needs --base and --prompt.");
+  const base = await loadBaseModel(folder, { signal });
+  const model = new PeftModel(base);
+  const active: ActiveAdapter[] = [];
+  for (const [i, text] of (values.adapter ?? []).entries()) {
+    const { folder: dir, weight } = readWeighted(text);
+    const name = `${i}.${path.basename(dir)}`;
+    const adapter = await model.loadAdapter(dir, {
+      adapterName: name,
+      allowPartial: values["allow-partial"],
+      signal,
+    });
+    for (const warning of adapter.warnings) process.stderr.write(`${dir}: ${warning}\n`);
+    active.push({ name, weight });
+  }
+  model.setAdapter(active);
+  const content = { role: "user", content: prompt } as const;
+  const isChat = !values.text && base.tokenizer?.chatTemplate != null;
+  let shown = "";
+  const answer = await model.answer(
+    isChat ? { kind: "chat", messages: [content] } : { kind: "text", text: prompt },
+    {
+      maxNewTokens: readNumber(values["max-tokens"], "max-tokens", 256),
+      sampling: {
+        temperature: readNumber(values.temperature, "temperature", 0),
+        topP: readNumber(values["top-p"], "top-p", 1),
+        topK: readNumber(values["top-k"], "top-k", 0),
+        repetitionPenalty: 1,
+        seed: values.seed === undefined ? null : readNumber(values.seed, "seed", 0),
+      },
+      onText: (text) => {
+        if (!json) process.stdout.write(text.slice(shown.length));
+        shown = text;
+      },
+      signal,
+    },
+  );
+  if (json) process.stdout.write(`${JSON.stringify(toJson(model, answer), null, 2)}\n`);
+  else process.stdout.write(`${answer.text.slice(shown.length)}\n`);
+}
+
+function toJson(model: PeftModel, answer: Answer): object {
+  const { text, ids, finish, seed, promptTokens, prefillSeconds, decodeSeconds } = answer;
+  return {
+    base: model.base.checkpoint.dir,
+    loadSeconds: model.base.loadSeconds,
+    adapters: model.adapters.map(
+      ({ checkpoint, report, weights, attachSeconds, name, warnings }) => ({
+        path: checkpoint.dir,
+        weight: answer.adapters.find((each) => each.name === name)?.weight ?? 0,
+        bound: report.bound.length,
+        total: report.total,
+        parameters: weights.parameters,
+        attachSeconds,
+        warnings,
+      }),
+    ),
+    text,
+    ids,
+    finish,
+    seed,
+    promptTokens,
+    prefillSeconds,
+    tokensPerSecond: decodeSeconds > 0 ? ids.length / decodeSeconds : null,
+  };
+}

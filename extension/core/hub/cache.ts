@@ -1,0 +1,61 @@
+import { homedir } from "node:os";
+import { readdir, readFile } from "node:fs/promises";
+import * as path from "node:path";
+
+/** The folder of Hugging Face's download cache, as huggingface_hub resolves it. */
+export function hubCacheFolder(env: NodeJS.ProcessEnv = process.env): string {
+  if (env["HF_HUB_CACHE"]) return env["HF_HUB_CACHE"];
+  if (env["HUGGINGFACE_HUB_CACHE"]) return env["HUGGINGFACE_HUB_CACHE"];
+  const home =
+    env["HF_HOME"] ??
+    path.join(env["XDG_CACHE_HOME"] ?? path.join(homedir(), ".cache"), "huggingface");
+  return path.join(home, "hub");
+}
+
+/** A model repository in the cache, at the revision that `main` (or the newest ref) points to. */
+export interface CachedRepo {
+  /** "owner/name". */
+  readonly id: string;
+  readonly snapshot: string;
+}
+
+/** Repositories in the cache; a cache that is not there holds none. */
+export async function cachedRepos(cache = hubCacheFolder()): Promise<CachedRepo[]> {
+  const names = await readdir(cache).catch((): string[] => []);
+  const repos = await Promise.all(
+    names
+      .filter((name) => name.startsWith("models--"))
+      .map(async (name) => {
+        const snapshot = await currentSnapshot(path.join(cache, name));
+        return snapshot ? { id: name.split("--").slice(1).join("/"), snapshot } : null;
+      }),
+  );
+  return repos.filter((repo) => repo !== null);
+}
+
+/** The cached snapshot of "owner/name" at a revision, or null. */
+export async function findCachedRepo(
+  id: string,
+  { cache = hubCacheFolder(), revision = "main" }: { cache?: string; revision?: string } = {},
+): Promise<string | null> {
+  if (!/^[\w.-]+(\/[\w.-]+)?$/.test(id)) return null;
+  return currentSnapshot(path.join(cache, `models--${id.replace("/", "--")}`), revision);
+}
+
+async function currentSnapshot(repo: string, revision = "main"): Promise<string | null> {
+  const commit = await readFile(path.join(repo, "refs", revision), "utf8").catch(() => null);
+  const snapshots = await readdir(path.join(repo, "snapshots")).catch((): string[] => []);
+  const wanted = commit?.trim() ?? revision;
+  const chosen = snapshots.includes(wanted)
+    ? wanted
+    : revision === "main"
+      ? snapshots[0]
+      : undefined;
+  return chosen === undefined ? null : path.join(repo, "snapshots", chosen);
+}
+
+/** "owner/name" of a folder inside the cache, or null elsewhere. */
+export function repoIdOf(folder: string): string | null {
+  const part = folder.split(path.sep).findLast((name) => name.startsWith("models--"));
+  return part === undefined ? null : part.split("--").slice(1).join("/");
+}

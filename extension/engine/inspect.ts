@@ -1,0 +1,189 @@
+import { stat } from "node:fs/promises";
+import * as path from "node:path";
+import { dtypeLabel } from "../core/base/dtype.ts";
+import { elementCount } from "../core/base/shape.ts";
+import {
+  type AdapterCheckpoint,
+  openAdapterCheckpoint,
+} from "../core/checkpoint/adapterCheckpoint.ts";
+import { bindWarnings, checkReport, type PeftModel } from "../core/peftModel.ts";
+import { methodOf, methods } from "../core/peft/index.ts";
+import {
+  type BindReport,
+  commonFields,
+  type Method,
+  type ModuleSummary,
+} from "../core/peft/method.ts";
+import type {
+  AdapterReport,
+  ConfigField,
+  FitReport,
+  GridCell,
+} from "../protocol/engineContract.ts";
+import { adapterFiles, problemIn, summarizeAdapter } from "./discover.ts";
+
+/** Everything that a folder's files tell of an adapter, and its fit on a loaded base. */
+export async function inspectAdapter(folder: string, model?: PeftModel): Promise<AdapterReport> {
+  const adapter = await openAdapterCheckpoint(folder);
+  const { config, weights } = adapter;
+  const summary = await summarizeAdapter(adapter.dir, "folder");
+  const method = methods.find((known) => known.peftType === config.peftType);
+  const modules =
+    summary.problem === undefined && method ? method.summarize(adapter) : storedModules(adapter);
+  const dtypes = [...new Set(weights.tensors.map(({ dtype }) => dtypeLabel(dtype)))];
+  const [first] = modules;
+  const isUniform = modules.every(
+    ({ scaling, alpha }) => scaling === first?.scaling && alpha === first?.alpha,
+  );
+  return {
+    summary,
+    scaling: isUniform ? (first?.scaling ?? null) : null,
+    alpha: isUniform ? (first?.alpha ?? null) : null,
+    config: configFields(adapter, method),
+    rawConfig: config.text,
+    files: await describeFiles(adapter, dtypes),
+    tensors: weights.tensors.map(({ name, dtype, shape, byteLength }) => ({
+      name,
+      dtype: dtypeLabel(dtype),
+      shape: [...shape],
+      bytes: byteLength,
+    })),
+    grid: toGrid(modules),
+    totals: {
+      parameters: summary.parameters,
+      tensors: weights.tensors.length,
+      bytes: weights.size,
+      modules: modules.length,
+      dtypes,
+    },
+    fit: model ? describeFit(adapter, model) : undefined,
+    warnings: summary.problem === undefined ? [] : [summary.problem],
+  };
+}
+
+/** Does an adapter fit? Headers alone decide; an error is the reason why not. */
+export async function checkFit(folder: string, model: PeftModel): Promise<FitReport> {
+  try {
+    const adapter = await openAdapterCheckpoint(folder);
+    return fitOf(adapter, methodOf(adapter.config).bind(adapter, model.base.adaptable));
+  } catch (error) {
+    return { path: folder, fits: false, bound: 0, total: 0, reason: problemIn(folder, error) };
+  }
+}
+
+function fitOf(adapter: AdapterCheckpoint, report: BindReport): FitReport {
+  const counts = { path: adapter.dir, bound: report.bound.length, total: report.total };
+  try {
+    checkReport(adapter, report, { allowPartial: true });
+  } catch (error) {
+    return { ...counts, fits: false, reason: problemIn(adapter.dir, error) };
+  }
+  const [partial] = bindWarnings(report);
+  return { ...counts, fits: true, ...(partial === undefined ? {} : { reason: partial }) };
+}
+
+function describeFit(adapter: AdapterCheckpoint, { base }: PeftModel): AdapterReport["fit"] {
+  const { checkpoint, adaptable } = base;
+  const parameters = adapter.weights.tensors.reduce(
+    (sum, { shape }) => sum + elementCount(shape),
+    0,
+  );
+  const about = {
+    baseName: checkpoint.name,
+    baseParameters: checkpoint.parameters,
+    share: parameters / checkpoint.parameters,
+  };
+  try {
+    const report = methodOf(adapter.config).bind(adapter, adaptable);
+    const { unbound, unexpected } = report;
+    return {
+      ...fitOf(adapter, report),
+      ...about,
+      unbound: [...unbound],
+      unexpected: [...unexpected],
+    };
+  } catch (error) {
+    const none = {
+      path: adapter.dir,
+      fits: false,
+      bound: 0,
+      total: 0,
+      unbound: [],
+      unexpected: [],
+    };
+    return { ...none, ...about, reason: problemIn(adapter.dir, error) };
+  }
+}
+
+function configFields({ config }: AdapterCheckpoint, method: Method | undefined): ConfigField[] {
+  const known = { ...method?.fields, ...commonFields };
+  return Object.entries(config.raw).map(([field, value]) => {
+    const info = known[field];
+    const changed = info === undefined || JSON.stringify(info.default) !== JSON.stringify(value);
+    return { field, value, changed, meaning: info?.meaning ?? "" };
+  });
+}
+
+async function describeFiles(
+  { dir, weights }: AdapterCheckpoint,
+  dtypes: string[],
+): Promise<AdapterReport["files"]> {
+  const names = await adapterFiles(dir);
+  return Promise.all(
+    names.map(async (name) => {
+      const holdsTensors = name === path.basename(weights.file);
+      return {
+        name,
+        bytes: (await stat(path.join(dir, name))).size,
+        tensors: holdsTensors ? weights.tensors.length : 0,
+        dtypes: holdsTensors ? dtypes : [],
+      };
+    }),
+  );
+}
+
+/** Modules of a method that Graft does not run yet: tensors by their own path. */
+function storedModules({ weights }: AdapterCheckpoint): ModuleSummary[] {
+  const modules = new Map<string, ModuleSummary>();
+  for (const { name, shape, dtype } of weights.tensors) {
+    const plain = name.replace(/^base_model\.(model\.)?/, "");
+    const path =
+      /^(.*\.\d+\.(?:[a-z]\w*\.)*?\w*(?:proj|attn|mlp|dense|fc\d|norm)\w*)\b/.exec(plain)?.[1] ??
+      plain;
+    const known = modules.get(path)?.parameters ?? 0;
+    const parameters = known + elementCount(shape);
+    const unknown = { rank: null, alpha: null, scaling: null, shape: null };
+    modules.set(path, { path, parameters, dtype: dtypeLabel(dtype), ...unknown });
+  }
+  return [...modules.values()];
+}
+
+/** "model.layers.3.mlp.up_proj" → row "layers.3", column "up_proj"; both in order of appearance. */
+function toGrid(modules: readonly ModuleSummary[]): AdapterReport["grid"] {
+  const cells = modules.map((module): GridCell => {
+    const match = /^(?:.*?\.)??([A-Za-z_]\w*\.\d+)\.(.+)$/.exec(module.path);
+    const { path: modulePath, shape, ...rest } = module;
+    return {
+      ...rest,
+      module: modulePath,
+      row: match?.[1] ?? "",
+      column: (match?.[2] ?? module.path).split(".").at(-1) as string,
+      shape: shape ? [...shape] : null,
+    };
+  });
+  const rows = [...new Set(cells.map(({ row }) => row))].sort(byLayer);
+  const columns = [...new Set(cells.map(({ column }) => column))].sort(byUsualOrder);
+  return { rows, columns, cells };
+}
+
+function byLayer(a: string, b: string): number {
+  return a.localeCompare(b, "en", { numeric: true });
+}
+
+/** The order in which a decoder layer computes; others follow by name. */
+const usualOrder = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+
+function byUsualOrder(a: string, b: string): number {
+  const place = (name: string): number => usualOrder.indexOf(name) + 1 || usualOrder.length + 1;
+  return place(a) - place(b) || a.localeCompare(b);
+}

@@ -1,0 +1,131 @@
+import * as path from "node:path";
+import { unsupported } from "../core/base/errors.ts";
+import { methodLabels } from "../core/checkpoint/adapterConfig.ts";
+import { families } from "../core/models/index.ts";
+import { methods } from "../core/peft/index.ts";
+import type { LoadedAdapter, PeftModel } from "../core/peftModel.ts";
+import { runtimeLabel } from "../core/session/ortSession.ts";
+import type { Handlers } from "../protocol/connection.ts";
+import {
+  type AdapterInfo,
+  type BaseModelInfo,
+  type EngineContract,
+  type GenerateEvent,
+  type LoadAdapterParams,
+  protocolVersion,
+} from "../protocol/engineContract.ts";
+import { describeCheckpoint, discover } from "./discover.ts";
+import { checkFit, inspectAdapter } from "./inspect.ts";
+import { Library } from "./library.ts";
+
+/** What the engine answers to each request of its contract. */
+export function createService(library = new Library()): Handlers<EngineContract> {
+  return {
+    hello: ({ version }) => {
+      if (version !== protocolVersion) {
+        throw unsupported(
+          `The editor speaks protocol ${version}, this engine ${protocolVersion}`,
+          "Reload the window.",
+        );
+      }
+      return {
+        version: protocolVersion,
+        pid: process.pid,
+        runtime: runtimeLabel,
+        methods: methods.map((method) => method.peftType),
+        families: families.map((family) => family.modelType),
+      };
+    },
+    discover: (params, context) => discover(params, context),
+    loadBaseModel: async ({ path: folder }, { emit, signal }) =>
+      baseInfo(await library.open(folder, { onProgress: emit, signal })),
+    unloadBaseModel: async ({ base }) => {
+      await library.close(base);
+      return null;
+    },
+    loadAdapter: async (params, { emit, signal }) => {
+      const model = library.require(params.base);
+      const known = model.adapters.find(({ checkpoint }) => checkpoint.dir === params.path);
+      const adapterName = params.name ?? freeName(model, params);
+      const options = { adapterName, allowPartial: params.allowPartial, onProgress: emit, signal };
+      return adapterInfo(known ?? (await model.loadAdapter(params.path, options)));
+    },
+    unloadAdapter: ({ base, name }) => {
+      library.require(base).deleteAdapter(name);
+      return null;
+    },
+    setActiveAdapters: ({ base, adapters }) => {
+      const started = performance.now();
+      library.require(base).setAdapter(adapters);
+      return { swapSeconds: (performance.now() - started) / 1000 };
+    },
+    checkFit: ({ base, paths }) => {
+      const model = library.require(base);
+      return Promise.all(paths.map((folder) => checkFit(folder, model)));
+    },
+    inspectAdapter: ({ path: folder, base }) => inspectAdapter(folder, library.find(base)),
+    generate: async ({ base, prompt, adapters, sampling }, { emit, signal }) => {
+      let firstToken = 0;
+      const report = (text: string, tokens: number): GenerateEvent => {
+        const now = performance.now();
+        if (tokens === 1) firstToken = now;
+        const tokensPerSecond = tokens > 1 ? ((tokens - 1) * 1000) / (now - firstToken) : 0;
+        return { text, tokens, tokensPerSecond };
+      };
+      const answer = await library.require(base).answer(prompt, {
+        sampling,
+        adapters,
+        maxNewTokens: sampling.maxNewTokens,
+        onText: (text, tokens) => emit(report(text, tokens)),
+        signal,
+      });
+      const tokens = answer.ids.length;
+      return {
+        text: answer.text,
+        tokens,
+        tokensPerSecond: answer.decodeSeconds > 0 ? tokens / answer.decodeSeconds : 0,
+        promptTokens: answer.promptTokens,
+        finish: answer.finish,
+        seconds: answer.prefillSeconds + answer.decodeSeconds,
+        seed: answer.seed,
+        adapters: [...answer.adapters],
+      };
+    },
+  };
+}
+
+/** The folder's name, with a number where another adapter has it already. */
+function freeName(model: PeftModel, { path: folder }: LoadAdapterParams): string {
+  const taken = new Set(model.adapters.map(({ name }) => name));
+  const wanted = path.basename(folder);
+  let name = wanted;
+  for (let count = 2; taken.has(name); count++) name = `${wanted}-${count}`;
+  return name;
+}
+
+function baseInfo({ base }: PeftModel): BaseModelInfo {
+  const { checkpoint, session, tokenizer, loadSeconds } = base;
+  return {
+    ...describeCheckpoint(checkpoint, "folder"),
+    loadSeconds,
+    contextLength: session.model.contextLength,
+    layers: session.model.layers,
+    device: "CPU",
+    hasChatTemplate: tokenizer !== null && tokenizer.chatTemplate !== null,
+  };
+}
+
+function adapterInfo({ name, checkpoint, report, weights, ...rest }: LoadedAdapter): AdapterInfo {
+  const method = methods.find((known) => known.peftType === checkpoint.config.peftType);
+  return {
+    name,
+    path: checkpoint.dir,
+    method: methodLabels[checkpoint.config.peftType] ?? checkpoint.config.peftType,
+    rank: method?.rank(checkpoint.config) ?? null,
+    parameters: weights.parameters,
+    bound: report.bound.length,
+    total: report.total,
+    attachSeconds: rest.attachSeconds,
+    warnings: [...rest.warnings],
+  };
+}

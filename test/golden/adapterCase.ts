@@ -1,0 +1,105 @@
+import { existsSync, readdirSync } from "node:fs";
+import * as path from "node:path";
+import { elementCount } from "../../extension/core/base/shape.ts";
+import { allLogits, type Bases, greedyTokens } from "./models.ts";
+import { expect, expectClose, Skip } from "./outcome.ts";
+import { integerRows, logitDifference, readJson, readTruths, type Truth } from "./truth.ts";
+
+interface Expected {
+  model: string;
+  peft_type: string;
+  base_dtype: string;
+  saved_tensors: Record<string, { shape: number[] }>;
+  targeted_module_names?: string[];
+}
+
+const tolerance = 1e-4;
+
+export function expectedOf(folder: string): Expected {
+  return readJson<Expected>(path.join(folder, "expected.json"));
+}
+
+/** One folder of adapters/<arch>/<case>: logits, greedy ids, parameters and targeted modules. */
+export async function checkAdapterCase(folder: string, bases: Bases): Promise<string> {
+  const expected = expectedOf(folder);
+  const truths = await readTruths(path.join(folder, "expected.safetensors"));
+  if (expected.base_dtype !== "torch.float32") {
+    // The truth itself is rounded after every operation; fp32 results are right and differ.
+    throw new Skip(`PEFT computed it in ${expected.base_dtype}, Graft computes in fp32`);
+  }
+  const model = await bases.model(expected.model);
+  const inputIds = truths.get("input_ids");
+  const attention = truths.get("attention_mask");
+  if (!inputIds || !attention) throw new Skip("has no input_ids: not a causal language model");
+  const batch = { ids: integerRows(inputIds), mask: integerRows(attention) };
+  const adapter = await model.loadAdapter(adapterFolder(folder));
+  const bare = await allLogits(model, model.tensorsOf([]), batch);
+  const active = model.tensorsOf([{ name: adapter.name, weight: 1 }]);
+  const adapted = await allLogits(model, active, batch);
+  const notes = [
+    closeLogits("base", {
+      actual: bare,
+      truth: truths.get("base_logits"),
+      mask: batch.mask,
+      tolerance,
+    }),
+    closeLogits("adapter", {
+      actual: adapted,
+      truth: truths.get("adapter_logits"),
+      mask: batch.mask,
+      tolerance,
+    }),
+  ];
+  const ids = [batch.ids[0] as number[]];
+  await sameGreedy(truths.get("greedy_base"), (count) =>
+    greedyTokens(model, model.tensorsOf([]), { ids, count }),
+  );
+  await sameGreedy(truths.get("greedy_adapter"), (count) =>
+    greedyTokens(model, active, { ids, count }),
+  );
+  const { targeted_module_names: modules } = expected;
+  const parameters = savedParameters(expected);
+  expect(
+    adapter.weights.parameters === parameters,
+    `${adapter.weights.parameters} parameters, PEFT saved ${parameters}`,
+  );
+  const bound = [...adapter.report.bound].sort();
+  expect(
+    modules === undefined || JSON.stringify(bound) === JSON.stringify([...modules].sort()),
+    `bound ${bound.join(", ")}; PEFT targets ${modules?.join(", ")}`,
+  );
+  return notes.join(", ");
+}
+
+/** What PEFT wrote; its in-memory count differs where saving converts (PiSSA doubles the rank). */
+function savedParameters({ saved_tensors: saved }: Expected): number {
+  return Object.values(saved).reduce((sum, { shape }) => sum + elementCount(shape), 0);
+}
+
+/** The folder itself, or its one subfolder for adapters that are not named "default". */
+function adapterFolder(folder: string): string {
+  const own = path.join(folder, "adapter_config.json");
+  if (existsSync(own)) return folder;
+  const inner = readdirSync(folder).find((name) =>
+    existsSync(path.join(folder, name, "adapter_config.json")),
+  );
+  return inner === undefined ? folder : path.join(folder, inner);
+}
+
+export function closeLogits(
+  what: string,
+  at: { actual: Float32Array; truth: Truth | undefined; mask: number[][]; tolerance: number },
+): string {
+  if (!at.truth) throw new Skip(`has no ${what} logits`);
+  return expectClose(`${what} logits`, logitDifference(at.actual, at.truth, at.mask), at.tolerance);
+}
+
+async function sameGreedy(
+  truth: Truth | undefined,
+  run: (count: number) => Promise<number[][]>,
+): Promise<void> {
+  if (!truth) return;
+  const [wanted] = integerRows(truth) as [number[]];
+  const [got] = (await run(wanted.length)) as [number[]];
+  expect(got.join() === wanted.join(), `greedy ids ${got.join()} instead of ${wanted.join()}`);
+}

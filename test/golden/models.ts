@@ -1,0 +1,68 @@
+import * as path from "node:path";
+import { type BaseModel, loadBaseModel } from "../../extension/core/baseModel.ts";
+import { PeftModel } from "../../extension/core/peftModel.ts";
+import type { AdapterTensors } from "../../extension/core/session/causalSession.ts";
+import { argmax } from "../../extension/core/tokens/sampler.ts";
+
+/** Bases that cases share, each loaded once. */
+export class Bases {
+  private readonly open = new Map<string, Promise<BaseModel>>();
+
+  constructor(private readonly root: string) {}
+
+  /** A fresh PeftModel over a shared base, e.g. "models/llama". */
+  async model(name: string): Promise<PeftModel> {
+    const folder = path.join(this.root, name);
+    const base = this.open.get(folder) ?? loadBaseModel(folder);
+    this.open.set(folder, base);
+    return new PeftModel(await base);
+  }
+
+  async dispose(): Promise<void> {
+    for (const base of this.open.values()) {
+      await base.then(
+        ({ session }) => session.dispose(),
+        () => undefined,
+      );
+    }
+  }
+}
+
+/** Logits [batch, seq, vocab] of every position in one pass. */
+export async function allLogits(
+  { base: { session } }: PeftModel,
+  adapters: AdapterTensors,
+  { ids, mask }: { ids: readonly (readonly number[])[]; mask: readonly (readonly number[])[] },
+): Promise<Float32Array> {
+  const state = session.start(adapters, ids.length);
+  const seq = ids[0]?.length ?? 0;
+  const { data } = await session.forward(state, ids, {
+    attentionMask: mask.map((row) => Uint8Array.from(row)),
+    logitsRows: Array.from({ length: seq }, (_, i) => i),
+  });
+  return data;
+}
+
+/** Greedy continuation of a batch through the cache, `count` tokens a row. */
+export async function greedyTokens(
+  { base: { session } }: PeftModel,
+  adapters: AdapterTensors,
+  { ids, mask, count }: { ids: number[][]; mask?: number[][]; count: number },
+): Promise<number[][]> {
+  const state = session.start(adapters, ids.length);
+  const attentionMask = mask?.map((row) => Uint8Array.from(row));
+  let logits = await session.forward(state, ids, { attentionMask });
+  const out: number[][] = ids.map(() => []);
+  for (let step = 0; step < count; step++) {
+    const [, , vocabulary] = logits.shape;
+    out.forEach((row, i) =>
+      row.push(argmax(logits.data.subarray(i * vocabulary, (i + 1) * vocabulary))),
+    );
+    if (step + 1 === count) break;
+    logits = await session.forward(
+      state,
+      out.map((row) => row.slice(-1)),
+    );
+  }
+  return out;
+}

@@ -1,0 +1,81 @@
+import { existsSync, readdirSync } from "node:fs";
+import * as path from "node:path";
+import type { ActiveAdapter, PeftModel } from "../../extension/core/peftModel.ts";
+import { closeLogits } from "./adapterCase.ts";
+import { allLogits, type Bases, greedyTokens } from "./models.ts";
+import { expect, Skip } from "./outcome.ts";
+import { integerRows, readJson, readTruths } from "./truth.ts";
+
+/** One folder of multi/<case>: several adapters loaded, every recorded set of active ones compared. */
+export async function checkMultiCase(folder: string, bases: Bases): Promise<string> {
+  const truths = await readTruths(path.join(folder, "expected.safetensors"));
+  const names = adapterNames(folder);
+  const [first] = names;
+  const inputIds = truths.get("input_ids");
+  const attention = truths.get("attention_mask");
+  if (!first || !inputIds || !attention) throw new Skip("holds no adapters or inputs");
+  const config = readJson<{ base_model_name_or_path: string }>(
+    path.join(adapterFolder(folder, first), "adapter_config.json"),
+  );
+  const model = await bases.model(config.base_model_name_or_path);
+  for (const name of names)
+    await model.loadAdapter(adapterFolder(folder, name), { adapterName: name });
+  const batch = { ids: integerRows(inputIds), mask: integerRows(attention) };
+  const notes: string[] = [];
+  const unknown: string[] = [];
+  for (const [key, truth] of truths) {
+    const active = activeSet(key, names);
+    if (active === null) {
+      if (key.endsWith("_logits")) unknown.push(key);
+      continue;
+    }
+    const tensors = model.tensorsOf(active);
+    if (key.endsWith("_generated")) {
+      const tokens = await greedyTokens(model, tensors, { ...batch, count: truth.shape[1] ?? 0 });
+      expect(tokens.join() === integerRows(truth).join(), `${key}: ${tokens.join()}`);
+      continue;
+    }
+    const actual = await allLogits(model, tensors, batch);
+    notes.push(closeLogits(key, { actual, truth, mask: batch.mask, tolerance: 1e-4 }));
+  }
+  await checkDeletion(model, names);
+  if (unknown.length > 0) throw new Skip(`Graft does not do ${unknown.join(", ")} yet`);
+  return notes.join(", ");
+}
+
+function adapterNames(folder: string): string[] {
+  const inner = readdirSync(folder).filter((name) =>
+    existsSync(path.join(folder, name, "adapter_config.json")),
+  );
+  return existsSync(path.join(folder, "adapter_config.json")) ? ["default", ...inner] : inner;
+}
+
+function adapterFolder(folder: string, name: string): string {
+  return name === "default" ? folder : path.join(folder, name);
+}
+
+/** "b_again_logits" → b alone; null for what is no set of active adapters. */
+function activeSet(key: string, names: readonly string[]): ActiveAdapter[] | null {
+  const match = /^(.+?)(?:_(?:again|loaded|hotswapped|after_delete))?_(?:logits|generated)$/.exec(
+    key,
+  );
+  const what = match?.[1];
+  if (what === undefined) return null;
+  if (what === "base" || what === "disabled") return [];
+  if (what === "both" || what === "both_active") return names.map((name) => ({ name, weight: 1 }));
+  if (names.includes(what)) return [{ name: what, weight: 1 }];
+  const scaled = /^(.+)_times_(-?[\d.]+)$/.exec(what);
+  if (!scaled || !names.includes(scaled[1] as string)) return null;
+  return [{ name: scaled[1] as string, weight: Number(scaled[2]) }];
+}
+
+/** Deleting leaves the others loaded and active. */
+async function checkDeletion(model: PeftModel, names: readonly string[]): Promise<void> {
+  model.setAdapter([...names]);
+  model.deleteAdapter(names.at(-1) as string);
+  expect(
+    model.activeAdapters.map(({ name }) => name).join() === names.slice(0, -1).join(),
+    "deleting an adapter changed which others are active",
+  );
+  await Promise.resolve();
+}

@@ -1,0 +1,56 @@
+import { existsSync, readdirSync } from "node:fs";
+import * as path from "node:path";
+import { methodLabels } from "../../extension/core/checkpoint/adapterConfig.ts";
+import { checkAdapterCase, expectedOf } from "./adapterCase.ts";
+import { checkBadCase } from "./badCase.ts";
+import { Bases } from "./models.ts";
+import { checkMultiCase } from "./multiCase.ts";
+import { type Outcome, outcomeOf } from "./outcome.ts";
+import { checkSample } from "./sampleCase.ts";
+
+/** Every case of a folder that is laid out like the golden data; found by looking, never by list. */
+export async function runCases(
+  root: string,
+  {
+    sampleModels,
+    onOutcome,
+  }: { sampleModels?: string; onOutcome?: (outcome: Outcome) => void } = {},
+): Promise<Outcome[]> {
+  const outcomes: Outcome[] = [];
+  const add = (outcome: Outcome): void => {
+    outcomes.push(outcome);
+    onOutcome?.(outcome);
+  };
+  const bases = new Bases(root);
+  for (const architecture of folders(path.join(root, "adapters"))) {
+    for (const name of folders(path.join(root, "adapters", architecture))) {
+      const folder = path.join(root, "adapters", architecture, name);
+      const { peft_type: type } = expectedOf(folder);
+      const check = (): Promise<string> => checkAdapterCase(folder, bases);
+      add(await outcomeOf(`adapters/${architecture}/${name}`, methodLabels[type] ?? type, check));
+    }
+  }
+  for (const name of folders(path.join(root, "multi"))) {
+    const folder = path.join(root, "multi", name);
+    add(await outcomeOf(`multi/${name}`, "several at once", () => checkMultiCase(folder, bases)));
+  }
+  for (const name of folders(path.join(root, "bad"))) {
+    const folder = path.join(root, "bad", name);
+    add(await outcomeOf(`bad/${name}`, "bad input", () => checkBadCase(folder, bases)));
+  }
+  await bases.dispose();
+  const sample = path.join(root, "sample");
+  if (existsSync(path.join(sample, "outputs.json"))) {
+    const models = existsSync(path.join(sample, "base")) ? sample : (sampleModels ?? sample);
+    for (const outcome of await checkSample(sample, models)) add(outcome);
+  }
+  return outcomes;
+}
+
+function folders(parent: string): string[] {
+  if (!existsSync(parent)) return [];
+  return readdirSync(parent, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort();
+}
