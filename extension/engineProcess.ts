@@ -78,7 +78,8 @@ export class EngineProcess {
   private ready(signal: AbortSignal | undefined): Promise<EngineConnection> {
     if (this.current === "ready" && this.connection) return Promise.resolve(this.connection);
     if (this.current === "failed") {
-      return Promise.reject(new HostError("engine-gone", "The Graft engine is not running."));
+      const text = "The Graft engine is not running.";
+      return Promise.reject(new HostError("engine-gone", text, { refused: true }));
     }
     if (this.current === "stopped") this.launch("starting", undefined);
     return new Promise((resolve, reject) => {

@@ -19,10 +19,10 @@ export function failureOf(thrown: unknown): Failure {
 
 /** An error that the host itself throws; same shape as the engine's. */
 export class HostError extends Error implements Failure {
-  readonly details = {};
   constructor(
     readonly code: ErrorCode,
     message: string,
+    readonly details: Readonly<Record<string, unknown>> = {},
   ) {
     super(message);
     this.name = code === "cancelled" ? "AbortError" : "HostError";

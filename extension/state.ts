@@ -45,7 +45,8 @@ export type AdapterStatus =
   | { kind: "loaded"; name: string }
   | { kind: "unsupported"; reason: string }
   | { kind: "misfit"; reason: string }
-  | { kind: "fits"; bound: number; total: number }
+  /** `partly` says what finds no place, when something does not. */
+  | { kind: "fits"; partly?: string }
   | { kind: "baseNotLoaded" }
   | { kind: "baseMissing" };
 
@@ -56,7 +57,7 @@ export function adapterStatus(state: State, adapter: AdapterSummary): AdapterSta
   if (loaded) return { kind: "loaded", name: loaded.name };
   if (adapter.problem !== undefined) return { kind: "unsupported", reason: adapter.problem };
   const fit = state.fits.get(adapter.path);
-  if (fit?.fits) return { kind: "fits", bound: fit.bound, total: fit.total };
+  if (fit?.fits) return { kind: "fits", partly: fit.reason };
   if (fit) return { kind: "misfit", reason: fit.reason ?? "No module of it is in the base." };
   return { kind: adapter.basePath === null ? "baseMissing" : "baseNotLoaded" };
 }

@@ -26,7 +26,10 @@ export async function loadBase(graft: Graft, path: string): Promise<BaseModelInf
   if (!requireTrust()) return undefined;
   const { session } = graft;
   const known = session.state.bases.find((b) => b.path === path);
-  if (known?.unsupported !== undefined) throw new HostError("unsupported", known.unsupported);
+  if (known?.unsupported !== undefined) {
+    const text = vscode.l10n.t("{0} cannot be loaded: {1}", known.name, known.unsupported);
+    throw new HostError("unsupported", text);
+  }
   const title = vscode.l10n.t("Loading {0}", known?.name ?? path);
   const base = await withProgress(title, (work) => session.loadBase(path, work));
   const text = `${base.name} loaded in ${formatSeconds(base.loadSeconds)}`;
@@ -59,7 +62,10 @@ export async function loadAdapter(
   const { session } = graft;
   const known = session.state.loaded.find((l) => l.path === adapter.path);
   if (known) return known;
-  if (adapter.problem !== undefined) throw new HostError("unsupported", adapter.problem);
+  if (adapter.problem !== undefined) {
+    const text = vscode.l10n.t("{0} cannot be loaded: {1}", adapter.name, adapter.problem);
+    throw new HostError("unsupported", text);
+  }
   if (!session.state.base && !(await loadBaseOf(graft, adapter))) return undefined;
   return attach(graft, adapter, false);
 }

@@ -3,7 +3,7 @@ import { samplingSettings } from "../config.ts";
 import { failureOf } from "../failure.ts";
 import type { GenerateEvent, GenerateResult } from "../protocol/engineContract.ts";
 import type { Session } from "../session.ts";
-import { formatModel, formatRate, formatTitle } from "./format.ts";
+import { formatModel, formatRate, formatSpeaker, formatTitle } from "./format.ts";
 import { finishLine } from "./finish.ts";
 import type { Work } from "./progress.ts";
 import { throttle } from "./throttle.ts";
@@ -46,7 +46,7 @@ export class Answers implements vscode.TextDocumentContentProvider, vscode.Dispo
   async run(prompt: string, work: Work): Promise<GenerateResult> {
     const { base, active } = this.session.state;
     const model = formatModel(base?.name ?? "", active);
-    const speaker = active.map((a) => a.name).join(" + ") || (base?.name ?? "");
+    const speaker = formatSpeaker(base?.name ?? "", active);
     const uri = vscode.Uri.from({ scheme, path: `/${titleOf(speaker, prompt)}` });
     this.answers.get(uri.toString())?.running?.abort();
     const answer: Answer = { model, prompt, text: "", footer: "", running: new AbortController() };

@@ -26,8 +26,8 @@ export async function presentError(
   if (failure.code === "cancelled") return;
   graft.log.error(`${failure.code}: ${failure.message}`, failure.details);
   if (failure.code === "internal" && thrown instanceof Error) graft.log.debug(thrown.stack ?? "");
-  // An engine that is coming back has its own message; one is enough.
-  if (failure.code === "engine-gone" && graft.engine.state !== "failed") return;
+  // The end of an engine has its own message, and one is enough; a later request is told again.
+  if (failure.code === "engine-gone" && failure.details["refused"] !== true) return;
   const actions = actionsFor(graft, failure, subject);
   const show =
     failure.code === "partial-bind"

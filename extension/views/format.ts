@@ -54,6 +54,11 @@ export function formatModel(base: string, active: readonly ActiveAdapter[]): str
   return [base, ...parts].join(" + ");
 }
 
+/** Who answers, in short: "pirate", "pirate + json", or the bare base. */
+export function formatSpeaker(base: string, active: readonly ActiveAdapter[]): string {
+  return active.map(({ name }) => name).join(" + ") || base;
+}
+
 /** "Reading weights 312 of 538 MB", "Attaching modules 12 of 28", "Building the graph". */
 export function formatProgress({ step, done, total, unit }: ProgressEvent): string {
   if (done === undefined) return step;

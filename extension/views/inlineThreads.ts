@@ -3,12 +3,15 @@ import { samplingSettings } from "../config.ts";
 import { failureOf } from "../failure.ts";
 import type { ChatMessage } from "../protocol/engineContract.ts";
 import type { Session } from "../session.ts";
-import { formatModel } from "./format.ts";
+import { formatModel, formatSpeaker } from "./format.ts";
 import { finishLine } from "./finish.ts";
 import { throttle } from "./throttle.ts";
 
 /** The host gathers changes of a thread for 100 ms and starts over with each; stay above. */
 const drawMs = 150;
+
+/** Stands where an answer will. */
+const waiting = "…";
 
 /** One message of a thread; knows its conversation, since menus hand over the comment alone. */
 export class ThreadComment implements vscode.Comment {
@@ -28,6 +31,7 @@ export class ThreadComment implements vscode.Comment {
 
 /** What the user and the model said to each other under one piece of a document. */
 export class Conversation {
+  readonly thread: vscode.CommentThread;
   private readonly messages: ChatMessage[] = [];
   private readonly comments: ThreadComment[] = [];
   private running: AbortController | undefined;
@@ -35,10 +39,12 @@ export class Conversation {
 
   constructor(
     private readonly session: Session,
-    readonly thread: vscode.CommentThread,
+    open: (comments: vscode.Comment[]) => vscode.CommentThread,
   ) {
-    thread.canReply = true;
-    thread.collapsibleState = vscode.CommentThreadCollapsibleState.Expanded;
+    // A thread that begins empty is taken for a draft: its reply box would open and take the focus.
+    this.thread = open([this.placeholder()]);
+    this.thread.contextValue = "streaming";
+    this.thread.collapsibleState = vscode.CommentThreadCollapsibleState.Expanded;
   }
 
   /** Asks and streams the answer. The first question is the selection itself, so not repeated. */
@@ -77,11 +83,9 @@ export class Conversation {
 
   private async answer(): Promise<void> {
     const { base, active } = this.session.state;
-    const model = formatModel(base?.name ?? "", active);
-    const comment = new ThreadComment(this, "answer", model);
+    const comment = this.placeholder();
     const running = new AbortController();
-    comment.body = "…";
-    this.thread.label = model;
+    this.thread.label = formatModel(base?.name ?? "", active);
     this.comments.push(comment);
     this.running = running;
     const { request, flush } = throttle(() => this.draw(), drawMs);
@@ -92,7 +96,7 @@ export class Conversation {
         {
           signal: running.signal,
           onEvent: ({ text }) => {
-            comment.body = text || "…";
+            comment.body = text || waiting;
             request();
           },
         },
@@ -112,10 +116,17 @@ export class Conversation {
 
   /** What was said before a stop or a failure stays part of the conversation. */
   private keep(comment: ThreadComment): void {
-    if (comment.body === "…") comment.body = "";
+    if (comment.body === waiting) comment.body = "";
     if (this.comments.includes(comment)) {
       this.messages.push({ role: "assistant", content: comment.body });
     }
+  }
+
+  private placeholder(): ThreadComment {
+    const { base, active } = this.session.state;
+    const comment = new ThreadComment(this, "answer", formatSpeaker(base?.name ?? "", active));
+    comment.body = waiting;
+    return comment;
   }
 
   private draw(): void {
@@ -138,9 +149,10 @@ export class InlineThreads implements vscode.Disposable {
   }
 
   async start(uri: vscode.Uri, range: vscode.Range, question: string): Promise<void> {
-    const thread = this.controller.createCommentThread(uri, range, []);
-    const conversation = new Conversation(this.session, thread);
-    this.conversations.set(thread, conversation);
+    const conversation = new Conversation(this.session, (comments) =>
+      this.controller.createCommentThread(uri, range, comments),
+    );
+    this.conversations.set(conversation.thread, conversation);
     await conversation.ask(question);
   }
 

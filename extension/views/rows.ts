@@ -108,8 +108,14 @@ function adapterLook(state: State, adapter: AdapterSummary, status: AdapterStatu
     }
     case "loaded":
       return { icon: "circle-filled", word: "loaded", status: "loaded, not active" };
-    case "fits":
-      return { icon: "circle-outline", word: "", status: `fits ${state.base?.name ?? "the base"}` };
+    case "fits": {
+      const name = state.base?.name ?? "the base";
+      if (status.partly === undefined) {
+        return { icon: "circle-outline", word: "", status: `fits ${name}` };
+      }
+      const text = `fits ${name} in part: ${status.partly}`;
+      return { icon: "circle-outline", color: yellow, word: "fits in part", status: text };
+    }
     case "misfit": {
       const text = `does not fit ${state.base?.name ?? "the base"}: ${status.reason}`;
       return { icon: "warning", color: yellow, word: "does not fit", status: text };

@@ -1,5 +1,6 @@
 import * as vscode from "vscode";
 import type { Graft } from "../context.ts";
+import type { State } from "../state.ts";
 import { wake } from "../wake.ts";
 import { presentError } from "./errors.ts";
 import type { Row } from "./rows.ts";
@@ -14,20 +15,32 @@ export function showTree<T>(
   const seen = (): void => {
     if (view.visible) void wake(graft.session, id).catch((error) => presentError(graft, error));
   };
-  const trust = (): void => {
-    view.message = vscode.workspace.isTrusted
-      ? undefined
-      : vscode.l10n.t("Restricted mode: adapters can be browsed and inspected, not loaded.");
+  const say = (): void => {
+    view.message = messageFor(graft.session.state);
   };
-  trust();
+  say();
   seen();
   return vscode.Disposable.from(
     view,
     treeDataProvider,
     view.onDidChangeVisibility(seen),
-    vscode.workspace.onDidGrantWorkspaceTrust(trust),
+    graft.session.onDidChange(say),
+    vscode.workspace.onDidGrantWorkspaceTrust(say),
     vscode.workspace.onDidGrantWorkspaceTrust(seen),
   );
+}
+
+/** What is worth a line above the rows: that loading is off, or a folder that cannot be read. */
+function messageFor({ problems }: State): string | undefined {
+  if (!vscode.workspace.isTrusted) {
+    return vscode.l10n.t("Restricted mode: adapters can be browsed and inspected, not loaded.");
+  }
+  const [first] = problems;
+  if (!first) return undefined;
+  const text = vscode.l10n.t("Not read: {0} ({1})", first.path, first.message);
+  return problems.length === 1
+    ? text
+    : vscode.l10n.t("{0} and {1} more", text, problems.length - 1);
 }
 
 export function rowItem(row: Row): vscode.TreeItem {
