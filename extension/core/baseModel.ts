@@ -3,10 +3,10 @@ import { throwIfAborted, unsupported } from "./base/errors.ts";
 import { isFile } from "./base/files.ts";
 import { readJsonObject } from "./base/json.ts";
 import { type BaseCheckpoint, openBaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
-import { buildModel, familyOf } from "./models/index.ts";
+import { buildModel } from "./models/index.ts";
 import type { MethodBase } from "./peft/method.ts";
-import { sessionHook } from "./peft/inject.ts";
-import { CausalSession } from "./session/causalSession.ts";
+import { readFloat32 } from "./safetensors/read.ts";
+import { AdaptableSession } from "./adaptableSession.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
 import { readTokenizer, type Tokenizer } from "./tokens/tokenizer.ts";
 
@@ -21,7 +21,7 @@ export type OnProgress = (progress: {
 /** A frozen base model in memory: session, tokenizer and what adapters need to know of it. */
 export interface BaseModel {
   readonly checkpoint: BaseCheckpoint;
-  readonly session: CausalSession;
+  readonly session: AdaptableSession;
   /** null when the folder has no tokenizer.json; prompts then cannot be run. */
   readonly tokenizer: Tokenizer | null;
   readonly stopTokens: ReadonlySet<number>;
@@ -48,13 +48,13 @@ export async function loadBaseModel(
   onProgress?.({ step: "Reading headers" });
   const checkpoint = await openBaseCheckpoint(folder, signal);
   onProgress?.({ step: "Building the graph" });
-  const model = buildModel(checkpoint, sessionHook);
+  const adaptable = describeBase(checkpoint);
   throwIfAborted(signal);
   const tokenizer = await readTokenizer(checkpoint.dir);
   const stopTokens = await readStopTokens(checkpoint, tokenizer);
   throwIfAborted(signal);
   onProgress?.({ step: "Reading weights", total: checkpoint.bytes, unit: "bytes" });
-  const session = await CausalSession.create(model, options);
+  const session = await AdaptableSession.create(checkpoint, adaptable, options);
   if (signal?.aborted) await session.dispose();
   throwIfAborted(signal);
   return {
@@ -62,21 +62,24 @@ export async function loadBaseModel(
     session,
     tokenizer,
     stopTokens,
-    adaptable: adaptableBase(checkpoint, model),
+    adaptable,
     loadSeconds: (performance.now() - started) / 1000,
   };
 }
 
 /** What adapters can bind to in a checkpoint, from headers alone: nothing is loaded. */
 export function describeBase(checkpoint: BaseCheckpoint): MethodBase {
-  return adaptableBase(checkpoint, buildModel(checkpoint));
-}
-
-function adaptableBase(
-  checkpoint: BaseCheckpoint,
-  { tree, groups }: Pick<MethodBase, "tree" | "groups">,
-): MethodBase {
-  return { tree, groups, defaultTargets: familyOf(checkpoint.config).loraTargets };
+  const { tree, groups } = buildModel(checkpoint);
+  return {
+    modelType: checkpoint.config.modelType,
+    tree,
+    groups,
+    readTensor: async (name, signal) => {
+      const ref = checkpoint.weights.get(name);
+      if (!ref) return null;
+      return (await readFloat32(ref.file, [ref], signal)).get(name) ?? null;
+    },
+  };
 }
 
 /** The tokenizer, or the reason why prompts cannot be run on this base. */

@@ -2,11 +2,9 @@ import * as path from "node:path";
 import { badRequest, GraftError, misfit, throwIfAborted } from "./base/errors.ts";
 import { type BaseModel, type OnProgress, requireTokenizer } from "./baseModel.ts";
 import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
-import { adapterInputs } from "./peft/inject.ts";
 import { methodOf } from "./peft/index.ts";
-import type { LoraWeights } from "./peft/lora.ts";
-import { type BindReport, commonFields, type Method } from "./peft/method.ts";
-import { type AdapterTensors, adapterTensors } from "./session/causalSession.ts";
+import { type BindReport, commonFields, type LoadedWeights, type Method } from "./peft/method.ts";
+import type { AdapterInputs } from "./session/causalSession.ts";
 import { renderChat, type Message } from "./tokens/chatTemplate.ts";
 import { type Generated, generate } from "./tokens/generate.ts";
 import { greedy, type Sampling } from "./tokens/sampler.ts";
@@ -27,7 +25,7 @@ export interface LoadAdapterOptions {
 export interface LoadedAdapter {
   readonly name: string;
   readonly checkpoint: AdapterCheckpoint;
-  readonly weights: LoraWeights;
+  readonly weights: LoadedWeights;
   readonly report: BindReport;
   readonly attachSeconds: number;
   readonly warnings: readonly string[];
@@ -66,10 +64,10 @@ export interface Answer extends Generated {
 export class PeftModel {
   private readonly loaded = new Map<string, LoadedAdapter>();
   private active: readonly ActiveAdapter[] = [];
-  private activeTensors: AdapterTensors;
+  private activeInputs: AdapterInputs;
 
   constructor(readonly base: BaseModel) {
-    this.activeTensors = this.tensorsOf([]);
+    this.activeInputs = this.inputsOf([]);
   }
 
   /** Loads an adapter onto a base and makes it active. */
@@ -106,8 +104,11 @@ export class PeftModel {
     const method = methodOf(checkpoint.config);
     const report = method.bind(checkpoint, this.base.adaptable);
     checkReport(checkpoint, report, { allowPartial: options.allowPartial ?? false });
-    const weights = (await method.load(checkpoint, this.base.adaptable, signal)) as LoraWeights;
+    const weights = await method.load(checkpoint, this.base.adaptable, signal);
     throwIfAborted(signal);
+    if (await this.base.session.prepare(weights.effects)) {
+      this.activeInputs = this.inputsOf(this.active);
+    }
     // Somebody else may have taken the name while the file was read.
     if (this.loaded.has(name)) throw badRequest(`An adapter named "${name}" is already loaded.`);
     const adapter: LoadedAdapter = {
@@ -132,7 +133,7 @@ export class PeftModel {
     const active = list.map((each) =>
       typeof each === "string" ? { name: each, weight: 1 } : each,
     );
-    this.activeTensors = this.tensorsOf(active);
+    this.activeInputs = this.inputsOf(active);
     this.active = active;
   }
 
@@ -149,15 +150,15 @@ export class PeftModel {
   }
 
   /** Inputs of the session for a set of adapters, e.g. for `session.start`. */
-  tensorsOf(adapters: readonly ActiveAdapter[]): AdapterTensors {
+  inputsOf(adapters: readonly ActiveAdapter[]): AdapterInputs {
     const seen = new Set<string>();
     const parts = adapters.map(({ name, weight }) => {
       if (seen.has(name)) throw badRequest(`Adapter "${name}" is named twice.`);
       if (!Number.isFinite(weight)) throw badRequest(`The weight of "${name}" is ${weight}.`);
       seen.add(name);
-      return { weights: this.require(name).weights, weight };
+      return { effects: this.require(name).weights.effects, weight };
     });
-    return adapterTensors(adapterInputs(this.base.adaptable.groups, parts));
+    return this.base.session.inputs(parts);
   }
 
   /** Token ids of a prompt, through the chat template where it is a conversation. */
@@ -172,22 +173,24 @@ export class PeftModel {
   async answer(prompt: Prompt, options: AnswerOptions = {}): Promise<Answer> {
     const ids = this.encode(prompt);
     const adapters = options.adapters ?? this.active;
-    const tensors = options.adapters ? this.tensorsOf(options.adapters) : this.activeTensors;
+    const inputs = options.adapters ? this.inputsOf(options.adapters) : this.activeInputs;
     const stream = new TextStream(requireTokenizer(this.base));
     let tokens = 0;
-    const generated = await generate(
-      this.base.session,
-      { prompt: ids, adapters: tensors },
-      {
-        sampling: options.sampling ?? greedy,
-        maxNewTokens: options.maxNewTokens ?? 256,
-        stopTokens: this.base.stopTokens,
-        signal: options.signal,
-        onToken: (id) => {
-          stream.push(id);
-          options.onText?.(stream.text, ++tokens);
+    const generated = await this.base.session.with((session) =>
+      generate(
+        session,
+        { prompt: ids, adapters: inputs },
+        {
+          sampling: options.sampling ?? greedy,
+          maxNewTokens: options.maxNewTokens ?? 256,
+          stopTokens: this.base.stopTokens,
+          signal: options.signal,
+          onToken: (id) => {
+            stream.push(id);
+            options.onText?.(stream.text, ++tokens);
+          },
         },
-      },
+      ),
     );
     return { ...generated, text: stream.finish(), promptTokens: ids.length, adapters };
   }

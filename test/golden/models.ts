@@ -1,7 +1,7 @@
 import * as path from "node:path";
 import { type BaseModel, loadBaseModel } from "../../extension/core/baseModel.ts";
 import { PeftModel } from "../../extension/core/peftModel.ts";
-import type { AdapterTensors } from "../../extension/core/session/causalSession.ts";
+import type { AdapterInputs, CausalSession } from "../../extension/core/session/causalSession.ts";
 import { argmax } from "../../extension/core/tokens/sampler.ts";
 
 /** Bases that cases share, each loaded once. */
@@ -31,22 +31,31 @@ export class Bases {
 /** Logits [batch, seq, vocab] of every position in one pass. */
 export async function allLogits(
   { base: { session } }: PeftModel,
-  adapters: AdapterTensors,
+  adapters: AdapterInputs,
   { ids, mask }: { ids: readonly (readonly number[])[]; mask: readonly (readonly number[])[] },
 ): Promise<Float32Array> {
-  const state = session.start(adapters, ids.length);
   const seq = ids[0]?.length ?? 0;
-  const { data } = await session.forward(state, ids, {
-    attentionMask: mask.map((row) => Uint8Array.from(row)),
-    logitsRows: Array.from({ length: seq }, (_, i) => i),
+  return session.with(async (running) => {
+    const { data } = await running.forward(running.start(adapters, ids.length), ids, {
+      attentionMask: mask.map((row) => Uint8Array.from(row)),
+      logitsRows: Array.from({ length: seq }, (_, i) => i),
+    });
+    return data;
   });
-  return data;
 }
 
 /** Greedy continuation of a batch through the cache, `count` tokens a row. */
 export async function greedyTokens(
   { base: { session } }: PeftModel,
-  adapters: AdapterTensors,
+  adapters: AdapterInputs,
+  { ids, mask, count }: { ids: number[][]; mask?: number[][]; count: number },
+): Promise<number[][]> {
+  return session.with((running) => continueGreedily(running, adapters, { ids, mask, count }));
+}
+
+async function continueGreedily(
+  session: CausalSession,
+  adapters: AdapterInputs,
   { ids, mask, count }: { ids: number[][]; mask?: number[][]; count: number },
 ): Promise<number[][]> {
   const state = session.start(adapters, ids.length);

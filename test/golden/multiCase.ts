@@ -29,7 +29,7 @@ export async function checkMultiCase(folder: string, bases: Bases): Promise<stri
       if (key.endsWith("_logits")) unknown.push(key);
       continue;
     }
-    const tensors = model.tensorsOf(active);
+    const tensors = model.inputsOf(active);
     if (key.endsWith("_generated")) {
       const tokens = await greedyTokens(model, tensors, { ...batch, count: truth.shape[1] ?? 0 });
       expect(tokens.join() === integerRows(truth).join(), `${key}: ${tokens.join()}`);
@@ -64,6 +64,10 @@ function activeSet(key: string, names: readonly string[]): ActiveAdapter[] | nul
   if (what === "base" || what === "disabled") return [];
   if (what === "both" || what === "both_active") return names.map((name) => ({ name, weight: 1 }));
   if (names.includes(what)) return [{ name: what, weight: 1 }];
+  const sequence = what.replace(/_dora$/, "").split("_then_");
+  if (sequence.every((name) => names.includes(name))) {
+    return sequence.map((name) => ({ name, weight: 1 }));
+  }
   const scaled = /^(.+)_times_(-?[\d.]+)$/.exec(what);
   if (!scaled || !names.includes(scaled[1] as string)) return null;
   return [{ name: scaled[1] as string, weight: Number(scaled[2]) }];

@@ -62,7 +62,7 @@ async function checkAnswers(
   if (!inputIds) return `${tokens} tokens equal`;
   const ids = integerRows(inputIds);
   const mask = ids.map((row) => row.map(() => 1));
-  const actual = await allLogits(model, model.tensorsOf(model.activeAdapters), { ids, mask });
+  const actual = await allLogits(model, model.inputsOf(model.activeAdapters), { ids, mask });
   const note = closeLogits(name, {
     actual,
     truth: truths.get(`${name}_logits`),

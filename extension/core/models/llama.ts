@@ -83,6 +83,5 @@ export function slidingWindows(config: ModelConfig, layers: number): (number | n
 export const llama: Family = {
   modelType: "llama",
   architecture: "LlamaForCausalLM",
-  loraTargets: ["q_proj", "v_proj"],
   build: (m) => buildDecoder(m, llamaShape(m.checkpoint.config)),
 };

@@ -10,7 +10,6 @@ const fields = z.looseObject({ sliding_window: z.int().positive().nullish() });
 export const mistral: Family = {
   modelType: "mistral",
   architecture: "MistralForCausalLM",
-  loraTargets: ["q_proj", "v_proj"],
   build: (m) => {
     const { config } = m.checkpoint;
     const shape = llamaShape(config);

@@ -49,7 +49,8 @@ export class ModelBuilder {
       // Picking rows before the cast keeps one fp32 copy of the table out of memory.
       const { stored, type } = this.stored(`${path}.weight`, [rows, dim]);
       const picked = this.g.gather(stored, ids);
-      return type === "float32" ? picked : this.g.cast(picked, onnxTypes.float32);
+      const rows32 = type === "float32" ? picked : this.g.cast(picked, onnxTypes.float32);
+      return this.hook.embedding(this.g, path, rows32);
     });
   }
 
@@ -63,12 +64,13 @@ export class ModelBuilder {
       );
     const group = linearGroup(modules);
     this.groups.push(group);
-    return this.g.scope(group.name, () => this.hook(this.g, group, { x, base }));
+    return this.g.scope(group.name, () => this.hook.linears(this.g, group, { x, base }));
   }
 
   norm(path: string, size: number): Value {
     this.modules.push({ kind: "norm", path, out: size });
-    return this.weight(`${path}.weight`, [size]);
+    const value = this.weight(`${path}.weight`, [size]);
+    return this.hook.norm(this.g, path, { value, size });
   }
 
   private linear(x: Value, { path, in: inputs, out, hasBias, weight }: LinearModule): Value {

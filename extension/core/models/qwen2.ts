@@ -6,7 +6,6 @@ import { llamaShape, slidingWindows } from "./llama.ts";
 export const qwen2: Family = {
   modelType: "qwen2",
   architecture: "Qwen2ForCausalLM",
-  loraTargets: ["q_proj", "v_proj"],
   build: (m) => {
     const { config } = m.checkpoint;
     const shape = llamaShape(config);

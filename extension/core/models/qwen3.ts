@@ -6,7 +6,6 @@ import { llamaShape, slidingWindows } from "./llama.ts";
 export const qwen3: Family = {
   modelType: "qwen3",
   architecture: "Qwen3ForCausalLM",
-  loraTargets: ["q_proj", "v_proj"],
   build: (m) => {
     const { config } = m.checkpoint;
     const raw = { head_dim: 128, ...config.raw };

@@ -117,6 +117,12 @@ export class GraphBuilder {
     return this.push("Reshape", [x, this.int64s(shape)])[0];
   }
 
+  /** The first n entries of x's last axis, where n is the size of `like`'s axis -2. */
+  firstColumns(x: Value, like: Value): Value {
+    const count = this.push("Shape", [like], { attributes: { start: int(-2), end: int(-1) } })[0];
+    return this.push("Slice", [x, this.int64s([0]), count, this.int64s([-1])])[0];
+  }
+
   unsqueeze(x: Value, axis: number): Value {
     return this.push("Unsqueeze", [x, this.int64s([axis])])[0];
   }

@@ -12,20 +12,39 @@ export interface LinearGroup {
 }
 
 /**
- * The door between a model and what is put around its layers: gets a group's input
- * [batch, seq, in] and its base layers as a function, returns [batch, seq, Σ out].
+ * The door between a model and what is put around its layers. Each function gets what the base
+ * computes and returns what the model goes on with.
  */
-export type LayerHook = (
-  g: GraphBuilder,
-  group: LinearGroup,
-  { x, base }: { x: Value; base: (x: Value) => Value },
-) => Value;
+export interface LayerHook {
+  /** A group's input [batch, seq, in] and its base layers as a function → [batch, seq, Σ out]. */
+  linears(
+    g: GraphBuilder,
+    group: LinearGroup,
+    layers: { x: Value; base: (x: Value) => Value },
+  ): Value;
+  /** Rows [batch, seq, dim] that an embedding gave. */
+  embedding(g: GraphBuilder, path: string, rows: Value): Value;
+  /** A norm's weight [size]. */
+  norm(g: GraphBuilder, path: string, weight: { value: Value; size: number }): Value;
+}
 
-export const bareLayers: LayerHook = (_g, _group, { x, base }) => base(x);
+export const bareLayers: LayerHook = {
+  linears: (_g, _group, { x, base }) => base(x),
+  embedding: (_g, _path, rows) => rows,
+  norm: (_g, _path, { value }) => value,
+};
 
 /** Names a group after its layers: the shared parent once, then each layer's own name. */
 export function linearGroup(modules: readonly LinearModule[]): LinearGroup {
   const [first, ...rest] = modules.map((module) => module.path) as [string, ...string[]];
   const parent = first.slice(0, first.lastIndexOf(".") + 1);
   return { name: [first, ...rest.map((path) => path.slice(parent.length))].join("+"), modules };
+}
+
+/** Input and summed output features of a group. */
+export function groupSize(group: LinearGroup): { in: number; out: number } {
+  return {
+    in: (group.modules[0] as LinearModule).in,
+    out: group.modules.reduce((sum, module) => sum + module.out, 0),
+  };
 }

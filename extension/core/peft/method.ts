@@ -1,13 +1,17 @@
 import type { AdapterCheckpoint } from "../checkpoint/adapterCheckpoint.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
 import type { ModuleTree } from "../checkpoint/modules.ts";
-import type { LayerHook, LinearGroup } from "../onnx/layerHook.ts";
+import type { LinearGroup } from "../onnx/layerHook.ts";
+import type { AdapterEffects } from "./effect.ts";
 
-/** A base model as methods see it: its modules and PEFT's default targets for its family. */
+/** A base model as methods see it: its modules, and its weights for those that depend on them. */
 export interface MethodBase {
+  /** `model_type` of config.json: PEFT's default targets go by it. */
+  readonly modelType: string;
   readonly tree: ModuleTree;
   readonly groups: readonly LinearGroup[];
-  readonly defaultTargets: readonly string[] | null;
+  /** A tensor of the base as fp32, by its Hugging Face name; null when there is none. */
+  readTensor(name: string, signal?: AbortSignal): Promise<Float32Array | null>;
 }
 
 /** What an adapter finds in a base, from headers alone. */
@@ -51,24 +55,16 @@ export const commonFields: Readonly<Record<string, FieldInfo>> = {
   peft_version: { default: null, meaning: "Version of PEFT that wrote the file." },
 };
 
-/** A graph input of one layer group, as an active adapter fills it: row-major fp32. */
-export interface SlotTensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly data: Float32Array;
-}
-
-/** An adapter in memory, ready to be made active. */
+/** An adapter in memory. */
 export interface LoadedWeights {
+  readonly effects: AdapterEffects;
   readonly parameters: number;
-  /** Sentences about its values (NaN, Inf, all zero). */
+  /** Sentences about what is unusual in config or values. */
   readonly warnings: readonly string[];
 }
 
-/**
- * A PEFT method: one file each. `W` is what the method keeps of a loaded adapter.
- */
-export interface Method<W extends LoadedWeights = LoadedWeights> {
+/** A PEFT method: one file each. */
+export interface Method {
   readonly peftType: string;
   readonly fields: Readonly<Record<string, FieldInfo>>;
   /** Validates the config and refuses, by name, an option that this version does not run. */
@@ -78,7 +74,5 @@ export interface Method<W extends LoadedWeights = LoadedWeights> {
   summarize(adapter: AdapterCheckpoint): ModuleSummary[];
   /** Finds the adapter's modules in a base. @throws misfit when shapes disagree */
   bind(adapter: AdapterCheckpoint, base: MethodBase): BindReport;
-  load(adapter: AdapterCheckpoint, base: MethodBase, signal?: AbortSignal): Promise<W>;
-  /** Declares the method's inputs around every layer it can serve, neutral until fed. */
-  readonly hook: LayerHook;
+  load(adapter: AdapterCheckpoint, base: MethodBase, signal?: AbortSignal): Promise<LoadedWeights>;
 }

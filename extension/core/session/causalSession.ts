@@ -20,6 +20,42 @@ export interface AdapterFeed {
   readonly data: Float32Array;
 }
 
+/** An input that is added to the embedded tokens; filled anew for the tokens of each run. */
+export interface EmbeddingFeed {
+  readonly name: string;
+  /** Size of a row. */
+  readonly width: number;
+  /** What a token's row gets [width], or null for nothing. */
+  rowDelta(id: number): Float32Array | null;
+}
+
+/** What a set of active adapters feeds to a session, made once for the set. */
+export interface AdapterInputs {
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  readonly embeddings: readonly EmbeddingFeed[];
+  /**
+   * Tokens before the prompt: rows [count, width] that the first embedding slot gets for a token 0
+   * at each place.
+   */
+  readonly virtualTokens: { readonly count: number; readonly rows: Float32Array } | null;
+  /** Keys and values before the prompt, [2 · layers, kv heads, count, dim], keys first. */
+  readonly cachePrefix: { readonly count: number; readonly rows: Float32Array } | null;
+}
+
+/** Wraps adapter tensors for feeding; no copy. */
+export function adapterInputs(
+  feeds: readonly AdapterFeed[],
+  rest: Partial<Omit<AdapterInputs, "tensors">> = {},
+): AdapterInputs {
+  return {
+    embeddings: [],
+    virtualTokens: null,
+    cachePrefix: null,
+    ...rest,
+    tensors: new Map(feeds.map(({ name, shape, data }) => [name, float32Tensor(data, shape)])),
+  };
+}
+
 export interface ForwardOptions {
   /** Per row and token of the new tokens, 1 is real and 0 padding; all real when absent. */
   readonly attentionMask?: readonly Uint8Array[];
@@ -33,21 +69,13 @@ export interface Logits {
   readonly shape: readonly [number, number, number];
 }
 
-/** Tensors for the layer hook's inputs, made once for a set of active adapters. */
-export type AdapterTensors = ReadonlyMap<string, Tensor>;
-
 /** What a running sequence (or batch of equal length) remembers. */
 export interface DecodingState {
   readonly cache: KvCache;
   /** Adapters of this sequence; others take part from the next run on when this is replaced. */
-  adapters: AdapterTensors;
+  adapters: AdapterInputs;
   /** Per row, one entry a cached token: 1 is real, 0 padding. */
   readonly seen: number[][];
-}
-
-/** Wraps adapter tensors for feeding; no copy. */
-export function adapterTensors(feeds: readonly AdapterFeed[]): AdapterTensors {
-  return new Map(feeds.map(({ name, shape, data }) => [name, float32Tensor(data, shape)]));
 }
 
 /** Runs a decoder: feeds tokens, keeps keys and values, hands out logits. */
@@ -67,7 +95,7 @@ export class CausalSession {
     return new CausalSession(model, await OrtSession.create(model.graph, options));
   }
 
-  start(adapters: AdapterTensors, batch = 1): DecodingState {
+  start(adapters: AdapterInputs, batch = 1): DecodingState {
     return {
       adapters,
       cache: new KvCache(this.model, batch),
@@ -85,18 +113,20 @@ export class CausalSession {
     options: ForwardOptions = {},
   ): Promise<Logits> {
     // One run at a time: sequences share the feeds, and ONNX Runtime blocks the thread anyway.
-    const run = this.turn.then(() => this.run(state, tokens, options));
+    const run = this.turn.then(() => this.run(state, { tokens, options }));
     this.turn = run.catch(() => undefined);
     return run;
   }
 
   private async run(
     state: DecodingState,
-    tokens: readonly (readonly number[])[],
-    options: ForwardOptions,
+    request: { tokens: readonly (readonly number[])[]; options: ForwardOptions },
   ): Promise<Logits> {
+    const { cache, adapters } = state;
+    const virtual = cache.length === 0 ? (adapters.virtualTokens?.count ?? 0) : 0;
+    const { tokens, options } = virtual > 0 ? prepend(request, virtual) : request;
+    if (cache.length === 0 && adapters.cachePrefix) this.fillPrefix(state, adapters.cachePrefix);
     const seq = tokens[0]?.length ?? 0;
-    const { cache } = state;
     if (tokens.length !== cache.batch || tokens.some((row) => row.length !== seq) || seq === 0) {
       throw badRequest(`Tokens must be ${cache.batch} rows of one length, at least 1.`);
     }
@@ -106,7 +136,7 @@ export class CausalSession {
     this.feedTokens(tokens, seen, past);
     this.feedPast(cache, seq);
     this.feedMasks(seen, { past, seq, capacity: cache.capacity });
-    for (const [name, tensor] of state.adapters) this.feeds[name] = tensor;
+    this.feedAdapters(adapters, tokens, virtual);
     const rows = options.logitsRows ?? [seq - 1];
     this.feeds["logits_rows"] = int64Tensor(rows, [rows.length]);
     const { logits, new_kv: newRows } = await this.session.run(this.feeds);
@@ -116,6 +146,39 @@ export class CausalSession {
       data: (logits as Tensor).data as Float32Array,
       shape: [cache.batch, rows.length, this.model.vocabulary],
     };
+  }
+
+  /** Puts a trained prefix into an empty cache, the same for every row of the batch. */
+  private fillPrefix(
+    state: DecodingState,
+    { count, rows }: { count: number; rows: Float32Array },
+  ): void {
+    const { batch } = state.cache;
+    const perTensor = rows.length / (2 * this.model.layers);
+    const repeated = new Float32Array(rows.length * batch);
+    for (let i = 0; i < 2 * this.model.layers; i++) {
+      const own = rows.subarray(i * perTensor, (i + 1) * perTensor);
+      for (let row = 0; row < batch; row++) repeated.set(own, (i * batch + row) * perTensor);
+    }
+    state.cache.append(repeated, count);
+    for (const row of state.seen) for (let i = 0; i < count; i++) row.push(1);
+  }
+
+  private feedAdapters(
+    adapters: AdapterInputs,
+    tokens: readonly (readonly number[])[],
+    virtual: number,
+  ): void {
+    for (const [name, tensor] of adapters.tensors) this.feeds[name] = tensor;
+    adapters.embeddings.forEach((embedding, i) => {
+      const rows = i === 0 ? adapters.virtualTokens?.rows : undefined;
+      const data = embeddingDelta(embedding, tokens, { virtual, rows });
+      const shape =
+        data.length === embedding.width
+          ? [1, 1, embedding.width]
+          : [tokens.length, tokens[0]?.length ?? 0, embedding.width];
+      this.feeds[embedding.name] = float32Tensor(data, shape);
+    });
   }
 
   /** Waits for the run that is under way, then frees the session. */
@@ -153,6 +216,39 @@ export class CausalSession {
       this.feeds[mask.input] = float32Tensor(data, shape);
     }
   }
+}
+
+/** Puts `count` tokens before every row of a request, all of them real. */
+function prepend(
+  { tokens, options }: { tokens: readonly (readonly number[])[]; options: ForwardOptions },
+  count: number,
+): { tokens: number[][]; options: ForwardOptions } {
+  const zeros = Array.from({ length: count }, () => 0);
+  const ones = zeros.map(() => 1);
+  return {
+    tokens: tokens.map((row) => [...zeros, ...row]),
+    options: {
+      attentionMask: options.attentionMask?.map((row) => Uint8Array.from([...ones, ...row])),
+      logitsRows: options.logitsRows?.map((row) => row + count),
+    },
+  };
+}
+
+/** [batch, seq, width], or one row of zeros where no token gets anything. */
+function embeddingDelta(
+  { width, rowDelta }: EmbeddingFeed,
+  tokens: readonly (readonly number[])[],
+  { virtual, rows }: { virtual: number; rows: Float32Array | undefined },
+): Float32Array {
+  const deltas = tokens.flatMap((row) =>
+    row.map((id, place) =>
+      place < virtual && rows ? rows.subarray(place * width, (place + 1) * width) : rowDelta(id),
+    ),
+  );
+  if (deltas.every((delta) => delta === null)) return new Float32Array(width);
+  const out = new Float32Array(deltas.length * width);
+  deltas.forEach((delta, i) => delta && out.set(delta, i * width));
+  return out;
 }
 
 interface MaskSize {

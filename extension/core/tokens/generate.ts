@@ -1,5 +1,5 @@
 import { badRequest, throwIfAborted } from "../base/errors.ts";
-import type { AdapterTensors, CausalSession, DecodingState } from "../session/causalSession.ts";
+import type { AdapterInputs, CausalSession, DecodingState } from "../session/causalSession.ts";
 import { createSampler, type Sampling } from "./sampler.ts";
 
 /** Prompts are read in parts of so many tokens, so that a wish to stop is heard between them. */
@@ -29,7 +29,7 @@ export interface Generated {
  */
 export async function generate(
   session: CausalSession,
-  { prompt, adapters }: { prompt: readonly number[]; adapters: AdapterTensors },
+  { prompt, adapters }: { prompt: readonly number[]; adapters: AdapterInputs },
   options: GenerateOptions,
 ): Promise<Generated> {
   const { contextLength } = session.model;

@@ -1,0 +1,190 @@
+/**
+ * What an adapter does to a base, in one normal form for every method:
+ *
+ *     y = outputScale ⊙ base(inputScale ⊙ x) + B (A x) + Δ x + shift
+ *
+ * with base(x) = W x + b. Every part is linear in the adapter's weight, the form is closed under
+ * composition, and merging reads off W' = outputScale W inputScale + B A + Δ, b' = outputScale b + shift.
+ */
+
+/** Low-rank update; scaling is folded into b. */
+export interface LowRank {
+  /** [rank, in] */
+  readonly a: Float32Array;
+  /** [out, rank] */
+  readonly b: Float32Array;
+  readonly rank: number;
+}
+
+/** The effect on one linear layer; an absent part is neutral. */
+export interface LinearEffect {
+  readonly lowRank?: LowRank;
+  /** Δ [out, in], where no cheaper form exists. */
+  readonly delta?: Float32Array;
+  /** [in] */
+  readonly inputScale?: Float32Array;
+  /** [out] */
+  readonly outputScale?: Float32Array;
+  /** [out] */
+  readonly shift?: Float32Array;
+}
+
+/** The effect on an embedding table: what is added to a token's row, or null for nothing. */
+export interface EmbeddingEffect {
+  /** [dim] */
+  rowDelta(id: number): Float32Array | null;
+}
+
+/** Tokens in front of every prompt, given as embeddings. */
+export interface VirtualTokens {
+  /** [count, hidden] */
+  readonly embeddings: Float32Array;
+  readonly count: number;
+}
+
+/** Keys and values that stand in the cache before the prompt; keys are as attention reads them. */
+export interface CachePrefix {
+  readonly count: number;
+  /** Per layer [kv heads, count, dim]. */
+  readonly keys: readonly Float32Array[];
+  readonly values: readonly Float32Array[];
+}
+
+/** Everything an adapter does, by Hugging Face module path. */
+export interface AdapterEffects {
+  readonly linear: ReadonlyMap<string, LinearEffect>;
+  readonly embeddings?: ReadonlyMap<string, EmbeddingEffect>;
+  /** Weights that replace a norm's, [size]. */
+  readonly norms?: ReadonlyMap<string, Float32Array>;
+  readonly virtualTokens?: VirtualTokens;
+  readonly cachePrefix?: CachePrefix;
+}
+
+export interface LayerSize {
+  readonly in: number;
+  readonly out: number;
+}
+
+/** An effect at a weight: 1 is as trained, 0 neutral, linear between and beyond. */
+export function weighted(effect: LinearEffect, weight: number): LinearEffect {
+  if (weight === 1) return effect;
+  const times = (values: Float32Array): Float32Array => values.map((value) => value * weight);
+  const towards = (values: Float32Array): Float32Array =>
+    values.map((value) => 1 + (value - 1) * weight);
+  const { lowRank, delta, inputScale, outputScale, shift } = effect;
+  return {
+    ...(lowRank && { lowRank: { ...lowRank, b: times(lowRank.b) } }),
+    ...(delta && { delta: times(delta) }),
+    ...(inputScale && { inputScale: towards(inputScale) }),
+    ...(outputScale && { outputScale: towards(outputScale) }),
+    ...(shift && { shift: times(shift) }),
+  };
+}
+
+/** First one effect, then another on its result: the order in which adapters are active. */
+export function compose(first: LinearEffect, then: LinearEffect, size: LayerSize): LinearEffect {
+  const { outputScale: rows, inputScale: columns } = then;
+  const carried = first.lowRank && {
+    a: scaleColumns(first.lowRank.a, columns, size.in),
+    b: scaleRows(first.lowRank.b, rows, first.lowRank.rank),
+    rank: first.lowRank.rank,
+  };
+  const moved =
+    first.delta && scaleRows(scaleColumns(first.delta, columns, size.in), rows, size.in);
+  return prune({
+    lowRank: sideBySide(carried, then.lowRank, size),
+    delta: plus(moved, then.delta),
+    inputScale: product(first.inputScale, columns),
+    outputScale: product(first.outputScale, rows),
+    shift: plus(product(first.shift, first.shift && rows), then.shift),
+  });
+}
+
+/** W' [out, in] of a weight W [out, in]: what merging writes. */
+export function mergedWeight(
+  weight: Float32Array,
+  effect: LinearEffect,
+  size: LayerSize,
+): Float32Array {
+  const { lowRank, delta, inputScale, outputScale } = effect;
+  const scaled = scaleRows(scaleColumns(weight, inputScale, size.in), outputScale, size.in);
+  const out = Float64Array.from(scaled);
+  if (delta) delta.forEach((value, i) => (out[i] = (out[i] as number) + value));
+  if (lowRank) addProduct(out, lowRank, size.in);
+  return Float32Array.from(out);
+}
+
+/** b' [out] of a bias b [out] (zeros where the layer has none). */
+export function mergedBias(bias: Float32Array, { outputScale, shift }: LinearEffect): Float32Array {
+  return bias.map((value, i) => value * (outputScale?.[i] ?? 1) + (shift?.[i] ?? 0));
+}
+
+/** target [out, in] += b a, accumulated in fp64. */
+export function addProduct(target: Float64Array, { a, b, rank }: LowRank, inputs: number): void {
+  for (let row = 0; row < b.length / rank; row++) {
+    for (let r = 0; r < rank; r++) {
+      const factor = b[row * rank + r] as number;
+      if (factor === 0) continue;
+      const start = row * inputs;
+      for (let column = 0; column < inputs; column++) {
+        const i = start + column;
+        target[i] = (target[i] as number) + factor * (a[r * inputs + column] as number);
+      }
+    }
+  }
+}
+
+function sideBySide(
+  x: LowRank | undefined,
+  y: LowRank | undefined,
+  { in: inputs, out }: LayerSize,
+): LowRank | undefined {
+  if (!x || !y) return x ?? y;
+  const rank = x.rank + y.rank;
+  const a = new Float32Array(rank * inputs);
+  a.set(x.a);
+  a.set(y.a, x.a.length);
+  const b = new Float32Array(out * rank);
+  for (let row = 0; row < out; row++) {
+    b.set(x.b.subarray(row * x.rank, (row + 1) * x.rank), row * rank);
+    b.set(y.b.subarray(row * y.rank, (row + 1) * y.rank), row * rank + x.rank);
+  }
+  return { a, b, rank };
+}
+
+function plus(x: Float32Array | undefined, y: Float32Array | undefined): Float32Array | undefined {
+  if (!x || !y) return x ?? y;
+  return x.map((value, i) => value + (y[i] as number));
+}
+
+function product(
+  x: Float32Array | undefined,
+  y: Float32Array | undefined,
+): Float32Array | undefined {
+  if (!x || !y) return x ?? y;
+  return x.map((value, i) => value * (y[i] as number));
+}
+
+/** Row i of a matrix with `columns` columns times scale[i]. */
+export function scaleRows(
+  matrix: Float32Array,
+  scale: Float32Array | undefined,
+  columns: number,
+): Float32Array {
+  return scale
+    ? matrix.map((value, i) => value * (scale[Math.floor(i / columns)] as number))
+    : matrix;
+}
+
+/** Column j of a matrix with `columns` columns times scale[j]. */
+export function scaleColumns(
+  matrix: Float32Array,
+  scale: Float32Array | undefined,
+  columns: number,
+): Float32Array {
+  return scale ? matrix.map((value, i) => value * (scale[i % columns] as number)) : matrix;
+}
+
+function prune(effect: { [K in keyof LinearEffect]: LinearEffect[K] | undefined }): LinearEffect {
+  return Object.fromEntries(Object.entries(effect).filter(([, part]) => part !== undefined));
+}

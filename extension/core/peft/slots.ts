@@ -1,0 +1,287 @@
+/**
+ * Where adapters plug into a session: graph inputs around layers, neutral until fed. Low-rank slots
+ * are around every layer of the stack from the start; the costlier ones are built in when an
+ * adapter that needs them is loaded. Swapping adapters is choosing other tensors.
+ */
+import type { GraphBuilder } from "../onnx/builder.ts";
+import type { Value } from "../onnx/graph.ts";
+import {
+  groupSize,
+  type LayerHook,
+  type LinearGroup,
+  type LinearModule,
+} from "../onnx/layerHook.ts";
+import { type AdapterEffects, compose, type LinearEffect, weighted } from "./effect.ts";
+
+/** A part of a linear effect that has graph inputs of its own. */
+export type SlotKind = "lowRank" | "delta" | "inputScale" | "outputScale" | "shift";
+
+/** Which slots a session has. */
+export interface SlotPlan {
+  /** By group name. */
+  readonly linear: ReadonlyMap<string, ReadonlySet<SlotKind>>;
+  /** Paths of embeddings with a slot. */
+  readonly embeddings: ReadonlySet<string>;
+  /** Paths of norms whose weight is an input. */
+  readonly norms: ReadonlySet<string>;
+}
+
+/** A graph input as the active adapters fill it: row-major fp32. */
+export interface SlotTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** Low-rank slots around every layer of the stack; heads get theirs when an adapter wants one. */
+export function initialPlan(groups: readonly LinearGroup[], head: string | null): SlotPlan {
+  const stack = groups.filter((group) => group.modules.every(({ path }) => path !== head));
+  return {
+    linear: new Map(stack.map((group) => [group.name, new Set<SlotKind>(["lowRank"])])),
+    embeddings: new Set(),
+    norms: new Set(),
+  };
+}
+
+/** The plan that serves what another serves and these effects too; the same object when it does already. */
+export function extendPlan(
+  plan: SlotPlan,
+  effects: AdapterEffects,
+  groups: readonly LinearGroup[],
+): SlotPlan {
+  const linear = new Map<string, ReadonlySet<SlotKind>>(plan.linear);
+  let grew = false;
+  for (const group of groups) {
+    const kinds = new Set(linear.get(group.name));
+    for (const module of group.modules) {
+      const effect = effects.linear.get(module.path);
+      if (effect) for (const kind of Object.keys(effect) as SlotKind[]) kinds.add(kind);
+    }
+    if (kinds.size === (linear.get(group.name)?.size ?? 0)) continue;
+    linear.set(group.name, kinds);
+    grew = true;
+  }
+  const embeddings = new Set([...plan.embeddings, ...(effects.embeddings?.keys() ?? [])]);
+  const norms = new Set([...plan.norms, ...(effects.norms?.keys() ?? [])]);
+  grew ||= embeddings.size > plan.embeddings.size || norms.size > plan.norms.size;
+  return grew ? { linear, embeddings, norms } : plan;
+}
+
+/** Puts a plan's slots around the layers of a graph under construction. */
+export function slotHook(plan: SlotPlan): LayerHook {
+  return {
+    linears: (g, group, layers) =>
+      wrapLinears(g, group, { ...layers, kinds: plan.linear.get(group.name) }),
+    embedding: (g, path, rows) =>
+      plan.embeddings.has(path)
+        ? g.add(
+            rows,
+            g.input(embeddingSlot(path), "float32", ["embedded_rows", "embedded", "hidden"]),
+          )
+        : rows,
+    norm: (g, path, { value, size }) =>
+      plan.norms.has(path) ? g.input(normSlot(path), "float32", [size]) : value,
+  };
+}
+
+/** Name of the input that is added to an embedding's rows [batch or 1, seq or 1, dim]. */
+export function embeddingSlot(path: string): string {
+  return `${path}.delta`;
+}
+
+/** Name of the input that is a norm's weight. */
+export function normSlot(path: string): string {
+  return `${path}.weight.slot`;
+}
+
+function wrapLinears(
+  g: GraphBuilder,
+  group: LinearGroup,
+  at: { x: Value; base: (x: Value) => Value; kinds: ReadonlySet<SlotKind> | undefined },
+): Value {
+  const { x, base, kinds = new Set<SlotKind>() } = at;
+  const size = groupSize(group);
+  const input = (part: string, shape: readonly (number | string)[]): Value =>
+    g.input(`${group.name}.${part}`, "float32", shape);
+  let y = base(
+    kinds.has("inputScale") ? g.mul(x, input("inputScale", ["adapters", 1, size.in])) : x,
+  );
+  if (kinds.has("outputScale")) y = g.mul(y, input("outputScale", ["adapters", 1, size.out]));
+  if (kinds.has("lowRank")) {
+    const rank = `${group.name}.rank`;
+    const a = input("lora_A", ["adapters", size.in, rank]);
+    const b = input("lora_B", ["adapters", rank, size.out]);
+    y = g.add(y, g.matMul(g.matMul(x, a), b));
+  }
+  if (kinds.has("delta")) {
+    // With no rows, x is cut to no columns and the product is zero: neutral costs nothing.
+    const delta = input("delta", ["adapters", `${group.name}.in`, size.out]);
+    y = g.add(y, g.matMul(g.firstColumns(x, delta), delta));
+  }
+  return kinds.has("shift") ? g.add(y, input("shift", ["adapters", 1, size.out])) : y;
+}
+
+/** One adapter of a set of active ones. */
+export interface ActiveEffects {
+  readonly effects: AdapterEffects;
+  readonly weight: number;
+}
+
+/** The tensors of all linear and norm slots for a set of active adapters; none is the bare base. */
+export function slotTensors(
+  plan: SlotPlan,
+  groups: readonly LinearGroup[],
+  {
+    active,
+    baseNorms,
+  }: { active: readonly ActiveEffects[]; baseNorms: ReadonlyMap<string, Float32Array> },
+): SlotTensor[] {
+  const tensors = groups.flatMap((group) => {
+    const kinds = plan.linear.get(group.name);
+    return kinds ? groupTensors(group, kinds, active) : [];
+  });
+  for (const path of plan.norms) {
+    const data = normWeight(path, baseNorms.get(path) as Float32Array, active);
+    tensors.push({ name: normSlot(path), shape: [data.length], data });
+  }
+  return tensors;
+}
+
+/** Packed groups of single adapters at weight 1, so that a swap is a look-up. */
+const packed = new WeakMap<AdapterEffects, Map<string, SlotTensor[]>>();
+
+function groupTensors(
+  group: LinearGroup,
+  kinds: ReadonlySet<SlotKind>,
+  active: readonly ActiveEffects[],
+): SlotTensor[] {
+  const taking = active.filter(
+    ({ effects, weight }) =>
+      weight !== 0 && group.modules.some(({ path }) => effects.linear.has(path)),
+  );
+  const [only] = taking;
+  if (taking.length !== 1 || only?.weight !== 1) return packGroup(group, kinds, taking);
+  const known = packed.get(only.effects) ?? new Map<string, SlotTensor[]>();
+  packed.set(only.effects, known);
+  const key = [group.name, ...kinds].join(" ");
+  const tensors = known.get(key) ?? packGroup(group, kinds, taking);
+  known.set(key, tensors);
+  return tensors;
+}
+
+function packGroup(
+  group: LinearGroup,
+  kinds: ReadonlySet<SlotKind>,
+  active: readonly ActiveEffects[],
+): SlotTensor[] {
+  const parts = group.modules.map((module) => ({ module, effect: effectOn(module, active) }));
+  return [...kinds].flatMap((kind) =>
+    packers[kind](groupSize(group), parts).map(({ part, shape, data }) => ({
+      name: `${group.name}.${part}`,
+      shape,
+      data,
+    })),
+  );
+}
+
+function effectOn(module: LinearModule, active: readonly ActiveEffects[]): LinearEffect {
+  let total: LinearEffect = {};
+  for (const { effects, weight } of active) {
+    const own = effects.linear.get(module.path);
+    if (own) total = compose(total, weighted(own, weight), module);
+  }
+  return total;
+}
+
+type Part = { readonly module: LinearModule; readonly effect: LinearEffect };
+type Packed = { part: string; shape: number[]; data: Float32Array };
+type Size = { in: number; out: number };
+
+const packers: Record<SlotKind, (size: Size, parts: readonly Part[]) => Packed[]> = {
+  lowRank: packLowRank,
+  delta: packDelta,
+  inputScale: (size, parts) => {
+    const data = parts[0]?.effect.inputScale ?? new Float32Array(size.in).fill(1);
+    return [{ part: "inputScale", shape: [1, 1, size.in], data }];
+  },
+  outputScale: (size, parts) => packVector("outputScale", size, { parts, neutral: 1 }),
+  shift: (size, parts) => packVector("shift", size, { parts, neutral: 0 }),
+};
+
+function packVector(
+  part: "outputScale" | "shift",
+  size: Size,
+  { parts, neutral }: { parts: readonly Part[]; neutral: number },
+): Packed[] {
+  const data = new Float32Array(size.out).fill(neutral);
+  forEachColumn(parts, ({ effect }, column) => {
+    const own = effect[part];
+    if (own) data.set(own, column);
+  });
+  return [{ part, shape: [1, 1, size.out], data }];
+}
+
+/** A [in, Σ rank] side by side, B [Σ rank, Σ out] as blocks on the diagonal. */
+function packLowRank(size: Size, parts: readonly Part[]): Packed[] {
+  const rank = parts.reduce((sum, { effect }) => sum + (effect.lowRank?.rank ?? 0), 0);
+  const a = new Float32Array(size.in * rank);
+  const b = new Float32Array(rank * size.out);
+  let row = 0;
+  forEachColumn(parts, ({ module, effect: { lowRank } }, column) => {
+    if (!lowRank) return;
+    const own = lowRank.rank;
+    transposeInto(a, lowRank.a, { rows: own, columns: size.in, stride: rank, offset: row });
+    const offset = row * size.out + column;
+    transposeInto(b, lowRank.b, { rows: module.out, columns: own, stride: size.out, offset });
+    row += own;
+  });
+  return [
+    { part: "lora_A", shape: [1, size.in, rank], data: a },
+    { part: "lora_B", shape: [1, rank, size.out], data: b },
+  ];
+}
+
+/** Δᵀ [in, Σ out]; no rows where no module has one. */
+function packDelta(size: Size, parts: readonly Part[]): Packed[] {
+  const rows = parts.some(({ effect }) => effect.delta) ? size.in : 0;
+  const data = new Float32Array(rows * size.out);
+  forEachColumn(parts, ({ module, effect: { delta } }, column) => {
+    const at = { rows: module.out, columns: size.in, stride: size.out, offset: column };
+    if (delta) transposeInto(data, delta, at);
+  });
+  return [{ part: "delta", shape: [1, rows, size.out], data }];
+}
+
+function forEachColumn(parts: readonly Part[], visit: (part: Part, column: number) => void): void {
+  let column = 0;
+  for (const part of parts) {
+    visit(part, column);
+    column += part.module.out;
+  }
+}
+
+/** Writes sourceᵀ into a larger row-major matrix of `stride` columns. */
+function transposeInto(
+  target: Float32Array,
+  source: Float32Array,
+  at: { rows: number; columns: number; stride: number; offset: number },
+): void {
+  const { rows, columns, stride, offset } = at;
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      target[offset + column * stride + row] = source[row * columns + column] as number;
+    }
+  }
+}
+
+/** The last active adapter that replaces a norm decides; its weight blends with the base's. */
+function normWeight(
+  path: string,
+  base: Float32Array,
+  active: readonly ActiveEffects[],
+): Float32Array {
+  const last = active.findLast(({ effects, weight }) => weight !== 0 && effects.norms?.has(path));
+  const own = last?.effects.norms?.get(path);
+  if (!last || !own) return base;
+  return own.map((value, i) => (base[i] as number) + last.weight * (value - (base[i] as number)));
+}
