@@ -40,7 +40,7 @@ export async function run(args: string[], signal: AbortSignal): Promise<void> {
   }
   model.setAdapter(active);
   const content = { role: "user", content: prompt } as const;
-  const isChat = !values.text && base.tokenizer?.chatTemplate != null;
+  const isChat = !values.text && (base.tokenizer?.chatTemplate ?? null) !== null;
   let shown = "";
   const answer = await model.answer(
     isChat ? { kind: "chat", messages: [content] } : { kind: "text", text: prompt },

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import * as path from "node:path";
-import { z } from "zod";
+import type { z } from "zod";
 import { badFile, GraftError, notFound } from "./errors.ts";
 
 /** The largest JSON file read whole: tokenizers of 256 k entries take 35 MB, nothing real takes 256. */

@@ -19,6 +19,11 @@ export interface ModuleTree {
   readonly outputEmbedding: string | null;
 }
 
+/** Name of the tensor that holds a module's weight: a tied head's is the embedding's. */
+export function weightName(module: ModuleInfo): string {
+  return (module.kind === "linear" ? module.weight : undefined) ?? `${module.path}.weight`;
+}
+
 /** "model.layers.3.mlp.up_proj" → 3: the number behind the first `.<word>.` that has one, as PEFT reads it. */
 export function layerIndex(path: string, patterns: readonly string[] = []): number | null {
   if (patterns.length === 0) {

@@ -19,7 +19,8 @@ import {
 } from "./loraConfig.ts";
 import { loraTargets } from "./defaultTargets.ts";
 import { tokenModules, trainableTokens } from "./tokenRows.ts";
-import { type ModuleTensors, type TunerContext, tunerMethod } from "./tuner.ts";
+import type { ModuleTensors } from "./tuner/tensors.ts";
+import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
 
 const magnitude = "lora_magnitude_vector";
 

@@ -3,7 +3,7 @@ import { GraftError, unsupported } from "../base/errors.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
 import { matchPattern } from "../checkpoint/targets.ts";
 import type { FieldInfo, MethodBase } from "./method.ts";
-import { tunerFields, wholeNumber } from "./tuner.ts";
+import { tunerFields, wholeNumber } from "./tuner/config.ts";
 
 const initialisations = [
   true,

@@ -1,9 +1,9 @@
 import { misfit } from "../base/errors.ts";
-import type { ModuleInfo } from "../checkpoint/modules.ts";
+import { type ModuleInfo, weightName } from "../checkpoint/modules.ts";
 import type { AdapterEffects, EmbeddingEffect, LinearEffect } from "./effect.ts";
 import type { LoraConfig } from "./loraConfig.ts";
 import type { MethodBase } from "./method.ts";
-import { type TunerContext, weightName } from "./tuner.ts";
+import type { TunerContext } from "./tuner/tuner.ts";
 
 type Embedding = Extract<ModuleInfo, { kind: "embedding" }>;
 

@@ -1,0 +1,92 @@
+import { z } from "zod";
+import { GraftError } from "../../base/errors.ts";
+import type { TargetFields } from "../../checkpoint/targets.ts";
+import type { FieldInfo, MethodBase } from "../method.ts";
+import type { Tuner } from "./tuner.ts";
+
+const names = z.union(
+  [z.string(), z.array(z.string())],
+  "It must be a string or a list of strings.",
+);
+const optionalNames = names.nullish().transform((value) => value ?? null);
+const indices = z.union([z.int(), z.array(z.int())], "It must be a layer index or a list of them.");
+
+/** The fields by which every tuner chooses modules; a method's schema extends them. */
+export const tunerFields = {
+  target_modules: optionalNames,
+  exclude_modules: optionalNames,
+  layers_to_transform: indices.nullish().transform((value) => value ?? null),
+  layers_pattern: optionalNames,
+  modules_to_save: z
+    .array(z.string())
+    .nullish()
+    .transform((value) => value ?? []),
+  bias: z
+    .string()
+    .nullish()
+    .transform((value) => value ?? "none"),
+};
+
+const tunerSchema = z.looseObject(tunerFields);
+
+export type TunerConfig = z.infer<typeof tunerSchema>;
+
+/** A field that must be a whole number of at least 1. */
+export const wholeNumber = z.int("It must be a whole number.").positive("It must be at least 1.");
+
+/** Meanings of the shared fields, for forms. */
+export const tunerFieldInfo: Readonly<Record<string, FieldInfo>> = {
+  target_modules: {
+    default: null,
+    meaning: "Modules that carry an update: names, a regex or all-linear.",
+  },
+  exclude_modules: { default: null, meaning: "Modules left out although they are targeted." },
+  layers_to_transform: { default: null, meaning: "Only these layers carry an update." },
+  layers_pattern: {
+    default: null,
+    meaning: "Name of the list of layers that the indices refer to.",
+  },
+  modules_to_save: {
+    default: null,
+    meaning: "Modules that were trained whole and are stored whole.",
+  },
+};
+
+/** Fields that exclude each other or need each other, as PEFT checks them. */
+export function checkCombinations(fields: TunerConfig, file: string): void {
+  const fail = (field: string, problem: string): Error =>
+    new GraftError("bad-file", `${file}: field "${field}" ${problem}.`, { file, field });
+  if (typeof fields.target_modules === "string" && fields.target_modules !== "all-linear") {
+    for (const field of ["layers_to_transform", "layers_pattern"] as const) {
+      if (fields[field] !== null) {
+        throw fail(field, `cannot be used with target_modules "${fields.target_modules}"`);
+      }
+    }
+  }
+  if (fields.layers_pattern?.length && fields.layers_to_transform === null) {
+    throw fail("layers_pattern", "needs layers_to_transform beside it");
+  }
+}
+
+/** What the config targets; PEFT's default for the family where it names nothing. */
+export function targetFields<C extends TunerConfig>(
+  tuner: Tuner<C>,
+  fields: C,
+  { file, base }: { file: string; base: MethodBase },
+): TargetFields {
+  const targets = fields.target_modules ?? tuner.defaultTargets(base.modelType);
+  if (targets === null || targets.length === 0) {
+    throw new GraftError("bad-file", `${file}: field "target_modules" names no module.`, {
+      file,
+      field: "target_modules",
+    });
+  }
+  return {
+    file,
+    targetModules: targets,
+    excludeModules: fields.exclude_modules,
+    layersToTransform: fields.layers_to_transform,
+    layersPattern: fields.layers_pattern,
+    modulesToSave: fields.modules_to_save,
+  };
+}

@@ -1,0 +1,79 @@
+import { isFloatDtype, toFloat32 } from "../../base/dtype.ts";
+import { badFile } from "../../base/errors.ts";
+import { elementCount, type Shape } from "../../base/shape.ts";
+import type { TensorEntry } from "../../safetensors/header.ts";
+import { readTensors } from "../../safetensors/read.ts";
+import type { Binding } from "./binding.ts";
+
+/** The stored tensors of one module, by what follows the module's path on disk. */
+export interface ModuleTensors {
+  has(suffix: string): boolean;
+  /** Row-major fp32. @throws when the file has none or it is not floating-point */
+  values(suffix: string): Float32Array;
+  /** Integer tensors (indices), as numbers. */
+  integers(suffix: string): number[];
+  shape(suffix: string): Shape;
+}
+
+/** Tensor bytes by the name in the file. */
+export type Values = ReadonlyMap<string, { entry: TensorEntry; bytes: Uint8Array }>;
+
+/** Reads every tensor that a binding takes. */
+export async function readAll(bound: Binding, file: string, signal?: AbortSignal): Promise<Values> {
+  const entries = [
+    ...[...bound.stored.values()].flatMap((tensors) => [...tensors.values()]),
+    ...bound.whole.map(({ entry }) => entry),
+    ...bound.shared.values(),
+  ];
+  const bytes = await readTensors(file, entries, signal);
+  return new Map(entries.map((entry, i) => [entry.name, { entry, bytes: bytes[i] as Uint8Array }]));
+}
+
+/** A floating-point tensor as fp32. */
+export function floats(values: Values, { name, dtype }: TensorEntry, file: string): Float32Array {
+  if (!isFloatDtype(dtype)) {
+    throw badFile(file, `tensor "${name}" is ${dtype}; a floating-point type is needed`);
+  }
+  return toFloat32((values.get(name) as { bytes: Uint8Array }).bytes, dtype);
+}
+
+/** Some tensors by the names that a method knows them by. */
+export function tensorsOf(
+  entries: ReadonlyMap<string, TensorEntry>,
+  values: Values,
+  file: string,
+): ModuleTensors {
+  const need = (suffix: string): TensorEntry => {
+    const entry = entries.get(suffix);
+    if (!entry) throw badFile(file, `has no tensor "${suffix}"`);
+    return entry;
+  };
+  return {
+    has: (suffix) => entries.has(suffix),
+    values: (suffix) => floats(values, need(suffix), file),
+    shape: (suffix) => need(suffix).shape,
+    integers: (suffix) =>
+      integers(values.get(need(suffix).name) as { entry: TensorEntry; bytes: Uint8Array }, file),
+  };
+}
+
+function integers(
+  { entry, bytes }: { entry: TensorEntry; bytes: Uint8Array },
+  file: string,
+): number[] {
+  const { buffer, byteOffset } = bytes;
+  const length = elementCount(entry.shape);
+  switch (entry.dtype) {
+    case "I64":
+      return Array.from(new BigInt64Array(buffer, byteOffset, length), Number);
+    case "I32":
+      return [...new Int32Array(buffer, byteOffset, length)];
+    case "I16":
+      return [...new Int16Array(buffer, byteOffset, length)];
+    case "U8":
+    case "BOOL":
+      return [...bytes];
+    default:
+      throw badFile(file, `tensor "${entry.name}" is ${entry.dtype}; an integer type is needed`);
+  }
+}

@@ -1,0 +1,215 @@
+/**
+ * What all methods that change modules share: which modules are targeted, which stored tensors are
+ * theirs, what is stored whole beside them, and how that becomes effects. A method file says only
+ * what its own tensors are and what they do.
+ */
+import type { z } from "zod";
+import { misfit, throwIfAborted, unsupported } from "../../base/errors.ts";
+import { parseFields } from "../../base/json.ts";
+import { elementCount, type Shape } from "../../base/shape.ts";
+import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
+import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
+import { type ModuleInfo, weightName } from "../../checkpoint/modules.ts";
+import type { LinearModule } from "../../onnx/layerHook.ts";
+import type { AdapterEffects, EmbeddingEffect, LinearEffect } from "../effect.ts";
+import type { FieldInfo, LoadedWeights, Method, MethodBase, ModuleSummary } from "../method.ts";
+import { bind, summarize } from "./binding.ts";
+import { checkCombinations, tunerFieldInfo, type TunerConfig } from "./config.ts";
+import {
+  addEmbedding,
+  addLinear,
+  type GrowingEffects,
+  mergeEffects,
+  valueWarnings,
+  wholeEffects,
+} from "./growingEffects.ts";
+import { floats, type ModuleTensors, readAll, tensorsOf } from "./tensors.ts";
+
+/** What a method's effect may need besides its own tensors. */
+export interface TunerContext<C> {
+  readonly config: C;
+  /** The config file, for messages. */
+  readonly file: string;
+  readonly base: MethodBase;
+  /** Tensors that are stored once for all modules. */
+  readonly shared: ModuleTensors;
+  /** The targeted modules in the model's order. */
+  readonly targets: readonly ModuleInfo[];
+  /** The stored tensors of any module, targeted or not. */
+  adapterTensors(path: string): ModuleTensors;
+  /** The module's weight as y = W x: [out, in], fp32. */
+  weight(module: ModuleInfo): Promise<Float32Array>;
+  /** [out], or null. */
+  bias(module: ModuleInfo): Promise<Float32Array | null>;
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface Tuner<C extends TunerConfig> {
+  readonly peftType: string;
+  readonly schema: z.ZodType<C>;
+  readonly fields: Readonly<Record<string, FieldInfo>>;
+  /** PEFT's default targets for a `model_type` (utils/constants.py), or null. */
+  defaultTargets(modelType: string): readonly string[] | null;
+  /** Refuses options, by name, that this version does not run. */
+  check?(config: C, raw: AdapterConfig): void;
+  /** Per-module tensors as the file spells them after the module's path, e.g. "lora_A.weight". */
+  readonly suffixes: readonly string[];
+  /** Names of tensors stored once, without PEFT's `base_model.`. */
+  readonly shared?: readonly string[];
+  /** Tensors that only training needs. */
+  readonly ignored?: RegExp;
+  /** Shapes that a targeted module's tensors must have; a suffix not named may be absent. */
+  shapes(module: ModuleInfo, config: C, file: string): Readonly<Record<string, Shape>>;
+  /** Kinds of modules that can be targeted. */
+  readonly kinds: readonly ModuleInfo["kind"][];
+  rank(config: C): number | null;
+  /** Rank, alpha and scaling of one module, for people. */
+  scale?(config: C, path: string, file: string): Pick<ModuleSummary, "rank" | "alpha" | "scaling">;
+  linear?(
+    module: LinearModule,
+    tensors: ModuleTensors,
+    context: TunerContext<C>,
+  ): LinearEffect | Promise<LinearEffect>;
+  embedding?(
+    module: ModuleInfo,
+    tensors: ModuleTensors,
+    context: TunerContext<C>,
+  ): EmbeddingEffect | Promise<EmbeddingEffect>;
+  /** The weight [size] that replaces a norm's. */
+  norm?(module: ModuleInfo, tensors: ModuleTensors): Float32Array;
+  /** Modules besides the targets whose tensors `extra` takes. */
+  extraModules?(config: C, base: MethodBase): readonly string[];
+  /** Effects that follow from the whole adapter rather than from one targeted module. */
+  extra?(context: TunerContext<C>): Promise<Partial<AdapterEffects>>;
+  /** Sentences on what PEFT decides in silence. */
+  warnings?(config: C, raw: AdapterConfig, base: MethodBase): string[];
+}
+
+/** Makes a method of a tuner's description. */
+export function tunerMethod<C extends TunerConfig>(tuner: Tuner<C>): Method {
+  const parse = (config: AdapterConfig): C => {
+    const fields = parseFields(tuner.schema, config.raw, config.file);
+    checkCombinations(fields, config.file);
+    tuner.check?.(fields, config);
+    return fields;
+  };
+  return {
+    peftType: tuner.peftType,
+    fields: { ...tunerFieldInfo, ...tuner.fields },
+    check: (config) => void parse(config),
+    rank: (config) => tuner.rank(parse(config)),
+    summarize: (adapter) => summarize(tuner, parse(adapter.config), adapter),
+    bind: (adapter, base) => bind(tuner, parse(adapter.config), { adapter, base }).report,
+    load: (adapter, base, signal) => load(tuner, parse(adapter.config), { adapter, base, signal }),
+  };
+}
+
+interface LoadAt {
+  readonly adapter: AdapterCheckpoint;
+  readonly base: MethodBase;
+  readonly signal: AbortSignal | undefined;
+}
+
+async function load<C extends TunerConfig>(
+  tuner: Tuner<C>,
+  config: C,
+  at: LoadAt,
+): Promise<LoadedWeights> {
+  const { adapter, base, signal } = at;
+  const { file } = adapter.config;
+  const bound = bind(tuner, config, at);
+  const values = await readAll(bound, adapter.weights.file, signal);
+  const replaced = new Map(
+    bound.whole.map(({ module, parameter, entry }) => [
+      `${module.path}.${parameter}`,
+      floats(values, entry, adapter.weights.file),
+    ]),
+  );
+  const context: TunerContext<C> = {
+    config,
+    file,
+    base,
+    shared: tensorsOf(bound.shared, values, adapter.weights.file),
+    targets: bound.targets,
+    adapterTensors: (path) =>
+      tensorsOf(bound.stored.get(path) ?? new Map(), values, adapter.weights.file),
+    weight: (module) => readWeight(module, replaced, at),
+    bias: (module) => readBias(module, replaced, at),
+    signal,
+  };
+  const effects = await wholeEffects(bound.whole, replaced, base);
+  for (const { module, tensors } of bound.modules) {
+    throwIfAborted(signal);
+    const own = tensorsOf(tensors, values, adapter.weights.file);
+    await addEffect(tuner, effects, { module, own, context });
+  }
+  const extra = await tuner.extra?.(context);
+  if (extra) mergeEffects(effects, extra, base);
+  const trained = bound.whole.filter(({ isTrained }) => isTrained).map(({ entry }) => entry);
+  const unexpected = new Set(bound.report.unexpected);
+  const own = [...bound.stored.values()].flatMap((tensors) => [...tensors.values()]);
+  const counted = [
+    ...own.filter(({ name }) => !unexpected.has(name)),
+    ...bound.shared.values(),
+    ...trained,
+  ];
+  return {
+    effects,
+    parameters:
+      counted.reduce((sum, { shape }) => sum + elementCount(shape), 0) +
+      ignoredParameters(tuner, adapter),
+    warnings: [
+      ...(tuner.warnings?.(config, adapter.config, base) ?? []),
+      ...valueWarnings(values, effects),
+    ],
+  };
+}
+
+function ignoredParameters<C extends TunerConfig>(
+  tuner: Tuner<C>,
+  { weights }: AdapterCheckpoint,
+): number {
+  return weights.tensors
+    .filter(({ name }) => tuner.ignored?.test(name))
+    .reduce((sum, { shape }) => sum + elementCount(shape), 0);
+}
+
+async function readWeight(
+  module: ModuleInfo,
+  replaced: ReadonlyMap<string, Float32Array>,
+  { base, signal }: LoadAt,
+): Promise<Float32Array> {
+  const own = replaced.get(`${module.path}.weight`);
+  if (own) return own;
+  const name = weightName(module);
+  const weight = await base.readTensor(name, signal);
+  if (!weight) throw misfit(`The base has no tensor "${name}", which the adapter needs.`);
+  return weight;
+}
+
+async function readBias(
+  module: ModuleInfo,
+  replaced: ReadonlyMap<string, Float32Array>,
+  { base, signal }: LoadAt,
+): Promise<Float32Array | null> {
+  return replaced.get(`${module.path}.bias`) ?? base.readTensor(`${module.path}.bias`, signal);
+}
+
+async function addEffect<C extends TunerConfig>(
+  tuner: Tuner<C>,
+  effects: GrowingEffects,
+  at: { module: ModuleInfo; own: ModuleTensors; context: TunerContext<C> },
+): Promise<void> {
+  const { module, own, context } = at;
+  if (module.kind === "linear" && tuner.linear) {
+    addLinear(effects, module, await tuner.linear(module, own, context));
+  } else if (module.kind === "embedding" && tuner.embedding) {
+    addEmbedding(effects, module.path, await tuner.embedding(module, own, context));
+  } else if (module.kind === "norm" && tuner.norm) {
+    effects.norms.set(module.path, tuner.norm(module, own));
+  } else {
+    throw unsupported(
+      `${context.file}: Graft does not run ${tuner.peftType} on ${module.path} yet`,
+    );
+  }
+}
