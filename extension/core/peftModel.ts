@@ -2,6 +2,8 @@ import * as path from "node:path";
 import { badRequest, GraftError, misfit, throwIfAborted } from "./base/errors.ts";
 import { type BaseModel, type OnProgress, requireTokenizer } from "./baseModel.ts";
 import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
+import { mergeModel, type MergeOptions, type MergeReport } from "./mergeModel.ts";
+import type { ActiveEffects } from "./peft/slots.ts";
 import { methodOf } from "./peft/index.ts";
 import { type BindReport, commonFields, type LoadedWeights, type Method } from "./peft/method.ts";
 import type { AdapterInputs } from "./session/causalSession.ts";
@@ -151,14 +153,25 @@ export class PeftModel {
 
   /** Inputs of the session for a set of adapters, e.g. for `session.start`. */
   inputsOf(adapters: readonly ActiveAdapter[]): AdapterInputs {
+    return this.base.session.inputs(this.partsOf(adapters));
+  }
+
+  private partsOf(adapters: readonly ActiveAdapter[]): ActiveEffects[] {
     const seen = new Set<string>();
-    const parts = adapters.map(({ name, weight }) => {
+    return adapters.map(({ name, weight }) => {
       if (seen.has(name)) throw badRequest(`Adapter "${name}" is named twice.`);
       if (!Number.isFinite(weight)) throw badRequest(`The weight of "${name}" is ${weight}.`);
       seen.add(name);
       return { effects: this.require(name).weights.effects, weight };
     });
-    return this.base.session.inputs(parts);
+  }
+
+  /**
+   * Writes the base with the active adapters merged in; base and adapters stay as they are.
+   * @throws unsupported when an adapter cannot be merged, saying why
+   */
+  async mergeAndUnload(options: MergeOptions): Promise<MergeReport> {
+    return mergeModel(this.base, this.partsOf(this.active), options);
   }
 
   /** Token ids of a prompt, through the chat template where it is a conversation. */

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import * as path from "node:path";
 import { elementCount } from "../../extension/core/base/shape.ts";
+import { checkMerge } from "./mergeCheck.ts";
 import { allLogits, type Bases, greedyTokens } from "./models.ts";
 import { expect, expectClose, Skip } from "./outcome.ts";
 import { integerRows, logitDifference, readJson, readTruths, type Truth } from "./truth.ts";
@@ -10,6 +11,8 @@ interface Expected {
   peft_type: string;
   base_dtype: string;
   trainable_parameters: number;
+  merge?: string;
+  merged_vs_adapter?: number;
   saved_tensors: Record<string, { shape: number[] }>;
   targeted_module_names?: string[];
 }
@@ -69,6 +72,14 @@ export async function checkAdapterCase(folder: string, bases: Bases): Promise<st
     modules === undefined || JSON.stringify(bound) === JSON.stringify([...modules].sort()),
     `bound ${bound.join(", ")}; PEFT targets ${modules?.join(", ")}`,
   );
+  const merged = truths.get("merged_logits");
+  if (expected.merge === "ok" && merged) {
+    model.setAdapter(adapter.name);
+    // On tied models PEFT's merge changes both ends; Graft's keeps what the adapter says.
+    const compareTensors = (expected.merged_vs_adapter ?? 0) < 1e-3;
+    const logits = compareTensors ? merged : (truths.get("adapter_logits") as Truth);
+    notes.push(await checkMerge(model, { folder, batch, logits, compareTensors }));
+  }
   return notes.join(", ");
 }
 

@@ -26,6 +26,8 @@ export interface BaseCheckpoint {
   readonly config: ModelConfig;
   readonly weights: ReadonlyMap<string, WeightRef>;
   readonly files: readonly SafetensorsFile[];
+  /** Names of the weight files as the folder has them, in the order of `files`. */
+  readonly shardNames: readonly string[];
   readonly parameters: number;
   readonly bytes: number;
   /** The element type that holds most parameters. */
@@ -46,7 +48,8 @@ export async function openBaseCheckpoint(
   });
   const config = await readModelConfig(dir, signal);
   const files: SafetensorsFile[] = [];
-  for (const name of await weightFiles(dir)) {
+  const shardNames = await weightFiles(dir);
+  for (const name of shardNames) {
     throwIfAborted(signal);
     files.push(await openSafetensors(await realpath(path.join(dir, name))));
   }
@@ -58,7 +61,15 @@ export async function openBaseCheckpoint(
       weights.set(tensor.name, { ...tensor, file });
     }
   }
-  return { dir, name: displayName(dir, config), config, weights, files, ...totals(weights) };
+  return {
+    dir,
+    name: displayName(dir, config),
+    config,
+    weights,
+    files,
+    shardNames,
+    ...totals(weights),
+  };
 }
 
 const genericNames = new Set(["base", "model", "checkpoint", "pytorch", "hf"]);

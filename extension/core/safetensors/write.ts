@@ -1,14 +1,15 @@
 import { bitsOf, type Dtype, dtypes } from "../base/dtype.ts";
 import { badRequest, throwIfAborted } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
-import { elementCount, type Shape } from "../base/shape.ts";
+import { elementCount, type Shape, showShape } from "../base/shape.ts";
 
-/** A tensor to write; `bytes` are little-endian and row-major. */
+/** A tensor to write; bytes are little-endian and row-major. */
 export interface TensorData {
   readonly name: string;
   readonly dtype: Dtype;
   readonly shape: Shape;
-  readonly bytes: Uint8Array;
+  /** Given, or made when it is their turn, so that a large file never stands in memory. */
+  readonly bytes: Uint8Array | (() => Promise<Uint8Array>);
 }
 
 /**
@@ -28,8 +29,10 @@ export async function writeSafetensors(
     const length = Buffer.alloc(8);
     length.writeBigUInt64LE(BigInt(header.length));
     await handle.writeFile(Buffer.concat([length, header]));
-    for (const { bytes } of sorted) {
+    for (const tensor of sorted) {
       throwIfAborted(signal);
+      const bytes = tensor.bytes instanceof Uint8Array ? tensor.bytes : await tensor.bytes();
+      checkSize(tensor, bytes.length);
       await handle.writeFile(bytes);
     }
   });
@@ -43,16 +46,25 @@ function headerText(
   const entries = Object.create(null) as Record<string, unknown>;
   if (metadata) entries["__metadata__"] = metadata;
   let position = 0;
-  for (const { name, dtype, shape, bytes } of tensors) {
+  for (const tensor of tensors) {
+    const { name, dtype, shape } = tensor;
     if (name in entries) throw badRequest(`Two tensors are named "${name}".`);
-    if (elementCount(shape) * bitsOf(dtype) !== bytes.length * 8) {
-      throw badRequest(`Tensor "${name}": ${bytes.length} bytes do not make ${dtype} [${shape}].`);
-    }
-    entries[name] = { dtype, shape, data_offsets: [position, (position += bytes.length)] };
+    const length = byteLength(tensor);
+    entries[name] = { dtype, shape, data_offsets: [position, (position += length)] };
   }
   const text = JSON.stringify(entries);
   const length = Buffer.byteLength(text);
   return text + " ".repeat((8 - (length % 8)) % 8);
+}
+
+function byteLength({ dtype, shape }: TensorData): number {
+  return (elementCount(shape) * bitsOf(dtype)) / 8;
+}
+
+function checkSize(tensor: TensorData, length: number): void {
+  if (length === byteLength(tensor)) return;
+  const { name, dtype, shape } = tensor;
+  throw badRequest(`Tensor "${name}": ${length} bytes do not make ${dtype} ${showShape(shape)}.`);
 }
 
 function compareBytes(a: string, b: string): number {

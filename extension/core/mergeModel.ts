@@ -1,0 +1,139 @@
+import { copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
+import * as path from "node:path";
+import { badRequest, throwIfAborted } from "./base/errors.ts";
+import { writeAtomically } from "./base/files.ts";
+import type { BaseModel, OnProgress } from "./baseModel.ts";
+import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
+import { type MergeDrift, type MergePlan, planMerge, roundMerged } from "./peft/merge.ts";
+import type { ActiveEffects } from "./peft/slots.ts";
+import { readTensors } from "./safetensors/read.ts";
+import { type TensorData, writeSafetensors } from "./safetensors/write.ts";
+
+export interface MergeOptions {
+  /** Where the merged model is written: a folder that does not exist yet. */
+  readonly folder: string;
+  readonly onProgress?: OnProgress;
+  readonly signal?: AbortSignal;
+}
+
+export interface MergeReport {
+  readonly folder: string;
+  /** Names of the tensors that changed. */
+  readonly changed: readonly string[];
+  readonly drift: readonly MergeDrift[];
+  /** Root mean square of `swallowed` over all changed tensors. */
+  readonly swallowed: number;
+  /** True when a tied head became a tensor of its own. */
+  readonly untied: boolean;
+}
+
+/**
+ * Writes a base with adapters merged in: same shards, same index, same types; only what changed is
+ * other. Tensor by tensor, so that memory stays bounded; a failure leaves no folder behind.
+ */
+export async function mergeModel(
+  { checkpoint, adaptable }: Pick<BaseModel, "checkpoint" | "adaptable">,
+  active: readonly ActiveEffects[],
+  options: MergeOptions,
+): Promise<MergeReport> {
+  const folder = path.resolve(options.folder);
+  if (active.length === 0) throw badRequest("No adapter is active: there is nothing to merge.");
+  const parent = path.dirname(folder);
+  await mkdir(parent, { recursive: true });
+  if ((await readdir(parent)).includes(path.basename(folder))) {
+    throw badRequest(`${folder} exists already. Choose a folder that does not.`);
+  }
+  const plan = planMerge(checkpoint, adaptable, active);
+  const partial = `${folder}.partial`;
+  await rm(partial, { recursive: true, force: true });
+  await mkdir(partial);
+  try {
+    const drift = await writeShards(checkpoint, plan, { ...options, folder: partial });
+    await copyRest(checkpoint, plan, partial);
+    throwIfAborted(options.signal);
+    await rename(partial, folder);
+    const mean =
+      drift.reduce((sum, { swallowed }) => sum + swallowed ** 2, 0) / Math.max(1, drift.length);
+    return {
+      folder,
+      drift,
+      changed: plan.tensors.map(({ name }) => name),
+      swallowed: Math.sqrt(mean),
+      untied: plan.unties,
+    };
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function writeShards(
+  checkpoint: BaseCheckpoint,
+  plan: MergePlan,
+  { folder, onProgress, signal }: MergeOptions,
+): Promise<MergeDrift[]> {
+  const merged = new Map(plan.tensors.map((tensor) => [tensor.name, tensor]));
+  const drift: MergeDrift[] = [];
+  let done = 0;
+  for (const [i, shard] of checkpoint.files.entries()) {
+    const isLast = i === checkpoint.files.length - 1;
+    const own: TensorData[] = shard.tensors.map((entry) => ({
+      ...entry,
+      bytes: async () => {
+        onProgress?.({ step: "Merging", done, total: checkpoint.bytes, unit: "bytes" });
+        done += entry.byteLength;
+        const tensor = merged.get(entry.name);
+        if (!tensor) return (await readTensors(shard.file, [entry], signal))[0] as Uint8Array;
+        const rounded = await roundMerged(tensor, checkpoint.weights.get(entry.name));
+        drift.push(rounded.drift);
+        return rounded.bytes;
+      },
+    }));
+    // A head that was tied goes into the last shard.
+    const added = isLast ? plan.tensors.filter(({ name }) => !checkpoint.weights.has(name)) : [];
+    for (const tensor of added) {
+      own.push({ ...tensor, bytes: async () => (await roundMerged(tensor, undefined)).bytes });
+    }
+    const name = checkpoint.shardNames[i] as string;
+    await writeSafetensors(path.join(folder, name), own, {
+      metadata: { ...shard.metadata },
+      signal,
+    });
+  }
+  return drift;
+}
+
+/** Config, tokenizer and the like; never other weights. */
+async function copyRest(
+  checkpoint: BaseCheckpoint,
+  plan: MergePlan,
+  folder: string,
+): Promise<void> {
+  for (const entry of await readdir(checkpoint.dir, { withFileTypes: true })) {
+    const isWeights = /\.(safetensors|bin|pt|pth|h5|msgpack|onnx|gguf)$/.test(entry.name);
+    if (entry.isDirectory() || isWeights || entry.name.startsWith(".")) continue;
+    const target = path.join(folder, entry.name);
+    if (entry.name === "config.json" && plan.unties) {
+      const config = { ...checkpoint.config.raw, tie_word_embeddings: false };
+      await writeText(target, JSON.stringify(config, null, 2));
+    } else if (entry.name === "model.safetensors.index.json" && plan.unties) {
+      await writeText(target, JSON.stringify(indexOf(checkpoint, plan), null, 2));
+    } else {
+      await copyFile(path.join(checkpoint.dir, entry.name), target);
+    }
+  }
+}
+
+function indexOf(checkpoint: BaseCheckpoint, plan: MergePlan): object {
+  const shards = checkpoint.files.flatMap(({ tensors }, i) =>
+    tensors.map(({ name }) => [name, checkpoint.shardNames[i]] as const),
+  );
+  const added = plan.tensors
+    .filter(({ name }) => !checkpoint.weights.has(name))
+    .map(({ name }) => [name, checkpoint.shardNames.at(-1)] as const);
+  return { metadata: {}, weight_map: Object.fromEntries([...shards, ...added]) };
+}
+
+async function writeText(file: string, text: string): Promise<void> {
+  await writeAtomically(file, (handle) => handle.writeFile(`${text}\n`));
+}

@@ -1,0 +1,214 @@
+import { type FloatDtype, isFloatDtype, toFloat32 } from "../base/dtype.ts";
+import { GraftError, unsupported } from "../base/errors.ts";
+import { fromFloat32 } from "../base/halfFloat.ts";
+import type { BaseCheckpoint, WeightRef } from "../checkpoint/baseCheckpoint.ts";
+import { type ModuleInfo, weightName } from "../checkpoint/modules.ts";
+import { readTensors } from "../safetensors/read.ts";
+import { compose, type LinearEffect, mergedBias, mergedWeight, weighted } from "./effect.ts";
+import type { MethodBase } from "./method.ts";
+import type { ActiveEffects } from "./slots.ts";
+
+/** A tensor of the base that merging changes or adds. */
+export interface MergedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: FloatDtype;
+  /** Computes the merged values, accumulated in fp64, as fp32. */
+  values(): Promise<Float32Array>;
+}
+
+/** What rounding to the base's type did to one merged tensor. */
+export interface MergeDrift {
+  readonly name: string;
+  /** Largest absolute difference between the merged values and what the type can hold. */
+  readonly largest: number;
+  /** Share of the change that rounding swallowed: ‖rounded − exact‖ / ‖exact − base‖. */
+  readonly swallowed: number;
+}
+
+export interface MergePlan {
+  readonly tensors: readonly MergedTensor[];
+  /** True when a head that was tied to the embeddings needs a tensor of its own. */
+  readonly unties: boolean;
+}
+
+/**
+ * Which tensors of a base change when active adapters are merged in, and how. W' and b' follow from
+ * the normal form in effect.ts.
+ * @throws unsupported when the base has no place for the change (a bias where there is none)
+ */
+export function planMerge(
+  { weights, dir }: BaseCheckpoint,
+  base: MethodBase,
+  active: readonly ActiveEffects[],
+): MergePlan {
+  for (const { effects } of active) {
+    if (effects.virtualTokens || effects.cachePrefix) {
+      throw unsupported(
+        "Prompt methods put tokens before the prompt and cannot be merged into weights",
+      );
+    }
+  }
+  const tensors: MergedTensor[] = [];
+  let unties = false;
+  const change = (name: string, { like, values }: Pending): void => {
+    const ref = weights.get(like);
+    if (!ref || !isFloatDtype(ref.dtype)) {
+      throw unsupported(
+        `${dir}: tensor "${like}" cannot be merged into (${ref?.dtype ?? "missing"})`,
+      );
+    }
+    tensors.push({ name, shape: ref.shape, dtype: ref.dtype, values });
+  };
+  for (const module of base.tree.modules) {
+    if (module.kind === "linear") {
+      const effect = effectOn(module, active);
+      if (!effect) continue;
+      const like = weightName(module);
+      const isTied = module.weight !== undefined;
+      if (changesWeight(effect)) {
+        unties ||= isTied;
+        change(`${module.path}.weight`, {
+          like,
+          values: async () => mergedWeight(await readBase(base, like), effect, module),
+        });
+      }
+      addBias(base, { module, effect, weights, change });
+    } else if (module.kind === "embedding") {
+      const rows = active.filter(
+        ({ effects, weight }) => weight !== 0 && effects.embeddings?.has(module.path),
+      );
+      const like = `${module.path}.weight`;
+      if (rows.length > 0) change(like, { like, values: () => mergedTable(base, module, rows) });
+    } else {
+      const last = active.findLast(
+        ({ effects, weight }) => weight !== 0 && effects.norms?.has(module.path),
+      );
+      const own = last?.effects.norms?.get(module.path);
+      const like = `${module.path}.weight`;
+      if (last && own)
+        change(like, {
+          like,
+          values: async () => blend(await readBase(base, like), own, last.weight),
+        });
+    }
+  }
+  const tied = base.tree.modules.find(
+    (module) => module.kind === "linear" && module.weight !== undefined,
+  );
+  // An embedding that changes while its tied head does not would change the head with it.
+  const table = tied && weightName(tied);
+  const isSplit = table !== undefined && tensors.some(({ name }) => name === table) !== unties;
+  if (isSplit && !unties && tied) {
+    unties = true;
+    change(`${tied.path}.weight`, { like: table, values: () => readBase(base, table) });
+  }
+  return { tensors, unties };
+}
+
+interface Pending {
+  /** The base tensor whose shape and type the merged one has. */
+  readonly like: string;
+  values(): Promise<Float32Array>;
+}
+
+function effectOn(
+  module: ModuleInfo & { kind: "linear" },
+  active: readonly ActiveEffects[],
+): LinearEffect | null {
+  let total: LinearEffect | null = null;
+  for (const { effects, weight } of active) {
+    const own = weight === 0 ? undefined : effects.linear.get(module.path);
+    if (own) total = compose(total ?? {}, weighted(own, weight), module);
+  }
+  return total;
+}
+
+function changesWeight({ lowRank, delta, inputScale, outputScale }: LinearEffect): boolean {
+  return [lowRank, delta, inputScale, outputScale].some((part) => part !== undefined);
+}
+
+function addBias(
+  base: MethodBase,
+  at: {
+    module: ModuleInfo & { kind: "linear" };
+    effect: LinearEffect;
+    weights: ReadonlyMap<string, WeightRef>;
+    change: (name: string, pending: Pending) => void;
+  },
+): void {
+  const { module, effect, weights, change } = at;
+  const name = `${module.path}.bias`;
+  const isMoved = effect.shift?.some((value) => value !== 0) ?? false;
+  if (weights.has(name)) {
+    if (isMoved || effect.outputScale) {
+      change(name, {
+        like: name,
+        values: async () => mergedBias(await readBase(base, name), effect),
+      });
+    }
+    return;
+  }
+  if (isMoved) {
+    throw unsupported(
+      `The adapter adds a bias to ${module.path}, where this base has none: it cannot be merged`,
+      "Use it unmerged.",
+    );
+  }
+}
+
+async function mergedTable(
+  base: MethodBase,
+  module: ModuleInfo & { kind: "embedding" },
+  active: readonly ActiveEffects[],
+): Promise<Float32Array> {
+  const table = Float32Array.from(await readBase(base, `${module.path}.weight`));
+  for (const { effects, weight } of active) {
+    const effect = effects.embeddings?.get(module.path);
+    for (let id = 0; id < module.in; id++) {
+      const start = id * module.out;
+      effect?.rowDelta(id)?.forEach((value, i) => {
+        table[start + i] = (table[start + i] as number) + weight * value;
+      });
+    }
+  }
+  return table;
+}
+
+function blend(base: Float32Array, own: Float32Array, weight: number): Float32Array {
+  return own.map((value, i) => (base[i] as number) + weight * (value - (base[i] as number)));
+}
+
+async function readBase(base: MethodBase, name: string): Promise<Float32Array> {
+  const values = await base.readTensor(name);
+  if (!values) throw new GraftError("internal", `The base lost its tensor "${name}".`);
+  return values;
+}
+
+/** Rounds merged values to the base's type and measures what that did. */
+export async function roundMerged(
+  tensor: MergedTensor,
+  before: WeightRef | undefined,
+): Promise<{ bytes: Uint8Array; drift: MergeDrift }> {
+  const exact = await tensor.values();
+  if (!exact.every(Number.isFinite)) {
+    throw new GraftError("bad-file", `Merging makes "${tensor.name}" hold NaN or infinite values.`);
+  }
+  const bytes = fromFloat32(exact, tensor.dtype);
+  const rounded = toFloat32(bytes, tensor.dtype);
+  const base = before ? await readOne(before) : null;
+  let [error, change, largest] = [0, 0, 0];
+  exact.forEach((value, i) => {
+    const lost = Math.abs((rounded[i] as number) - value);
+    largest = Math.max(largest, lost);
+    error += lost ** 2;
+    change += (value - (base?.[i] ?? 0)) ** 2;
+  });
+  const swallowed = change === 0 ? 0 : Math.sqrt(error / change);
+  return { bytes, drift: { name: tensor.name, largest, swallowed } };
+}
+
+async function readOne(ref: WeightRef): Promise<Float32Array> {
+  const [bytes] = await readTensors(ref.file, [ref]);
+  return toFloat32(bytes as Uint8Array, ref.dtype as FloatDtype);
+}

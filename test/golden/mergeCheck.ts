@@ -1,0 +1,60 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
+import { existsSync } from "node:fs";
+import { loadBaseModel } from "../../extension/core/baseModel.ts";
+import { openBaseCheckpoint } from "../../extension/core/checkpoint/baseCheckpoint.ts";
+import { PeftModel } from "../../extension/core/peftModel.ts";
+import { readFloat32 } from "../../extension/core/safetensors/read.ts";
+import { allLogits } from "./models.ts";
+import { expectClose } from "./outcome.ts";
+import { logitDifference, readTruths, type Truth } from "./truth.ts";
+
+/**
+ * Merges the active adapters into a folder, compares its tensors with those that PEFT merged, loads
+ * it and compares its logits.
+ */
+export async function checkMerge(
+  model: PeftModel,
+  at: {
+    folder: string;
+    batch: { ids: number[][]; mask: number[][] };
+    logits: Truth;
+    /** PEFT's merge reproduces its own adapter; where it does not, its tensors are no truth. */
+    compareTensors: boolean;
+  },
+): Promise<string> {
+  const scratch = await mkdtemp(path.join(tmpdir(), "graft-merge-"));
+  try {
+    const { folder } = await model.mergeAndUnload({ folder: path.join(scratch, "merged") });
+    const notes: string[] = [];
+    const truth = path.join(at.folder, "merged_weights.safetensors");
+    if (at.compareTensors && existsSync(truth)) {
+      notes.push(expectClose("merged tensors", await tensorDifference(folder, truth), 1e-5));
+    }
+    const merged = new PeftModel(await loadBaseModel(folder));
+    const actual = await allLogits(merged, merged.inputsOf([]), at.batch);
+    await merged.dispose();
+    notes.push(
+      expectClose("merged logits", logitDifference(actual, at.logits, at.batch.mask), 1e-4),
+    );
+    return notes.join(", ");
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function tensorDifference(folder: string, truthFile: string): Promise<number> {
+  const { weights } = await openBaseCheckpoint(folder);
+  let largest = 0;
+  for (const [name, { data }] of await readTruths(truthFile)) {
+    const ref = weights.get(name);
+    if (!ref) return Infinity;
+    const values = (await readFloat32(ref.file, [ref])).get(name) as Float32Array;
+    if (values.length !== data.length) return Infinity;
+    values.forEach((value, i) => {
+      largest = Math.max(largest, Math.abs(value - Number(data[i])));
+    });
+  }
+  return largest;
+}
