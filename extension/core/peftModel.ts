@@ -7,6 +7,7 @@ import type { ActiveEffects } from "./peft/slots.ts";
 import { methodOf } from "./peft/index.ts";
 import { type BindReport, commonFields, type LoadedWeights, type Method } from "./peft/method.ts";
 import type { AdapterInputs } from "./session/causalSession.ts";
+import { saveAdapter, type SaveOptions } from "./savePretrained.ts";
 import { renderChat, type Message } from "./tokens/chatTemplate.ts";
 import { type Generated, generate } from "./tokens/generate.ts";
 import { greedy, type Sampling } from "./tokens/sampler.ts";
@@ -37,6 +38,8 @@ export interface ActiveAdapter {
   readonly name: string;
   /** Factor on the adapter's update; 1 is as trained. */
   readonly weight: number;
+  /** Task of a multitask prompt: one, or one a row of the batch; the first when absent. */
+  readonly task?: number | readonly number[] | undefined;
 }
 
 export type Prompt =
@@ -158,12 +161,33 @@ export class PeftModel {
 
   private partsOf(adapters: readonly ActiveAdapter[]): ActiveEffects[] {
     const seen = new Set<string>();
-    return adapters.map(({ name, weight }) => {
+    return adapters.map(({ name, weight, task }) => {
       if (seen.has(name)) throw badRequest(`Adapter "${name}" is named twice.`);
       if (!Number.isFinite(weight)) throw badRequest(`The weight of "${name}" is ${weight}.`);
       seen.add(name);
-      return { effects: this.require(name).weights.effects, weight };
+      return { effects: this.require(name).weights.effects, weight, task };
     });
+  }
+
+  /**
+   * Writes adapters as PEFT does: "default" into the folder itself, others into a subfolder of their
+   * name.
+   * @returns the paths of all files written
+   */
+  async savePretrained(
+    folder: string,
+    { selectedAdapters, ...options }: SaveOptions & { selectedAdapters?: readonly string[] } = {},
+  ): Promise<string[]> {
+    const { checkpoint, adaptable } = this.base;
+    const files: string[] = [];
+    for (const name of selectedAdapters ?? this.loaded.keys()) {
+      const own = name === "default" ? folder : path.join(folder, name);
+      const adapter = this.require(name).checkpoint;
+      files.push(
+        ...(await saveAdapter(adapter, own, { ...options, checkpoint, tree: adaptable.tree })),
+      );
+    }
+    return files;
   }
 
   /**

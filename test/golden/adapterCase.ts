@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import * as path from "node:path";
 import { elementCount } from "../../extension/core/base/shape.ts";
+import { checkRoundTrip } from "./saveCheck.ts";
 import { checkMerge } from "./mergeCheck.ts";
 import { allLogits, type Bases, greedyTokens } from "./models.ts";
 import { expect, expectClose, Skip } from "./outcome.ts";
@@ -72,6 +73,9 @@ export async function checkAdapterCase(folder: string, bases: Bases): Promise<st
     modules === undefined || JSON.stringify(bound) === JSON.stringify([...modules].sort()),
     `bound ${bound.join(", ")}; PEFT targets ${modules?.join(", ")}`,
   );
+  if (existsSync(path.join(adapter.checkpoint.dir, "adapter_model.safetensors"))) {
+    notes.push(await checkRoundTrip(model, adapter));
+  }
   const merged = truths.get("merged_logits");
   if (expected.merge === "ok" && merged) {
     model.setAdapter(adapter.name);

@@ -1,0 +1,123 @@
+import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
+import * as path from "node:path";
+import { applyEdits, modify } from "jsonc-parser";
+import { badRequest, throwIfAborted } from "./base/errors.ts";
+import { isFile, writeAtomically } from "./base/files.ts";
+import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
+import { type AdapterCheckpoint, plainTensorName } from "./checkpoint/adapterCheckpoint.ts";
+import { adapterConfigName } from "./checkpoint/adapterConfig.ts";
+import type { ModuleTree } from "./checkpoint/modules.ts";
+import { modelCard } from "./peft/modelCard.ts";
+import { readTensors } from "./safetensors/read.ts";
+import { type TensorData, writeSafetensors } from "./safetensors/write.ts";
+
+/** The release of PEFT whose files Graft writes. */
+export const peftVersion = "0.21.0";
+
+export interface SaveOptions {
+  /** "auto" keeps embedding layers that the adapter brought; true adds the base's, false drops them. */
+  readonly saveEmbeddingLayers?: boolean | "auto";
+  /** Replace adapter files that are there already. */
+  readonly overwrite?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Writes an adapter as PEFT's save_pretrained lays it out: its tensors under PEFT's names, its
+ * config with every field it came with, and a model card. All files or none.
+ * @param folder the adapter's own folder (PEFT: a subfolder of its name unless that is "default")
+ */
+export async function saveAdapter(
+  adapter: AdapterCheckpoint,
+  folder: string,
+  at: SaveOptions & { checkpoint: BaseCheckpoint; tree: ModuleTree },
+): Promise<string[]> {
+  const target = path.resolve(folder);
+  const names = [adapterConfigName, "adapter_model.safetensors", "README.md"];
+  await mkdir(target, { recursive: true });
+  if (at.overwrite !== true) {
+    for (const name of names) {
+      if (!(await isFile(path.join(target, name)))) continue;
+      throw badRequest(`${path.join(target, name)} exists already. Choose another folder.`);
+    }
+  }
+  const scratch = await mkdtemp(path.join(target, ".graft-"));
+  try {
+    const tensors = await tensorsToSave(adapter, at);
+    const metadata = { format: "pt" };
+    await writeSafetensors(path.join(scratch, "adapter_model.safetensors"), tensors, {
+      metadata,
+      signal: at.signal,
+    });
+    await writeText(path.join(scratch, adapterConfigName), configText(adapter));
+    await writeText(path.join(scratch, "README.md"), await cardText(adapter, target));
+    throwIfAborted(at.signal);
+    for (const name of names) await rename(path.join(scratch, name), path.join(target, name));
+    return names.map((name) => path.join(target, name));
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+    if ((await readdir(target)).length === 0) await rm(target, { recursive: true });
+  }
+}
+
+/** Every tensor of the adapter under PEFT's name, plus or minus the embedding layers asked for. */
+async function tensorsToSave(
+  adapter: AdapterCheckpoint,
+  { checkpoint, tree, saveEmbeddingLayers = "auto", signal }: Parameters<typeof saveAdapter>[2],
+): Promise<TensorData[]> {
+  const { weights } = adapter;
+  const bytes = await readTensors(weights.file, weights.tensors, signal);
+  const tensors = weights.tensors.map(({ name, dtype, shape }, i) => ({
+    name: peftName(name),
+    dtype,
+    shape,
+    bytes: bytes[i] as Uint8Array,
+  }));
+  if (saveEmbeddingLayers === "auto") return tensors;
+  const vocabulary = tree.modules.filter(
+    ({ kind, path: module }) => kind === "embedding" || module === tree.outputEmbedding,
+  );
+  const isEmbedding = (name: string): boolean =>
+    vocabulary.some(({ path: module }) => plainName(name) === `${module}.weight`);
+  if (!saveEmbeddingLayers) return tensors.filter(({ name }) => !isEmbedding(name));
+  for (const { path: module } of vocabulary) {
+    const ref = checkpoint.weights.get(`${module}.weight`);
+    if (!ref || tensors.some(({ name }) => plainName(name) === ref.name)) continue;
+    const isTargeted = tensors.some(({ name }) =>
+      plainTensorName(name).startsWith(`${module}.lora_`),
+    );
+    const name = `base_model.model.${module}${isTargeted ? ".base_layer" : ""}.weight`;
+    const [own] = await readTensors(ref.file, [ref], signal);
+    tensors.push({ name, dtype: ref.dtype, shape: ref.shape, bytes: own as Uint8Array });
+  }
+  return tensors;
+}
+
+function plainName(name: string): string {
+  return plainTensorName(name).replace(/\.base_layer\.weight$/, ".weight");
+}
+
+/** PEFT's spelling: without an adapter name that some writers leave in. */
+function peftName(name: string): string {
+  return name.replace(/\.default\.(weight|bias)$/, ".$1");
+}
+
+/** The config as it came, unknown fields, order and spelling of numbers included. */
+function configText({ config }: AdapterCheckpoint): string {
+  const formattingOptions = { insertSpaces: true, tabSize: 2 };
+  return applyEdits(
+    config.text,
+    modify(config.text, ["inference_mode"], true, { formattingOptions }),
+  );
+}
+
+async function cardText({ dir, config }: AdapterCheckpoint, target: string): Promise<string> {
+  const own = path.join(target, "README.md");
+  const existing = (await isFile(own)) ? own : path.join(dir, "README.md");
+  const { baseName, peftType, taskType } = config;
+  return modelCard(existing, { baseName, peftType, taskType, peftVersion });
+}
+
+async function writeText(file: string, text: string): Promise<void> {
+  await writeAtomically(file, (handle) => handle.writeFile(text));
+}
