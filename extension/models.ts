@@ -17,7 +17,7 @@ export function createModels(
     log,
     restore: (connection) => session.restoreAfterCrash(connection),
     onState: (state) => session.engineChanged(state),
-    onRestarted: (outcome) => sayRestarted(outcome),
+    onRestarted: (outcome) => sayRestarted(outcome, session.state.base !== null),
     onGaveUp: (reason) => sayGaveUp(reason),
   });
   const session: Session = new Session({
@@ -39,7 +39,10 @@ function forkEngine(file: string): ReturnType<typeof fork> {
   });
 }
 
-function sayRestarted({ crash, problem }: { crash?: string; problem?: string }): void {
+function sayRestarted(
+  { crash, problem }: { crash?: string; problem?: string },
+  modelsAreBack: boolean,
+): void {
   if (problem !== undefined) {
     const text = vscode.l10n.t(
       "The Graft engine was restarted, but what was loaded is not back: {0}",
@@ -51,10 +54,9 @@ function sayRestarted({ crash, problem }: { crash?: string; problem?: string }):
     vscode.window.setStatusBarMessage(vscode.l10n.t("Graft engine restarted"), 4000);
     return;
   }
-  const text = vscode.l10n.t(
-    "The Graft engine stopped ({0}). Restarted; base and adapters are back.",
-    crash,
-  );
+  const text = modelsAreBack
+    ? vscode.l10n.t("The Graft engine stopped ({0}). Restarted; base and adapters are back.", crash)
+    : vscode.l10n.t("The Graft engine stopped ({0}) and was restarted.", crash);
   offerLog(vscode.window.showWarningMessage, text);
 }
 

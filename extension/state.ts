@@ -44,6 +44,7 @@ export type AdapterStatus =
   | { kind: "active"; name: string; weight: number }
   | { kind: "loaded"; name: string }
   | { kind: "unsupported"; reason: string }
+  | { kind: "unreadable"; reason: string }
   | { kind: "misfit"; reason: string }
   /** `partly` says what finds no place, when something does not. */
   | { kind: "fits"; partly?: string }
@@ -55,30 +56,37 @@ export function adapterStatus(state: State, adapter: AdapterSummary): AdapterSta
   const active = loaded && state.active.find((a) => a.name === loaded.name);
   if (active) return { kind: "active", name: active.name, weight: active.weight };
   if (loaded) return { kind: "loaded", name: loaded.name };
-  if (adapter.problem !== undefined) return { kind: "unsupported", reason: adapter.problem };
+  if (adapter.problem !== undefined) {
+    // What has no tensors to show was not readable; the rest is fine but not for this Graft.
+    const kind = adapter.bytes === 0 ? "unreadable" : "unsupported";
+    return { kind, reason: adapter.problem };
+  }
   const fit = state.fits.get(adapter.path);
   if (fit?.fits) return { kind: "fits", partly: fit.reason };
   if (fit) return { kind: "misfit", reason: fit.reason ?? "No module of it is in the base." };
   return { kind: adapter.basePath === null ? "baseMissing" : "baseNotLoaded" };
 }
 
+const noBase = "Base not named";
+
 /** The display name of the base that an adapter was trained on. */
 export function baseLabel(state: State, adapter: AdapterSummary): string {
   const known = state.bases.find((b) => b.path === adapter.basePath);
-  return known?.name ?? adapter.baseName ?? "Base not named";
+  return known?.name ?? adapter.baseName ?? noBase;
 }
 
-/** Adapters by the base that they name; the loaded base's group first, then by name. */
+/** Adapters by the base that they name: the loaded base first, those that name none last. */
 export function adapterGroups(state: State): { label: string; adapters: AdapterSummary[] }[] {
   const groups = new Map<string, AdapterSummary[]>();
   for (const adapter of state.adapters) {
     const label = baseLabel(state, adapter);
     groups.set(label, [...(groups.get(label) ?? []), adapter]);
   }
-  const first = (label: string): number => (label === state.base?.name ? 0 : 1);
+  const order = (label: string): number =>
+    label === state.base?.name ? 0 : label === noBase ? 2 : 1;
   return [...groups]
     .map(([label, adapters]) => ({ label, adapters: adapters.sort(byName) }))
-    .sort((a, b) => first(a.label) - first(b.label) || byName(a, b));
+    .sort((a, b) => order(a.label) - order(b.label) || byName(a, b));
 }
 
 /** The snapshot that webviews get. */

@@ -62,13 +62,15 @@ export function groupedChoices(
   const fitting = new Set(["active", "loaded", "fits"]);
   const fits = adapters.filter((a) => fitting.has(adapterStatus(state, a).kind));
   const others = adapters.filter((a) => !fits.includes(a));
+  const item = (a: AdapterSummary): Choice<AdapterSummary> => {
+    const choice = { ...pickItem(adapterRow(state, a)), value: a };
+    // The heading says it already.
+    return fits.includes(a) ? { ...choice, detail: undefined } : choice;
+  };
   const group = (label: string, members: readonly AdapterSummary[]): Choice<AdapterSummary>[] =>
     members.length === 0
       ? []
-      : [
-          { label, kind: vscode.QuickPickItemKind.Separator },
-          ...members.map((a) => ({ ...pickItem(adapterRow(state, a)), value: a })),
-        ];
+      : [{ label, kind: vscode.QuickPickItemKind.Separator }, ...members.map(item)];
   const name = state.base?.name;
   const fitsLabel = vscode.l10n.t("fits {0}", name ?? "");
   const otherLabel = name === undefined ? vscode.l10n.t("adapters") : vscode.l10n.t("other");

@@ -9,6 +9,8 @@ import type { Work } from "./progress.ts";
 import { throttle } from "./throttle.ts";
 
 const scheme = "graft-answer";
+/** What package.json knows the language of these documents by: they wrap and have no line numbers. */
+const folder = "/graft-answer";
 
 interface Answer {
   model: string;
@@ -47,7 +49,7 @@ export class Answers implements vscode.TextDocumentContentProvider, vscode.Dispo
     const { base, active } = this.session.state;
     const model = formatModel(base?.name ?? "", active);
     const speaker = formatSpeaker(base?.name ?? "", active);
-    const uri = vscode.Uri.from({ scheme, path: `/${titleOf(speaker, prompt)}` });
+    const uri = vscode.Uri.from({ scheme, path: `${folder}/${titleOf(speaker, prompt)}` });
     this.answers.get(uri.toString())?.running?.abort();
     const answer: Answer = { model, prompt, text: "", footer: "", running: new AbortController() };
     work.signal.addEventListener("abort", () => answer.running?.abort());
@@ -111,23 +113,21 @@ export class Answers implements vscode.TextDocumentContentProvider, vscode.Dispo
 
   private async show(uri: vscode.Uri): Promise<void> {
     const document = await vscode.workspace.openTextDocument(uri);
-    await vscode.languages.setTextDocumentLanguage(document, "markdown");
     // Answers gather in one group, wherever the user has put it.
     const group = vscode.window.tabGroups.all.find((g) =>
       g.tabs.some((t) => t.input instanceof vscode.TabInputText && t.input.uri.scheme === scheme),
     );
+    const { Active, Beside } = vscode.ViewColumn;
+    const isEmpty = vscode.window.tabGroups.activeTabGroup.tabs.length === 0;
     await vscode.window.showTextDocument(document, {
-      viewColumn: group?.viewColumn ?? vscode.ViewColumn.Beside,
+      viewColumn: group?.viewColumn ?? (isEmpty ? Active : Beside),
       preserveFocus: true,
       preview: true,
     });
   }
 
   private closed(document: vscode.TextDocument): void {
-    // A change of language closes and reopens a document; only a real end forgets the answer.
     const key = document.uri.toString();
-    if (document.uri.scheme !== scheme) return;
-    if (vscode.workspace.textDocuments.some((d) => d.uri.toString() === key)) return;
     this.answers.get(key)?.running?.abort();
     this.answers.delete(key);
   }

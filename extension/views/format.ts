@@ -2,7 +2,7 @@ import type { ActiveAdapter, AdapterSummary, ProgressEvent } from "../protocol/e
 
 /** Numbers as people read them. One file, so that every surface says the same. */
 
-/** 512, "71.7 K", "1.3 M", "135 M", "1.2 B". */
+/** 512, "72 K", "1.3 M", "135 M", "1.2 B". */
 export function formatCount(count: number): string {
   const [value, unit] = scale(count, ["", "K", "M", "B", "T"]);
   return unit === "" ? String(value) : `${short(value)} ${unit}`;
@@ -89,5 +89,5 @@ function scale(value: number, units: string[]): [number, string] {
 }
 
 function short(value: number): string {
-  return value >= 99.95 ? String(Math.round(value)) : value.toFixed(1).replace(/\.0$/, "");
+  return value >= 9.95 ? String(Math.round(value)) : value.toFixed(1).replace(/\.0$/, "");
 }

@@ -14,6 +14,8 @@ import { wake } from "../wake.ts";
 import { pageRoots, panelTransport, webviewHtml } from "./webviewHtml.ts";
 
 const viewType = "graft.inspector";
+/** Which adapters are open, by the title of their tab. */
+const titlesKey = "graft.inspectors";
 
 interface Open {
   panel: vscode.WebviewPanel;
@@ -51,8 +53,10 @@ export class InspectorPanels implements vscode.Disposable {
   }
 
   private async restore(panel: vscode.WebviewPanel, state: unknown): Promise<void> {
-    const adapterPath = (state as { path?: unknown } | undefined)?.path;
-    if (typeof adapterPath !== "string") return panel.dispose();
+    // A page that never showed a report has saved nothing; its title still tells which it was.
+    const saved = (state as { path?: unknown } | undefined)?.path;
+    const adapterPath = typeof saved === "string" ? saved : this.titles()[panel.title];
+    if (adapterPath === undefined) return panel.dispose();
     this.attach(panel, adapterPath);
     await wake(this.session).catch(() => undefined);
   }
@@ -70,7 +74,20 @@ export class InspectorPanels implements vscode.Disposable {
     // A hidden page is not there; it asks again when it is shown.
     const refresh = (): void => void (panel.visible && inspection.refresh());
     this.open.set(adapterPath, { panel, refresh });
-    panel.onDidDispose(() => this.open.delete(adapterPath));
+    this.rememberTitles();
+    panel.onDidDispose(() => {
+      this.open.delete(adapterPath);
+      this.rememberTitles();
+    });
+  }
+
+  private titles(): Record<string, string> {
+    return this.extension.workspaceState.get(titlesKey, {});
+  }
+
+  private rememberTitles(): void {
+    const titles = [...this.open].map(([adapterPath, { panel }]) => [panel.title, adapterPath]);
+    void this.extension.workspaceState.update(titlesKey, Object.fromEntries(titles));
   }
 }
 

@@ -57,8 +57,8 @@ export function baseRow(state: State, base: BaseModelSummary): Row {
 export function adapterRow(state: State, adapter: AdapterSummary): Row {
   const status = adapterStatus(state, adapter);
   const look = adapterLook(state, adapter, status);
-  const method = formatMethod(adapter) || "unknown method";
-  const description = [`${method} · ${formatBytes(adapter.bytes)}`, look.word];
+  const size = `${formatMethod(adapter)} · ${formatBytes(adapter.bytes)}`;
+  const description = [adapter.bytes > 0 ? size : "", look.word];
   return {
     id: adapter.path,
     label: adapter.name,
@@ -123,6 +123,10 @@ function adapterLook(state: State, adapter: AdapterSummary, status: AdapterStatu
     case "unsupported": {
       const text = `not supported: ${status.reason}`;
       return { icon: "circle-slash", color: grey, word: "not supported", status: text };
+    }
+    case "unreadable": {
+      const text = `cannot be read: ${status.reason}`;
+      return { icon: "error", color: grey, word: "cannot be read", status: text };
     }
     case "baseNotLoaded": {
       const other = state.base ? "base not loaded" : "";

@@ -16,7 +16,8 @@ export function showTree<T>(
     if (view.visible) void wake(graft.session, id).catch((error) => presentError(graft, error));
   };
   const say = (): void => {
-    view.message = messageFor(graft.session.state);
+    // Once is enough, where most of the rows are.
+    if (id === "graft.adapters") view.message = messageFor(graft.session.state);
   };
   say();
   seen();
@@ -37,10 +38,15 @@ function messageFor({ problems }: State): string | undefined {
   }
   const [first] = problems;
   if (!first) return undefined;
-  const text = vscode.l10n.t("Not read: {0} ({1})", first.path, first.message);
+  const text = vscode.l10n.t("Not read: {0} ({1})", first.path, plainly(first.message));
   return problems.length === 1
     ? text
     : vscode.l10n.t("{0} and {1} more", text, problems.length - 1);
+}
+
+/** "ENOENT: no such file or directory, scandir '/x'" without what is said already. */
+function plainly(message: string): string {
+  return message.replace(/^E[A-Z]+: /, "").replace(/, \w+ '.*'$/, "");
 }
 
 export function rowItem(row: Row): vscode.TreeItem {

@@ -22,7 +22,7 @@ function table<I>(name: string, format: (input: I) => string, rows: [I, string][
 table("formatCount", formatCount, [
   [0, "0"],
   [512, "512"],
-  [71_680, "71.7 K"],
+  [71_680, "72 K"],
   [999_499, "999 K"],
   [999_999, "1 M"],
   [1_271_200, "1.3 M"],

@@ -69,6 +69,20 @@ const cases: Case[] = [
     },
   },
   {
+    name: "unreadable",
+    state: { base },
+    adapter: adapter("mine", {
+      ...{ peftType: "", method: "unknown", rank: null, bytes: 0, parameters: 0 },
+      problem: "adapter_config.json: is not JSON.",
+    }),
+    expected: {
+      description: "cannot be read",
+      context: "adapter.unreadable",
+      icon: "error",
+      status: /cannot be read: adapter_config.json: is not JSON/,
+    },
+  },
+  {
     name: "base not loaded",
     state: {},
     expected: {
@@ -116,9 +130,10 @@ test("base row: loaded, available, unsupported", () => {
   assert.equal(odd.contextValue, "base.unsupported");
 });
 
-test("adapters are grouped by base, the loaded base first", () => {
+test("adapters are grouped by base: the loaded base first, no base last", () => {
   const other = adapter("sql", { basePath: null, baseName: "a/other" });
-  const adapters = [other, adapter("pirate"), adapter("json")];
+  const stray = adapter("stray", { basePath: null, baseName: null });
+  const adapters = [stray, other, adapter("pirate"), adapter("json")];
   const groups = (change: Partial<State>): [string, string[]][] =>
     adapterGroups(state({ adapters, ...change })).map((g) => [
       g.label,
@@ -127,6 +142,7 @@ test("adapters are grouped by base, the loaded base first", () => {
   assert.deepEqual(groups({}), [
     ["a/other", ["sql"]],
     ["graft-sample", ["json", "pirate"]],
+    ["Base not named", ["stray"]],
   ]);
   assert.equal(groups({ base })[0]?.[0], "graft-sample");
 });
