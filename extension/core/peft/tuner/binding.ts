@@ -28,8 +28,13 @@ function sortTensors<C extends TunerConfig>(
   for (const entry of weights.tensors) {
     if (tuner.ignored?.test(entry.name)) continue;
     const plain = plainTensorName(entry.name);
-    const single = tuner.shared?.find((name) => plain === name || plain === `base_model.${name}`);
-    const suffix = tuner.suffixes.find((each) => plain.endsWith(`.${each}`));
+    const bare = plain.replace(/^base_model\./, "");
+    const single =
+      tuner.shared?.find((name) => name === bare) ??
+      (tuner.sharedPattern?.test(bare) ? bare : undefined);
+    const suffix =
+      tuner.suffixes.find((each) => plain.endsWith(`.${each}`)) ??
+      tuner.suffixPattern?.exec(plain)?.[0].slice(1);
     if (single !== undefined) {
       shared.set(single, entry);
     } else if (suffix === undefined) {
@@ -109,9 +114,9 @@ export function bind<C extends TunerConfig>(
         `${file}: ${tuner.peftType} cannot change ${module.path}, which is of kind ${module.kind}`,
       );
     }
-    const tensors = stored.modules.get(module.path);
+    const tensors = stored.modules.get(module.path) ?? new Map<string, TensorEntry>();
     const shapes = Object.entries(tuner.shapes(module, config, file));
-    if (!tensors || shapes.some(([suffix]) => !tensors.has(suffix))) {
+    if (shapes.some(([suffix]) => !tensors.has(suffix))) {
       unbound.push(module.path);
       continue;
     }
@@ -121,7 +126,7 @@ export function bind<C extends TunerConfig>(
     modules.push({ module, tensors });
   }
   const bound = new Set(modules.map(({ module }) => module.path));
-  const { whole, strangers } = wholeParameters(config, stored, { adapter, base });
+  const { whole, strangers } = wholeParameters(config, stored.others, { adapter, base });
   const extra = new Set(tuner.extraModules?.(config, base));
   const unexpected = [...stored.modules]
     .filter(([path]) => !bound.has(path) && !extra.has(path))
@@ -150,9 +155,9 @@ function checkShape(
 }
 
 /** Parameters that are stored whole: modules_to_save, trained biases, saved embeddings. */
-function wholeParameters(
-  config: TunerConfig,
-  stored: Stored,
+export function wholeParameters(
+  config: Pick<TunerConfig, "modules_to_save" | "bias">,
+  others: ReadonlyMap<string, TensorEntry>,
   { adapter, base }: { adapter: AdapterCheckpoint; base: MethodBase },
 ): { whole: WholeParameter[]; strangers: string[] } {
   const modules = new Map(base.tree.modules.map((module) => [module.path, module]));
@@ -161,7 +166,7 @@ function wholeParameters(
     config.modules_to_save.some((name) => path.endsWith(name));
   const whole: WholeParameter[] = [];
   const strangers: string[] = [];
-  for (const [name, entry] of stored.others) {
+  for (const [name, entry] of others) {
     const match = /^(.+?)(\.base_layer)?\.(weight|bias)$/.exec(name);
     const module = modules.get(match?.[1] ?? "");
     const parameter = match?.[3] as "weight" | "bias" | undefined;

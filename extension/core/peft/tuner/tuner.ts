@@ -11,6 +11,7 @@ import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
 import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
 import { type ModuleInfo, weightName } from "../../checkpoint/modules.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
+import type { DefaultTargets } from "../defaultTargets.ts";
 import type { AdapterEffects, EmbeddingEffect, LinearEffect } from "../effect.ts";
 import type { FieldInfo, LoadedWeights, Method, MethodBase, ModuleSummary } from "../method.ts";
 import { bind, summarize } from "./binding.ts";
@@ -48,14 +49,22 @@ export interface Tuner<C extends TunerConfig> {
   readonly peftType: string;
   readonly schema: z.ZodType<C>;
   readonly fields: Readonly<Record<string, FieldInfo>>;
-  /** PEFT's default targets for a `model_type` (utils/constants.py), or null. */
-  defaultTargets(modelType: string): readonly string[] | null;
+  /** PEFT's default targets for a `model_type` (utils/constants.py): names, a regex, "all-linear" or null. */
+  defaultTargets(modelType: string): DefaultTargets;
   /** Refuses options, by name, that this version does not run. */
   check?(config: C, raw: AdapterConfig): void;
+  /** Fills in what the config leaves to the base, as PEFT's `_prepare_adapter_config` does. */
+  prepare?(config: C, base: MethodBase, file: string): C;
   /** Per-module tensors as the file spells them after the module's path, e.g. "lora_A.weight". */
   readonly suffixes: readonly string[];
+  /** The same for names with a number, from the dot before them to the end: /\.adamss_A\.\d+$/. */
+  readonly suffixPattern?: RegExp;
   /** Names of tensors stored once, without PEFT's `base_model.`. */
   readonly shared?: readonly string[];
+  /** The same for names with a number; `shared` tensors are then known by their plain name. */
+  readonly sharedPattern?: RegExp;
+  /** Those of `suffixes` that are stored but not trained, so that they do not count as parameters. */
+  readonly frozen?: readonly string[];
   /** Tensors that only training needs. */
   readonly ignored?: RegExp;
   /** Shapes that a targeted module's tensors must have; a suffix not named may be absent. */
@@ -93,14 +102,19 @@ export function tunerMethod<C extends TunerConfig>(tuner: Tuner<C>): Method {
     tuner.check?.(fields, config);
     return fields;
   };
+  const parseFor = (config: AdapterConfig, base: MethodBase): C => {
+    const fields = parse(config);
+    return tuner.prepare?.(fields, base, config.file) ?? fields;
+  };
   return {
     peftType: tuner.peftType,
     fields: { ...tunerFieldInfo, ...tuner.fields },
     check: (config) => void parse(config),
     rank: (config) => tuner.rank(parse(config)),
     summarize: (adapter) => summarize(tuner, parse(adapter.config), adapter),
-    bind: (adapter, base) => bind(tuner, parse(adapter.config), { adapter, base }).report,
-    load: (adapter, base, signal) => load(tuner, parse(adapter.config), { adapter, base, signal }),
+    bind: (adapter, base) => bind(tuner, parseFor(adapter.config, base), { adapter, base }).report,
+    load: (adapter, base, signal) =>
+      load(tuner, parseFor(adapter.config, base), { adapter, base, signal }),
   };
 }
 
@@ -147,7 +161,9 @@ async function load<C extends TunerConfig>(
   if (extra) mergeEffects(effects, extra, base);
   const trained = bound.whole.filter(({ isTrained }) => isTrained).map(({ entry }) => entry);
   const unexpected = new Set(bound.report.unexpected);
-  const own = [...bound.stored.values()].flatMap((tensors) => [...tensors.values()]);
+  const own = [...bound.stored.values()].flatMap((tensors) =>
+    [...tensors].flatMap(([suffix, entry]) => (tuner.frozen?.includes(suffix) ? [] : [entry])),
+  );
   const counted = [
     ...own.filter(({ name }) => !unexpected.has(name)),
     ...bound.shared.values(),
