@@ -1,0 +1,465 @@
+// A real VS Code for tests: code-server with the packaged extension, driven through Chromium.
+// `scripts/test.mjs e2e` prepares all of it and hands the places over in the environment.
+import assert from "node:assert/strict";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { type Browser, chromium, type Frame, type Locator, type Page } from "playwright-core";
+
+export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+const artifacts = join(root, "artifacts/e2e");
+
+export interface OpenOptions {
+  /** Files of the workspace by name, or a folder of which a copy is opened; media/workspace when absent. */
+  workspace?: Record<string, string> | string;
+  settings?: Record<string, unknown>;
+  /** False opens the workspace in restricted mode. */
+  trusted?: boolean;
+}
+
+/** One test with a window of its own; a failure leaves a screenshot and the logs behind. */
+export function scenario(
+  name: string,
+  options: OpenOptions,
+  play: (vscode: VSCode) => Promise<void>,
+): void {
+  test(name, async () => {
+    const vscode = await openVSCode(options);
+    try {
+      await play(vscode);
+    } catch (error) {
+      await vscode.explain(name);
+      throw error;
+    } finally {
+      await vscode.dispose();
+    }
+  });
+}
+
+/** Nothing that asks, announces, updates or calls home. */
+const quiet = {
+  "workbench.startupEditor": "none",
+  "workbench.enableExperiments": false,
+  "workbench.secondarySideBar.defaultVisibility": "hidden",
+  "workbench.tips.enabled": false,
+  "telemetry.telemetryLevel": "off",
+  "update.mode": "none",
+  "extensions.autoUpdate": false,
+  "extensions.autoCheckUpdates": false,
+  "extensions.ignoreRecommendations": true,
+  "security.workspace.trust.startupPrompt": "never",
+  "security.workspace.trust.banner": "never",
+  "git.enabled": false,
+};
+
+const browserFlags = [
+  ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
+  ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
+];
+
+export async function openVSCode(options: OpenOptions = {}): Promise<VSCode> {
+  const home = mkdtempSync(join(tmpdir(), "graft-e2e-"));
+  const folders = {
+    home,
+    userData: join(home, "user-data"),
+    extensions: join(home, "extensions"),
+    workspace: join(home, "workspace"),
+    // The machine's own Hugging Face cache has no place in a test.
+    huggingFace: join(home, "hugging-face"),
+  };
+  for (const folder of Object.values(folders)) mkdirSync(folder, { recursive: true });
+  fillWorkspace(folders.workspace, options.workspace ?? join(root, "media/workspace"));
+  const trust = { "security.workspace.trust.enabled": options.trusted === false };
+  const settings = { ...quiet, ...trust, ...options.settings };
+  mkdirSync(join(folders.userData, "User"), { recursive: true });
+  writeFileSync(join(folders.userData, "User/settings.json"), JSON.stringify(settings, null, 2));
+  let server: ChildProcess | undefined;
+  let browser: Browser | undefined;
+  try {
+    browser = await chromium.launch({ executablePath: given("CHROMIUM"), args: browserFlags });
+    await installVsix(folders);
+    const started = await startServer(folders);
+    server = started.server;
+    const context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
+    await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+    const page = await context.newPage();
+    const url = `${started.address}?folder=${encodeURIComponent(folders.workspace)}`;
+    const vscode = new VSCode(page, folders, { server, browser });
+    await page.goto(url);
+    await vscode.ready();
+    return vscode;
+  } catch (error) {
+    await browser?.close();
+    if (server) await endGroup(server);
+    rmSync(home, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+type Folders = Record<"home" | "userData" | "extensions" | "workspace" | "huggingFace", string>;
+
+/** One window. Its methods wait for what they name and fail with what was there instead. */
+export class VSCode {
+  constructor(
+    readonly page: Page,
+    readonly folders: Folders,
+    private readonly owned: { server: ChildProcess; browser: Browser },
+  ) {
+    page.setDefaultTimeout(20_000);
+  }
+
+  /** The workbench stands and its status bar is filled. */
+  async ready(): Promise<void> {
+    await this.page.locator(".monaco-workbench").waitFor({ timeout: 60_000 });
+    await this.page.locator("#workbench\\.parts\\.statusbar .statusbar-item").first().waitFor();
+    await this.page.locator(".activitybar .action-label").first().waitFor();
+  }
+
+  /** Reloads the window, as "Developer: Reload Window" does. */
+  async reload(): Promise<void> {
+    await this.page.reload();
+    await this.ready();
+  }
+
+  // Palette and pickers
+
+  /** Runs a command by the exact title that the palette shows, "Graft: Refresh". */
+  async runCommand(title: string): Promise<void> {
+    await until(`the palette offers "${title}"`, async () => {
+      await this.page.keyboard.press("Escape");
+      await this.page.keyboard.press("F1");
+      const input = this.quickInput().locator("input.input");
+      await input.waitFor({ timeout: 3000 });
+      await input.fill(`>${title}`);
+      const row = this.pickRows().filter({ has: this.page.getByText(title, { exact: true }) });
+      await row.first().waitFor({ timeout: 3000 });
+      await row.first().click();
+      return true;
+    });
+  }
+
+  /** Is a command in the palette at all? */
+  async offersCommand(title: string): Promise<boolean> {
+    await this.page.keyboard.press("F1");
+    await this.quickInput().locator("input.input").fill(`>${title}`);
+    await this.pickRows().first().waitFor();
+    const labels = await this.pickRows().locator(".label-name").allInnerTexts();
+    await this.page.keyboard.press("Escape");
+    return labels.some((label) => label.trim() === title);
+  }
+
+  /** Takes the entry of the open picker that holds this text. */
+  async pick(text: string): Promise<void> {
+    const row = this.pickRows().filter({ hasText: text }).first();
+    await row.waitFor().catch(async () => {
+      assert.fail(`The picker has no "${text}" but: ${(await this.picks()).join(" | ")}`);
+    });
+    await row.click();
+  }
+
+  async picks(): Promise<string[]> {
+    return (await this.pickRows().allInnerTexts()).map(oneLine);
+  }
+
+  /** Types into the open input box or picker and confirms. */
+  async answer(text: string): Promise<void> {
+    const input = this.quickInput().locator("input.input");
+    await input.waitFor();
+    await input.fill(text);
+    await input.press("Enter");
+  }
+
+  quickInput(): Locator {
+    return this.page.locator(".quick-input-widget:visible");
+  }
+
+  private pickRows(): Locator {
+    return this.quickInput().locator(".quick-input-list .monaco-list-row");
+  }
+
+  // Sidebar
+
+  /** Opens Graft's container in the activity bar. */
+  async openGraft(): Promise<void> {
+    const icon = this.page.locator(".activitybar .action-item", {
+      has: this.page.locator('.action-label[aria-label^="Graft"]'),
+    });
+    await icon.waitFor();
+    if (!(await icon.getAttribute("class"))?.includes("checked")) await icon.click();
+    await this.view("Base Models").waitFor();
+  }
+
+  view(name: string): Locator {
+    return this.page.locator(".sidebar .pane", {
+      has: this.page.locator(`.pane-header[aria-label^="${name}"]`),
+    });
+  }
+
+  /** A row of a tree view by its label. */
+  treeRow(view: string, label: string): Locator {
+    const name = this.page.locator(".label-name", { hasText: exactly(label) });
+    return this.view(view).locator(".monaco-list-row").filter({ has: name }).first();
+  }
+
+  async treeRows(view: string): Promise<string[]> {
+    return (await this.view(view).locator(".monaco-list-row").allInnerTexts()).map(oneLine);
+  }
+
+  async clickRow(view: string, label: string): Promise<void> {
+    const row = this.treeRow(view, label);
+    await row.waitFor().catch(async () => {
+      assert.fail(`${view} has no "${label}" but: ${(await this.treeRows(view)).join(" | ")}`);
+    });
+    await row.locator(".label-name").click();
+  }
+
+  /** Clicks an action that a row shows on hover. */
+  async rowAction(view: string, label: string, action: string): Promise<void> {
+    const row = this.treeRow(view, label);
+    await row.hover();
+    await row.locator(`.action-label[aria-label^="${action}"]`).click();
+  }
+
+  // Messages and status
+
+  /** The notifications that are open now. */
+  async notifications(): Promise<string[]> {
+    const messages = this.page.locator(
+      ".notifications-toasts .notification-list-item-message, .notifications-center .notification-list-item-message",
+    );
+    return (await messages.allInnerTexts()).map(oneLine);
+  }
+
+  /** Waits for a notification; its buttons are below it. */
+  async notification(text: string | RegExp): Promise<Locator> {
+    const toast = this.page.locator(".notification-list-item").filter({ hasText: text }).first();
+    await toast.waitFor();
+    return toast;
+  }
+
+  async statusBarText(): Promise<string> {
+    const items = this.page.locator("#workbench\\.parts\\.statusbar .statusbar-item");
+    return (await items.allInnerTexts()).map(oneLine).filter(Boolean).join(" | ");
+  }
+
+  // Editors and comment threads
+
+  /** Opens a file of the workspace in an editor with the keyboard in it. */
+  async openFile(name: string): Promise<Locator> {
+    await until(`${name} opens`, async () => {
+      await this.page.keyboard.press("Escape");
+      await this.page.keyboard.press("Control+P");
+      await this.quickInput().locator("input.input").fill(name);
+      await this.pickRows().filter({ hasText: name }).first().click({ timeout: 3000 });
+      return true;
+    });
+    const editor = this.page.locator(`.editor-instance[aria-label*="${name}"], .editor-instance`);
+    await editor.first().waitFor();
+    await this.page.locator(".tab.active", { hasText: name }).waitFor();
+    await editor.first().locator(".view-lines").click();
+    return editor.first();
+  }
+
+  /** Selects one line (from 1) of the active editor. */
+  async selectLine(line: number): Promise<void> {
+    await this.page.keyboard.press("Control+G");
+    await this.answer(`:${line}`);
+    await this.quickInput().waitFor({ state: "hidden" });
+    await this.page.keyboard.press("Home");
+    await this.page.keyboard.press("Shift+End");
+  }
+
+  /** The comment thread inside the editor. */
+  thread(): Locator {
+    return this.page.locator(".zone-widget .review-widget").first();
+  }
+
+  /** The bodies of the thread's comments, top to bottom. */
+  async threadTexts(): Promise<string[]> {
+    return (await this.thread().locator(".comment-body").allInnerTexts()).map(oneLine);
+  }
+
+  // Webviews
+
+  /** The frame of a webview that holds an element; webviews are nested frames of one origin. */
+  async webviewFrame(selector: string): Promise<Frame> {
+    return until(`a webview holds ${selector}`, async () => {
+      for (const frame of this.page.frames()) {
+        if (frame === this.page.mainFrame()) continue;
+        if ((await frame.locator(selector).count()) > 0) return frame;
+      }
+      return undefined;
+    });
+  }
+
+  // The engine process
+
+  /** Process ids of this window's engines: forked from this window's own copy of the extension. */
+  enginePids(): number[] {
+    return readdirSync("/proc")
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .filter((pid) => {
+        const command = commandLine(pid);
+        return command.includes(this.folders.extensions) && command.includes("dist/engine.cjs");
+      });
+  }
+
+  async enginePid(): Promise<number> {
+    return until("one engine runs", () => {
+      const pids = this.enginePids();
+      return pids.length === 1 ? pids[0] : undefined;
+    });
+  }
+
+  // Evidence
+
+  async screenshot(name: string): Promise<string> {
+    mkdirSync(artifacts, { recursive: true });
+    const path = join(artifacts, `${fileName(name)}.png`);
+    await this.page.screenshot({ path });
+    return path;
+  }
+
+  /** What a person needs to see why a test failed. */
+  async explain(name: string): Promise<void> {
+    const shot = await this.screenshot(`failed ${name}`).catch(String);
+    console.error(`--- ${name}: screenshot ${shot}`);
+    console.error(`notifications: ${JSON.stringify(await this.notifications().catch(String))}`);
+    console.error(`status bar: ${await this.statusBarText().catch(String)}`);
+    for (const path of filesUnder(join(this.folders.userData, "logs"))) {
+      if (!/exthost[^/]*\/.*(exthost|graft)[^/]*\.log$/i.test(path)) continue;
+      const text = readFileSync(path, "utf8").trimEnd();
+      if (text !== "") console.error(`--- ${path}\n${text.slice(-6000)}`);
+    }
+  }
+
+  /** Ends the browser and the server of this window, nothing else. */
+  async dispose(): Promise<void> {
+    await this.owned.browser.close();
+    await endGroup(this.owned.server);
+    rmSync(this.folders.home, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+/** Asks again until the answer is neither undefined nor false; the last error says why it never was. */
+export async function until<T>(
+  what: string,
+  ask: () => Promise<T | undefined | false> | T | undefined | false,
+  seconds = 20,
+): Promise<T> {
+  const deadline = Date.now() + seconds * 1000;
+  let reason = "";
+  do {
+    try {
+      const answer = await ask();
+      if (answer !== undefined && answer !== false) return answer;
+    } catch (error) {
+      reason = `\n${error instanceof Error ? error.message : String(error)}`;
+    }
+    await new Promise((done) => setTimeout(done, 100));
+  } while (Date.now() < deadline);
+  throw new Error(`Waited ${seconds} s in vain: ${what}.${reason}`);
+}
+
+/** A whole text, whatever it is surrounded by. */
+function exactly(text: string): RegExp {
+  return new RegExp(`^\\s*${text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}\\s*$`);
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s+/g, " ").trim();
+}
+
+function fileName(text: string): string {
+  return text.replace(/[^a-z0-9]+/gi, "-").toLowerCase();
+}
+
+function given(name: string): string {
+  const value = process.env[`GRAFT_E2E_${name}`];
+  assert.ok(value, "Run the e2e tests with `npm run test:e2e`: it prepares VS Code for them.");
+  return value;
+}
+
+function fillWorkspace(folder: string, content: Record<string, string> | string): void {
+  if (typeof content === "string") return cpSync(content, folder, { recursive: true });
+  for (const [name, text] of Object.entries(content)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    writeFileSync(join(folder, name), text);
+  }
+}
+
+async function installVsix({ userData, extensions }: Folders): Promise<void> {
+  const places = ["--user-data-dir", userData, "--extensions-dir", extensions];
+  const args = [given("CODE_SERVER"), ...places, "--install-extension", given("VSIX")];
+  const { stdout } = await promisify(execFile)(given("NODE"), args);
+  assert.match(stdout, /successfully installed/);
+}
+
+async function startServer(folders: Folders): Promise<{ server: ChildProcess; address: string }> {
+  const port = await freePort();
+  const args = [
+    ...[given("CODE_SERVER"), "--bind-addr", `127.0.0.1:${port}`, "--auth", "none"],
+    ...["--disable-telemetry", "--disable-update-check", "--disable-getting-started-override"],
+    ...["--user-data-dir", folders.userData, "--extensions-dir", folders.extensions],
+    folders.workspace,
+  ];
+  // A process group of its own, so that ending it ends the extension host and the engine with it.
+  const env = { ...process.env, HF_HOME: folders.huggingFace };
+  const server = spawn(given("NODE"), args, { detached: true, stdio: "ignore", env });
+  const address = `http://127.0.0.1:${port}/`;
+  try {
+    await until("code-server answers", async () => (await fetch(`${address}healthz`)).ok, 60);
+  } catch (error) {
+    await endGroup(server);
+    throw error;
+  }
+  return { server, address };
+}
+
+async function endGroup(leader: ChildProcess): Promise<void> {
+  const { pid } = leader;
+  if (pid === undefined) return;
+  const signal = (name: NodeJS.Signals | 0): boolean => {
+    try {
+      return process.kill(-pid, name);
+    } catch {
+      return false;
+    }
+  };
+  signal("SIGTERM");
+  await until("code-server ends", () => !signal(0), 5).catch(() => signal("SIGKILL"));
+}
+
+function freePort(): Promise<number> {
+  return new Promise((done, fail) => {
+    const probe = createServer().on("error", fail);
+    probe.listen(0, "127.0.0.1", () => {
+      const address = probe.address();
+      assert.ok(typeof address === "object" && address !== null);
+      probe.close(() => done(address.port));
+    });
+  });
+}
+
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+  } catch {
+    // It ended between the listing and the look.
+    return "";
+  }
+}
+
+function filesUnder(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? filesUnder(path) : [path];
+  });
+}
