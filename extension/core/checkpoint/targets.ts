@@ -100,7 +100,8 @@ export function matchPattern<T>(
   return undefined;
 }
 
-function fullMatch(pattern: string, field: string, file: string): RegExp {
+/** A Python pattern that must match a whole path; PEFT: re.fullmatch. */
+export function fullMatch(pattern: string, field: string, file: string): RegExp {
   return pythonRegex(`^(?:${pattern})$`, field, file);
 }
 
