@@ -3,10 +3,12 @@ import { type AdapterConfig, methodLabels } from "../checkpoint/adapterConfig.ts
 import { lora } from "./lora.ts";
 import { ia3 } from "./ia3.ts";
 import { lnTuning } from "./lnTuning.ts";
+import { trainableTokens } from "./trainableTokens.ts";
+import { adaLora } from "./adaLora.ts";
 import type { Method } from "./method.ts";
 
 /** Every PEFT method that Graft runs; a new one is its file and its line here. */
-export const methods: readonly Method[] = [lora, ia3, lnTuning];
+export const methods: readonly Method[] = [lora, ia3, lnTuning, trainableTokens, adaLora];
 
 /** The method of a config; one that Graft does not run is refused by name. */
 export function methodOf({ peftType, file }: AdapterConfig): Method {

@@ -2,36 +2,39 @@ import { misfit } from "../base/errors.ts";
 import { type ModuleInfo, weightName } from "../checkpoint/modules.ts";
 import type { AdapterEffects, EmbeddingEffect, LinearEffect } from "./effect.ts";
 import type { LoraConfig } from "./loraConfig.ts";
+import type { LinearModule } from "../onnx/layerHook.ts";
 import type { MethodBase } from "./method.ts";
 import type { TunerContext } from "./tuner/tuner.ts";
 
-type Embedding = Extract<ModuleInfo, { kind: "embedding" }>;
+/** The one field that matters here; methods that build on LoRA have it too. */
+type TokenConfig = Pick<LoraConfig, "trainable_token_indices">;
 
-/** The embeddings that `trainable_token_indices` names, with their ids; a bare list means the first. */
+/** What has one row a token: an embedding, or a head with its weight [vocabulary, hidden]. */
+type TokenTable = Exclude<ModuleInfo, { kind: "norm" }>;
+
+/** The tables that `trainable_token_indices` names, with their ids; a bare list means the first. */
 function tokenTargets(
-  { trainable_token_indices: setting }: LoraConfig,
+  { trainable_token_indices: setting }: TokenConfig,
   { tree }: MethodBase,
-): { module: Embedding | null; name: string; ids: readonly number[] }[] {
+): { module: TokenTable | null; name: string; ids: readonly number[] }[] {
   if (setting === null) return [];
-  const embeddings = tree.modules.filter((module) => module.kind === "embedding");
-  const wanted = Array.isArray(setting) ? { [embeddings[0]?.path ?? ""]: setting } : setting;
+  const tables = tree.modules.filter((module) => module.kind !== "norm");
+  const first = tables.find((module) => module.kind === "embedding");
+  const wanted = Array.isArray(setting) ? { [first?.path ?? ""]: setting } : setting;
   return Object.entries(wanted).map(([name, ids]) => {
     const isNamed = ({ path }: ModuleInfo): boolean => path === name || path.endsWith(`.${name}`);
-    return { module: embeddings.find(isNamed) ?? null, name, ids };
+    return { module: tables.find(isNamed) ?? null, name, ids };
   });
 }
 
 /** Paths of modules that hold trained token rows. */
-export function tokenModules(config: LoraConfig, base: MethodBase): string[] {
+export function tokenModules(config: TokenConfig, base: MethodBase): string[] {
   return tokenTargets(config, base).flatMap(({ module }) => module?.path ?? []);
 }
 
-/**
- * Trained rows of an embedding table. They replace the base's rows although PEFT calls the tensor
- * `trainable_tokens_delta` (tuners/trainable_tokens); a head tied to the table changes with it.
- */
+/** The trained rows that `trainable_token_indices` adds to another method's adapter. */
 export async function trainableTokens(
-  context: TunerContext<LoraConfig>,
+  context: TunerContext<TokenConfig>,
 ): Promise<Partial<AdapterEffects>> {
   const embeddings = new Map<string, EmbeddingEffect>();
   const linear = new Map<string, LinearEffect>();
@@ -42,16 +45,47 @@ export async function trainableTokens(
       );
     }
     const rows = context.adapterTensors(module.path).values("token_adapter.trainable_tokens_delta");
-    const table = await context.weight(module);
-    const { embedding, delta } = replaceRows(ids, rows, { table, width: module.out });
-    embeddings.set(module.path, embedding);
-    for (const head of context.base.tree.modules) {
-      if (head.kind === "linear" && head.weight === weightName(module)) {
-        linear.set(head.path, tiedHead(ids, delta, head.out));
-      }
-    }
+    const { embedding, head } = await tokenEffects(context, module, { ids, rows });
+    if (module.kind === "linear") linear.set(module.path, head(module));
+    else embeddings.set(module.path, embedding);
+    for (const tied of tiedHeads(module, context.base)) linear.set(tied.path, head(tied));
   }
   return { embeddings, linear };
+}
+
+/** Heads that read an embedding's table the other way. */
+export function tiedHeads(module: ModuleInfo, { tree }: MethodBase): LinearModule[] {
+  return module.kind !== "embedding"
+    ? []
+    : tree.modules
+        .filter((head) => head.kind === "linear")
+        .filter((head) => head.weight === weightName(module));
+}
+
+/**
+ * Trained rows [ids, hidden] of a table. They replace the base's rows although PEFT calls the tensor
+ * `trainable_tokens_delta` (tuners/trainable_tokens).
+ * @returns what they do to an embedding, and to a head that has the same weight
+ * @throws misfit when an id lies beyond the table
+ */
+export async function tokenEffects(
+  context: TunerContext<unknown>,
+  module: TokenTable,
+  { ids, rows }: { ids: readonly number[]; rows: Float32Array },
+): Promise<{ embedding: EmbeddingEffect; head: (module: LinearModule) => LinearEffect }> {
+  const [vocabulary, width] =
+    module.kind === "linear" ? [module.out, module.in] : [module.in, module.out];
+  const beyond = ids.find((id) => id < 0 || id >= vocabulary);
+  if (beyond !== undefined || rows.length !== ids.length * width) {
+    const problem =
+      beyond === undefined
+        ? `${rows.length / width} rows are stored for ${ids.length} tokens`
+        : `token ${beyond} is not among the ${vocabulary} that this base has`;
+    throw misfit(`${context.file}: ${module.path}: ${problem}.`);
+  }
+  const table = await context.weight(module);
+  const { embedding, delta } = replaceRows(ids, rows, { table, width });
+  return { embedding, head: ({ out }) => tiedHead(ids, delta, out) };
 }
 
 /** Rows given for some ids, as what they add to the table's own. */
@@ -80,6 +114,7 @@ export function tiedHead(
 ): LinearEffect {
   const rank = ids.length;
   const b = new Float32Array(vocabulary * rank);
-  ids.forEach((id, i) => (b[id * rank + i] = 1));
+  // Of a token named twice the last row counts.
+  new Map(ids.map((id, i) => [id, i])).forEach((i, id) => (b[id * rank + i] = 1));
   return { lowRank: { a: delta, b, rank } };
 }

@@ -1,0 +1,145 @@
+/**
+ * AdaLoRA (https://openreview.net/forum?id=lq62uWRJjiY; PEFT tuners/adalora): the update as a
+ * singular value decomposition, ΔW = alpha / (init_r + 1e-5) · B diag(E) A. Training takes ranks away
+ * module by module: stored tensors are already cut, `rank_pattern` tells what was kept, and the
+ * scaling stays that of `init_r`. Run time: the low-rank path, with E and scaling folded into B.
+ */
+import { z } from "zod";
+import { GraftError, unsupported } from "../base/errors.ts";
+import type { Shape } from "../base/shape.ts";
+import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
+import { scaleColumns } from "./effect.ts";
+import type { DefaultTargets } from "./defaultTargets.ts";
+import { loraFieldInfo, loraSchema } from "./loraConfig.ts";
+import type { FieldInfo } from "./method.ts";
+import { tokenModules, trainableTokens } from "./tokenRows.ts";
+import { wholeNumber } from "./tuner/config.ts";
+import { tunerMethod } from "./tuner/tuner.ts";
+
+const step = z.int("It must be a whole number.").nonnegative("It must not be negative.");
+
+const schema = z.looseObject({
+  ...loraSchema.shape,
+  init_r: wholeNumber.default(12),
+  target_r: z.int().default(8),
+  tinit: step.default(0),
+  tfinal: step.default(0),
+  total_step: wholeNumber.nullish(),
+  orth_reg_weight: z.number().nonnegative("It must not be negative.").default(0.5),
+  /** "<path>.lora_E" → which of the `init_r` directions were kept. */
+  rank_pattern: z
+    .record(z.string(), z.array(z.union([z.boolean(), z.int()])))
+    .nullish()
+    .transform((value) => value ?? {}),
+  // PEFT ignores what LoRA would make of these.
+  init_lora_weights: z.unknown(),
+});
+
+type AdaLoraConfig = z.infer<typeof schema>;
+
+const fields: Readonly<Record<string, FieldInfo>> = {
+  ...loraFieldInfo,
+  r: { default: 8, meaning: "Not used by AdaLoRA, which has init_r and target_r." },
+  target_r: { default: 8, meaning: "Average rank that training aims at." },
+  init_r: { default: 12, meaning: "Rank of each module before training takes ranks away." },
+  tinit: { default: 0, meaning: "Steps of training before ranks are taken away." },
+  tfinal: { default: 0, meaning: "Steps of training after ranks are settled." },
+  deltaT: { default: 1, meaning: "Steps between two allocations of ranks." },
+  beta1: { default: 0.85, meaning: "Smoothing of the sensitivity, in training." },
+  beta2: { default: 0.85, meaning: "Smoothing of the uncertainty, in training." },
+  orth_reg_weight: { default: 0.5, meaning: "Weight of the orthogonality penalty, in training." },
+  total_step: { default: null, meaning: "Steps of the whole training." },
+  rank_pattern: { default: null, meaning: "Which directions of each module were kept." },
+};
+
+const attention = ["q_proj", "v_proj"];
+const bartLike = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"];
+
+/** Default targets by `model_type` (PEFT utils/constants.py). */
+const families: Readonly<Record<string, DefaultTargets>> = {
+  t5: ["q", "k", "v", "o", "wi", "wo"],
+  mt5: ["q", "k", "v", "o", "wi_0", "wi_1", "wo"],
+  bart: bartLike,
+  gpt2: ["c_attn"],
+  bloom: ["query_key_value"],
+  opt: bartLike,
+  gptj: attention,
+  gpt_neox: ["query_key_value"],
+  gpt_neo: attention,
+  llama: attention,
+  llama4: attention,
+  bert: ["query", "value"],
+  roberta: ["query", "key", "value", "dense"],
+  "deberta-v2": ["query_proj", "key_proj", "value_proj", "dense"],
+  gpt_bigcode: ["c_attn"],
+  deberta: ["in_proj"],
+  gemma: attention,
+  gemma2: attention,
+  gemma3_text: attention,
+  gemma4: String.raw`.*language_model\..*\.(q_proj|v_proj)`,
+  qwen2: attention,
+  qwen3: attention,
+  nemotron_h: ["q_proj", "k_proj", "v_proj", "o_proj"],
+};
+
+export const adaLora = tunerMethod<AdaLoraConfig>({
+  peftType: "ADALORA",
+  schema,
+  fields,
+  defaultTargets: (modelType) => families[modelType] ?? null,
+  check: checkAdaLora,
+  suffixes: ["lora_A", "lora_B", "lora_E", "token_adapter.trainable_tokens_delta"],
+  kinds: ["linear"],
+  rank: ({ init_r: rank }) => rank,
+  scale,
+  shapes: (module, config): Record<string, Shape> => {
+    const { rank } = scale(config, module.path);
+    const inputs = module.kind === "norm" ? 0 : module.in;
+    return { lora_A: [rank, inputs], lora_B: [module.out, rank], lora_E: [rank, 1] };
+  },
+  linear: (module, tensors, { config }) => {
+    const { rank, scaling } = scale(config, module.path);
+    if (rank === 0) return {};
+    const factors = tensors.values("lora_E").map((value) => value * scaling);
+    const b = scaleColumns(tensors.values("lora_B"), factors, rank);
+    return { lowRank: { a: tensors.values("lora_A"), b, rank } };
+  },
+  extraModules: tokenModules,
+  extra: trainableTokens,
+});
+
+function scale(
+  config: AdaLoraConfig,
+  path: string,
+): { rank: number; alpha: number; scaling: number } {
+  const { init_r: initial, lora_alpha: alpha, rank_pattern: pattern } = config;
+  // Names may still hold the adapter's own: "<path>.lora_E.default".
+  const kept = Object.entries(pattern).find(([name]) => name.split(".lora_E")[0] === path)?.[1];
+  const rank = kept ? kept.filter(Boolean).length : initial;
+  return { rank, alpha, scaling: (alpha > 0 ? alpha : rank) / (initial + 1e-5) };
+}
+
+/** PEFT's own conditions, then what would change the model in other ways than AdaLoRA's. */
+function checkAdaLora(config: AdaLoraConfig, { raw, file }: AdapterConfig): void {
+  const { total_step: total, tinit, tfinal } = config;
+  const fail = (field: string, problem: string): GraftError =>
+    new GraftError("bad-file", `${file}: field "${field}" ${problem}.`, { file, field });
+  if (!total) throw fail("total_step", "is missing; AdaLoRA needs a number of steps");
+  if (tinit >= total - tfinal) {
+    throw fail(
+      "tinit",
+      `is ${tinit}: no step is left between it and the last ${tfinal} of ${total}`,
+    );
+  }
+  if (config.use_dora) throw fail("use_dora", "is set, which AdaLoRA does not have");
+  const { loftq_config: loftq } = raw;
+  if (loftq && Object.keys(loftq).length > 0) {
+    throw fail("loftq_config", "is set, which AdaLoRA does not have");
+  }
+  for (const option of ["layer_replication", "target_parameters", "alora_invocation_tokens"]) {
+    const value = raw[option];
+    if (Array.isArray(value) && value.length > 0) {
+      throw unsupported(`${file}: Graft does not run AdaLoRA with ${option}`);
+    }
+  }
+}
