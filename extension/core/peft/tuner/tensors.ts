@@ -25,6 +25,14 @@ export async function readAll(bound: Binding, file: string, signal?: AbortSignal
     ...bound.whole.map(({ entry }) => entry),
     ...bound.shared.values(),
   ];
+  return readEntries(entries, file, signal);
+}
+
+export async function readEntries(
+  entries: readonly TensorEntry[],
+  file: string,
+  signal?: AbortSignal,
+): Promise<Values> {
   const bytes = await readTensors(file, entries, signal);
   return new Map(entries.map((entry, i) => [entry.name, { entry, bytes: bytes[i] as Uint8Array }]));
 }
@@ -70,6 +78,9 @@ function integers(
       return [...new Int32Array(buffer, byteOffset, length)];
     case "I16":
       return [...new Int16Array(buffer, byteOffset, length)];
+    case "F32":
+      // On Windows PEFT writes indices as floats.
+      return Array.from(new Float32Array(buffer, byteOffset, length), Math.trunc);
     case "U8":
     case "BOOL":
       return [...bytes];
