@@ -9,6 +9,17 @@ import { supertuning } from "./supertuning.ts";
 import { uniLora } from "./uniLora.ts";
 import { glora } from "./glora.ts";
 import { peanut } from "./peanut.ts";
+import { miss, bone } from "./miss.ts";
+import { hra } from "./hra.ts";
+import { oft } from "./oft.ts";
+import { boft } from "./boft.ts";
+import { shira } from "./shira.ts";
+import { c3a } from "./c3a.ts";
+import { hira } from "./hira.ts";
+import { graLora } from "./graLora.ts";
+import { deLora } from "./deLora.ts";
+import { beft } from "./beft.ts";
+import { deft } from "./deft.ts";
 import type { Method } from "./method.ts";
 
 /** Every PEFT method that Graft runs; a new one is its file and its line here. */
@@ -22,6 +33,18 @@ export const methods: readonly Method[] = [
   uniLora,
   glora,
   peanut,
+  miss,
+  bone,
+  hra,
+  oft,
+  boft,
+  shira,
+  c3a,
+  hira,
+  graLora,
+  deLora,
+  beft,
+  deft,
 ];
 
 /** The method of a config; one that Graft does not run is refused by name. */
