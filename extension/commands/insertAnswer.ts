@@ -14,7 +14,11 @@ export const insertAnswer: Command = {
     const line = document.lineAt(Math.min(range?.end.line ?? 0, document.lineCount - 1));
     const edit = new vscode.WorkspaceEdit();
     const end = document.eol === vscode.EndOfLine.CRLF ? "\r\n" : "\n";
-    edit.insert(uri, line.range.end, `${end}${answer.replaceAll("\n", end)}`);
+    const text = answer.replaceAll("\n", end);
+    const next = line.rangeIncludingLineBreak.end;
+    // At the start of the next line, so that a selection that ends here does not grow.
+    if (next.line > line.lineNumber) edit.insert(uri, next, text + end);
+    else edit.insert(uri, line.range.end, end + text);
     await vscode.workspace.applyEdit(edit);
   },
 };
