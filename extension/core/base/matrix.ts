@@ -20,6 +20,30 @@ export function multiply(
   return out;
 }
 
+/**
+ * Kronecker's product of a [?, aColumns] and b [rows, columns]: every element of a times all of b
+ * → [? · rows, aColumns · columns].
+ */
+export function kronecker(
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
+  { rows, columns, aColumns }: { rows: number; columns: number; aColumns: number },
+): Float64Array {
+  const width = aColumns * columns;
+  const out = new Float64Array(a.length * b.length);
+  for (let i = 0; i < a.length; i++) {
+    const factor = a[i] as number;
+    if (factor === 0) continue;
+    const corner = Math.floor(i / aColumns) * rows * width + (i % aColumns) * columns;
+    for (let row = 0; row < rows; row++) {
+      for (let column = 0; column < columns; column++) {
+        out[corner + row * width + column] = factor * (b[row * columns + column] as number);
+      }
+    }
+  }
+  return out;
+}
+
 /** a [rows, columns] → [columns, rows]. */
 export function transposed(a: ArrayLike<number>, rows: number, columns: number): Float64Array {
   const out = new Float64Array(rows * columns);

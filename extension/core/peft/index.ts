@@ -20,6 +20,8 @@ import { graLora } from "./graLora.ts";
 import { deLora } from "./deLora.ts";
 import { beft } from "./beft.ts";
 import { deft } from "./deft.ts";
+import { loha } from "./loha.ts";
+import { lokr } from "./lokr.ts";
 import type { Method } from "./method.ts";
 
 /** Every PEFT method that Graft runs; a new one is its file and its line here. */
@@ -45,6 +47,8 @@ export const methods: readonly Method[] = [
   deLora,
   beft,
   deft,
+  loha,
+  lokr,
 ];
 
 /** The method of a config; one that Graft does not run is refused by name. */

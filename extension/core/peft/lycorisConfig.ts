@@ -1,0 +1,50 @@
+import { z } from "zod";
+import { matchPattern } from "../checkpoint/targets.ts";
+import type { LayerSize } from "./effect.ts";
+import type { FieldInfo } from "./method.ts";
+import { tunerFields, wholeNumber } from "./tuner/config.ts";
+
+/** Fields that LoHa and LoKr share (PEFT tuners/lycoris_utils.py), as far as they change answers. */
+export const lycorisFields = {
+  ...tunerFields,
+  r: wholeNumber.default(8),
+  alpha: z.number("It must be a number.").default(8),
+  rank_pattern: z
+    .record(z.string(), wholeNumber)
+    .nullish()
+    .transform((value) => value ?? {}),
+  alpha_pattern: z
+    .record(z.string(), z.number())
+    .nullish()
+    .transform((value) => value ?? {}),
+};
+
+const lycorisSchema = z.looseObject(lycorisFields);
+
+export const lycorisFieldInfo: Readonly<Record<string, FieldInfo>> = {
+  r: { default: 8, meaning: "Rank of the factors." },
+  alpha: { default: 8, meaning: "Strength: the update is scaled by alpha / r." },
+  rank_pattern: { default: {}, meaning: "Ranks of single modules; the first match counts." },
+  alpha_pattern: { default: {}, meaning: "Alphas of single modules; the first match counts." },
+  rank_dropout: { default: 0, meaning: "Dropout of output rows in training." },
+  module_dropout: { default: 0, meaning: "Dropout of whole modules in training." },
+  use_effective_conv2d: { default: false, meaning: "Another decomposition of convolutions." },
+  init_weights: { default: true, meaning: "How the factors were initialised before training." },
+};
+
+/** Rank, alpha and scaling alpha / r of one module; a full factor is scaled the same way. */
+export function lycorisScale(
+  config: z.infer<typeof lycorisSchema>,
+  path: string,
+  file: string,
+): { rank: number; alpha: number; scaling: number } {
+  const rank = matchPattern(config.rank_pattern, path, { field: "rank_pattern", file }) ?? config.r;
+  const alpha =
+    matchPattern(config.alpha_pattern, path, { field: "alpha_pattern", file }) ?? config.alpha;
+  return { rank, alpha, scaling: alpha / rank };
+}
+
+/** Whether two factors cost less than the matrix itself. */
+export function isLowRank(rank: number, { in: inputs, out }: LayerSize): boolean {
+  return rank * (inputs + out) < inputs * out;
+}
