@@ -4,6 +4,11 @@ import type { CausalModel } from "./models/causalModel.ts";
 import type { AdapterEffects } from "./peft/effect.ts";
 import type { MethodBase } from "./peft/method.ts";
 import {
+  activeCachePrefix,
+  activeVirtualTokens,
+  attentionTensors,
+} from "./peft/prompt/activePrompts.ts";
+import {
   type ActiveEffects,
   embeddingSlot,
   extendPlan,
@@ -78,16 +83,26 @@ export class AdaptableSession {
   /** What a set of active adapters feeds; none is the bare base. */
   inputs(active: readonly ActiveEffects[]): AdapterInputs {
     const { plan, baseNorms } = this;
-    const feeds = slotTensors(plan, this.base.groups, { active, baseNorms });
+    const { attention } = this.base;
+    const feeds = [
+      ...slotTensors(plan, this.base.groups, { active, baseNorms }),
+      ...attentionTensors(plan.attention, active, attention),
+    ];
+    const virtual = activeVirtualTokens(active);
     const embeddings = [...plan.embeddings].map((path) => {
       const module = this.base.tree.modules.find((each) => each.path === path);
       return {
         name: embeddingSlot(path),
         width: module?.out ?? 0,
         rowDelta: (id: number) => rowDelta(path, id, active),
+        ...(path === virtual?.path && { virtualRows: virtual.rows }),
       };
     });
-    return adapterInputs(feeds, { embeddings });
+    return adapterInputs(feeds, {
+      embeddings,
+      virtualTokens: virtual?.count ?? 0,
+      cachePrefix: activeCachePrefix(active, attention),
+    });
   }
 
   async dispose(): Promise<void> {

@@ -69,15 +69,23 @@ export async function loadBaseModel(
 
 /** What adapters can bind to in a checkpoint, from headers alone: nothing is loaded. */
 export function describeBase(checkpoint: BaseCheckpoint): MethodBase {
-  const { tree, groups } = buildModel(checkpoint);
+  const { tree, groups, layers, keyValueHeads, queriesPerKey, headDim } = buildModel(checkpoint);
   return {
     modelType: checkpoint.config.modelType,
     tree,
     groups,
+    attention: { layers, heads: keyValueHeads * queriesPerKey, keyValueHeads, headDim },
     readTensor: async (name, signal) => {
       const ref = checkpoint.weights.get(name);
       if (!ref) return null;
       return (await readFloat32(ref.file, [ref], signal)).get(name) ?? null;
+    },
+    readRow: async (name, row) => {
+      const ref = checkpoint.weights.get(name);
+      if (!ref) return null;
+      const byteLength = ref.byteLength / (ref.shape[0] as number);
+      const entry = { ...ref, offset: ref.offset + row * byteLength, byteLength };
+      return (await readFloat32(ref.file, [entry])).get(name) ?? null;
     },
   };
 }

@@ -16,6 +16,7 @@ interface Expected {
   merged_vs_adapter?: number;
   saved_tensors: Record<string, { shape: number[] }>;
   targeted_module_names?: string[];
+  note?: string | null;
 }
 
 const tolerance = 1e-4;
@@ -39,7 +40,7 @@ export async function checkAdapterCase(folder: string, bases: Bases): Promise<st
   const batch = { ids: integerRows(inputIds), mask: integerRows(attention) };
   const adapter = await model.loadAdapter(adapterFolder(folder));
   const bare = await allLogits(model, model.inputsOf([]), batch);
-  const active = model.inputsOf([{ name: adapter.name, weight: 1 }]);
+  const active = model.inputsOf([{ name: adapter.name, weight: 1, task: taskIds(expected) }]);
   const adapted = await allLogits(model, active, batch);
   const notes = [
     closeLogits("base", {
@@ -51,7 +52,7 @@ export async function checkAdapterCase(folder: string, bases: Bases): Promise<st
     closeLogits("adapter", {
       actual: adapted,
       truth: truths.get("adapter_logits"),
-      mask: batch.mask,
+      mask: batch.mask.map((row) => [...Array<number>(active.virtualTokens).fill(1), ...row]),
       tolerance,
     }),
   ];
@@ -70,7 +71,7 @@ export async function checkAdapterCase(folder: string, bases: Bases): Promise<st
   );
   const bound = [...adapter.report.bound].sort();
   expect(
-    modules === undefined || JSON.stringify(bound) === JSON.stringify([...modules].sort()),
+    !modules?.length || JSON.stringify(bound) === JSON.stringify([...modules].sort()),
     `bound ${bound.join(", ")}; PEFT targets ${modules?.join(", ")}`,
   );
   if (existsSync(path.join(adapter.checkpoint.dir, "adapter_model.safetensors"))) {
@@ -85,6 +86,12 @@ export async function checkAdapterCase(folder: string, bases: Bases): Promise<st
     notes.push(await checkMerge(model, { folder, batch, logits, compareTensors }));
   }
   return notes.join(", ");
+}
+
+/** Tasks of the rows, which a multitask prompt was run with: "forward needs task_ids = [0, 2]". */
+function taskIds({ note }: Expected): number[] | undefined {
+  const ids = /task_ids = \[([\d, ]+)\]/.exec(note ?? "")?.[1];
+  return ids?.split(",").map(Number);
 }
 
 /** What PEFT wrote: differs from what it trained where saving converts (PiSSA doubles the rank). */

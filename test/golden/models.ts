@@ -28,7 +28,7 @@ export class Bases {
   }
 }
 
-/** Logits [batch, seq, vocab] of every position in one pass. */
+/** Logits [batch, virtual tokens + seq, vocab] of every position in one pass. */
 export async function allLogits(
   { base: { session } }: PeftModel,
   adapters: AdapterInputs,
@@ -38,7 +38,10 @@ export async function allLogits(
   return session.with(async (running) => {
     const { data } = await running.forward(running.start(adapters, ids.length), ids, {
       attentionMask: mask.map((row) => Uint8Array.from(row)),
-      logitsRows: Array.from({ length: seq }, (_, i) => i),
+      logitsRows: Array.from(
+        { length: adapters.virtualTokens + seq },
+        (_, i) => i - adapters.virtualTokens,
+      ),
     });
     return data;
   });

@@ -167,7 +167,14 @@ function attention(
       Value,
       Value,
     ];
-    const mixed = g.add(g.matMul(onPast, pastValue), g.matMul(onNew, value));
+    const sum = g.add(g.matMul(onPast, pastValue), g.matMul(onNew, value));
+    const mixed = m.attention(path, {
+      query: stacked,
+      mixed: sum,
+      scale,
+      keyValueHeads: kv,
+      headDim,
+    });
     const perToken = g.transpose(g.reshape(mixed, [0, heads, -1, headDim]), [0, 2, 1, 3]);
     return { mixed: g.reshape(perToken, [0, 0, heads * headDim]), key, value };
   });

@@ -6,6 +6,7 @@ import type { ModuleInfo } from "../checkpoint/modules.ts";
 import { GraphBuilder } from "../onnx/builder.ts";
 import { type OnnxType, onnxTypes, type Value } from "../onnx/graph.ts";
 import {
+  type AttentionValues,
   type LayerHook,
   type LinearGroup,
   linearGroup,
@@ -65,6 +66,11 @@ export class ModelBuilder {
     const group = linearGroup(modules);
     this.groups.push(group);
     return this.g.scope(group.name, () => this.hook.linears(this.g, group, { x, base }));
+  }
+
+  /** What attention goes on with; adapters may add to it. */
+  attention(path: string, values: AttentionValues): Value {
+    return this.g.scope(path, () => this.hook.attention(this.g, path, values));
   }
 
   norm(path: string, size: number): Value {

@@ -11,6 +11,18 @@ export interface LinearGroup {
   readonly modules: readonly LinearModule[];
 }
 
+/** What attention has when its queries have looked at the sequence. */
+export interface AttentionValues {
+  /** Rotated queries [batch, kv heads, queries per key · seq, dim]. */
+  readonly query: Value;
+  /** Values that they mixed, of the same shape. */
+  readonly mixed: Value;
+  /** Factor on scores. */
+  readonly scale: number;
+  readonly keyValueHeads: number;
+  readonly headDim: number;
+}
+
 /**
  * The door between a model and what is put around its layers. Each function gets what the base
  * computes and returns what the model goes on with.
@@ -24,6 +36,8 @@ export interface LayerHook {
   ): Value;
   /** Rows [batch, seq, dim] that an embedding gave. */
   embedding(g: GraphBuilder, path: string, rows: Value): Value;
+  /** What an attention block mixed, before its output projection. */
+  attention(g: GraphBuilder, path: string, values: AttentionValues): Value;
   /** A norm's weight [size]. */
   norm(g: GraphBuilder, path: string, weight: { value: Value; size: number }): Value;
 }
@@ -31,6 +45,7 @@ export interface LayerHook {
 export const bareLayers: LayerHook = {
   linears: (_g, _group, { x, base }) => base(x),
   embedding: (_g, _path, rows) => rows,
+  attention: (_g, _path, { mixed }) => mixed,
   norm: (_g, _path, { value }) => value,
 };
 

@@ -37,9 +37,11 @@ export interface EmbeddingEffect {
 
 /** Tokens in front of every prompt, given as embeddings. */
 export interface VirtualTokens {
-  /** [count, hidden] */
-  readonly embeddings: Float32Array;
+  /** Path of the embedding that they bypass. */
+  readonly path: string;
   readonly count: number;
+  /** Per task (most have one) [count, hidden]: the tokens' embeddings less the table's row of token 0. */
+  readonly tasks: readonly Float32Array[];
 }
 
 /** Keys and values that stand in the cache before the prompt; keys are as attention reads them. */
@@ -50,6 +52,18 @@ export interface CachePrefix {
   readonly values: readonly Float32Array[];
 }
 
+/**
+ * Keys and values that a layer's queries attend to besides the sequence, with a softmax of their
+ * own; the result is added to what attention mixes from the sequence.
+ */
+export interface AttentionPrompt {
+  readonly count: number;
+  /** [kv heads, count, dim], not rotated. */
+  readonly keys: Float32Array;
+  /** [kv heads, count, dim] */
+  readonly values: Float32Array;
+}
+
 /** Everything an adapter does, by Hugging Face module path. */
 export interface AdapterEffects {
   readonly linear: ReadonlyMap<string, LinearEffect>;
@@ -58,6 +72,8 @@ export interface AdapterEffects {
   readonly norms?: ReadonlyMap<string, Float32Array>;
   readonly virtualTokens?: VirtualTokens;
   readonly cachePrefix?: CachePrefix;
+  /** By the path of an attention block ("model.layers.0.self_attn"). */
+  readonly attention?: ReadonlyMap<string, AttentionPrompt>;
 }
 
 export interface LayerSize {

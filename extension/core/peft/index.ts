@@ -23,6 +23,12 @@ import { deft } from "./deft.ts";
 import { loha } from "./loha.ts";
 import { lokr } from "./lokr.ts";
 import type { Method } from "./method.ts";
+import { adaptionPrompt } from "./prompt/adaptionPrompt.ts";
+import { cpt } from "./prompt/cpt.ts";
+import { multitaskPromptTuning } from "./prompt/multitaskPromptTuning.ts";
+import { cartridge, prefixTuning } from "./prompt/prefixTuning.ts";
+import { promptTuning } from "./prompt/promptTuning.ts";
+import { pTuning } from "./prompt/pTuning.ts";
 
 /** Every PEFT method that Graft runs; a new one is its file and its line here. */
 export const methods: readonly Method[] = [
@@ -31,6 +37,13 @@ export const methods: readonly Method[] = [
   lnTuning,
   trainableTokens,
   adaLora,
+  promptTuning,
+  pTuning,
+  multitaskPromptTuning,
+  cpt,
+  prefixTuning,
+  cartridge,
+  adaptionPrompt,
   supertuning,
   uniLora,
   glora,

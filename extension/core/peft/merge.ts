@@ -43,7 +43,7 @@ export function planMerge(
   active: readonly ActiveEffects[],
 ): MergePlan {
   for (const { effects } of active) {
-    if (effects.virtualTokens || effects.cachePrefix) {
+    if (effects.virtualTokens || effects.cachePrefix || effects.attention) {
       throw unsupported(
         "Prompt methods put tokens before the prompt and cannot be merged into weights",
       );

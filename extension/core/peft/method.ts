@@ -4,14 +4,25 @@ import type { ModuleTree } from "../checkpoint/modules.ts";
 import type { LinearGroup } from "../onnx/layerHook.ts";
 import type { AdapterEffects } from "./effect.ts";
 
+/** Sizes of a base's attention, for methods that bring keys and values of their own. */
+export interface AttentionShape {
+  readonly layers: number;
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly headDim: number;
+}
+
 /** A base model as methods see it: its modules, and its weights for those that depend on them. */
 export interface MethodBase {
   /** `model_type` of config.json: PEFT's default targets go by it. */
   readonly modelType: string;
   readonly tree: ModuleTree;
   readonly groups: readonly LinearGroup[];
+  readonly attention: AttentionShape;
   /** A tensor of the base as fp32, by its Hugging Face name; null when there is none. */
   readTensor(name: string, signal?: AbortSignal): Promise<Float32Array | null>;
+  /** One row of a matrix of the base as fp32. */
+  readRow(name: string, row: number): Promise<Float32Array | null>;
 }
 
 /** What an adapter finds in a base, from headers alone. */

@@ -6,6 +6,7 @@
 import type { GraphBuilder } from "../onnx/builder.ts";
 import type { Value } from "../onnx/graph.ts";
 import {
+  type AttentionValues,
   groupSize,
   type LayerHook,
   type LinearGroup,
@@ -24,6 +25,8 @@ export interface SlotPlan {
   readonly embeddings: ReadonlySet<string>;
   /** Paths of norms whose weight is an input. */
   readonly norms: ReadonlySet<string>;
+  /** Paths of attention blocks with keys and values of their own. */
+  readonly attention: ReadonlySet<string>;
 }
 
 /** A graph input as the active adapters fill it: row-major fp32. */
@@ -40,6 +43,7 @@ export function initialPlan(groups: readonly LinearGroup[], head: string | null)
     linear: new Map(stack.map((group) => [group.name, new Set<SlotKind>(["lowRank"])])),
     embeddings: new Set(),
     norms: new Set(),
+    attention: new Set(),
   };
 }
 
@@ -62,9 +66,12 @@ export function extendPlan(
     grew = true;
   }
   const embeddings = new Set([...plan.embeddings, ...(effects.embeddings?.keys() ?? [])]);
+  if (effects.virtualTokens) embeddings.add(effects.virtualTokens.path);
   const norms = new Set([...plan.norms, ...(effects.norms?.keys() ?? [])]);
+  const attention = new Set([...plan.attention, ...(effects.attention?.keys() ?? [])]);
   grew ||= embeddings.size > plan.embeddings.size || norms.size > plan.norms.size;
-  return grew ? { linear, embeddings, norms } : plan;
+  grew ||= attention.size > plan.attention.size;
+  return grew ? { linear, embeddings, norms, attention } : plan;
 }
 
 /** Puts a plan's slots around the layers of a graph under construction. */
@@ -79,6 +86,8 @@ export function slotHook(plan: SlotPlan): LayerHook {
             g.input(embeddingSlot(path), "float32", ["embedded_rows", "embedded", "hidden"]),
           )
         : rows,
+    attention: (g, path, values) =>
+      plan.attention.has(path) ? attendToPrompt(g, path, values) : values.mixed,
     norm: (g, path, { value, size }) =>
       plan.norms.has(path) ? g.input(normSlot(path), "float32", [size]) : value,
   };
@@ -92,6 +101,19 @@ export function embeddingSlot(path: string): string {
 /** Name of the input that is a norm's weight. */
 export function normSlot(path: string): string {
   return `${path}.weight.slot`;
+}
+
+/** mixed + softmax(query · keysᵀ · scale) · values (AttentionPrompt in effect.ts). */
+function attendToPrompt(
+  g: GraphBuilder,
+  path: string,
+  { query, mixed, scale, keyValueHeads, headDim }: AttentionValues,
+): Value {
+  const shape = [1, keyValueHeads, `${path}.prompt`, headDim];
+  const keys = g.input(`${path}.prompt_keys`, "float32", shape);
+  const values = g.input(`${path}.prompt_values`, "float32", shape);
+  const scores = g.matMulTransposed(query, keys, scale);
+  return g.add(mixed, g.matMul(g.softmax(scores), values));
 }
 
 function wrapLinears(
@@ -125,6 +147,8 @@ function wrapLinears(
 export interface ActiveEffects {
   readonly effects: AdapterEffects;
   readonly weight: number;
+  /** Which of its tasks a multitask prompt stands for: one, or one a row of the batch; 0 when absent. */
+  readonly task?: number | readonly number[] | undefined;
 }
 
 /** The tensors of all linear and norm slots for a set of active adapters; none is the bare base. */

@@ -27,17 +27,19 @@ export interface EmbeddingFeed {
   readonly width: number;
   /** What a token's row gets [width], or null for nothing. */
   rowDelta(id: number): Float32Array | null;
+  /**
+   * What the places of the virtual tokens get instead [virtual tokens, width], where token 0 stands:
+   * one entry a row of the batch, or one for all.
+   */
+  readonly virtualRows?: readonly Float32Array[];
 }
 
 /** What a set of active adapters feeds to a session, made once for the set. */
 export interface AdapterInputs {
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly embeddings: readonly EmbeddingFeed[];
-  /**
-   * Tokens before the prompt: rows [count, width] that the first embedding slot gets for a token 0
-   * at each place.
-   */
-  readonly virtualTokens: { readonly count: number; readonly rows: Float32Array } | null;
+  /** How many tokens stand before the prompt, given as rows of an embedding slot. */
+  readonly virtualTokens: number;
   /** Keys and values before the prompt, [2 · layers, kv heads, count, dim], keys first. */
   readonly cachePrefix: { readonly count: number; readonly rows: Float32Array } | null;
 }
@@ -49,7 +51,7 @@ export function adapterInputs(
 ): AdapterInputs {
   return {
     embeddings: [],
-    virtualTokens: null,
+    virtualTokens: 0,
     cachePrefix: null,
     ...rest,
     tensors: new Map(feeds.map(({ name, shape, data }) => [name, float32Tensor(data, shape)])),
@@ -123,7 +125,7 @@ export class CausalSession {
     request: { tokens: readonly (readonly number[])[]; options: ForwardOptions },
   ): Promise<Logits> {
     const { cache, adapters } = state;
-    const virtual = cache.length === 0 ? (adapters.virtualTokens?.count ?? 0) : 0;
+    const virtual = cache.length === 0 ? adapters.virtualTokens : 0;
     const { tokens, options } = virtual > 0 ? prepend(request, virtual) : request;
     if (cache.length === 0 && adapters.cachePrefix) this.fillPrefix(state, adapters.cachePrefix);
     const seq = tokens[0]?.length ?? 0;
@@ -170,15 +172,14 @@ export class CausalSession {
     virtual: number,
   ): void {
     for (const [name, tensor] of adapters.tensors) this.feeds[name] = tensor;
-    adapters.embeddings.forEach((embedding, i) => {
-      const rows = i === 0 ? adapters.virtualTokens?.rows : undefined;
-      const data = embeddingDelta(embedding, tokens, { virtual, rows });
+    for (const embedding of adapters.embeddings) {
+      const data = embeddingDelta(embedding, tokens, virtual);
       const shape =
         data.length === embedding.width
           ? [1, 1, embedding.width]
           : [tokens.length, tokens[0]?.length ?? 0, embedding.width];
       this.feeds[embedding.name] = float32Tensor(data, shape);
-    });
+    }
   }
 
   /** Waits for the run that is under way, then frees the session. */
@@ -236,15 +237,16 @@ function prepend(
 
 /** [batch, seq, width], or one row of zeros where no token gets anything. */
 function embeddingDelta(
-  { width, rowDelta }: EmbeddingFeed,
+  { width, rowDelta, virtualRows }: EmbeddingFeed,
   tokens: readonly (readonly number[])[],
-  { virtual, rows }: { virtual: number; rows: Float32Array | undefined },
+  virtual: number,
 ): Float32Array {
-  const deltas = tokens.flatMap((row) =>
-    row.map((id, place) =>
+  const deltas = tokens.flatMap((row, i) => {
+    const rows = virtualRows?.[i] ?? virtualRows?.[0];
+    return row.map((id, place) =>
       place < virtual && rows ? rows.subarray(place * width, (place + 1) * width) : rowDelta(id),
-    ),
-  );
+    );
+  });
   if (deltas.every((delta) => delta === null)) return new Float32Array(width);
   const out = new Float32Array(deltas.length * width);
   deltas.forEach((delta, i) => delta && out.set(delta, i * width));

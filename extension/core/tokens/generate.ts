@@ -34,9 +34,11 @@ export async function generate(
 ): Promise<Generated> {
   const { contextLength } = session.model;
   if (prompt.length === 0) throw badRequest("The prompt is empty.");
-  if (prompt.length >= contextLength) {
+  const before = adapters.virtualTokens + (adapters.cachePrefix?.count ?? 0);
+  if (before + prompt.length >= contextLength) {
+    const own = before === 0 ? "" : ` and the adapter puts ${before} before it`;
     throw badRequest(
-      `The prompt has ${prompt.length} tokens, the model's context holds ${contextLength}. Shorten it.`,
+      `The prompt has ${prompt.length} tokens${own}, the model's context holds ${contextLength}. Shorten it.`,
     );
   }
   if (!(Number.isInteger(options.maxNewTokens) && options.maxNewTokens > 0)) {
@@ -63,7 +65,7 @@ export async function generate(
       ids.push(id);
       options.onToken?.(id);
       if (ids.length >= options.maxNewTokens) return end("length");
-      if (prompt.length + ids.length >= contextLength) return end("context");
+      if (before + prompt.length + ids.length >= contextLength) return end("context");
       throwIfAborted(options.signal);
       logits = (await session.forward(state, [[id]])).data;
     }

@@ -93,7 +93,8 @@ export function valueWarnings(values: Values, effects: AdapterEffects): string[]
   }
   const changes =
     [...effects.linear.values()].some(changesSomething) ||
-    (effects.embeddings?.size ?? 0) + (effects.norms?.size ?? 0) > 0;
+    (effects.embeddings?.size ?? 0) + (effects.norms?.size ?? 0) > 0 ||
+    Boolean(effects.virtualTokens ?? effects.cachePrefix ?? effects.attention);
   if (!changes) warnings.push("The adapter changes nothing: its update is zero in every module.");
   return warnings;
 }

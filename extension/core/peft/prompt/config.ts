@@ -1,0 +1,63 @@
+import { z } from "zod";
+import { misfit, unsupported } from "../../base/errors.ts";
+import type { FieldInfo, MethodBase } from "../method.ts";
+import { wholeNumber } from "../tuner/config.ts";
+
+const optionalNumber = wholeNumber.nullish().transform((value) => value ?? null);
+
+/** The fields that every prompt method has (PEFT's PromptLearningConfig). */
+export const promptFields = {
+  num_virtual_tokens: wholeNumber,
+  token_dim: optionalNumber,
+  num_transformer_submodules: optionalNumber,
+  num_attention_heads: optionalNumber,
+  num_layers: optionalNumber,
+  modules_to_save: z
+    .array(z.string())
+    .nullish()
+    .transform((value) => value ?? []),
+};
+
+export const promptSchema = z.looseObject(promptFields);
+
+export type PromptConfig = z.infer<typeof promptSchema>;
+
+/** Meanings of the shared fields, for forms. */
+export const promptFieldInfo: Readonly<Record<string, FieldInfo>> = {
+  num_virtual_tokens: { default: null, meaning: "How many trained tokens stand before a prompt." },
+  token_dim: { default: null, meaning: "Size of a token's embedding; from the base when empty." },
+  num_transformer_submodules: { default: null, meaning: "2 for models with encoder and decoder." },
+  num_attention_heads: { default: null, meaning: "Heads of the base; from the base when empty." },
+  num_layers: { default: null, meaning: "Layers of the base; from the base when empty." },
+  modules_to_save: { default: null, meaning: "Modules that were trained and are stored whole." },
+};
+
+/** Refuses prompts for an encoder and a decoder: Graft runs decoders. */
+export function checkSubmodules(config: PromptConfig, file: string): void {
+  if ((config.num_transformer_submodules ?? 1) !== 1) {
+    throw unsupported(
+      `${file}: field "num_transformer_submodules" is ${config.num_transformer_submodules}, ` +
+        "a prompt for encoder and decoder; Graft runs models that only decode",
+    );
+  }
+}
+
+/**
+ * Says in the config's own words where a prompt was trained for another base.
+ * @throws misfit
+ */
+export function checkSize(
+  field: "token_dim" | "num_layers" | "num_attention_heads",
+  { config, own, file }: { config: PromptConfig; own: number; file: string },
+): void {
+  const stated = config[field];
+  if (stated === null || stated === own) return;
+  throw misfit(`${file}: field "${field}" is ${stated}, this base has ${own}.`, { file, field });
+}
+
+/** The embedding that a prompt bypasses: the first of the model. */
+export function tokenEmbedding({ tree }: MethodBase): { path: string; in: number; out: number } {
+  const found = tree.modules.find((module) => module.kind === "embedding");
+  if (found?.kind === "embedding") return found;
+  throw unsupported("This base has no token embedding that virtual tokens could stand for");
+}

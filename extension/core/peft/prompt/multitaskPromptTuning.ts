@@ -1,0 +1,69 @@
+/**
+ * Multitask prompt tuning (https://arxiv.org/abs/2303.02861; PEFT tuners/multitask_prompt_tuning):
+ * one shared prompt P, times a low-rank matrix a task: P ⊙ (columns[task] · rows[task]).
+ */
+import { z } from "zod";
+import { multiply } from "../../base/matrix.ts";
+import { wholeNumber } from "../tuner/config.ts";
+import { checkSubmodules, promptFields } from "./config.ts";
+import { promptMethod } from "./prompt.ts";
+import { promptTuningFields } from "./promptTuning.ts";
+import { promptRows, storedPrompt, virtualTokens } from "./virtualTokens.ts";
+
+const initialisations = [
+  "TEXT",
+  "RANDOM",
+  "AVERAGE_SOURCE_TASKS",
+  "EXACT_SOURCE_TASK",
+  "ONLY_SOURCE_SHARED",
+] as const;
+
+const schema = z.looseObject({
+  ...promptFields,
+  prompt_tuning_init: z
+    .enum(initialisations, `It must be ${initialisations.join(", ")}.`)
+    .default("RANDOM"),
+  num_ranks: wholeNumber.nullish().transform((value) => value ?? 1),
+  num_tasks: wholeNumber.nullish().transform((value) => value ?? 1),
+});
+
+export const multitaskPromptTuning = promptMethod<z.infer<typeof schema>>({
+  peftType: "MULTITASK_PROMPT_TUNING",
+  schema,
+  fields: {
+    ...promptTuningFields,
+    prompt_tuning_init_state_dict_path: { default: null, meaning: "File of the source prompt." },
+    prompt_tuning_init_task: { default: 0, meaning: "Source task that the training began with." },
+    num_ranks: { default: 1, meaning: "Rank of each task's matrix." },
+    num_tasks: { default: 1, meaning: "How many tasks share the prompt." },
+  },
+  check: (config, { file }) => checkSubmodules(config, file),
+  tensors: (context) => {
+    const { num_tasks: tasks, num_ranks: ranks, num_virtual_tokens: count } = context.config;
+    const rows = promptRows(context);
+    const hidden = rows[storedPrompt]?.[1] as number;
+    return {
+      ...rows,
+      prefix_task_cols: [tasks, count, ranks],
+      prefix_task_rows: [tasks, ranks, hidden],
+    };
+  },
+  effects: ({ config, base }, tensors) => {
+    const { num_tasks: tasks, num_ranks: inner, num_virtual_tokens: rows } = config;
+    const shared = tensors.values(storedPrompt);
+    const columns = shared.length / rows;
+    const left = tensors.values("prefix_task_cols");
+    const right = tensors.values("prefix_task_rows");
+    const prompts = Array.from({ length: tasks }, (_, task) => {
+      const product = multiply(
+        left.subarray(task * rows * inner, (task + 1) * rows * inner),
+        right.subarray(task * inner * columns, (task + 1) * inner * columns),
+        { rows, inner, columns },
+      );
+      return shared.map((value, i) => value * (product[i] as number));
+    });
+    return virtualTokens(base, prompts);
+  },
+  warnings: ({ num_tasks: tasks }) =>
+    tasks === 1 ? [] : [`The adapter has ${tasks} tasks; the first is used where none is named.`],
+});

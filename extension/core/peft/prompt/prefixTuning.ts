@@ -1,0 +1,109 @@
+/**
+ * Prefix tuning (https://arxiv.org/abs/2101.00190; PEFT tuners/prefix_tuning) and Cartridge
+ * (https://arxiv.org/abs/2506.06266; PEFT tuners/cartridge): keys and values of every layer that
+ * stand in the cache before the prompt. Keys are stored as attention reads them: no rotation is
+ * added, and the first real token stands at position num_virtual_tokens.
+ *
+ * Stored: prompt_embeddings viewed as [virtual tokens, 2 · layers, kv heads, dim], of each layer the
+ * keys first.
+ */
+import { z } from "zod";
+import { GraftError, misfit } from "../../base/errors.ts";
+import type { Shape } from "../../base/shape.ts";
+import type { AdapterEffects } from "../effect.ts";
+import type { ModuleTensors } from "../tuner/tensors.ts";
+import {
+  checkSize,
+  checkSubmodules,
+  promptFieldInfo,
+  promptFields,
+  type PromptConfig,
+} from "./config.ts";
+import { type PromptContext, promptMethod } from "./prompt.ts";
+import { storedPrompt } from "./virtualTokens.ts";
+
+const prefixSchema = z.looseObject({
+  ...promptFields,
+  prefix_projection: z.boolean().default(false),
+  init_weights: z.literal("zero").nullish(),
+});
+
+export const prefixTuning = promptMethod<z.infer<typeof prefixSchema>>({
+  peftType: "PREFIX_TUNING",
+  schema: prefixSchema,
+  fields: {
+    ...promptFieldInfo,
+    init_weights: { default: null, meaning: "zero began the training with an empty prefix." },
+    encoder_hidden_size: { default: null, meaning: "Width of the encoder, in training." },
+    prefix_projection: { default: false, meaning: "An encoder made the prefix, in training." },
+  },
+  check: (config, { file }) => checkSubmodules(config, file),
+  tensors: prefixShape,
+  effects: prefix,
+});
+
+const cartridgeSchema = z.looseObject({
+  ...promptFields,
+  num_frozen_tokens: z.int().nonnegative("It must be at least 0.").default(1),
+});
+
+export const cartridge = promptMethod<z.infer<typeof cartridgeSchema>>({
+  peftType: "CARTRIDGE",
+  schema: cartridgeSchema,
+  fields: {
+    ...promptFieldInfo,
+    num_frozen_tokens: { default: 1, meaning: "How many of the first tokens were not trained." },
+  },
+  check: (config, { file }) => {
+    checkSubmodules(config, file);
+    const { num_frozen_tokens: frozen, num_virtual_tokens: count } = config;
+    if (frozen <= count) return;
+    const problem = `is ${frozen}, more than num_virtual_tokens ${count}`;
+    throw new GraftError("bad-file", `${file}: field "num_frozen_tokens" ${problem}.`, { file });
+  },
+  tensors: prefixShape,
+  effects: prefix,
+});
+
+function prefixShape<C extends PromptConfig>({
+  config,
+  file,
+  base,
+}: PromptContext<C>): Record<string, Shape> {
+  const { layers, keyValueHeads, headDim } = base.attention;
+  checkSize("num_layers", { config, own: layers, file });
+  checkSize("num_attention_heads", { config, own: keyValueHeads, file });
+  const width = keyValueHeads * headDim;
+  if (config.token_dim !== null && config.token_dim !== width) {
+    throw misfit(
+      `${file}: field "token_dim" is ${config.token_dim}, this base's keys have ${width} numbers.`,
+      { file, field: "token_dim" },
+    );
+  }
+  return { [storedPrompt]: [config.num_virtual_tokens, 2 * layers * width] };
+}
+
+function prefix<C extends PromptConfig>(
+  { config, base }: PromptContext<C>,
+  tensors: ModuleTensors,
+): Promise<Partial<AdapterEffects>> {
+  const { layers, keyValueHeads, headDim } = base.attention;
+  const count = config.num_virtual_tokens;
+  const stored = tensors.values(storedPrompt);
+  const width = keyValueHeads * headDim;
+  // [token, part, head, dim] → [head, token, dim]
+  const part = (index: number): Float32Array => {
+    const out = new Float32Array(count * width);
+    for (let token = 0; token < count; token++) {
+      for (let head = 0; head < keyValueHeads; head++) {
+        const from = (token * 2 * layers + index) * width + head * headDim;
+        out.set(stored.subarray(from, from + headDim), (head * count + token) * headDim);
+      }
+    }
+    return out;
+  };
+  const numbers = Array.from({ length: layers }, (_, layer) => layer);
+  const keys = numbers.map((layer) => part(2 * layer));
+  const values = numbers.map((layer) => part(2 * layer + 1));
+  return Promise.resolve({ cachePrefix: { count, keys, values } });
+}
