@@ -22,6 +22,8 @@ import { beft } from "./beft.ts";
 import { deft } from "./deft.ts";
 import { loha } from "./loha.ts";
 import { lokr } from "./lokr.ts";
+import { adamss } from "./adamss.ts";
+import { frod } from "./frod.ts";
 import type { Method } from "./method.ts";
 import { adaptionPrompt } from "./prompt/adaptionPrompt.ts";
 import { cpt } from "./prompt/cpt.ts";
@@ -62,6 +64,8 @@ export const methods: readonly Method[] = [
   deft,
   loha,
   lokr,
+  adamss,
+  frod,
 ];
 
 /** The method of a config; one that Graft does not run is refused by name. */
