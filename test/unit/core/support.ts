@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
-import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import { type ErrorCode, GraftError } from "../../../extension/core/base/errors.ts";
 
@@ -13,7 +12,9 @@ export const fixtures = path.join(root, "test/golden/fixtures");
 export const sample = path.join(root, "media/sample");
 
 /** A folder that is gone when the test ends; its real path. */
-export async function temporaryFolder(t: Pick<TestContext, "after">): Promise<string> {
+export async function temporaryFolder(t: {
+  after(end: () => Promise<void>): void;
+}): Promise<string> {
   const folder = await realpath(await mkdtemp(path.join(tmpdir(), "graft-unit-")));
   t.after(() => rm(folder, { recursive: true, force: true }));
   return folder;
