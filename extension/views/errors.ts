@@ -38,10 +38,14 @@ export async function presentError(
 }
 
 function textFor(graft: Graft, { code, message }: Failure, { adapter }: ErrorSubject): string {
-  if (code !== "misfit" || !adapter?.baseName) return message;
-  const trainedOn = baseLabel(graft.session.state, adapter);
-  if (message.includes(trainedOn)) return message;
-  return vscode.l10n.t("{0} It was trained on {1}.", message, trainedOn);
+  if (code !== "misfit" || !adapter) return message;
+  const { state } = graft.session;
+  // The folder is known from the name; what matters is the file and the numbers in it.
+  const reason = message.replaceAll(`${adapter.path}/`, "").replaceAll(`${adapter.path}\\`, "");
+  const base = state.base?.name ?? "";
+  const text = vscode.l10n.t("{0} does not fit {1}: {2}", adapter.name, base, reason);
+  if (adapter.baseName === null || reason.includes("trained on")) return text;
+  return vscode.l10n.t("{0} It was trained on {1}.", text, baseLabel(state, adapter));
 }
 
 function actionsFor(graft: Graft, failure: Failure, subject: ErrorSubject): Action[] {
