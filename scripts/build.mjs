@@ -9,7 +9,14 @@ const shared = {
   logLevel: "warning",
   define: { "process.env.NODE_ENV": JSON.stringify(production ? "production" : "development") },
 };
-const node = { ...shared, platform: "node", format: "cjs", target: "node20" };
+// "module" first: the UMD files of some packages require their parts in a way that no bundler sees.
+const node = {
+  ...shared,
+  platform: "node",
+  format: "cjs",
+  target: "node20",
+  mainFields: ["module", "main"],
+};
 const web = { ...shared, platform: "browser", format: "iife", target: "es2022" };
 
 await Promise.all([
