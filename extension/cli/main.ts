@@ -34,6 +34,12 @@ async function main([verb = "", ...args]: string[]): Promise<number> {
   }
 }
 
+// A reader that has seen enough (`graft demo | head`) is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
 void main(process.argv.slice(2)).then((code) => {
   process.exitCode = code;
 });
