@@ -10,10 +10,12 @@ export interface TorchGenerator {
   bits(): number;
   /** `torch.rand`, or `tensor.uniform_(low, high)` in float32. */
   uniform(count: number, low?: number, high?: number): Float32Array;
+  /** `tensor.uniform_(low, high)` in bfloat16: float32's numbers, rounded. */
+  uniformBfloat16(count: number, low: number, high: number): Float32Array;
   /** `torch.randn` in float32, for a contiguous tensor of `count` values. */
   normal(count: number, mean?: number, deviation?: number): Float32Array;
-  /** `torch.randperm`: 0 … count − 1 in random order. */
-  permutation(count: number): Int32Array;
+  /** `torch.randperm`: 0 … count − 1 in random order; `first` cuts the work to the first ones. */
+  permutation(count: number, first?: number): Int32Array;
   /** `torch.bernoulli`: 1 with a probability, else 0. */
   bernoulli(count: number, probability: number): Uint8Array;
 }
@@ -30,14 +32,36 @@ export function torchGenerator(seed: number): TorchGenerator {
       const range = Math.fround(to - from);
       return Float32Array.from({ length: count }, () => unit() * range + from);
     },
+    uniformBfloat16: (count, low, high) => {
+      const [from, to] = [Math.fround(low), Math.fround(high)];
+      return Float32Array.from({ length: count }, () => {
+        const value = roundToBfloat16(unit() * (to - from) + from);
+        // The upper bound is open: a value rounded up to it becomes the lower one.
+        return value === roundToBfloat16(to) ? roundToBfloat16(from) : value;
+      });
+    },
     normal: (count, mean = 0, deviation = 1) =>
       (count < 16 ? Float32Array.from({ length: count }, sample) : boxMuller(count, unit)).map(
         (value) => value * deviation + mean,
       ),
-    permutation: (count) => permutation(count, bits),
+    permutation: (count, first = count) =>
+      first < count / 8
+        ? permutationStart(count, first, bits)
+        : permutation(count, bits).slice(0, first),
     bernoulli: (count, probability) =>
       Uint8Array.from({ length: count }, () => (unit() < probability ? 1 : 0)),
   };
+}
+
+const single = new Float32Array(1);
+const singleBits = new Uint32Array(single.buffer);
+
+/** The nearest bfloat16, ties to even. */
+export function roundToBfloat16(value: number): number {
+  single[0] = value;
+  const own = singleBits[0] as number;
+  singleBits[0] = (own + 0x7fff + ((own >>> 16) & 1)) & 0xffff_0000;
+  return single[0];
 }
 
 /** MT19937 (Matsumoto and Nishimura, 1998): 32 bits a call. */
@@ -125,4 +149,15 @@ function permutation(count: number, bits: () => number): Int32Array {
     order[j] = value;
   }
   return order;
+}
+
+/** The first values of a permutation; keeps only the places that were exchanged. */
+function permutationStart(count: number, first: number, bits: () => number): Int32Array {
+  const moved = new Map<number, number>();
+  return Int32Array.from({ length: first }, (_, i) => {
+    const j = i + (bits() % (count - i));
+    const value = moved.get(j) ?? j;
+    moved.set(j, moved.get(i) ?? i);
+    return value;
+  });
 }

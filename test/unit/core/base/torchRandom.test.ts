@@ -43,3 +43,10 @@ void test("a generator goes on where it stopped", () => {
   const halves = [...twice.uniform(5), ...twice.uniform(5)];
   assert.deepEqual([...once.uniform(10)], halves);
 });
+
+void test("the start of a permutation is that of the whole one", () => {
+  const whole = torchGenerator(777).permutation(1000);
+  for (const first of [0, 1, 20, 124, 500, 1000]) {
+    assert.deepEqual(torchGenerator(777).permutation(1000, first), whole.slice(0, first));
+  }
+});
