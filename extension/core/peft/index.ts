@@ -24,6 +24,9 @@ import { loha } from "./loha.ts";
 import { lokr } from "./lokr.ts";
 import { adamss } from "./adamss.ts";
 import { frod } from "./frod.ts";
+import { fourierFt } from "./fourierFt.ts";
+import { waveFt } from "./waveFt.ts";
+import { tinyLora } from "./tinyLora.ts";
 import type { Method } from "./method.ts";
 import { adaptionPrompt } from "./prompt/adaptionPrompt.ts";
 import { cpt } from "./prompt/cpt.ts";
@@ -66,6 +69,9 @@ export const methods: readonly Method[] = [
   lokr,
   adamss,
   frod,
+  fourierFt,
+  waveFt,
+  tinyLora,
 ];
 
 /** The method of a config; one that Graft does not run is refused by name. */
