@@ -8,9 +8,9 @@ const finishWords: Record<GenerateResult["finish"], string> = {
   cancelled: "stopped",
 };
 
-/** "12 tokens · 88 tok/s", and how it ended when that was not by itself. */
+/** "12 tokens · 88 tok/s", after how it ended when that was not by itself. */
 export function finishLine(result: GenerateResult): string {
   const tokens = `${result.tokens} token${result.tokens === 1 ? "" : "s"}`;
-  const parts = [tokens, formatRate(result.tokensPerSecond), finishWords[result.finish]];
+  const parts = [finishWords[result.finish], tokens, formatRate(result.tokensPerSecond)];
   return parts.filter((part) => part !== "").join(" · ");
 }

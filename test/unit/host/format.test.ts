@@ -12,6 +12,7 @@ import {
   formatTitle,
   formatWeight,
 } from "../../../extension/views/format.ts";
+import { finishLine } from "../../../extension/views/finish.ts";
 
 function table<I>(name: string, format: (input: I) => string, rows: [I, string][]): void {
   test(name, () => {
@@ -100,4 +101,12 @@ test("formatModel names the base and who takes part", () => {
 test("formatTitle is one bounded line", () => {
   assert.equal(formatTitle("  a\n b\t c "), "a b c");
   assert.equal(formatTitle("x".repeat(70)).length, 60);
+});
+
+test("finishLine begins with how it ended, unless that was by itself", () => {
+  const result = { text: "", tokens: 12, tokensPerSecond: 88, promptTokens: 1, seconds: 1 };
+  const rest = { seed: 1, adapters: [] };
+  const line = (finish: "stop" | "cancelled"): string => finishLine({ ...result, ...rest, finish });
+  assert.equal(line("stop"), "12 tokens · 88 tok/s");
+  assert.equal(line("cancelled"), "stopped · 12 tokens · 88 tok/s");
 });
