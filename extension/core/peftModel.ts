@@ -5,6 +5,7 @@ import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adap
 import { mergeModel, type MergeOptions, type MergeReport } from "./mergeModel.ts";
 import type { ActiveEffects } from "./peft/slots.ts";
 import { methodOf } from "./peft/index.ts";
+import { activeAt } from "./peft/rowSlots.ts";
 import { type BindReport, commonFields, type LoadedWeights, type Method } from "./peft/method.ts";
 import type { AdapterInputs } from "./session/causalSession.ts";
 import { saveAdapter, type SaveOptions } from "./savePretrained.ts";
@@ -38,7 +39,7 @@ export interface ActiveAdapter {
   readonly name: string;
   /** Factor on the adapter's update; 1 is as trained. */
   readonly weight: number;
-  /** Task of a multitask prompt: one, or one a row of the batch; the first when absent. */
+  /** Task of an adapter for several: one, or one a row of the batch; the first when absent. */
   readonly task?: number | readonly number[] | undefined;
 }
 
@@ -195,7 +196,7 @@ export class PeftModel {
    * @throws unsupported when an adapter cannot be merged, saying why
    */
   async mergeAndUnload(options: MergeOptions): Promise<MergeReport> {
-    return mergeModel(this.base, this.partsOf(this.active), options);
+    return mergeModel(this.base, activeAt(this.partsOf(this.active), 0), options);
   }
 
   /** Token ids of a prompt, through the chat template where it is a conversation. */

@@ -60,8 +60,11 @@ export async function checkAdapterCase(folder: string, bases: Bases): Promise<st
   await sameGreedy(truths.get("greedy_base"), (count) =>
     greedyTokens(model, model.inputsOf([]), { ids, count }),
   );
+  const firstRow = model.inputsOf([
+    { name: adapter.name, weight: 1, task: taskIds(expected)?.[0] },
+  ]);
   await sameGreedy(truths.get("greedy_adapter"), (count) =>
-    greedyTokens(model, active, { ids, count }),
+    greedyTokens(model, firstRow, { ids, count }),
   );
   const { targeted_module_names: modules } = expected;
   const counts = [expected.trainable_parameters, savedParameters(expected)];
@@ -88,8 +91,9 @@ export async function checkAdapterCase(folder: string, bases: Bases): Promise<st
   return notes.join(", ");
 }
 
-/** Tasks of the rows, which a multitask prompt was run with: "forward needs task_ids = [0, 2]". */
-function taskIds({ note }: Expected): number[] | undefined {
+/** Tasks of the rows: Poly's own, or what the note says ("forward needs task_ids = [0, 2]"). */
+function taskIds({ note, peft_type: type }: Expected): number[] | undefined {
+  if (type === "POLY") return [0, 1];
   const ids = /task_ids = \[([\d, ]+)\]/.exec(note ?? "")?.[1];
   return ids?.split(",").map(Number);
 }

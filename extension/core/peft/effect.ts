@@ -72,6 +72,8 @@ export interface AdapterEffects {
   readonly norms?: ReadonlyMap<string, Float32Array>;
   readonly virtualTokens?: VirtualTokens;
   readonly cachePrefix?: CachePrefix;
+  /** What the adapter does for each of its tasks, where it holds several; the rest is task 0. */
+  readonly tasks?: readonly AdapterEffects[];
   /** By the path of an attention block ("model.layers.0.self_attn"). */
   readonly attention?: ReadonlyMap<string, AttentionPrompt>;
 }

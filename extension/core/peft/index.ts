@@ -27,6 +27,7 @@ import { frod } from "./frod.ts";
 import { fourierFt } from "./fourierFt.ts";
 import { waveFt } from "./waveFt.ts";
 import { tinyLora } from "./tinyLora.ts";
+import { poly } from "./poly.ts";
 import type { Method } from "./method.ts";
 import { adaptionPrompt } from "./prompt/adaptionPrompt.ts";
 import { cpt } from "./prompt/cpt.ts";
@@ -72,6 +73,7 @@ export const methods: readonly Method[] = [
   fourierFt,
   waveFt,
   tinyLora,
+  poly,
 ];
 
 /** The method of a config; one that Graft does not run is refused by name. */

@@ -13,6 +13,7 @@ import {
   type LinearModule,
 } from "../onnx/layerHook.ts";
 import { type AdapterEffects, compose, type LinearEffect, weighted } from "./effect.ts";
+import { activeAt, distinctRows, stackRows } from "./rowSlots.ts";
 
 /** A part of a linear effect that has graph inputs of its own. */
 export type SlotKind = "lowRank" | "delta" | "inputScale" | "outputScale" | "shift";
@@ -147,7 +148,7 @@ function wrapLinears(
 export interface ActiveEffects {
   readonly effects: AdapterEffects;
   readonly weight: number;
-  /** Which of its tasks a multitask prompt stands for: one, or one a row of the batch; 0 when absent. */
+  /** Which task of an adapter for several is meant: one, or one a row of the batch; 0 when absent. */
   readonly task?: number | readonly number[] | undefined;
 }
 
@@ -160,15 +161,26 @@ export function slotTensors(
     baseNorms,
   }: { active: readonly ActiveEffects[]; baseNorms: ReadonlyMap<string, Float32Array> },
 ): SlotTensor[] {
-  const tensors = groups.flatMap((group) => {
-    const kinds = plan.linear.get(group.name);
-    return kinds ? groupTensors(group, kinds, active) : [];
-  });
+  const rows = Array.from({ length: distinctRows(active) }, (_, row) =>
+    linearTensors(plan, groups, activeAt(active, row)),
+  );
+  const tensors = rows.length === 1 ? [...(rows[0] as SlotTensor[])] : stackRows(rows);
   for (const path of plan.norms) {
     const data = normWeight(path, baseNorms.get(path) as Float32Array, active);
     tensors.push({ name: normSlot(path), shape: [data.length], data });
   }
   return tensors;
+}
+
+function linearTensors(
+  plan: SlotPlan,
+  groups: readonly LinearGroup[],
+  active: readonly ActiveEffects[],
+): SlotTensor[] {
+  return groups.flatMap((group) => {
+    const kinds = plan.linear.get(group.name);
+    return kinds ? groupTensors(group, kinds, active) : [];
+  });
 }
 
 /** Packed groups of single adapters at weight 1, so that a swap is a look-up. */

@@ -11,6 +11,7 @@ import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
 import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
 import { type ModuleInfo, weightName } from "../../checkpoint/modules.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
+import type { TensorEntry } from "../../safetensors/header.ts";
 import type { DefaultTargets } from "../defaultTargets.ts";
 import type { AdapterEffects, EmbeddingEffect, LinearEffect } from "../effect.ts";
 import type { FieldInfo, LoadedWeights, Method, MethodBase, ModuleSummary } from "../method.ts";
@@ -36,6 +37,8 @@ export interface TunerContext<C> {
   readonly shared: ModuleTensors;
   /** The targeted modules in the model's order. */
   readonly targets: readonly ModuleInfo[];
+  /** Which of the adapter's tasks is asked for. */
+  readonly task: number;
   /** The stored tensors of any module, targeted or not. */
   adapterTensors(path: string): ModuleTensors;
   /** The module's weight as y = W x: [out, in], fp32. */
@@ -63,7 +66,7 @@ export interface Tuner<C extends TunerConfig> {
   readonly shared?: readonly string[];
   /** The same for names with a number; `shared` tensors are then known by their plain name. */
   readonly sharedPattern?: RegExp;
-  /** Those of `suffixes` that are stored but not trained, so that they do not count as parameters. */
+  /** Those of `suffixes` and `shared` that are stored but not trained: they do not count as parameters. */
   readonly frozen?: readonly string[];
   /** Tensors that only training needs. */
   readonly ignored?: RegExp;
@@ -72,6 +75,8 @@ export interface Tuner<C extends TunerConfig> {
   /** Kinds of modules that can be targeted. */
   readonly kinds: readonly ModuleInfo["kind"][];
   rank(config: C): number | null;
+  /** How many tasks the adapter holds an effect for, where the caller chooses one; 1 when absent. */
+  tasks?(config: C): number;
   /** Rank, alpha and scaling of one module, for people. */
   scale?(config: C, path: string, file: string): Pick<ModuleSummary, "rank" | "alpha" | "scaling">;
   linear?(
@@ -141,6 +146,7 @@ async function load<C extends TunerConfig>(
   );
   const context: TunerContext<C> = {
     config,
+    task: 0,
     file,
     base,
     shared: tensorsOf(bound.shared, values, adapter.weights.file),
@@ -151,24 +157,29 @@ async function load<C extends TunerConfig>(
     bias: (module) => readBias(module, replaced, at),
     signal,
   };
-  const effects = await wholeEffects(bound.whole, replaced, base);
-  for (const { module, tensors } of bound.modules) {
-    throwIfAborted(signal);
-    const own = tensorsOf(tensors, values, adapter.weights.file);
-    await addEffect(tuner, effects, { module, own, context });
-  }
-  const extra = await tuner.extra?.(context);
-  if (extra) mergeEffects(effects, extra, base);
+  const effectsOf = async (task: number): Promise<GrowingEffects> => {
+    const effects = await wholeEffects(bound.whole, replaced, base);
+    for (const { module, tensors } of bound.modules) {
+      throwIfAborted(signal);
+      const own = tensorsOf(tensors, values, adapter.weights.file);
+      await addEffect(tuner, effects, { module, own, context: { ...context, task } });
+    }
+    const extra = await tuner.extra?.(context);
+    if (extra) mergeEffects(effects, extra, base);
+    return effects;
+  };
+  const tasks: AdapterEffects[] = [];
+  for (let task = 0; task < (tuner.tasks?.(config) ?? 1); task++) tasks.push(await effectsOf(task));
+  const [first] = tasks as [AdapterEffects];
+  const effects = tasks.length > 1 ? { ...first, tasks } : first;
   const trained = bound.whole.filter(({ isTrained }) => isTrained).map(({ entry }) => entry);
   const unexpected = new Set(bound.report.unexpected);
-  const own = [...bound.stored.values()].flatMap((tensors) =>
-    [...tensors].flatMap(([suffix, entry]) => (tuner.frozen?.includes(suffix) ? [] : [entry])),
+  const isTrained = ([name]: readonly [string, TensorEntry]): boolean =>
+    !tuner.frozen?.includes(name);
+  const own = [...bound.stored.values(), bound.shared].flatMap((tensors) =>
+    [...tensors].filter(isTrained).map(([, entry]) => entry),
   );
-  const counted = [
-    ...own.filter(({ name }) => !unexpected.has(name)),
-    ...bound.shared.values(),
-    ...trained,
-  ];
+  const counted = [...own.filter(({ name }) => !unexpected.has(name)), ...trained];
   return {
     effects,
     parameters:
