@@ -28,6 +28,9 @@ import { fourierFt } from "./fourierFt.ts";
 import { waveFt } from "./waveFt.ts";
 import { tinyLora } from "./tinyLora.ts";
 import { poly } from "./poly.ts";
+import { vera } from "./vera.ts";
+import { pvera } from "./pvera.ts";
+import { randLora } from "./randLora.ts";
 import type { Method } from "./method.ts";
 import { adaptionPrompt } from "./prompt/adaptionPrompt.ts";
 import { cpt } from "./prompt/cpt.ts";
@@ -74,6 +77,9 @@ export const methods: readonly Method[] = [
   waveFt,
   tinyLora,
   poly,
+  vera,
+  pvera,
+  randLora,
 ];
 
 /** The method of a config; one that Graft does not run is refused by name. */
