@@ -31,6 +31,7 @@ import { poly } from "./poly.ts";
 import { vera } from "./vera.ts";
 import { pvera } from "./pvera.ts";
 import { randLora } from "./randLora.ts";
+import { vbLora } from "./vbLora.ts";
 import type { Method } from "./method.ts";
 import { adaptionPrompt } from "./prompt/adaptionPrompt.ts";
 import { cpt } from "./prompt/cpt.ts";
@@ -80,6 +81,7 @@ export const methods: readonly Method[] = [
   vera,
   pvera,
   randLora,
+  vbLora,
 ];
 
 /** The method of a config; one that Graft does not run is refused by name. */
