@@ -32,6 +32,7 @@ import { vera } from "./vera.ts";
 import { pvera } from "./pvera.ts";
 import { randLora } from "./randLora.ts";
 import { vbLora } from "./vbLora.ts";
+import { road } from "./road.ts";
 import type { Method } from "./method.ts";
 import { adaptionPrompt } from "./prompt/adaptionPrompt.ts";
 import { cpt } from "./prompt/cpt.ts";
@@ -82,6 +83,7 @@ export const methods: readonly Method[] = [
   pvera,
   randLora,
   vbLora,
+  road,
 ];
 
 /** The method of a config; one that Graft does not run is refused by name. */
