@@ -111,7 +111,7 @@ export class VSCode {
     readonly folders: Folders,
     private readonly owned: { server: ChildProcess; browser: Browser },
   ) {
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(45_000);
   }
 
   /** The workbench stands and its status bar is filled. */
@@ -123,7 +123,9 @@ export class VSCode {
 
   /** Reloads the window, as "Developer: Reload Window" does. */
   async reload(): Promise<void> {
-    await this.page.reload();
+    const loaded = this.page.waitForEvent("load");
+    await this.runCommand("Developer: Reload Window");
+    await loaded;
     await this.ready();
   }
 
@@ -352,7 +354,7 @@ export class VSCode {
 export async function until<T>(
   what: string,
   ask: () => Promise<T | undefined | false> | T | undefined | false,
-  seconds = 20,
+  seconds = 45,
 ): Promise<T> {
   const deadline = Date.now() + seconds * 1000;
   let reason = "";
