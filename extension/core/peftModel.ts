@@ -4,6 +4,7 @@ import { type BaseModel, type OnProgress, requireTokenizer } from "./baseModel.t
 import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
 import { mergeModel, type MergeOptions, type MergeReport } from "./mergeModel.ts";
 import type { ActiveEffects } from "./peft/slots.ts";
+import { arrowEffects, type ArrowOptions } from "./peft/arrow.ts";
 import { methodOf } from "./peft/index.ts";
 import { activeAt } from "./peft/rowSlots.ts";
 import { type BindReport, commonFields, type LoadedWeights, type Method } from "./peft/method.ts";
@@ -158,6 +159,17 @@ export class PeftModel {
   /** Inputs of the session for a set of adapters, e.g. for `session.start`. */
   inputsOf(adapters: readonly ActiveAdapter[]): AdapterInputs {
     return this.base.session.inputs(this.partsOf(adapters));
+  }
+
+  /**
+   * Inputs that route every token among loaded LoRA adapters (PEFT's create_arrow_model).
+   * @throws bad-request unless all are plain LoRA of one rank on the same modules
+   */
+  async arrowInputs(names: readonly string[], options: ArrowOptions = {}): Promise<AdapterInputs> {
+    const experts = names.map((name) => this.require(name).weights.effects);
+    const effects = arrowEffects(experts, options);
+    if (await this.base.session.prepare(effects)) this.activeInputs = this.inputsOf(this.active);
+    return this.base.session.inputs([{ effects, weight: 1 }]);
   }
 
   private partsOf(adapters: readonly ActiveAdapter[]): ActiveEffects[] {

@@ -56,6 +56,21 @@ export async function greedyTokens(
   return session.with((running) => continueGreedily(running, adapters, { ids, mask, count }));
 }
 
+/** The same with the whole sequence run anew for every token; rows of one length. */
+export async function greedyWithoutCache(
+  model: PeftModel,
+  adapters: AdapterInputs,
+  { ids, count }: { ids: number[][]; count: number },
+): Promise<number[][]> {
+  const out: number[][] = ids.map(() => []);
+  for (let step = 0; step < count; step++) {
+    const sequences = ids.map((row, i) => [...row, ...(out[i] as number[])]);
+    const next = await greedyTokens(model, adapters, { ids: sequences, count: 1 });
+    out.forEach((row, i) => row.push((next[i] as [number])[0]));
+  }
+  return out;
+}
+
 async function continueGreedily(
   session: CausalSession,
   adapters: AdapterInputs,

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import * as path from "node:path";
 import type { ActiveAdapter, PeftModel } from "../../extension/core/peftModel.ts";
+import type { AdapterInputs } from "../../extension/core/session/causalSession.ts";
 import { closeLogits } from "./adapterCase.ts";
 import { allLogits, type Bases, greedyTokens } from "./models.ts";
 import { expect, Skip } from "./outcome.ts";
@@ -24,6 +25,11 @@ export async function checkMultiCase(folder: string, bases: Bases): Promise<stri
   const notes: string[] = [];
   const unknown: string[] = [];
   for (const [key, truth] of truths) {
+    if (key === "arrow_logits") {
+      const actual = await allLogits(model, await arrowInputs(model, folder, names), batch);
+      notes.push(closeLogits(key, { actual, truth, mask: batch.mask, tolerance: 1e-4 }));
+      continue;
+    }
     const active = activeSet(key, names);
     if (active === null) {
       if (key.endsWith("_logits")) unknown.push(key);
@@ -41,6 +47,22 @@ export async function checkMultiCase(folder: string, bases: Bases): Promise<stri
   await checkDeletion(model, names);
   if (unknown.length > 0) throw new Skip(`Graft does not do ${unknown.join(", ")} yet`);
   return notes.join(", ");
+}
+
+/** Routing among all adapters, with the options that the case was made with. */
+function arrowInputs(
+  model: PeftModel,
+  folder: string,
+  names: readonly string[],
+): Promise<AdapterInputs> {
+  const { arrow } = readJson<{
+    arrow: { top_k: number; router_temperature: number; rng_seed: number };
+  }>(path.join(folder, "expected.json"));
+  return model.arrowInputs(names, {
+    topK: arrow.top_k,
+    temperature: arrow.router_temperature,
+    seed: arrow.rng_seed,
+  });
 }
 
 function adapterNames(folder: string): string[] {

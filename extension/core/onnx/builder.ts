@@ -96,6 +96,29 @@ export class GraphBuilder {
     })[0];
   }
 
+  max(a: Value, b: Value): Value {
+    return this.push("Max", [a, b])[0];
+  }
+
+  sub(a: Value, b: Value): Value {
+    return this.push("Sub", [a, b])[0];
+  }
+
+  /** Mean over `axes`, which stay with size 1. */
+  mean(x: Value, axes: readonly number[]): Value {
+    return this.push("ReduceMean", [x, this.int64s(axes)])[0];
+  }
+
+  /** The last axis with all but its largest entries at −3.4e38; `like` [n] says by its size how many stay. */
+  keepLargest(x: Value, like: Value): Value {
+    const count = this.push("Shape", [like])[0];
+    const [largest] = this.push("TopK", [x, count], { count: 2 });
+    const least = this.push("ReduceMin", [largest, this.int64s([-1])])[0];
+    const isSmaller = this.push("Less", [x, least])[0];
+    const nothing = this.float32s("const.float32.lowest", Float32Array.of(-3.4e38), []);
+    return this.push("Where", [isSmaller, nothing, x])[0];
+  }
+
   concat(values: readonly Value[], axis: number): Value {
     if (values.length === 1) return values[0] as Value;
     return this.push("Concat", values, { attributes: { axis: int(axis) } })[0];

@@ -7,6 +7,8 @@
  * composition, and merging reads off W' = outputScale W inputScale + B A + Δ, b' = outputScale b + shift.
  */
 
+import { badRequest } from "../base/errors.ts";
+
 /** Low-rank update; scaling is folded into b. */
 export interface LowRank {
   /** [rank, in] */
@@ -16,11 +18,32 @@ export interface LowRank {
   readonly rank: number;
 }
 
+/**
+ * Low-rank updates of several experts, mixed anew for every token: B (g(x) ⊙ (A x)), where each rank
+ * takes the weight of its expert.
+ */
+export interface RoutedLowRank extends LowRank {
+  /** Expert of each rank, counted from 0. [rank] */
+  readonly expertOf: Int32Array;
+  /** [experts, in] */
+  readonly router: Float32Array;
+  /** How router · x becomes weights, a softmax in the end. */
+  readonly gate: Gate;
+}
+
+export type Gate =
+  /** Averaged over all tokens of the pass. */
+  | { readonly kind: "mean" }
+  /** Of the absolute values, over the `count` largest; the others get nothing. */
+  | { readonly kind: "largest"; readonly count: number };
+
 /** The effect on one linear layer; an absent part is neutral. */
 export interface LinearEffect {
   readonly lowRank?: LowRank;
   /** Δ [out, in], where no cheaper form exists. */
   readonly delta?: Float32Array;
+  /** Not linear in x: it cannot be merged, and only one adapter may have it at a time. */
+  readonly routed?: RoutedLowRank;
   /** [in] */
   readonly inputScale?: Float32Array;
   /** [out] */
@@ -89,9 +112,10 @@ export function weighted(effect: LinearEffect, weight: number): LinearEffect {
   const times = (values: Float32Array): Float32Array => values.map((value) => value * weight);
   const towards = (values: Float32Array): Float32Array =>
     values.map((value) => 1 + (value - 1) * weight);
-  const { lowRank, delta, inputScale, outputScale, shift } = effect;
+  const { lowRank, routed, delta, inputScale, outputScale, shift } = effect;
   return {
     ...(lowRank && { lowRank: { ...lowRank, b: times(lowRank.b) } }),
+    ...(routed && { routed: { ...routed, b: times(routed.b) } }),
     ...(delta && { delta: times(delta) }),
     ...(inputScale && { inputScale: towards(inputScale) }),
     ...(outputScale && { outputScale: towards(outputScale) }),
@@ -111,11 +135,33 @@ export function compose(first: LinearEffect, then: LinearEffect, size: LayerSize
     first.delta && scaleRows(scaleColumns(first.delta, columns, size.in), rows, size.in);
   return prune({
     lowRank: sideBySide(carried, then.lowRank, size),
+    routed: onlyOne(first.routed && carryRouted(first.routed, then, size), then.routed),
     delta: plus(moved, then.delta),
     inputScale: product(first.inputScale, columns),
     outputScale: product(first.outputScale, rows),
     shift: plus(product(first.shift, first.shift && rows), then.shift),
   });
+}
+
+function carryRouted(
+  routed: RoutedLowRank,
+  { inputScale, outputScale }: LinearEffect,
+  size: LayerSize,
+): RoutedLowRank {
+  return {
+    ...routed,
+    a: scaleColumns(routed.a, inputScale, size.in),
+    router: scaleColumns(routed.router, inputScale, size.in),
+    b: scaleRows(routed.b, outputScale, routed.rank),
+  };
+}
+
+function onlyOne(
+  x: RoutedLowRank | undefined,
+  y: RoutedLowRank | undefined,
+): RoutedLowRank | undefined {
+  if (x && y) throw badRequest("Only one adapter that routes tokens can be active at a time.");
+  return x ?? y;
 }
 
 /** W' [out, in] of a weight W [out, in]: what merging writes. */

@@ -33,6 +33,7 @@ import { pvera } from "./pvera.ts";
 import { randLora } from "./randLora.ts";
 import { vbLora } from "./vbLora.ts";
 import { road } from "./road.ts";
+import { lily } from "./lily.ts";
 import type { Method } from "./method.ts";
 import { adaptionPrompt } from "./prompt/adaptionPrompt.ts";
 import { cpt } from "./prompt/cpt.ts";
@@ -84,6 +85,7 @@ export const methods: readonly Method[] = [
   randLora,
   vbLora,
   road,
+  lily,
 ];
 
 /** The method of a config; one that Graft does not run is refused by name. */

@@ -48,6 +48,9 @@ export function planMerge(
         "Prompt methods put tokens before the prompt and cannot be merged into weights",
       );
     }
+    if ([...effects.linear.values()].some(({ routed }) => routed !== undefined)) {
+      throw unsupported("An adapter that routes tokens cannot be merged: no one weight is its own");
+    }
   }
   const tensors: MergedTensor[] = [];
   let unties = false;

@@ -24,9 +24,13 @@ export function distinctRows(active: readonly ActiveEffects[]): number {
 /** One tensor [rows, …] of each slot's tensors [1, …] of single rows; smaller ones are padded with zeros. */
 export function stackRows(rows: readonly (readonly SlotTensor[])[]): SlotTensor[] {
   const [first = []] = rows;
-  return first.map(({ name, shape }, i) => {
-    if (shape[0] !== 1) throw badRequest(`The rows of a batch cannot differ in ${name}.`);
+  return first.map((tensor, i) => {
+    const { name, shape } = tensor;
     const parts = rows.map((tensors) => tensors[i] as SlotTensor);
+    if (shape.length !== 3) {
+      if (parts.every(({ data }) => data.join() === tensor.data.join())) return tensor;
+      throw badRequest(`The rows of a batch cannot differ in ${name}.`);
+    }
     const [height, width] = [1, 2].map((axis) =>
       Math.max(...parts.map((part) => part.shape[axis] as number)),
     ) as [number, number];

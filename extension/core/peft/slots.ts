@@ -7,16 +7,19 @@ import type { GraphBuilder } from "../onnx/builder.ts";
 import type { Value } from "../onnx/graph.ts";
 import {
   type AttentionValues,
+  type BaseLayers,
   groupSize,
   type LayerHook,
   type LinearGroup,
   type LinearModule,
 } from "../onnx/layerHook.ts";
 import { type AdapterEffects, compose, type LinearEffect, weighted } from "./effect.ts";
+import { forEachColumn, type Packed, type Part, transposeInto } from "./packing.ts";
+import { packRouted, routedUpdate } from "./routing.ts";
 import { activeAt, distinctRows, stackRows } from "./rowSlots.ts";
 
 /** A part of a linear effect that has graph inputs of its own. */
-export type SlotKind = "lowRank" | "delta" | "inputScale" | "outputScale" | "shift";
+export type SlotKind = "lowRank" | "delta" | "routed" | "inputScale" | "outputScale" | "shift";
 
 /** Which slots a session has. */
 export interface SlotPlan {
@@ -120,15 +123,13 @@ function attendToPrompt(
 function wrapLinears(
   g: GraphBuilder,
   group: LinearGroup,
-  at: { x: Value; base: (x: Value) => Value; kinds: ReadonlySet<SlotKind> | undefined },
+  at: { x: Value; base: BaseLayers; kinds: ReadonlySet<SlotKind> | undefined },
 ): Value {
   const { x, base, kinds = new Set<SlotKind>() } = at;
   const size = groupSize(group);
   const input = (part: string, shape: readonly (number | string)[]): Value =>
     g.input(`${group.name}.${part}`, "float32", shape);
-  let y = base(
-    kinds.has("inputScale") ? g.mul(x, input("inputScale", ["adapters", 1, size.in])) : x,
-  );
+  let y = base(kinds.has("inputScale") ? scaledInputs(g, group, x) : x);
   if (kinds.has("outputScale")) y = g.mul(y, input("outputScale", ["adapters", 1, size.out]));
   if (kinds.has("lowRank")) {
     const rank = `${group.name}.rank`;
@@ -136,12 +137,21 @@ function wrapLinears(
     const b = input("lora_B", ["adapters", rank, size.out]);
     y = g.add(y, g.matMul(g.matMul(x, a), b));
   }
+  if (kinds.has("routed")) y = g.add(y, routedUpdate(g, group, x));
   if (kinds.has("delta")) {
     // With no rows, x is cut to no columns and the product is zero: neutral costs nothing.
     const delta = input("delta", ["adapters", `${group.name}.in`, size.out]);
     y = g.add(y, g.matMul(g.firstColumns(x, delta), delta));
   }
   return kinds.has("shift") ? g.add(y, input("shift", ["adapters", 1, size.out])) : y;
+}
+
+/** Layers of a group read one input, but each has its own scale. */
+function scaledInputs(g: GraphBuilder, group: LinearGroup, x: Value): Value[] {
+  const each = group.modules.map(() => 1);
+  const shape = ["adapters", each.length, groupSize(group).in];
+  const scales = g.split(g.input(`${group.name}.inputScale`, "float32", shape), each, 1);
+  return scales.map((scale) => g.mul(x, scale));
 }
 
 /** One adapter of a set of active ones. */
@@ -229,16 +239,16 @@ function effectOn(module: LinearModule, active: readonly ActiveEffects[]): Linea
   return total;
 }
 
-type Part = { readonly module: LinearModule; readonly effect: LinearEffect };
-type Packed = { part: string; shape: number[]; data: Float32Array };
 type Size = { in: number; out: number };
 
 const packers: Record<SlotKind, (size: Size, parts: readonly Part[]) => Packed[]> = {
   lowRank: packLowRank,
   delta: packDelta,
+  routed: packRouted,
   inputScale: (size, parts) => {
-    const data = parts[0]?.effect.inputScale ?? new Float32Array(size.in).fill(1);
-    return [{ part: "inputScale", shape: [1, 1, size.in], data }];
+    const data = new Float32Array(parts.length * size.in).fill(1);
+    parts.forEach(({ effect }, i) => effect.inputScale && data.set(effect.inputScale, i * size.in));
+    return [{ part: "inputScale", shape: [1, parts.length, size.in], data }];
   },
   outputScale: (size, parts) => packVector("outputScale", size, { parts, neutral: 1 }),
   shift: (size, parts) => packVector("shift", size, { parts, neutral: 0 }),
@@ -286,28 +296,6 @@ function packDelta(size: Size, parts: readonly Part[]): Packed[] {
     if (delta) transposeInto(data, delta, at);
   });
   return [{ part: "delta", shape: [1, rows, size.out], data }];
-}
-
-function forEachColumn(parts: readonly Part[], visit: (part: Part, column: number) => void): void {
-  let column = 0;
-  for (const part of parts) {
-    visit(part, column);
-    column += part.module.out;
-  }
-}
-
-/** Writes sourceᵀ into a larger row-major matrix of `stride` columns. */
-function transposeInto(
-  target: Float32Array,
-  source: Float32Array,
-  at: { rows: number; columns: number; stride: number; offset: number },
-): void {
-  const { rows, columns, stride, offset } = at;
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
-      target[offset + column * stride + row] = source[row * columns + column] as number;
-    }
-  }
 }
 
 /** The last active adapter that replaces a norm decides; its weight blends with the base's. */

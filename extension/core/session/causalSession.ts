@@ -261,10 +261,14 @@ interface MaskSize {
   readonly capacity: number;
 }
 
-/** Position of each token among the real ones of its row; padding in front stays at 0. */
+/** Position of each token among the real ones of its row; padding in front stays at 0, behind
+ * it goes on, as in Hugging Face's forward: methods that average over all tokens see it. */
 function realPositions(row: readonly number[]): number[] {
-  let count = 0;
-  return row.map((real) => Math.max(0, (count += real) - 1));
+  let [count, last] = [0, -1];
+  return row.map((real) => {
+    if (real === 1) return (last = count++);
+    return count === 0 ? 0 : ++last;
+  });
 }
 
 /** Additive mask [batch, 1, queries per key · seq, capacity + seq]: causal, real keys, in the window. */

@@ -101,6 +101,7 @@ export function valueWarnings(values: Values, effects: AdapterEffects): string[]
 
 function changesSomething({
   lowRank,
+  routed,
   delta,
   inputScale,
   outputScale,
@@ -109,6 +110,7 @@ function changesSomething({
   const not = (neutral: number) => (value: number) => value !== neutral;
   return (
     (lowRank !== undefined && lowRank.a.some(not(0)) && lowRank.b.some(not(0))) ||
+    (routed !== undefined && routed.a.some(not(0)) && routed.b.some(not(0))) ||
     (delta?.some(not(0)) ?? false) ||
     (inputScale?.some(not(1)) ?? false) ||
     (outputScale?.some(not(1)) ?? false) ||
