@@ -7,6 +7,7 @@ import { GraphBuilder } from "../onnx/builder.ts";
 import { type OnnxType, onnxTypes, type Value } from "../onnx/graph.ts";
 import {
   type AttentionValues,
+  type BaseLayers,
   type LayerHook,
   type LinearGroup,
   linearGroup,
@@ -58,11 +59,16 @@ export class ModelBuilder {
   /** Linear layers on one input; their outputs side by side. One layer is a group of one. */
   linears(x: Value, modules: readonly LinearModule[]): Value {
     this.modules.push(...modules);
-    const base = (input: Value): Value =>
-      this.g.concat(
-        modules.map((module) => this.g.scope(module.path, () => this.linear(input, module))),
+    const base: BaseLayers = (input) => {
+      const inputOf = (i: number): Value =>
+        typeof input === "string" ? input : (input[i] as Value);
+      return this.g.concat(
+        modules.map((module, i) =>
+          this.g.scope(module.path, () => this.linear(inputOf(i), module)),
+        ),
         -1,
       );
+    };
     const group = linearGroup(modules);
     this.groups.push(group);
     return this.g.scope(group.name, () => this.hook.linears(this.g, group, { x, base }));

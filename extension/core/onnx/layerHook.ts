@@ -23,17 +23,19 @@ export interface AttentionValues {
   readonly headDim: number;
 }
 
+/** A group's base layers, on one input for all or one for each. */
+export type BaseLayers = (x: Value | readonly Value[]) => Value;
+
 /**
  * The door between a model and what is put around its layers. Each function gets what the base
  * computes and returns what the model goes on with.
  */
 export interface LayerHook {
-  /** A group's input [batch, seq, in] and its base layers as a function → [batch, seq, Σ out]. */
-  linears(
-    g: GraphBuilder,
-    group: LinearGroup,
-    layers: { x: Value; base: (x: Value) => Value },
-  ): Value;
+  /**
+   * A group's input [batch, seq, in] and its base layers as a function → [batch, seq, Σ out] of one
+   * input for all layers or one for each.
+   */
+  linears(g: GraphBuilder, group: LinearGroup, layers: { x: Value; base: BaseLayers }): Value;
   /** Rows [batch, seq, dim] that an embedding gave. */
   embedding(g: GraphBuilder, path: string, rows: Value): Value;
   /** What an attention block mixed, before its output projection. */
