@@ -16,8 +16,8 @@ interface Answer {
   model: string;
   prompt: string;
   text: string;
-  /** How it ended; empty while it streams. */
-  footer: string;
+  /** How far it is, then how it ended. At the top, where it is seen however long the answer is. */
+  status: string;
   running: AbortController | undefined;
 }
 
@@ -40,7 +40,8 @@ export class Answers implements vscode.TextDocumentContentProvider, vscode.Dispo
     const answer = this.answers.get(uri.toString());
     if (!answer) return vscode.l10n.t("This answer was not kept. Run the test prompt again.");
     const question = answer.prompt.replaceAll(/^/gm, "> ");
-    const parts = [`# ${answer.model}`, question, answer.text, answer.footer];
+    const heading = [`# ${answer.model}`, answer.status].filter(Boolean).join(" — ");
+    const parts = [heading, question, answer.text];
     return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
   }
 
@@ -51,7 +52,7 @@ export class Answers implements vscode.TextDocumentContentProvider, vscode.Dispo
     const speaker = formatSpeaker(base?.name ?? "", active);
     const uri = vscode.Uri.from({ scheme, path: `${folder}/${titleOf(speaker, prompt)}` });
     this.answers.get(uri.toString())?.running?.abort();
-    const answer: Answer = { model, prompt, text: "", footer: "", running: new AbortController() };
+    const answer: Answer = { model, prompt, text: "", status: "", running: new AbortController() };
     work.signal.addEventListener("abort", () => answer.running?.abort());
     this.answers.set(uri.toString(), answer);
     this.changed.fire(uri);
@@ -84,7 +85,8 @@ export class Answers implements vscode.TextDocumentContentProvider, vscode.Dispo
     const { request, flush } = throttle(() => this.changed.fire(uri), 100);
     const onEvent = (event: GenerateEvent): void => {
       answer.text = event.text;
-      report({ step: `${event.tokens} tokens · ${formatRate(event.tokensPerSecond)}` });
+      answer.status = `${event.tokens} tokens · ${formatRate(event.tokensPerSecond)}`;
+      report({ step: answer.status });
       request();
     };
     this.mirrorRunning();
@@ -98,11 +100,11 @@ export class Answers implements vscode.TextDocumentContentProvider, vscode.Dispo
         { signal: answer.running?.signal, onEvent },
       );
       answer.text = result.text;
-      answer.footer = `— ${finishLine(result)}`;
+      answer.status = finishLine(result);
       return result;
     } catch (thrown) {
       const { code, message } = failureOf(thrown);
-      answer.footer = `— ${code === "cancelled" ? vscode.l10n.t("stopped") : message}`;
+      answer.status = code === "cancelled" ? vscode.l10n.t("stopped") : message;
       throw thrown;
     } finally {
       answer.running = undefined;

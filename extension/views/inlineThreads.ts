@@ -144,7 +144,7 @@ export class InlineThreads implements vscode.Disposable {
   constructor(private readonly session: Session) {
     this.controller.options = {
       prompt: vscode.l10n.t("Reply"),
-      placeHolder: vscode.l10n.t("Reply to go on"),
+      placeHolder: vscode.l10n.t("Go on asking"),
     };
   }
 
