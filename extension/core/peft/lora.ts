@@ -2,21 +2,27 @@
  * LoRA (https://arxiv.org/abs/2106.09685; PEFT tuners/lora): y = W x + s · B (A x).
  * Run time: the low-rank path. DoRA (https://arxiv.org/abs/2402.09353) scales the output's rows to
  * the trained magnitude, so it is the same path and one factor a row. Embeddings add a row of
- * (B A)ᵀ s to a token's own.
+ * (B A)ᵀ s to a token's own. What raw PiSSA, OLoRA and KaSA take out of W are further directions of
+ * the same path (loraBase.ts); KaSA also has a diagonal between the factors, s · B diag(d) A. BD-LoRA
+ * stores a factor as the blocks of its diagonal, [r, in / blocks] or [out, r / blocks].
  */
+import { unsupported } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
 import type { ModuleInfo } from "../checkpoint/modules.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
 import type { EmbeddingEffect, LinearEffect } from "./effect.ts";
-import { addProduct, scaleRows } from "./effect.ts";
+import { addProduct, compose, scaleColumns, scaleRows } from "./effect.ts";
 import {
   checkLoraConfig,
+  loraBlocks,
   type LoraConfig,
   loraFieldInfo,
   loraScale,
   loraSchema,
   loraWarnings,
+  usesKasa,
 } from "./loraConfig.ts";
+import { takenFromBase } from "./loraBase.ts";
 import { loraTargets } from "./defaultTargets.ts";
 import { tokenModules, trainableTokens } from "./tokenRows.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
@@ -37,6 +43,7 @@ export const lora = tunerMethod<LoraConfig>({
     "lora_embedding_A",
     "lora_embedding_B",
     magnitude,
+    "lora_diag",
     "token_adapter.trainable_tokens_delta",
   ],
   // MonteCLoRA's sampler: in evaluation it is LoRA.
@@ -54,13 +61,31 @@ export const lora = tunerMethod<LoraConfig>({
 
 function shapes(module: ModuleInfo, config: LoraConfig, file: string): Record<string, Shape> {
   const { rank } = loraScale(config, module.path, file);
+  if (module.kind === "embedding") checkEmbedding(config, file);
+  const blocks = loraBlocks(config, module.path, file);
   const expected: Record<string, Shape> =
     module.kind === "embedding"
       ? { lora_embedding_A: [rank, module.in], lora_embedding_B: [module.out, rank] }
-      : { "lora_A.weight": [rank, inputsOf(module)], "lora_B.weight": [module.out, rank] };
+      : {
+          "lora_A.weight": [rank, inputsOf(module) / blocks.a],
+          "lora_B.weight": [module.out, rank / blocks.b],
+        };
+  if (usesKasa(config)) expected["lora_diag"] = [rank];
   if (config.lora_bias) expected["lora_B.bias"] = [module.out];
   if (config.use_dora) expected[magnitude] = [module.out];
   return expected;
+}
+
+/** Options that PEFT has for linear layers alone. */
+function checkEmbedding(config: LoraConfig, file: string): void {
+  const init = config.init_lora_weights;
+  const option =
+    (config.lora_bias && "lora_bias") ||
+    (config.use_bdlora && "use_bdlora") ||
+    (usesKasa(config) && "kasa_config") ||
+    (["pissa", "olora"].includes(String(init)) && `init_lora_weights "${init}"`);
+  if (!option) return;
+  throw unsupported(`${file}: PEFT has ${option} for linear layers alone, not for embeddings`);
 }
 
 function inputsOf(module: ModuleInfo): number {
@@ -75,15 +100,33 @@ async function linearEffect(
   const { config, file } = context;
   const { rank, scaling } = loraScale(config, module.path, file);
   const scaled = (values: Float32Array): Float32Array => values.map((value) => value * scaling);
-  const plain: LinearEffect = {
-    lowRank: {
-      a: tensors.values("lora_A.weight"),
-      b: scaled(tensors.values("lora_B.weight")),
-      rank,
-    },
+  const blocks = loraBlocks(config, module.path, file);
+  const a = onDiagonal(tensors.values("lora_A.weight"), { count: blocks.a, columns: module.in });
+  const b = onDiagonal(tensors.values("lora_B.weight"), { count: blocks.b, columns: rank });
+  const diagonal = usesKasa(config) ? tensors.values("lora_diag") : undefined;
+  const trained: LinearEffect = {
+    lowRank: { a, b: scaled(scaleColumns(b, diagonal, rank)), rank },
     ...(config.lora_bias && { shift: scaled(tensors.values("lora_B.bias")) }),
   };
+  const taken = await takenFromBase(module, context);
+  const plain = taken ? compose({ lowRank: taken }, trained, module) : trained;
   return config.use_dora ? withMagnitude(plain, { module, tensors, context }) : plain;
+}
+
+/** Blocks stacked as [rows, columns / count] in their places of a matrix [rows, columns]. */
+function onDiagonal(
+  blocks: Float32Array,
+  { count, columns }: { count: number; columns: number },
+): Float32Array {
+  if (count === 1) return blocks;
+  const width = columns / count;
+  const rows = blocks.length / width;
+  const out = new Float32Array(rows * columns);
+  for (let row = 0; row < rows; row++) {
+    const column = Math.floor((row * count) / rows) * width;
+    out.set(blocks.subarray(row * width, (row + 1) * width), row * columns + column);
+  }
+  return out;
 }
 
 /** y = m/‖W + sBA‖ ⊙ (W x + s B A x) + b (PEFT lora/dora.py). */

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { GraftError, unsupported } from "../base/errors.ts";
+import type { JsonObject } from "../base/json.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
 import { matchPattern } from "../checkpoint/targets.ts";
 import type { FieldInfo, MethodBase } from "./method.ts";
@@ -19,6 +20,21 @@ const initialisations = [
 ];
 
 const tokenIndices = z.union([z.array(z.int()), z.record(z.string(), z.array(z.int()))]);
+
+const nameList = z
+  .array(z.string())
+  .nullish()
+  .transform((value) => value ?? []);
+
+/** PEFT 0.21's BdLoraConfig. */
+const blockFields = z.looseObject({
+  target_modules_bd_a: nameList,
+  target_modules_bd_b: nameList,
+  nblocks: wholeNumber.default(1),
+  match_strict: z.boolean().default(true),
+});
+
+type BlockFields = z.infer<typeof blockFields>;
 
 /** PEFT 0.21's LoraConfig, as far as it changes what a saved adapter computes. */
 export const loraSchema = z.looseObject({
@@ -46,22 +62,65 @@ export const loraSchema = z.looseObject({
       `PEFT 0.21 knows ${initialisations.join(", ")} and pissa_niter_N.`,
     )
     .default(true),
+  use_bdlora: z
+    .union([blockFields, z.literal(false)])
+    .nullish()
+    .transform((value) => value || null),
+  kasa_config: z
+    .record(z.string(), z.unknown())
+    .nullish()
+    .transform((value) => value ?? null),
 });
 
 export type LoraConfig = z.infer<typeof loraSchema>;
 
-/** Options that change the result and that Graft does not run yet, with the value that is neutral. */
-const unsupportedOptions: Readonly<Record<string, (value: unknown) => boolean>> = {
-  target_parameters: isOff,
-  layer_replication: isOff,
-  alora_invocation_tokens: isOff,
-  use_qalora: isOff,
-  use_bdlora: isOff,
-  arrow_config: isOff,
-  kasa_config: isOff,
-  // These replace the base's weights by a residual, which a file with raw factors relies on.
-  init_lora_weights: (value) => !/^(pissa.*|olora|corda|lora_ga|loftq)$/.test(String(value)),
-};
+/** Options that change the result and that Graft does not run yet. */
+const unsupportedOptions = [
+  "target_parameters",
+  "layer_replication",
+  "alora_invocation_tokens",
+  "use_qalora",
+  "arrow_config",
+];
+
+const converted = "Save it again with path_initial_model_for_weight_conversion, as plain LoRA.";
+
+/** Why an adapter with raw factors of these initialisations is refused: the base it needs is unknown. */
+const irrecoverable: readonly [RegExp, reason: string, remedy: string][] = [
+  [
+    /^pissa_niter_/,
+    "draws a randomised SVD for the base's residual, which PEFT itself cannot repeat at load",
+    converted,
+  ],
+  [
+    /^lora_ga$/,
+    "takes gradients of its training data out of the base, which the file does not hold; " +
+      "PEFT itself loads it without",
+    converted,
+  ],
+  [
+    /^corda$/,
+    "takes directions of its sample data out of the base, which the file does not hold; " +
+      "PEFT itself refuses to load it",
+    converted,
+  ],
+  [
+    /^loftq$/,
+    "replaces the base by what bitsandbytes quantizes it to on a GPU, which the file does not hold",
+    "Where the base was saved quantized, save the adapter with init_lora_weights = true beside it.",
+  ],
+];
+
+/** Options that PEFT does not let go together (lora/layer.py, resolve_lora_variant). */
+const variants = [
+  "use_dora",
+  "use_bdlora",
+  "alora_invocation_tokens",
+  "velora_config",
+  "monteclora_config",
+  "kasa_config",
+  "arrow_config",
+];
 
 function isOff(value: unknown): boolean {
   if (value === undefined || value === null || value === false) return true;
@@ -71,7 +130,7 @@ function isOff(value: unknown): boolean {
 
 /** @throws bad-file naming the field, or unsupported naming the option */
 export function checkLoraConfig(
-  _config: LoraConfig,
+  config: LoraConfig,
   { raw, file, floatFields }: AdapterConfig,
 ): void {
   if (floatFields.has("r")) {
@@ -84,13 +143,66 @@ export function checkLoraConfig(
       },
     );
   }
-  for (const [option, isNeutral] of Object.entries(unsupportedOptions)) {
-    if (!isNeutral(raw[option])) {
-      throw unsupported(
-        `${file}: Graft does not run LoRA with ${option} = ${JSON.stringify(raw[option])} yet`,
-      );
-    }
+  for (const option of unsupportedOptions) {
+    if (isOff(raw[option])) continue;
+    throw unsupported(
+      `${file}: Graft does not run LoRA with ${option} = ${JSON.stringify(raw[option])} yet`,
+    );
   }
+  const init = String(config.init_lora_weights);
+  const [, reason, remedy] = irrecoverable.find(([pattern]) => pattern.test(init)) ?? [];
+  if (reason) throw unsupported(`${file}: init_lora_weights "${init}" ${reason}`, remedy);
+  checkVariants(config, raw, file);
+}
+
+function checkVariants(config: LoraConfig, raw: JsonObject, file: string): void {
+  const fail = (field: string, problem: string): Error =>
+    new GraftError("bad-file", `${file}: field "${field}" ${problem}.`, { file, field });
+  const chosen = variants.filter(
+    (option) => !isOff(raw[option]) || (option === "kasa_config" && usesKasa(config)),
+  );
+  if (chosen.length > 1) {
+    throw fail(chosen[1] as string, `cannot be used with ${chosen[0]}, as in PEFT`);
+  }
+  if (config.lora_bias && typeof config.init_lora_weights !== "boolean") {
+    throw fail("lora_bias", `cannot be used with init_lora_weights ${config.init_lora_weights}`);
+  }
+  if (config.lora_bias && config.use_dora) throw fail("lora_bias", "cannot be used with use_dora");
+  const { target_modules_bd_a: a, target_modules_bd_b: b } = config.use_bdlora ?? noBlocks;
+  const both = a.filter((name) => b.includes(name));
+  if (both.length > 0) throw fail("use_bdlora", `names ${both.join(", ")} for both factors`);
+}
+
+/** True when the base's smallest singular values give way to the adapter (KaSA). */
+export function usesKasa({ kasa_config: kasa }: LoraConfig): boolean {
+  return kasa !== null;
+}
+
+const noBlocks: BlockFields = {
+  target_modules_bd_a: [],
+  target_modules_bd_b: [],
+  nblocks: 1,
+  match_strict: true,
+};
+
+/** In how many blocks on its diagonal each factor of a module is stored (BD-LoRA): 1 is dense. */
+export function loraBlocks(
+  { use_bdlora: blocks }: LoraConfig,
+  path: string,
+  file: string,
+): { a: number; b: number } {
+  if (!blocks) return { a: 1, b: 1 };
+  const isA = blocks.target_modules_bd_a.some((name) => path.includes(name));
+  const isB = blocks.target_modules_bd_b.some((name) => path.includes(name));
+  if (isA === isB && (isA || blocks.match_strict)) {
+    const matched = isA ? "both" : "neither";
+    throw new GraftError(
+      "bad-file",
+      `${file}: field "use_bdlora": ${path} matches ${matched} of target_modules_bd_a and _bd_b.`,
+      { file, field: "use_bdlora" },
+    );
+  }
+  return { a: isA ? blocks.nblocks : 1, b: isB ? blocks.nblocks : 1 };
 }
 
 /** Rank, alpha and scaling of one module: alpha / r, with rsLoRA alpha / √r (lora/layer.py). */

@@ -1,0 +1,305 @@
+/**
+ * Few singular directions of a large matrix, by Lanczos' method with full reorthogonalisation
+ * (Golub & Van Loan, Matrix Computations, ch. 10) on the smaller Gram matrix, in double precision.
+ * What is wanted are parts of a matrix, which do not depend on the signs of singular vectors.
+ */
+import { seededRandom } from "./random.ts";
+
+type Vector = Float64Array<ArrayBuffer>;
+type Operator = (x: Vector) => Vector;
+
+/** A part of a matrix as left [rows, rank] · right [rank, columns]. */
+export interface SingularPart {
+  readonly left: Float64Array;
+  readonly right: Float64Array;
+  readonly rank: number;
+}
+
+export interface SingularRequest {
+  readonly rows: number;
+  readonly columns: number;
+  /** How many singular directions; at most the smaller size. */
+  readonly count: number;
+  readonly end: "largest" | "smallest";
+}
+
+/** The part U S Vᵀ of a matrix [rows, columns] that belongs to its largest or smallest singular values. */
+export function singularPart(
+  matrix: Float32Array,
+  { rows, columns, count, end }: SingularRequest,
+): SingularPart {
+  const isTall = rows >= columns;
+  const size = Math.min(rows, columns);
+  const forward: Operator = (x) => times(matrix, x, rows);
+  const back: Operator = (y) => timesTransposed(matrix, y, columns);
+  const gram: Operator = isTall ? (x) => back(forward(x)) : (y) => forward(back(y));
+  const apply = end === "largest" ? gram : inverse(gramMatrix(matrix, rows, columns));
+  const basis = leadingEigenvectors(apply, size, Math.min(count, size));
+  // With orthonormal V the part is (W V) Vᵀ, with orthonormal U it is U (Uᵀ W).
+  const others = basis.map(isTall ? forward : back);
+  const [left, right] = isTall ? [others, basis] : [basis, others];
+  const rank = basis.length;
+  const out = new Float64Array(rows * rank);
+  left.forEach((x, r) => x.forEach((value, row) => (out[row * rank + r] = value)));
+  const flat = new Float64Array(rank * columns);
+  right.forEach((x, r) => flat.set(x, r * columns));
+  return { left: out, right: flat, rank };
+}
+
+/** Below this size all directions are computed, so that equal singular values are all found. */
+const smallSize = 256;
+
+/** Orthonormal eigenvectors of the `count` largest eigenvalues of a symmetric operator. */
+function leadingEigenvectors(apply: Operator, size: number, count: number): Vector[] {
+  const random = seededRandom(1);
+  const basis: Vector[] = [];
+  const diagonal: number[] = [];
+  const offDiagonal: number[] = [];
+  let next = freshVector(basis, size, random);
+  let check = size <= smallSize ? size : 2 * count + 20;
+  for (;;) {
+    basis.push(next);
+    const image = apply(next);
+    diagonal.push(dot(image, next, size));
+    const beta = orthogonalise(image, basis);
+    const steps = basis.length;
+    if (steps === size || steps >= check) {
+      const { values, vectors } = tridiagonalEigen(diagonal, offDiagonal);
+      const order = values.map((_, i) => i).sort((i, j) => at(values, j) - at(values, i));
+      const wanted = order.slice(0, count);
+      const floor = 1e-14 * at(values, at(order, 0));
+      const isDone = wanted.every((i) => {
+        const residual = beta * Math.abs(at(vectors[i] as Vector, steps - 1));
+        return residual <= Math.max(1e-11 * at(values, i), floor);
+      });
+      if (isDone || steps === size) {
+        return wanted.map((i) => combine(basis, vectors[i] as Vector, size));
+      }
+      check = Math.ceil(1.25 * steps);
+    }
+    const isInvariant = beta <= 1e-14 * Math.max(...diagonal.map(Math.abs), Number.MIN_VALUE);
+    offDiagonal.push(isInvariant ? 0 : beta);
+    next = isInvariant ? freshVector(basis, size, random) : scaled(image, 1 / beta);
+  }
+}
+
+/** A direction that no basis vector has. */
+function freshVector(basis: readonly Vector[], size: number, random: () => number): Vector {
+  for (;;) {
+    const x = Float64Array.from({ length: size }, () => random() - 0.5);
+    const norm = orthogonalise(x, basis);
+    if (norm > 1e-8) return scaled(x, 1 / norm);
+  }
+}
+
+/** Takes from x what lies in the basis, twice for precision; returns what is left of its length. */
+function orthogonalise(x: Vector, basis: readonly Vector[]): number {
+  for (let pass = 0; pass < 2; pass++) {
+    for (const other of basis) {
+      addScaled(x, other, -dot(x, other, x.length));
+    }
+  }
+  return Math.sqrt(dot(x, x, x.length));
+}
+
+/**
+ * Eigenvalues and vectors of a symmetric tridiagonal matrix, by implicit QL (EISPACK tql2).
+ * vectors[i] belongs to values[i]; no order.
+ */
+function tridiagonalEigen(
+  diagonal: readonly number[],
+  offDiagonal: readonly number[],
+): { values: number[]; vectors: Vector[] } {
+  const n = diagonal.length;
+  const d = [...diagonal];
+  const e = [...offDiagonal.slice(0, n - 1), 0];
+  const vectors = Array.from({ length: n }, (_, i) => {
+    const unit = new Float64Array(n);
+    unit[i] = 1;
+    return unit;
+  });
+  for (let low = 0; low < n; low++) {
+    for (let round = 0; round < 60; round++) {
+      let high = low;
+      while (high < n - 1) {
+        const scale = Math.abs(at(d, high)) + Math.abs(at(d, high + 1));
+        if (Math.abs(at(e, high)) <= 1.1e-16 * scale) break;
+        high++;
+      }
+      if (high === low) break;
+      chase(d, e, { low, high, vectors });
+    }
+  }
+  return { values: d, vectors };
+}
+
+/** One sweep of plane rotations from `high` down to `low`, shifted to converge at `low`. */
+function chase(
+  d: number[],
+  e: number[],
+  { low, high, vectors }: { low: number; high: number; vectors: Vector[] },
+): void {
+  const start = (at(d, low + 1) - at(d, low)) / (2 * at(e, low));
+  const length = Math.hypot(start, 1);
+  let g = at(d, high) - at(d, low) + at(e, low) / (start + (start < 0 ? -length : length));
+  let [s, c, p] = [1, 1, 0];
+  for (let i = high - 1; i >= low; i--) {
+    const [f, b] = [s * at(e, i), c * at(e, i)];
+    const r = Math.hypot(f, g);
+    e[i + 1] = r;
+    if (r === 0) {
+      d[i + 1] = at(d, i + 1) - p;
+      e[high] = 0;
+      return;
+    }
+    [s, c] = [f / r, g / r];
+    g = at(d, i + 1) - p;
+    const q = (at(d, i) - g) * s + 2 * c * b;
+    p = s * q;
+    d[i + 1] = g + p;
+    g = c * q - b;
+    const [x, y] = [vectors[i] as Vector, vectors[i + 1] as Vector];
+    for (let k = 0; k < x.length; k++) {
+      const [xk, yk] = [at(x, k), at(y, k)];
+      y[k] = s * xk + c * yk;
+      x[k] = c * xk - s * yk;
+    }
+  }
+  d[low] = at(d, low) - p;
+  e[low] = g;
+  e[high] = 0;
+}
+
+/** Rows of Wᵀ W (tall) or W Wᵀ (wide). */
+function gramMatrix(matrix: Float32Array, rows: number, columns: number): Vector[] {
+  const isTall = rows >= columns;
+  const length = Math.max(rows, columns);
+  const sides = Array.from({ length: Math.min(rows, columns) }, (_, i) =>
+    Float64Array.from({ length }, (_, k) =>
+      isTall ? at(matrix, k * columns + i) : at(matrix, i * columns + k),
+    ),
+  );
+  const gram = sides.map(() => new Float64Array(sides.length));
+  for (let i = 0; i < sides.length; i += 4) {
+    const four = [0, 1, 2, 3].map((k) => sides[Math.min(i + k, sides.length - 1)] as Vector);
+    for (let j = 0; j < Math.min(i + 4, sides.length); j++) {
+      dots(four, sides[j] as Vector).forEach((value, k) => {
+        if (i + k >= sides.length) return;
+        (gram[i + k] as Vector)[j] = value;
+        (gram[j] as Vector)[i + k] = value;
+      });
+    }
+  }
+  return gram;
+}
+
+/** Four vectors times one, which is read once. */
+function dots(four: readonly Vector[], y: Vector): [number, number, number, number] {
+  const [p, q, r, s] = four as [Vector, Vector, Vector, Vector];
+  let [a, b, c, d] = [0, 0, 0, 0];
+  for (let i = 0; i < y.length; i++) {
+    const value = y[i] as number;
+    a += (p[i] as number) * value;
+    b += (q[i] as number) * value;
+    c += (r[i] as number) * value;
+    d += (s[i] as number) * value;
+  }
+  return [a, b, c, d];
+}
+
+/** x → G⁻¹ x by Cholesky's decomposition, which replaces G's lower triangle. */
+function inverse(gram: Vector[]): Operator {
+  const size = gram.length;
+  const trace = gram.reduce((sum, row, i) => sum + at(row, i), 0);
+  // Far below what a float32 weight resolves; keeps a matrix without full rank solvable.
+  const shift = (1e-15 * trace || 1) + Number.MIN_VALUE;
+  for (let i = 0; i < size; i++) {
+    const row = gram[i] as Vector;
+    for (let j = 0; j < i; j++) {
+      const other = gram[j] as Vector;
+      row[j] = (at(row, j) - dot(row, other, j)) / at(other, j);
+    }
+    row[i] = Math.sqrt(Math.max(at(row, i) + shift - dot(row, row, i), shift));
+  }
+  return (x) => {
+    const y = x.slice();
+    for (let i = 0; i < size; i++) {
+      const row = gram[i] as Vector;
+      y[i] = (at(y, i) - dot(row, y, i)) / at(row, i);
+    }
+    for (let i = size - 1; i >= 0; i--) {
+      const row = gram[i] as Vector;
+      const value = at(y, i) / at(row, i);
+      y[i] = value;
+      for (let j = 0; j < i; j++) y[j] = (y[j] as number) - value * (row[j] as number);
+    }
+    return y;
+  };
+}
+
+/** W x, two rows a pass. */
+function times(w: Float32Array, x: Vector, rows: number): Vector {
+  const columns = x.length;
+  const out = new Float64Array(rows);
+  for (let row = 0; row < rows; row += 2) {
+    const [from, to] = [row * columns, (row + 1 < rows ? row + 1 : row) * columns];
+    let [a, b] = [0, 0];
+    for (let j = 0; j < columns; j++) {
+      const value = x[j] as number;
+      a += (w[from + j] as number) * value;
+      b += (w[to + j] as number) * value;
+    }
+    out[row] = a;
+    if (row + 1 < rows) out[row + 1] = b;
+  }
+  return out;
+}
+
+/** Wᵀ y, two rows a pass. */
+function timesTransposed(w: Float32Array, y: Vector, columns: number): Vector {
+  const rows = y.length;
+  const out = new Float64Array(columns);
+  for (let row = 0; row < rows; row += 2) {
+    const hasTwo = row + 1 < rows;
+    const [from, to] = [row * columns, (hasTwo ? row + 1 : row) * columns];
+    const [a, b] = [y[row] as number, hasTwo ? (y[row + 1] as number) : 0];
+    for (let j = 0; j < columns; j++) {
+      out[j] = (out[j] as number) + a * (w[from + j] as number) + b * (w[to + j] as number);
+    }
+  }
+  return out;
+}
+
+/** Σ weights_i basis_i. */
+function combine(basis: readonly Vector[], weights: Vector, size: number): Vector {
+  const out = new Float64Array(size);
+  basis.forEach((x, i) => addScaled(out, x, weights[i] as number));
+  return out;
+}
+
+/** out += factor · x. */
+function addScaled(out: Vector, x: Vector, factor: number): void {
+  for (let i = 0; i < out.length; i++) out[i] = (out[i] as number) + factor * (x[i] as number);
+}
+
+/** Σ x_i y_i over the first `count` entries, in four sums that do not wait for each other. */
+function dot(x: Vector, y: Vector, count: number): number {
+  let [a, b, c, d] = [0, 0, 0, 0];
+  let i = 0;
+  for (; i + 3 < count; i += 4) {
+    a += (x[i] as number) * (y[i] as number);
+    b += (x[i + 1] as number) * (y[i + 1] as number);
+    c += (x[i + 2] as number) * (y[i + 2] as number);
+    d += (x[i + 3] as number) * (y[i + 3] as number);
+  }
+  for (; i < count; i++) a += (x[i] as number) * (y[i] as number);
+  return a + b + c + d;
+}
+
+function scaled(x: Vector, factor: number): Vector {
+  return x.map((value) => value * factor);
+}
+
+function at(values: ArrayLike<number>, i: number): number {
+  return values[i] as number;
+}
