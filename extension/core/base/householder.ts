@@ -52,16 +52,18 @@ export function reflect(
 ): void {
   if (tau === 0) return;
   const sums = new Float64Array(columns);
-  v.forEach((factor, i) => {
+  for (let i = 0; i < v.length; i++) {
     const start = (first + i) * columns;
+    const factor = v[i] as number;
     for (let j = 0; j < columns; j++) {
       sums[j] = (sums[j] as number) + factor * (matrix[start + j] as number);
     }
-  });
-  v.forEach((factor, i) => {
+  }
+  for (let i = 0; i < v.length; i++) {
     const start = (first + i) * columns;
+    const factor = tau * (v[i] as number);
     for (let j = 0; j < columns; j++) {
-      matrix[start + j] = (matrix[start + j] as number) - tau * factor * (sums[j] as number);
+      matrix[start + j] = (matrix[start + j] as number) - factor * (sums[j] as number);
     }
-  });
+  }
 }
