@@ -34,6 +34,8 @@ import { randLora } from "./randLora.ts";
 import { vbLora } from "./vbLora.ts";
 import { road } from "./road.ts";
 import { lily } from "./lily.ts";
+import { osf } from "./osf.ts";
+import { psoft } from "./psoft.ts";
 import type { Method } from "./method.ts";
 import { adaptionPrompt } from "./prompt/adaptionPrompt.ts";
 import { cpt } from "./prompt/cpt.ts";
@@ -86,6 +88,8 @@ export const methods: readonly Method[] = [
   vbLora,
   road,
   lily,
+  osf,
+  psoft,
 ];
 
 /** The method of a config; one that Graft does not run is refused by name. */
