@@ -42,6 +42,7 @@ const fields: Readonly<Record<string, FieldInfo>> = {
   runtime_offload_base_weight: { default: false, meaning: "Base weights waited in CPU memory." },
 };
 
+const bases = /^frod_(V|s_indices|s_size)\./;
 const lambda = "frod_lambda_l";
 const entries = "frod_lambda_s_values";
 
@@ -55,7 +56,8 @@ export const frod = tunerMethod<FrodConfig>({
   },
   check,
   suffixes: [lambda, entries],
-  sharedPattern: /^frod_(V|s_indices|s_size)\./,
+  sharedPattern: bases,
+  frozen: [bases],
   kinds: ["linear"],
   rank: () => null,
   shapes,

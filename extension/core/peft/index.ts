@@ -37,6 +37,7 @@ import { lily } from "./lily.ts";
 import { osf } from "./osf.ts";
 import { psoft } from "./psoft.ts";
 import type { Method } from "./method.ts";
+import { refused } from "./refused.ts";
 import { adaptionPrompt } from "./prompt/adaptionPrompt.ts";
 import { cpt } from "./prompt/cpt.ts";
 import { multitaskPromptTuning } from "./prompt/multitaskPromptTuning.ts";
@@ -99,6 +100,6 @@ export function methodOf({ peftType, file }: AdapterConfig): Method {
   const runs = methods.map((known) => methodLabels[known.peftType]).join(", ");
   throw unsupported(
     `${file}: Graft does not run ${methodLabels[peftType]} adapters yet`,
-    `It runs ${runs}.`,
+    refused[peftType] ?? `It runs ${runs}.`,
   );
 }

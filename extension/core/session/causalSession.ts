@@ -261,8 +261,10 @@ interface MaskSize {
   readonly capacity: number;
 }
 
-/** Position of each token among the real ones of its row; padding in front stays at 0, behind
- * it goes on, as in Hugging Face's forward: methods that average over all tokens see it. */
+/**
+ * Position of each token among the real ones of its row. Padding in front stays at 0; behind it goes
+ * on, as in Hugging Face's forward, which methods that average over all tokens see.
+ */
 function realPositions(row: readonly number[]): number[] {
   let [count, last] = [0, -1];
   return row.map((real) => {

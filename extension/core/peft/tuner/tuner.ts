@@ -67,7 +67,7 @@ export interface Tuner<C extends TunerConfig> {
   /** The same for names with a number; `shared` tensors are then known by their plain name. */
   readonly sharedPattern?: RegExp;
   /** Those of `suffixes` and `shared` that are stored but not trained: they do not count as parameters. */
-  readonly frozen?: readonly string[];
+  readonly frozen?: readonly (string | RegExp)[];
   /** Tensors that only training needs. */
   readonly ignored?: RegExp;
   /** Shapes that a targeted module's tensors must have; a suffix not named may be absent. */
@@ -175,7 +175,7 @@ async function load<C extends TunerConfig>(
   const trained = bound.whole.filter(({ isTrained }) => isTrained).map(({ entry }) => entry);
   const unexpected = new Set(bound.report.unexpected);
   const isTrained = ([name]: readonly [string, TensorEntry]): boolean =>
-    !tuner.frozen?.includes(name);
+    !tuner.frozen?.some((each) => (typeof each === "string" ? each === name : each.test(name)));
   const own = [...bound.stored.values(), bound.shared].flatMap((tensors) =>
     [...tensors].filter(isTrained).map(([, entry]) => entry),
   );
