@@ -23,9 +23,12 @@ async function startAnswer(vscode: VSCode): Promise<void> {
   await until("the answer streams", async () => (await answerLength(vscode)) > 200);
 }
 
+async function answerText(vscode: VSCode): Promise<string> {
+  return (await vscode.page.locator(".editor-instance .view-lines").allInnerTexts()).join("");
+}
+
 async function answerLength(vscode: VSCode): Promise<number> {
-  const texts = await vscode.page.locator(".editor-instance .view-lines").allInnerTexts();
-  return texts.join("").length;
+  return (await answerText(vscode)).length;
 }
 
 scenario("an answer stops in mid-stream", { workspace, settings }, async (vscode) => {
