@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import * as path from "node:path";
+import { test } from "node:test";
+import { readArguments, readNumber, readWeighted } from "../../../extension/cli/arguments.ts";
+import { failure, root, sample } from "../core/support.ts";
+
+const weighted: [text: string, folder: string, weight: number][] = [
+  ["dir", "dir", 1],
+  ["dir:0.5", "dir", 0.5],
+  ["dir:.5", "dir", 0.5],
+  ["dir:-1", "dir", -1],
+  ["dir:2", "dir", 2],
+  ["dir:1e-2", "dir", 0.01],
+  ["/a/b:0", "/a/b", 0],
+  ["C:\\x", "C:\\x", 1],
+  ["C:\\x:0.5", "C:\\x", 0.5],
+  ["C:/models/1", "C:/models/1", 1],
+  ["dir:half", "dir:half", 1],
+  ["dir:", "dir:", 1],
+  ["a:b:3", "a:b", 3],
+];
+
+for (const [text, folder, weight] of weighted) {
+  test(`${text} is ${folder} at ${weight}`, () => {
+    assert.deepEqual(readWeighted(text), { folder, weight });
+  });
+}
+
+test("numbers are read whole, or refused by name", () => {
+  assert.equal(readNumber("0.5", "top-p", 1), 0.5);
+  assert.equal(readNumber(undefined, "top-p", 1), 1);
+  for (const text of ["", " ", "half", "5x"]) {
+    assert.throws(
+      () => readNumber(text, "top-p", 1),
+      failure("bad-request", `--top-p is "${text}"`),
+    );
+  }
+});
+
+test("an option that does not exist is a message", () => {
+  const options = { base: { type: "string" } } as const;
+  assert.throws(() => readArguments(["--bass", "x"], options), failure("bad-request", "--bass"));
+});
+
+interface Ended {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+function graft(...args: string[]): Promise<Ended> {
+  const all = ["--import", "tsx", path.join(root, "extension/cli/main.ts"), ...args];
+  return new Promise((resolve) => {
+    execFile(process.execPath, all, { cwd: root }, (error, stdout, stderr) => {
+      resolve({ code: Number(error?.code ?? 0), stdout, stderr });
+    });
+  });
+}
+
+const base = path.join(sample, "base");
+const adapter = (name: string): string => path.join(sample, "adapters", name);
+const adapters = [adapter("lora-pirate"), `${adapter("lora-json")}:0`];
+const named = adapters.flatMap((each) => ["--adapter", each]);
+const prompt = ["--prompt", "What colour is the sky?"];
+
+// All at once: starting Node is what takes time.
+const [answered, failed, unknown] = await Promise.all([
+  graft("run", "--base", base, ...named, ...prompt, "--json"),
+  graft("run", "--base", "/none/such", ...prompt),
+  graft("walk"),
+]);
+
+test("run --json answers with one object", () => {
+  assert.deepEqual([answered.code, answered.stderr], [0, ""]);
+  const { text, finish, ids, promptTokens, ...rest } = JSON.parse(answered.stdout) as {
+    text: string;
+    finish: string;
+    adapters: { path: string; weight: number; bound: number; total: number }[];
+    ids: number[];
+    promptTokens: number;
+  };
+  assert.deepEqual([text, finish], ["Arr! Th' sky be blue, matey!", "stop"]);
+  assert.deepEqual(
+    rest.adapters.map(({ path: folder, weight, bound, total }) => [folder, weight, bound, total]),
+    [
+      [adapter("lora-pirate"), 1, 28, 28],
+      [adapter("lora-json"), 0, 28, 28],
+    ],
+  );
+  assert(ids.length > 5 && promptTokens > 5);
+});
+
+test("an error is one line on stderr and exit code 1", () => {
+  assert.deepEqual([failed.code, failed.stdout], [1, ""]);
+  assert.match(failed.stderr, /^Base model not found: \/none\/such\. .+\n$/);
+  assert.equal(failed.stderr.trimEnd().split("\n").length, 1);
+});
+
+test("an unknown verb shows what there is", () => {
+  assert.deepEqual([unknown.code, unknown.stdout], [2, ""]);
+  assert.match(unknown.stderr, /^Usage:\n {2}graft run --base DIR/);
+});
