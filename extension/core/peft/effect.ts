@@ -8,6 +8,7 @@
  */
 
 import { badRequest } from "../base/errors.ts";
+import { type Turn, turnedBase, turnRows } from "./turn.ts";
 
 /** Low-rank update; scaling is folded into b. */
 export interface LowRank {
@@ -50,6 +51,8 @@ export interface LinearEffect {
   readonly outputScale?: Float32Array;
   /** [out] */
   readonly shift?: Float32Array;
+  /** Where `delta` and `shift` stem from mixing the base's outputs; it has no slot of its own. */
+  readonly turn?: Turn;
 }
 
 /** The effect on an embedding table: what is added to a token's row, or null for nothing. */
@@ -112,7 +115,7 @@ export function weighted(effect: LinearEffect, weight: number): LinearEffect {
   const times = (values: Float32Array): Float32Array => values.map((value) => value * weight);
   const towards = (values: Float32Array): Float32Array =>
     values.map((value) => 1 + (value - 1) * weight);
-  const { lowRank, routed, delta, inputScale, outputScale, shift } = effect;
+  const { lowRank, routed, delta, inputScale, outputScale, shift, turn } = effect;
   return {
     ...(lowRank && { lowRank: { ...lowRank, b: times(lowRank.b) } }),
     ...(routed && { routed: { ...routed, b: times(routed.b) } }),
@@ -120,39 +123,36 @@ export function weighted(effect: LinearEffect, weight: number): LinearEffect {
     ...(inputScale && { inputScale: towards(inputScale) }),
     ...(outputScale && { outputScale: towards(outputScale) }),
     ...(shift && { shift: times(shift) }),
+    ...(turn && { turn: { ...turn, factor: times(turn.factor) } }),
   };
 }
 
 /** First one effect, then another on its result: the order in which adapters are active. */
 export function compose(first: LinearEffect, then: LinearEffect, size: LayerSize): LinearEffect {
   const { outputScale: rows, inputScale: columns } = then;
+  const own = then.turn ? turnedBase(first, then, size.in) : then;
   const carried = first.lowRank && {
     a: scaleColumns(first.lowRank.a, columns, size.in),
-    b: scaleRows(first.lowRank.b, rows, first.lowRank.rank),
+    b: turnRows(first.lowRank.b, then, first.lowRank.rank),
     rank: first.lowRank.rank,
   };
-  const moved =
-    first.delta && scaleRows(scaleColumns(first.delta, columns, size.in), rows, size.in);
+  const moved = first.delta && turnRows(scaleColumns(first.delta, columns, size.in), then, size.in);
   return prune({
     lowRank: sideBySide(carried, then.lowRank, size),
     routed: onlyOne(first.routed && carryRouted(first.routed, then, size), then.routed),
-    delta: plus(moved, then.delta),
+    delta: plus(moved, own.delta),
     inputScale: product(first.inputScale, columns),
     outputScale: product(first.outputScale, rows),
-    shift: plus(product(first.shift, first.shift && rows), then.shift),
+    shift: plus(first.shift && turnRows(first.shift, then, 1), own.shift),
   });
 }
 
-function carryRouted(
-  routed: RoutedLowRank,
-  { inputScale, outputScale }: LinearEffect,
-  size: LayerSize,
-): RoutedLowRank {
+function carryRouted(routed: RoutedLowRank, then: LinearEffect, size: LayerSize): RoutedLowRank {
   return {
     ...routed,
-    a: scaleColumns(routed.a, inputScale, size.in),
-    router: scaleColumns(routed.router, inputScale, size.in),
-    b: scaleRows(routed.b, outputScale, routed.rank),
+    a: scaleColumns(routed.a, then.inputScale, size.in),
+    router: scaleColumns(routed.router, then.inputScale, size.in),
+    b: turnRows(routed.b, then, routed.rank),
   };
 }
 

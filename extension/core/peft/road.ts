@@ -65,17 +65,21 @@ export const road = tunerMethod<RoadConfig>({
     const { group_size: group } = context.config;
     const { own, swapped } = turn(tensors, context.config, module.out);
     const weight = await context.weight(module);
-    const partner = (row: number): number =>
-      row % group < group / 2 ? row + group / 2 : row - group / 2;
+    const partner = Int32Array.from({ length: module.out }, (_, row) =>
+      row % group < group / 2 ? row + group / 2 : row - group / 2,
+    );
     const delta = Float32Array.from(weight, (_, i) => {
       const row = Math.floor(i / module.in);
       return (
-        (swapped[row] as number) * (weight[partner(row) * module.in + (i % module.in)] as number)
+        (swapped[row] as number) *
+        (weight[(partner[row] as number) * module.in + (i % module.in)] as number)
       );
     });
     const bias = await context.bias(module);
-    const shift = bias?.map((_, row) => (swapped[row] as number) * (bias[partner(row)] as number));
-    return { outputScale: own, delta, ...(shift && { shift }) };
+    const shift = bias?.map(
+      (_, row) => (swapped[row] as number) * (bias[partner[row] as number] as number),
+    );
+    return { outputScale: own, delta, ...(shift && { shift }), turn: { partner, factor: swapped } };
   },
 });
 

@@ -63,7 +63,7 @@ export function extendPlan(
     const kinds = new Set(linear.get(group.name));
     for (const module of group.modules) {
       const effect = effects.linear.get(module.path);
-      if (effect) for (const kind of Object.keys(effect) as SlotKind[]) kinds.add(kind);
+      for (const kind of Object.keys(effect ?? {})) if (isSlotKind(kind)) kinds.add(kind);
     }
     if (kinds.size === (linear.get(group.name)?.size ?? 0)) continue;
     linear.set(group.name, kinds);
@@ -253,6 +253,10 @@ const packers: Record<SlotKind, (size: Size, parts: readonly Part[]) => Packed[]
   outputScale: (size, parts) => packVector("outputScale", size, { parts, neutral: 1 }),
   shift: (size, parts) => packVector("shift", size, { parts, neutral: 0 }),
 };
+
+function isSlotKind(part: string): part is SlotKind {
+  return Object.hasOwn(packers, part);
+}
 
 function packVector(
   part: "outputScale" | "shift",
