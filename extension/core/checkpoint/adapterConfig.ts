@@ -1,7 +1,7 @@
 import * as path from "node:path";
 import { visit } from "jsonc-parser";
 import { z } from "zod";
-import { notFound, unsupported } from "../base/errors.ts";
+import { notFound } from "../base/errors.ts";
 import { isFile } from "../base/files.ts";
 import { type JsonObject, parseFields, parseJsonObject, readText } from "../base/json.ts";
 
@@ -49,12 +49,6 @@ export async function readAdapterConfig(dir: string, signal?: AbortSignal): Prom
   const text = await readText(file, signal);
   const raw = parseJsonObject(text, file);
   const fields = parseFields(common, raw, file);
-  if (!Object.hasOwn(methodLabels, fields.peft_type)) {
-    throw unsupported(
-      `${file}: field "peft_type" is "${fields.peft_type}", which no method of PEFT 0.21 is called`,
-      "Method names are written in capitals, for example LORA.",
-    );
-  }
   return {
     file,
     peftType: fields.peft_type,

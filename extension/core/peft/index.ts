@@ -27,13 +27,13 @@ import { frod } from "./frod.ts";
 import { fourierFt } from "./fourierFt.ts";
 import { waveFt } from "./waveFt.ts";
 import { tinyLora } from "./tinyLora.ts";
-import { poly } from "./poly.ts";
 import { vera } from "./vera.ts";
 import { pvera } from "./pvera.ts";
 import { randLora } from "./randLora.ts";
+import { poly } from "./poly.ts";
 import { vbLora } from "./vbLora.ts";
-import { road } from "./road.ts";
 import { lily } from "./lily.ts";
+import { road } from "./road.ts";
 import { osf } from "./osf.ts";
 import { psoft } from "./psoft.ts";
 import type { Method } from "./method.ts";
@@ -82,13 +82,13 @@ export const methods: readonly Method[] = [
   fourierFt,
   waveFt,
   tinyLora,
-  poly,
   vera,
   pvera,
   randLora,
+  poly,
   vbLora,
-  road,
   lily,
+  road,
   osf,
   psoft,
 ];
@@ -97,9 +97,12 @@ export const methods: readonly Method[] = [
 export function methodOf({ peftType, file }: AdapterConfig): Method {
   const method = methods.find((known) => known.peftType === peftType);
   if (method) return method;
-  const runs = methods.map((known) => methodLabels[known.peftType]).join(", ");
-  throw unsupported(
-    `${file}: Graft does not run ${methodLabels[peftType]} adapters yet`,
-    refused[peftType] ?? `It runs ${runs}.`,
-  );
+  const label = methodLabels[peftType];
+  if (label === undefined) {
+    throw unsupported(
+      `${file}: field "peft_type" is "${peftType}", which no method of PEFT 0.21 is called`,
+      "Method names are written in capitals, for example LORA.",
+    );
+  }
+  throw unsupported(`${file}: Graft does not run ${label} adapters yet`, refused[peftType]);
 }
