@@ -1,9 +1,10 @@
 import { realpath, stat } from "node:fs/promises";
 import * as path from "node:path";
-import { notFound, unsupported } from "../base/errors.ts";
+import { notFound } from "../base/errors.ts";
 import { isFile } from "../base/files.ts";
 import { openSafetensors, type SafetensorsFile } from "../safetensors/read.ts";
 import { type AdapterConfig, readAdapterConfig } from "./adapterConfig.ts";
+import { openTorchFile } from "./torchFile.ts";
 
 /** An adapter's folder: config and header read, no weight touched. */
 export interface AdapterCheckpoint {
@@ -23,19 +24,18 @@ export async function openAdapterCheckpoint(
     throw notFound("Adapter", folder, "Choose a folder that holds adapter_config.json.");
   });
   const config = await readAdapterConfig(dir, signal);
+  const weights = await openWeights(dir);
+  const { mtimeMs } = await stat(weights.file);
+  return { dir, config, weights, modified: mtimeMs };
+}
+
+/** safetensors wins over .bin, as in PEFT. */
+async function openWeights(dir: string): Promise<SafetensorsFile> {
   const file = path.join(dir, "adapter_model.safetensors");
-  if (!(await isFile(file))) {
-    const pickle = path.join(dir, "adapter_model.bin");
-    if (await isFile(pickle)) {
-      throw unsupported(
-        `${pickle}: Graft does not read .bin adapters yet`,
-        "Save it again with safe_serialization=True.",
-      );
-    }
-    throw notFound("Adapter weights", file, "The folder holds a config but no weights.");
-  }
-  const { mtimeMs } = await stat(file);
-  return { dir, config, weights: await openSafetensors(file), modified: mtimeMs };
+  if (await isFile(file)) return openSafetensors(file);
+  const pickle = path.join(dir, "adapter_model.bin");
+  if (await isFile(pickle)) return openTorchFile(pickle);
+  throw notFound("Adapter weights", file, "The folder holds a config but no weights.");
 }
 
 /**

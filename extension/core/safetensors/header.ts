@@ -15,6 +15,8 @@ export interface TensorEntry {
   /** Bytes from the start of the file. */
   readonly offset: number;
   readonly byteLength: number;
+  /** Elements from one to the next along each dimension; absent where they lie row by row. */
+  readonly strides?: readonly number[];
 }
 
 export interface Header {

@@ -1,5 +1,6 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { isFloatDtype, toFloat32 } from "../base/dtype.ts";
+import { bitsOf, isFloatDtype, toFloat32 } from "../base/dtype.ts";
+import { elementCount } from "../base/shape.ts";
 import { badFile, notFound, throwIfAborted, unsupported } from "../base/errors.ts";
 import { type Header, largestHeader, parseHeader, type TensorEntry } from "./header.ts";
 
@@ -27,7 +28,7 @@ export async function openSafetensors(file: string): Promise<SafetensorsFile> {
   });
 }
 
-/** The bytes of tensors, in the order asked for; one open file, one range a tensor. */
+/** The bytes of tensors row by row, in the order asked for; one open file, one range a tensor. */
 export async function readTensors(
   file: string,
   tensors: readonly TensorEntry[],
@@ -35,12 +36,33 @@ export async function readTensors(
 ): Promise<Uint8Array[]> {
   return withFile(file, async (handle) => {
     const out: Uint8Array[] = [];
-    for (const { offset, byteLength } of tensors) {
+    for (const tensor of tensors) {
       throwIfAborted(signal);
-      out.push(await readRange(handle, file, offset, byteLength));
+      const bytes = await readRange(handle, file, tensor.offset, tensor.byteLength);
+      out.push(tensor.strides ? rowByRow(bytes, tensor, tensor.strides) : bytes);
     }
     return out;
   });
+}
+
+/** A tensor's elements gathered from a range in which they lie otherwise. */
+function rowByRow(
+  bytes: Uint8Array,
+  { shape, dtype }: TensorEntry,
+  strides: readonly number[],
+): Uint8Array {
+  const size = bitsOf(dtype) / 8;
+  const out = new Uint8Array(elementCount(shape) * size);
+  for (let i = 0; i < out.length / size; i++) {
+    let [rest, from] = [i, 0];
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      const length = shape[axis] as number;
+      from += (rest % length) * (strides[axis] as number);
+      rest = Math.floor(rest / length);
+    }
+    out.set(bytes.subarray(from * size, (from + 1) * size), i * size);
+  }
+  return out;
 }
 
 /** Floating-point tensors as fp32, by name. Refuses integer tensors by name. */

@@ -1,0 +1,203 @@
+/**
+ * Tensors of a file that torch.save wrote, as byte ranges: the zip of PyTorch 1.6 and later, whose
+ * entries are stored as they are, and the plain stream of pickles before it.
+ */
+import { open, stat } from "node:fs/promises";
+import * as yauzl from "yauzl";
+import type { Dtype } from "../base/dtype.ts";
+import { bitsOf } from "../base/dtype.ts";
+import { badFile, unsupported } from "../base/errors.ts";
+import { elementCount } from "../base/shape.ts";
+import type { TensorEntry } from "../safetensors/header.ts";
+import type { SafetensorsFile } from "../safetensors/read.ts";
+import { type PickledTensor, readPickle, refuseGlobal } from "./pickle.ts";
+
+/** The largest pickle read: names and shapes of a million tensors take 200 MB, adapters have thousands. */
+const largestPickle = 64 * 1024 * 1024;
+
+const dtypes: Readonly<Record<string, Dtype>> = {
+  "torch.FloatStorage": "F32",
+  "torch.HalfStorage": "F16",
+  "torch.BFloat16Storage": "BF16",
+  "torch.DoubleStorage": "F64",
+  "torch.LongStorage": "I64",
+  "torch.IntStorage": "I32",
+  "torch.ShortStorage": "I16",
+  "torch.CharStorage": "I8",
+  "torch.ByteStorage": "U8",
+  "torch.BoolStorage": "BOOL",
+};
+
+/** A storage's place in the file, in bytes. */
+interface Range {
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
+/**
+ * Opens a .bin file of tensors by name and reads no tensor; nothing in it is ever run.
+ * @throws bad-file when it is broken, or holds more than tensors
+ */
+export async function openTorchFile(file: string): Promise<SafetensorsFile> {
+  const { size } = await stat(file);
+  const isZip = (await readStart(file, 4)).toString("latin1") === "PK\x03\x04";
+  const { value, ranges } = isZip
+    ? await readZip(file)
+    : readLegacy(await readStart(file, Math.min(size, largestPickle)), file);
+  if (!(value instanceof Map)) throw badFile(file, "holds no dict of tensors");
+  const tensors = [...value].map(([name, tensor]) =>
+    entryOf(String(name), tensor, { file, ranges, fileSize: size }),
+  );
+  return { file, size, tensors, metadata: {}, dataStart: 0 };
+}
+
+interface Contents {
+  readonly value: unknown;
+  readonly ranges: ReadonlyMap<string, Range>;
+}
+
+/** Zip: <name>/data.pkl beside <name>/data/<key>, one file a storage. */
+async function readZip(file: string): Promise<Contents> {
+  const zip = await yauzl.openPromise(file, { autoClose: false }).catch((error: Error) => {
+    throw badFile(file, `is a broken zip (${error.message})`);
+  });
+  try {
+    const ranges = new Map<string, Range>();
+    let pickle: Buffer | undefined;
+    for await (const entry of zip.eachEntry()) {
+      const name = entry.fileName.slice(entry.fileName.indexOf("/") + 1);
+      if (name === "data.pkl") pickle = await readEntry(zip, entry, file);
+      if (name === "byteorder" && (await readEntry(zip, entry, file)).toString() !== "little") {
+        throw unsupported(`${file}: its tensors are not little-endian`);
+      }
+      if (!name.startsWith("data/")) continue;
+      if (entry.compressionMethod !== 0) throw badFile(file, `"${name}" is compressed`);
+      const { fileDataStart } = await zip.readLocalFileHeaderPromise(entry, { minimal: true });
+      ranges.set(name.slice(5), { offset: fileDataStart, byteLength: entry.uncompressedSize });
+    }
+    if (!pickle) throw badFile(file, "is a zip without data.pkl, not a file of torch.save");
+    return { value: readPickle(pickle, { file }).value, ranges };
+  } finally {
+    zip.close();
+  }
+}
+
+async function readEntry(zip: yauzl.ZipFile, entry: yauzl.Entry, file: string): Promise<Buffer> {
+  if (entry.uncompressedSize > largestPickle) {
+    throw badFile(file, `"${entry.fileName}" has ${entry.uncompressedSize} bytes, too many`);
+  }
+  const parts: Buffer[] = [];
+  for await (const part of await zip.openReadStreamPromise(entry)) parts.push(part as Buffer);
+  return Buffer.concat(parts);
+}
+
+/** torch.save's first number, and the number of its format. */
+const legacyMagic = 0x1950a86a20f9469cfc6cn;
+const legacyProtocol = 1001;
+
+/** Magic, protocol, machine, dict, keys: five pickles; then every key's storage after its size. */
+function readLegacy(head: Buffer, file: string): Contents {
+  const values: unknown[] = [];
+  let at = 0;
+  while (values.length < 5) {
+    const { value, end } = readPickle(head, { file, start: at });
+    values.push(value);
+    at = end;
+    if (values.length === 1 && value !== legacyMagic) {
+      throw badFile(file, "is a pickle, but no file of torch.save");
+    }
+  }
+  const [, protocol, machine, dict, keys] = values;
+  if (protocol !== legacyProtocol) throw badFile(file, `has protocol ${String(protocol)}`);
+  if (machine instanceof Map && machine.get("little_endian") === false) {
+    throw unsupported(`${file}: its tensors are not little-endian`);
+  }
+  const types = new Map(tensorsOf(dict).map(({ storage }) => [storage.key, storage] as const));
+  const ranges = new Map<string, Range>();
+  for (const key of Array.isArray(keys) ? keys.map(String) : []) {
+    const storage = types.get(key);
+    const bits = bitsOf(dtypes[storage?.type ?? ""] ?? "U8");
+    const byteLength = ((storage?.elements ?? 0) * bits) / 8;
+    ranges.set(key, { offset: at + 8, byteLength });
+    at += 8 + byteLength;
+  }
+  return { value: dict, ranges };
+}
+
+function tensorsOf(dict: unknown): PickledTensor[] {
+  const values: unknown[] = dict instanceof Map ? [...dict.values()] : [];
+  return values.filter(isTensor);
+}
+
+function isTensor(value: unknown): value is PickledTensor {
+  const { kind, storage } = (value ?? {}) as Partial<PickledTensor>;
+  return kind === "tensor" && storage?.kind === "storage";
+}
+
+function entryOf(
+  name: string,
+  value: unknown,
+  at: { file: string; fileSize: number; ranges: ReadonlyMap<string, Range> },
+): TensorEntry {
+  const { file, fileSize, ranges } = at;
+  const fail = (problem: string): Error => badFile(file, `"${name}" ${problem}`);
+  refuseGlobal(file, value);
+  if (!isTensor(value)) throw fail(`is no tensor but ${describe(value)}`);
+  const { storage, offset, shape, strides } = value;
+  const dtype = dtypes[storage.type];
+  if (!dtype) throw fail(`is of ${storage.type}, which Graft does not read`);
+  const range = ranges.get(storage.key);
+  if (!range) throw fail(`lies in storage ${storage.key}, which the file has not`);
+  if (!isSizes(shape) || !isSizes(strides) || shape.length !== strides.length) {
+    throw fail("has no valid shape");
+  }
+  const size = bitsOf(dtype) / 8;
+  const count = elementCount(shape);
+  const span =
+    count === 0 ? 0 : 1 + shape.reduce((sum, n, i) => sum + (n - 1) * (strides[i] as number), 0);
+  if (range.offset + range.byteLength > fileSize) {
+    throw badFile(
+      file,
+      `truncated: storage ${storage.key} ends at byte ${range.offset + range.byteLength}, the file has ${fileSize}`,
+      "Download or copy it again.",
+    );
+  }
+  const isInside = isSizes([offset, span]) && (offset + span) * size <= range.byteLength;
+  if (!isInside || !Number.isSafeInteger(count)) {
+    throw fail(`reaches beyond its storage of ${range.byteLength} bytes`);
+  }
+  const place = { offset: range.offset + offset * size, byteLength: span * size };
+  const entry = { name, dtype, shape, ...place };
+  return isRowMajor(shape, strides) ? entry : { ...entry, strides };
+}
+
+function isSizes(values: unknown): values is number[] {
+  return (
+    Array.isArray(values) && values.every((value) => Number.isSafeInteger(value) && value >= 0)
+  );
+}
+
+function isRowMajor(shape: readonly number[], strides: readonly number[]): boolean {
+  let expected = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    if (shape[i] !== 1 && strides[i] !== expected) return false;
+    expected *= shape[i] as number;
+  }
+  return true;
+}
+
+function describe(value: unknown): string {
+  if (value === null) return "None";
+  if (value instanceof Map) return "a dict";
+  return Array.isArray(value) ? "a list" : `a ${typeof value}`;
+}
+
+async function readStart(file: string, length: number): Promise<Buffer> {
+  const handle = await open(file, "r");
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await handle.close();
+  }
+}
