@@ -4,7 +4,6 @@ import { isBuiltin } from "node:module";
 import * as path from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import ts from "typescript";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -106,26 +105,21 @@ function packageProblem(zone: string, specifier: string): string | undefined {
   return isIn(zone, places) ? undefined : `${name} belongs in ${places.join(", ")}`;
 }
 
-/** Every import, export … from, import() and import type of a file. */
+/** `import … from`, `export … from`, a bare `import`, `import()` and `import type` in formatted code. */
+const forms = [
+  /^(?:import|export) (?<type>type )?[^"';]*? from "(?<specifier>[^"]+)"/gm,
+  /^import "(?<specifier>[^"]+)"/gm,
+  /\bimport\("(?<specifier>[^"]+)"\)/g,
+];
+
 function importsOf(file: string, text: string): Import[] {
-  const found: Import[] = [];
-  const add = (node: ts.Node | undefined, isType: boolean): void => {
-    if (node && ts.isStringLiteralLike(node)) found.push({ file, specifier: node.text, isType });
-  };
-  const visit = (node: ts.Node): void => {
-    if (ts.isImportDeclaration(node)) {
-      add(node.moduleSpecifier, node.importClause?.isTypeOnly ?? false);
-    } else if (ts.isExportDeclaration(node)) {
-      add(node.moduleSpecifier, node.isTypeOnly);
-    } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
-      add(node.argument.literal, true);
-    } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
-      add(node.arguments[0], false);
-    }
-    ts.forEachChild(node, visit);
-  };
-  visit(ts.createSourceFile(file, text, ts.ScriptTarget.Latest));
-  return found;
+  return forms.flatMap((form) =>
+    [...text.matchAll(form)].map(({ groups = {} }) => ({
+      file,
+      specifier: groups["specifier"] ?? "",
+      isType: groups["type"] === "type ",
+    })),
+  );
 }
 
 async function sources(folder: string): Promise<string[]> {

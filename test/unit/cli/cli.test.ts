@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import * as path from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { readArguments, readNumber, readWeighted } from "../../../extension/cli/arguments.ts";
-import { failure, root, sample } from "../core/support.ts";
+import { failure, sample } from "../core/support.ts";
+import { bundle, bundleEnvironment } from "../engine/bundle.ts";
 
 const weighted: [text: string, folder: string, weight: number][] = [
   ["dir", "dir", 1],
@@ -49,10 +50,12 @@ interface Ended {
   stderr: string;
 }
 
+const script = await bundle("extension/cli/main.ts", { after });
+
 function graft(...args: string[]): Promise<Ended> {
-  const all = ["--import", "tsx", path.join(root, "extension/cli/main.ts"), ...args];
   return new Promise((resolve) => {
-    execFile(process.execPath, all, { cwd: root }, (error, stdout, stderr) => {
+    const options = { env: bundleEnvironment };
+    execFile(process.execPath, [script, ...args], options, (error, stdout, stderr) => {
       resolve({ code: Number(error?.code ?? 0), stdout, stderr });
     });
   });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import * as path from "node:path";
-import { afterEach, beforeEach, test } from "node:test";
+import { after, afterEach, beforeEach, test } from "node:test";
 import { Connection, type Transport } from "../../../extension/protocol/connection.ts";
 import {
   type EngineContract,
@@ -11,17 +11,20 @@ import {
   type GenerateParams,
   protocolVersion,
 } from "../../../extension/protocol/engineContract.ts";
-import { failure, root, sample } from "../core/support.ts";
+import { failure, sample } from "../core/support.ts";
+import { bundle, bundleEnvironment } from "./bundle.ts";
 
-/** The engine as the host forks it, from its source. */
+const script = await bundle("extension/engine/main.ts", { after });
+
+/** The engine as the host forks it. */
 let child: ChildProcess;
 let engine: Connection<EngineHostContract, EngineContract>;
 let endless: GenerateParams;
 
 beforeEach(async () => {
-  child = fork(path.join(root, "extension/engine/main.ts"), [], {
-    execArgv: ["--import", "tsx"],
-    cwd: root,
+  child = fork(script, [], {
+    execArgv: [],
+    env: bundleEnvironment,
     stdio: ["ignore", "pipe", "pipe", "ipc"],
   });
   const transport: Transport = {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { copyFile, mkdir, readdir, symlink } from "node:fs/promises";
 import * as path from "node:path";
 import { after, test } from "node:test";
 import { loadBaseModel } from "../../../../extension/core/baseModel.ts";
@@ -12,7 +13,7 @@ import {
   type ForwardOptions,
 } from "../../../../extension/core/session/causalSession.ts";
 import { argmax } from "../../../../extension/core/tokens/sampler.ts";
-import { difference, failure, fixtures } from "../support.ts";
+import { difference, failure, fixtures, temporaryFolder } from "../support.ts";
 
 const folder = path.join(fixtures, "models/llama");
 const session = await CausalSession.create(buildModel(await openBaseCheckpoint(folder)));
@@ -118,6 +119,27 @@ test("an unfinished run ends before the session does", async () => {
   const running = other.forward(other.start(none), [ids(12)]);
   await Promise.all([running, other.dispose()]);
   assert.equal((await running).data.length, vocabulary);
+});
+
+test("shards behind the links of the Hugging Face cache, in several folders, are read", async (t) => {
+  const cache = await temporaryFolder(t);
+  const source = path.join(fixtures, "models/llama-sharded");
+  const snapshot = path.join(cache, "models--org--tiny/snapshots/abc");
+  await mkdir(snapshot, { recursive: true });
+  for (const [i, name] of (await readdir(source)).entries()) {
+    const blobs = path.join(cache, `models--org--${i % 2 === 0 ? "tiny" : "other"}/blobs`);
+    await mkdir(blobs, { recursive: true });
+    await copyFile(path.join(source, name), path.join(blobs, `${i}`));
+    const link = path.relative(snapshot, path.join(blobs, `${i}`));
+    await symlink(link, path.join(snapshot, name));
+  }
+  const logits: Float32Array[] = [];
+  for (const place of [source, snapshot]) {
+    const own = await CausalSession.create(buildModel(await openBaseCheckpoint(place)));
+    logits.push((await own.forward(own.start(none), [ids(5)])).data);
+    await own.dispose();
+  }
+  assert.deepEqual(logits[1], logits[0]);
 });
 
 test("adapters belong to a sequence: interleaved answers equal answers alone", async (t) => {
