@@ -27,10 +27,6 @@ async function answerText(vscode: VSCode): Promise<string> {
   return (await vscode.page.locator(".editor-instance .view-lines").allInnerTexts()).join("");
 }
 
-async function answerText(vscode: VSCode): Promise<string> {
-  return (await vscode.page.locator(".editor-instance .view-lines").allInnerTexts()).join("");
-}
-
 async function answerLength(vscode: VSCode): Promise<number> {
   return (await answerText(vscode)).length;
 }
