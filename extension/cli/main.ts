@@ -1,12 +1,16 @@
 import { asGraftError } from "../core/base/errors.ts";
 import { demo } from "./demo.ts";
 import { inspect } from "./inspect.ts";
+import { merge } from "./merge.ts";
 import { run } from "./run.ts";
+import { save } from "./save.ts";
 
 /** What the terminal door can do; a new verb is its file and its line here. */
 const verbs: Readonly<Record<string, (args: string[], signal: AbortSignal) => Promise<void>>> = {
   run,
   inspect,
+  merge,
+  save,
   demo,
 };
 
@@ -14,6 +18,8 @@ const usage = `Usage:
   graft run --base DIR [--adapter DIR[:WEIGHT]]... --prompt TEXT [--text] [--json]
             [--max-tokens N] [--temperature T] [--top-p P] [--top-k K] [--seed S]
   graft inspect DIR [--base DIR] [--json]
+  graft merge --base DIR --adapter DIR[:WEIGHT]... --out DIR [--allow-partial] [--json]
+  graft save --base DIR --adapter DIR --out DIR [--overwrite] [--allow-partial] [--json]
   graft demo
 `;
 

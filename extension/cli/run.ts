@@ -1,8 +1,8 @@
-import * as path from "node:path";
 import { loadBaseModel } from "../core/baseModel.ts";
 import { badRequest } from "../core/base/errors.ts";
-import { type ActiveAdapter, type Answer, PeftModel } from "../core/peftModel.ts";
-import { readArguments, readNumber, readWeighted } from "./arguments.ts";
+import { type Answer, PeftModel } from "../core/peftModel.ts";
+import { loadAdapters } from "./adapters.ts";
+import { readArguments, readNumber } from "./arguments.ts";
 
 const options = {
   base: { type: "string" },
@@ -26,19 +26,8 @@ export async function run(args: string[], signal: AbortSignal): Promise<void> {
     throw badRequest("run needs --base and --prompt.");
   const base = await loadBaseModel(folder, { signal });
   const model = new PeftModel(base);
-  const active: ActiveAdapter[] = [];
-  for (const [i, text] of (values.adapter ?? []).entries()) {
-    const { folder: dir, weight } = readWeighted(text);
-    const name = `${i}.${path.basename(dir)}`;
-    const adapter = await model.loadAdapter(dir, {
-      adapterName: name,
-      allowPartial: values["allow-partial"],
-      signal,
-    });
-    for (const warning of adapter.warnings) process.stderr.write(`${dir}: ${warning}\n`);
-    active.push({ name, weight });
-  }
-  model.setAdapter(active);
+  const allowPartial = values["allow-partial"];
+  model.setAdapter(await loadAdapters(model, values.adapter ?? [], { allowPartial, signal }));
   const content = { role: "user", content: prompt } as const;
   const isChat = !values.text && (base.tokenizer?.chatTemplate ?? null) !== null;
   let shown = "";

@@ -156,6 +156,27 @@ export class PeftModel {
     this.loaded.delete(name);
   }
 
+  /** Gives an adapter another name; its weights, its place and whether it is active stay. */
+  renameAdapter(name: string, newName: string): void {
+    this.require(name);
+    if (newName === name) return;
+    // It names the folder that savePretrained writes.
+    if (newName.trim() === "" || /[\\/]|^\.{1,2}$/.test(newName)) {
+      throw badRequest(`"${newName}" cannot be the name of an adapter. Use a name for a folder.`);
+    }
+    if (this.loaded.has(newName)) {
+      throw badRequest(`An adapter named "${newName}" is already loaded.`);
+    }
+    const renamed = this.adapters.map((each) =>
+      each.name === name ? { ...each, name: newName } : each,
+    );
+    this.loaded.clear();
+    for (const adapter of renamed) this.loaded.set(adapter.name, adapter);
+    this.active = this.active.map((each) =>
+      each.name === name ? { ...each, name: newName } : each,
+    );
+  }
+
   /** Inputs of the session for a set of adapters, e.g. for `session.start`. */
   inputsOf(adapters: readonly ActiveAdapter[]): AdapterInputs {
     return this.base.session.inputs(this.partsOf(adapters));
@@ -191,24 +212,34 @@ export class PeftModel {
     folder: string,
     { selectedAdapters, ...options }: SaveOptions & { selectedAdapters?: readonly string[] } = {},
   ): Promise<string[]> {
-    const { checkpoint, adaptable } = this.base;
     const files: string[] = [];
     for (const name of selectedAdapters ?? this.loaded.keys()) {
       const own = name === "default" ? folder : path.join(folder, name);
-      const adapter = this.require(name).checkpoint;
-      files.push(
-        ...(await saveAdapter(adapter, own, { ...options, checkpoint, tree: adaptable.tree })),
-      );
+      files.push(...(await this.saveAdapter(name, own, options)));
     }
     return files;
   }
 
   /**
-   * Writes the base with the active adapters merged in; base and adapters stay as they are.
+   * Writes one adapter into a folder of its own, whatever its name.
+   * @returns the paths of all files written
+   */
+  async saveAdapter(name: string, folder: string, options: SaveOptions = {}): Promise<string[]> {
+    const { checkpoint, adaptable } = this.base;
+    const adapter = this.require(name).checkpoint;
+    return saveAdapter(adapter, folder, { ...options, checkpoint, tree: adaptable.tree });
+  }
+
+  /**
+   * Writes the base with the active adapters, or with those named, merged in; base and adapters
+   * stay as they are.
    * @throws unsupported when an adapter cannot be merged, saying why
    */
-  async mergeAndUnload(options: MergeOptions): Promise<MergeReport> {
-    return mergeModel(this.base, activeAt(this.partsOf(this.active), 0), options);
+  async mergeAndUnload({
+    adapters = this.active,
+    ...options
+  }: MergeOptions & { adapters?: readonly ActiveAdapter[] }): Promise<MergeReport> {
+    return mergeModel(this.base, activeAt(this.partsOf(adapters), 0), options);
   }
 
   /** Token ids of a prompt, through the chat template where it is a conversation. */

@@ -17,6 +17,7 @@ import {
 import { describeCheckpoint, discover } from "./discover.ts";
 import { checkFit, inspectAdapter } from "./inspect.ts";
 import { Library } from "./library.ts";
+import { mergeResult } from "./mergeResult.ts";
 
 /** What the engine answers to each request of its contract. */
 export function createService(library = new Library()): Handlers<EngineContract> {
@@ -58,6 +59,17 @@ export function createService(library = new Library()): Handlers<EngineContract>
       const started = performance.now();
       library.require(base).setAdapter(adapters);
       return { swapSeconds: (performance.now() - started) / 1000 };
+    },
+    renameAdapter: ({ base, name, newName }) => {
+      library.require(base).renameAdapter(name, newName);
+      return null;
+    },
+    saveAdapter: async ({ base, name, folder, overwrite }, { signal }) => ({
+      files: await library.require(base).saveAdapter(name, folder, { overwrite, signal }),
+    }),
+    mergeAdapters: async ({ base, adapters, folder }, { emit, signal }) => {
+      const options = { adapters, folder, onProgress: emit, signal };
+      return mergeResult(await library.require(base).mergeAndUnload(options));
     },
     checkFit: ({ base, paths }) => {
       const model = library.require(base);

@@ -121,6 +121,34 @@ export interface FitReport {
   reason?: string;
 }
 
+export interface MergeParams {
+  base: string;
+  adapters: ActiveAdapter[];
+  /** Where the merged model is written: a folder that does not exist yet. */
+  folder: string;
+}
+
+export interface MergeResult {
+  /** Real path: the id of the merged model as a base. */
+  folder: string;
+  changedTensors: number;
+  /** Share of the change that rounding to the base's type swallowed, 0 to 1: over all tensors. */
+  swallowed: number;
+  /** The tensors that lost most, worst first; at most 5. */
+  worst: { name: string; swallowed: number }[];
+  /** True when a head that was tied to the embeddings became a tensor of its own. */
+  untied: boolean;
+}
+
+export interface SaveAdapterParams {
+  base: string;
+  name: string;
+  /** The adapter's own folder. */
+  folder: string;
+  /** Replace adapter files that are there already; without it such a save fails. */
+  overwrite?: boolean;
+}
+
 export interface ChatMessage {
   role: "system" | "user" | "assistant";
   content: string;
@@ -223,6 +251,9 @@ export type EngineContract = {
     params: { base: string; adapters: ActiveAdapter[] };
     result: { swapSeconds: number };
   };
+  renameAdapter: { params: { base: string; name: string; newName: string }; result: null };
+  saveAdapter: { params: SaveAdapterParams; result: { files: string[] } };
+  mergeAdapters: { params: MergeParams; result: MergeResult; event: ProgressEvent };
   checkFit: { params: { base: string; paths: string[] }; result: FitReport[] };
   inspectAdapter: { params: { path: string; base?: string }; result: AdapterReport };
   generate: { params: GenerateParams; result: GenerateResult; event: GenerateEvent };

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import * as path from "node:path";
 import { after, test } from "node:test";
 import { readArguments, readNumber, readWeighted } from "../../../extension/cli/arguments.ts";
-import { failure, sample } from "../core/support.ts";
+import { failure, sample, temporaryFolder } from "../core/support.ts";
 import { bundle, bundleEnvironment } from "../engine/bundle.ts";
 
 const weighted: [text: string, folder: string, weight: number][] = [
@@ -103,4 +103,33 @@ test("an error is one line on stderr and exit code 1", () => {
 test("an unknown verb shows what there is", () => {
   assert.deepEqual([unknown.code, unknown.stdout], [2, ""]);
   assert.match(unknown.stderr, /^Usage:\n {2}graft run --base DIR/);
+});
+
+test("merge and save write folders that run, once", async (t) => {
+  const folder = await temporaryFolder(t);
+  const [merged, saved] = ["merged", "saved"].map((name) => path.join(folder, name)) as [
+    string,
+    string,
+  ];
+  const given = ["--base", base, "--adapter", adapter("lora-pirate")];
+  const [merging, saving, incomplete] = await Promise.all([
+    graft("merge", ...given, "--out", merged, "--json"),
+    graft("save", ...given, "--out", saved),
+    graft("merge", "--base", base, "--out", merged),
+  ]);
+  assert.deepEqual([merging.code, merging.stderr], [0, ""]);
+  const result = JSON.parse(merging.stdout) as { folder: string; changedTensors: number };
+  assert.deepEqual([result.folder, result.changedTensors], [merged, 28]);
+  assert.deepEqual([saving.code, saving.stderr], [0, ""]);
+  assert.equal(saving.stdout.split("\n")[0], path.join(saved, "adapter_config.json"));
+  assert.deepEqual([incomplete.code, incomplete.stdout], [1, ""]);
+  assert.match(incomplete.stderr, /--adapter/);
+  const answers = await Promise.all([
+    graft("run", "--base", merged, ...prompt),
+    graft("run", "--base", base, "--adapter", saved, ...prompt),
+    graft("merge", ...given, "--out", merged),
+  ]);
+  const said = answers.map(({ stdout }) => stdout);
+  assert.deepEqual(said, ["Arr! Th' sky be blue, matey!\n", "Arr! Th' sky be blue, matey!\n", ""]);
+  assert.match(answers[2].stderr, /exists already/);
 });

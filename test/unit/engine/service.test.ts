@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import { after, test } from "node:test";
 import { methodLabels } from "../../../extension/core/checkpoint/adapterConfig.ts";
@@ -9,6 +9,7 @@ import {
   type DiscoverResult,
   type EngineContract,
   type GenerateEvent,
+  type GenerateParams,
   type Sampling,
   protocolVersion,
 } from "../../../extension/protocol/engineContract.ts";
@@ -235,4 +236,103 @@ test("a base that is not loaded says so; one is loaded once", async () => {
   const again = await ask("loadBaseModel", { path: path.join(sample, "adapters/../base") });
   assert.equal(again.path, base);
   assert.deepEqual([again.contextLength, again.layers, again.hasChatTemplate], [256, 4, true]);
+});
+
+test("a merge writes a base that answers as the adapter does; one folder is never written twice", async (t) => {
+  const folder = path.join(await temporaryFolder(t), "merged");
+  const { name } = await ask("loadAdapter", { base, path: adapterAt("lora-pirate") });
+  t.after(() => ask("unloadAdapter", { base, name }));
+  const adapters = [{ name, weight: 1 }];
+  const events: unknown[] = [];
+  // Not active: what is merged is what was named.
+  const result = await ask("mergeAdapters", { base, adapters, folder }, { events });
+  const { worst, swallowed, ...rest } = result;
+  assert.deepEqual(rest, { folder, changedTensors: 28, untied: false });
+  assert(swallowed < 1e-5, `fp32 loses ${swallowed}`);
+  assert.equal(worst.length, 5);
+  worst.forEach((each, i) => assert(each.swallowed <= (worst[i - 1] ?? each).swallowed));
+  assert(events.length > 0);
+  await assert.rejects(
+    ask("mergeAdapters", { base, adapters, folder }),
+    failure("bad-request", folder, "exists already"),
+  );
+  const { path: merged } = await ask("loadBaseModel", { path: folder });
+  t.after(() => ask("unloadBaseModel", { base: merged }));
+  const said = await Promise.all([
+    sayOf({ base: merged }),
+    sayOf({ base, adapters }),
+    sayOf({ base }),
+  ]);
+  assert.deepEqual(said, [pirateSky, pirateSky, "The sky is blue."]);
+});
+
+const pirateSky = "Arr! Th' sky be blue, matey!";
+
+async function sayOf(asked: Pick<GenerateParams, "base" | "adapters">): Promise<string> {
+  const content = "What colour is the sky?";
+  const prompt = { kind: "chat" as const, messages: [{ role: "user" as const, content }] };
+  return (await ask("generate", { ...asked, prompt, sampling: greedy })).text;
+}
+
+test("a merge that is stopped leaves nothing behind", async (t) => {
+  const parent = await temporaryFolder(t);
+  const { name } = await ask("loadAdapter", { base, path: adapterAt("lora-json") });
+  t.after(() => ask("unloadAdapter", { base, name }));
+  const stop = new AbortController();
+  let steps = 0;
+  const context = {
+    signal: stop.signal,
+    emit: () => {
+      if (++steps === 3) stop.abort();
+    },
+  };
+  const params = { base, adapters: [{ name, weight: 1 }], folder: path.join(parent, "merged") };
+  const merging = Promise.resolve(service.mergeAdapters(params, context as never));
+  await assert.rejects(merging, failure("cancelled"));
+  assert.deepEqual(await readdir(parent), []);
+  const none = ask("mergeAdapters", { ...params, adapters: [] });
+  await assert.rejects(none, failure("bad-request", "nothing to merge"));
+});
+
+test("a renamed adapter keeps its weights, its place and its part in the answers", async (t) => {
+  const { name } = await ask("loadAdapter", { base, path: adapterAt("lora-pirate") });
+  t.after(() => ask("unloadAdapter", { base, name: "captain" }));
+  const { name: second } = await ask("loadAdapter", { base, path: adapterAt("lora-json") });
+  t.after(() => ask("unloadAdapter", { base, name: second }));
+  await ask("setActiveAdapters", { base, adapters: [{ name, weight: 1 }] });
+  const refused: [newName: string, says: string][] = [
+    [second, "already loaded"],
+    [" ", "cannot be the name"],
+    ["../x", "cannot be the name"],
+  ];
+  for (const [newName, says] of refused) {
+    const rename = ask("renameAdapter", { base, name, newName });
+    await assert.rejects(rename, failure("bad-request", newName, says));
+  }
+  await ask("renameAdapter", { base, name, newName: "captain" });
+  assert.equal(await sayOf({ base }), pirateSky);
+  assert.equal(await sayOf({ base, adapters: [{ name: "captain", weight: 1 }] }), pirateSky);
+  const gone = ask("renameAdapter", { base, name, newName: "x" });
+  await assert.rejects(gone, failure("bad-request", `"${name}"`, "captain, lora-json"));
+  const again = await ask("loadAdapter", { base, path: adapterAt("lora-pirate") });
+  assert.equal(again.name, "captain");
+});
+
+test("an adapter is saved into its own folder, and over another only when that was agreed to", async (t) => {
+  const folder = path.join(await temporaryFolder(t), "mine");
+  const { name } = await ask("loadAdapter", { base, path: adapterAt("lora-pirate") });
+  const { files } = await ask("saveAdapter", { base, name, folder });
+  const names = ["adapter_config.json", "adapter_model.safetensors", "README.md"];
+  assert.deepEqual(
+    files,
+    names.map((file) => path.join(folder, file)),
+  );
+  const again = ask("saveAdapter", { base, name, folder });
+  await assert.rejects(again, failure("bad-request", "exists already"));
+  await ask("saveAdapter", { base, name, folder, overwrite: true });
+  await ask("unloadAdapter", { base, name });
+  const saved = await ask("loadAdapter", { base, path: folder });
+  t.after(() => ask("unloadAdapter", { base, name: saved.name }));
+  const adapters = [{ name: saved.name, weight: 1 }];
+  assert.equal(await sayOf({ base, adapters }), pirateSky);
 });
