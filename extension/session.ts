@@ -10,7 +10,10 @@ import type {
   GenerateEvent,
   GenerateParams,
   GenerateResult,
+  MergeParams,
+  MergeResult,
   ProgressEvent,
+  SaveAdapterParams,
 } from "./protocol/engineContract.ts";
 import { type EngineState, emptyState, type State } from "./state.ts";
 
@@ -141,6 +144,33 @@ export class Session {
       await this.options.engine.request("unloadAdapter", { base, name });
       this.set({ loaded: this.current.loaded.filter((l) => l.name !== name), active });
     });
+  }
+
+  /** Gives a loaded adapter another name; whether it is active stays. */
+  renameAdapter(name: string, newName: string): Promise<void> {
+    return this.exclusive(async () => {
+      const base = this.needBase().path;
+      await this.options.engine.request("renameAdapter", { base, name, newName });
+      const rename = <T extends { name: string }>(each: T): T =>
+        each.name === name ? { ...each, name: newName } : each;
+      const { loaded, active } = this.current;
+      this.set({ loaded: loaded.map(rename), active: active.map(rename) });
+    });
+  }
+
+  /** Writes a loaded adapter into a folder of its own. */
+  saveAdapter(
+    params: Omit<SaveAdapterParams, "base">,
+    options: RequestOptions<never> = {},
+  ): Promise<{ files: string[] }> {
+    const base = this.needBase().path;
+    return this.options.engine.request("saveAdapter", { base, ...params }, options);
+  }
+
+  /** Writes the loaded base with adapters merged in. Not queued: it changes nothing in memory. */
+  merge(params: Omit<MergeParams, "base">, work: Work = {}): Promise<MergeResult> {
+    const base = this.needBase().path;
+    return this.options.engine.request("mergeAdapters", { base, ...params }, work);
   }
 
   /** Makes exactly these adapters take part in answers; none is the bare base. */

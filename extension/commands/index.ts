@@ -10,17 +10,20 @@ import { insertAnswer } from "./insertAnswer.ts";
 import { loadAdapter } from "./loadAdapter.ts";
 import { loadBaseModel } from "./loadBaseModel.ts";
 import { loadItsBase } from "./loadItsBase.ts";
+import { mergeIntoBase } from "./mergeIntoBase.ts";
 import { openAdapterConfig } from "./openAdapterConfig.ts";
 import { openInspector } from "./openInspector.ts";
 import { openPlayground } from "./openPlayground.ts";
 import { openSampleWorkspace } from "./openSampleWorkspace.ts";
 import { refresh } from "./refresh.ts";
 import { regenerateAnswer } from "./regenerateAnswer.ts";
+import { renameAdapter } from "./renameAdapter.ts";
 import { replyInThread } from "./replyInThread.ts";
 import { rerunTestPrompt } from "./rerunTestPrompt.ts";
 import { restartEngine } from "./restartEngine.ts";
 import { runSelectionAsPrompt } from "./runSelectionAsPrompt.ts";
 import { runTestPrompt } from "./runTestPrompt.ts";
+import { saveAdapterAs } from "./saveAdapterAs.ts";
 import { setAdapterWeight } from "./setAdapterWeight.ts";
 import { showLog } from "./showLog.ts";
 import { showMenu } from "./showMenu.ts";
@@ -38,6 +41,9 @@ export const commands: readonly Command[] = [
   setAdapterWeight,
   deactivateAdapters,
   unloadAdapter,
+  renameAdapter,
+  saveAdapterAs,
+  mergeIntoBase,
   loadItsBase,
   runTestPrompt,
   rerunTestPrompt,

@@ -1,8 +1,9 @@
 import * as vscode from "vscode";
 import { addFolder } from "../config.ts";
 import type { Graft } from "../context.ts";
-import type { AdapterSummary, BaseModelSummary } from "../protocol/engineContract.ts";
+import type { AdapterInfo, AdapterSummary, BaseModelSummary } from "../protocol/engineContract.ts";
 import { adapterStatus, type AdapterStatus } from "../state.ts";
+import { formatMethod } from "../views/format.ts";
 import { adapterRow, baseRow, type Row } from "../views/rows.ts";
 import { withProgress } from "../views/progress.ts";
 
@@ -42,6 +43,23 @@ export async function chooseAdapter(
   if (!chosen?.browse) return chosen?.value;
   const folder = await browse(graft, "adapterFolders", vscode.l10n.t("Use as Adapter"));
   return folder === undefined ? undefined : findUnder(graft, folder, "adapters");
+}
+
+/** The loaded adapter that a command was given, or one that the user picks. */
+export async function chooseLoaded(
+  { session }: Graft,
+  argument: unknown,
+  placeHolder: string,
+): Promise<AdapterInfo | undefined> {
+  const { loaded } = session.state;
+  if (loaded.length === 0) {
+    void vscode.window.showInformationMessage(vscode.l10n.t("No adapter is loaded."));
+    return undefined;
+  }
+  const path = pathOf(argument);
+  if (path !== undefined) return loaded.find((l) => l.path === path);
+  const items = loaded.map((l) => ({ label: l.name, description: formatMethod(l), value: l }));
+  return (await vscode.window.showQuickPick(items, { placeHolder }))?.value;
 }
 
 /** The path in what a menu, a key binding or another command handed over. */

@@ -26,6 +26,7 @@ function menu(state: State): Item[] {
     ...when(
       active,
       item("circle-slash", vscode.l10n.t("Deactivate Adapters"), "graft.deactivateAdapters"),
+      item("git-merge", vscode.l10n.t("Merge into Base…"), "graft.mergeIntoBase"),
     ),
     item("server-environment", vscode.l10n.t("Load Base Model…"), "graft.loadBaseModel"),
     ...when(

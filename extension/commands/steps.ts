@@ -126,3 +126,31 @@ export async function withAdapter(
     void presentError(graft, thrown, { adapter, again, loadAnyway });
   }
 }
+
+export function exists(file: vscode.Uri): Promise<boolean> {
+  return Promise.resolve(vscode.workspace.fs.stat(file)).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Says what was written, with what the user may do next and a way to see the folder. */
+export function offerReveal(
+  graft: Graft,
+  { text, folder }: { text: string; folder: vscode.Uri },
+  ...actions: { title: string; run(): unknown }[]
+): void {
+  const inWorkspace = vscode.workspace.getWorkspaceFolder(folder) !== undefined;
+  const isLocal =
+    vscode.env.uiKind === vscode.UIKind.Desktop && vscode.env.remoteName === undefined;
+  // The explorer shows the workspace alone, and the system's own file manager needs this machine.
+  const id = inWorkspace ? "revealInExplorer" : isLocal ? "revealFileInOS" : undefined;
+  if (id !== undefined) {
+    const title = vscode.l10n.t("Reveal");
+    actions.push({ title, run: () => vscode.commands.executeCommand(id, folder) });
+  }
+  // Not awaited: the work is done, whether or not the message is read.
+  void Promise.resolve(vscode.window.showInformationMessage(text, ...actions))
+    .then((chosen) => chosen?.run())
+    .catch((thrown: unknown) => presentError(graft, thrown));
+}

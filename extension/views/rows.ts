@@ -61,7 +61,8 @@ export function adapterRow(state: State, adapter: AdapterSummary): Row {
   const description = [adapter.bytes > 0 ? size : "", look.word];
   return {
     id: adapter.path,
-    label: adapter.name,
+    // The name that it answers to; a user may have given it another than its folder's.
+    label: "name" in status ? status.name : adapter.name,
     description: description.filter(Boolean).join(status.kind === "active" ? "  " : " · "),
     icon: look.icon,
     color: look.color,

@@ -121,6 +121,12 @@ test("adapter facts tell the share of the base once it fits", () => {
   assert.equal(facts.get("Modules bound"), "28 of 28");
 });
 
+test("a renamed adapter is listed under its name", () => {
+  const captain = { ...loaded("pirate"), name: "captain" };
+  assert.equal(adapterRow(state({ base, loaded: [captain] }), pirate).label, "captain");
+  assert.equal(adapterRow(state({ base }), pirate).label, "pirate");
+});
+
 test("base row: loaded, available, unsupported", () => {
   const loadedRow = baseRow(state({ base }), base);
   assert.equal(loadedRow.description, "llama · 1.3 M · fp32 · 5.1 MB · sample · loaded");

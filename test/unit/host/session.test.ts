@@ -83,6 +83,16 @@ test("unloading an active adapter takes it out of the answers first", async () =
   assert.deepEqual(calls.slice(-2), ["setActiveAdapters", "unloadAdapter"]);
 });
 
+test("a renamed adapter stays active and is remembered under its name", async () => {
+  const { session, remembered } = start();
+  await session.loadBase(base.path);
+  await session.loadAdapter("/adapters/pirate");
+  await session.activate([{ name: "pirate", weight: 0.5 }]);
+  await session.renameAdapter("pirate", "captain");
+  assert.deepEqual(session.state.active, [{ name: "captain", weight: 0.5 }]);
+  assert.deepEqual(remembered.at(-1)?.adapters, [{ path: "/adapters/pirate", name: "captain" }]);
+});
+
 const memento: Memento = {
   base: base.path,
   adapters: [{ path: "/adapters/pirate", name: "pirate" }],

@@ -1,0 +1,89 @@
+import { homedir } from "node:os";
+import * as path from "node:path";
+import * as vscode from "vscode";
+import { addFolder } from "../config.ts";
+import type { Command, Graft } from "../context.ts";
+import type { ActiveAdapter, MergeResult } from "../protocol/engineContract.ts";
+import { formatModel, formatShare } from "../views/format.ts";
+import { withProgress } from "../views/progress.ts";
+import { wake } from "../wake.ts";
+import { chooseAdapter } from "./pickers.ts";
+import { loadBase, offerReveal, requireTrust, withAdapter } from "./steps.ts";
+
+/** Below this share, what rounding swallowed is not worth a sentence. */
+const noticeableShare = 0.01;
+
+/** Writes the base with the given adapter, or with the active ones, merged in: a new model folder. */
+export const mergeIntoBase: Command = {
+  id: "graft.mergeIntoBase",
+  async run(graft, argument) {
+    if (!requireTrust()) return;
+    await wake(graft.session);
+    const { active } = graft.session.state;
+    if (argument === undefined && active.length > 0) return merge(graft, active);
+    const adapter = await chooseAdapter(graft, argument, {
+      placeHolder: vscode.l10n.t("Adapter to merge into its base"),
+    });
+    if (!adapter) return;
+    await withAdapter(graft, adapter, ({ name }) => {
+      const weighted = graft.session.state.active.find((a) => a.name === name);
+      return merge(graft, [weighted ?? { name, weight: 1 }]);
+    });
+  },
+};
+
+async function merge(graft: Graft, adapters: readonly ActiveAdapter[]): Promise<void> {
+  const { base } = graft.session.state;
+  if (!base) return;
+  const model = formatModel(base.name, adapters);
+  const folder = await vscode.window.showSaveDialog({
+    title: vscode.l10n.t("Merge {0} into a new folder", model),
+    saveLabel: vscode.l10n.t("Merge"),
+    defaultUri: defaultFolder(base.name, adapters),
+  });
+  if (!folder) return;
+  const params = { adapters: [...adapters], folder: folder.fsPath };
+  const result = await withProgress(vscode.l10n.t("Merging {0}", model), (work) =>
+    graft.session.merge(params, work),
+  );
+  const load = { title: vscode.l10n.t("Load It"), run: () => loadMerged(graft, result.folder) };
+  offerReveal(graft, { text: textFor(model, result, base.dtype), folder }, load);
+  await graft.session.refresh();
+}
+
+/** Beside the workspace, so that a model of many gigabytes does not become part of it. */
+function defaultFolder(base: string, adapters: readonly ActiveAdapter[]): vscode.Uri {
+  const workspace = vscode.workspace.workspaceFolders?.[0]?.uri;
+  const parent = workspace?.scheme === "file" ? path.dirname(workspace.fsPath) : homedir();
+  const name = [base, ...adapters.map((a) => a.name), "merged"].join("-");
+  return vscode.Uri.file(path.join(parent, name.replace(/[\\/:]/g, "-")));
+}
+
+function textFor(model: string, result: MergeResult, dtype: string): string {
+  const { changedTensors, swallowed, worst, untied } = result;
+  const sentences = [vscode.l10n.t("{0} merged: {1} tensors changed.", model, changedTensors)];
+  const [first] = worst;
+  if (swallowed > noticeableShare && first) {
+    const lost = vscode.l10n.t(
+      "Rounding to {0} swallowed {1} of the change, most in {2} ({3}).",
+      dtype,
+      formatShare(swallowed),
+      first.name,
+      formatShare(first.swallowed),
+    );
+    sentences.push(lost);
+  }
+  if (untied) sentences.push(vscode.l10n.t("The head is no longer tied to the embeddings."));
+  return sentences.join(" ");
+}
+
+/** Loads the merged model, known from now on wherever it was written. */
+async function loadMerged(graft: Graft, folder: string): Promise<void> {
+  const { session } = graft;
+  await session.discovered();
+  if (!session.state.bases.some(({ path: own }) => own === folder)) {
+    await addFolder("baseModelFolders", folder);
+    await session.refresh();
+  }
+  await loadBase(graft, folder);
+}
