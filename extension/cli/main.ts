@@ -1,4 +1,5 @@
 import { asGraftError } from "../core/base/errors.ts";
+import { combine } from "./combine.ts";
 import { demo } from "./demo.ts";
 import { inspect } from "./inspect.ts";
 import { merge } from "./merge.ts";
@@ -11,6 +12,7 @@ const verbs: Readonly<Record<string, (args: string[], signal: AbortSignal) => Pr
   inspect,
   merge,
   save,
+  combine,
   demo,
 };
 
@@ -20,6 +22,8 @@ const usage = `Usage:
   graft inspect DIR [--base DIR] [--json]
   graft merge --base DIR --adapter DIR[:WEIGHT]... --out DIR [--allow-partial] [--json]
   graft save --base DIR --adapter DIR --out DIR [--overwrite] [--allow-partial] [--json]
+  graft combine --adapter DIR[:WEIGHT]... --out DIR [--base DIR] [--type TYPE] [--density N]
+            [--svd-rank N] [--svd-clamp N] [--majority-sign total|frequency] [--seed S]
   graft demo
 `;
 

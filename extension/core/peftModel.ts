@@ -5,11 +5,13 @@ import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adap
 import { mergeModel, type MergeOptions, type MergeReport } from "./mergeModel.ts";
 import type { ActiveEffects } from "./peft/slots.ts";
 import { arrowEffects, type ArrowOptions } from "./peft/arrow.ts";
+import { combineAdapters } from "./peft/combine.ts";
+import type { CombineOptions } from "./peft/combine/options.ts";
 import { methodOf } from "./peft/index.ts";
 import { activeAt } from "./peft/rowSlots.ts";
 import { type BindReport, commonFields, type LoadedWeights, type Method } from "./peft/method.ts";
 import type { AdapterInputs } from "./session/causalSession.ts";
-import { saveAdapter, type SaveOptions } from "./savePretrained.ts";
+import { saveAdapter, saveCombined, type SaveOptions } from "./savePretrained.ts";
 import { renderChat, type Message } from "./tokens/chatTemplate.ts";
 import { type Generated, generate } from "./tokens/generate.ts";
 import { greedy, type Sampling } from "./tokens/sampler.ts";
@@ -191,6 +193,37 @@ export class PeftModel {
     const effects = arrowEffects(experts, options);
     if (await this.base.session.prepare(effects)) this.activeInputs = this.inputsOf(this.active);
     return this.base.session.inputs([{ effects, weight: 1 }]);
+  }
+
+  /**
+   * Makes a new adapter of loaded ones (PEFT's add_weighted_adapter), writes it into a folder of its
+   * own and loads it from there; it takes part once `setAdapter` names it.
+   * @param options `folder`: where the new adapter is kept; what is there already stays, by an error
+   */
+  async addWeightedAdapter(
+    adapters: readonly string[],
+    weights: readonly number[],
+    adapterName: string,
+    { folder, ...options }: CombineOptions & { folder: string },
+  ): Promise<LoadedAdapter> {
+    const { signal } = options;
+    if (this.loaded.has(adapterName)) {
+      throw badRequest(`An adapter named "${adapterName}" is already loaded.`);
+    }
+    if (adapters.length !== weights.length) {
+      throw badRequest(`${adapters.length} adapters are named with ${weights.length} weights.`);
+    }
+    const sources = adapters.map((name, i) => {
+      const { checkpoint } = this.require(name);
+      return { name, weight: weights[i] as number, checkpoint };
+    });
+    const combined = await combineAdapters(sources, options, this.base.adaptable);
+    const { checkpoint: first } = sources[0] as (typeof sources)[0];
+    await saveCombined(combined, folder, { first, ...(signal && { signal }) });
+    const adapter = await this.loadAdapter(folder, { adapterName, ...(signal && { signal }) });
+    const told = { ...adapter, warnings: [...combined.warnings, ...adapter.warnings] };
+    this.loaded.set(adapterName, told);
+    return told;
   }
 
   private partsOf(adapters: readonly ActiveAdapter[]): ActiveEffects[] {

@@ -7,6 +7,7 @@ import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { type AdapterCheckpoint, plainTensorName } from "./checkpoint/adapterCheckpoint.ts";
 import { adapterConfigName } from "./checkpoint/adapterConfig.ts";
 import type { ModuleTree } from "./checkpoint/modules.ts";
+import type { CombinedAdapter } from "./peft/combine/source.ts";
 import { modelCard } from "./peft/modelCard.ts";
 import { readTensors } from "./safetensors/read.ts";
 import { type TensorData, writeSafetensors } from "./safetensors/write.ts";
@@ -22,6 +23,14 @@ export interface SaveOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What an adapter's folder will hold. */
+interface AdapterFiles {
+  readonly tensors: readonly TensorData[];
+  readonly configText: string;
+  /** The model card, for the folder's real place. */
+  readonly cardText: (target: string) => Promise<string>;
+}
+
 /**
  * Writes an adapter as PEFT's save_pretrained lays it out: its tensors under PEFT's names, its
  * config with every field it came with, and a model card. All files or none.
@@ -32,10 +41,34 @@ export async function saveAdapter(
   folder: string,
   at: SaveOptions & { checkpoint: BaseCheckpoint; tree: ModuleTree },
 ): Promise<string[]> {
+  const files = async (): Promise<AdapterFiles> => ({
+    tensors: await tensorsToSave(adapter, at),
+    configText: configText(adapter),
+    cardText: (target) => cardText(adapter, target),
+  });
+  return writeAdapter(files, folder, at);
+}
+
+/** Writes an adapter that was made of others; the first one's card is its card's start. */
+export async function saveCombined(
+  { tensors, configText }: CombinedAdapter,
+  folder: string,
+  { first, ...at }: { first: AdapterCheckpoint; overwrite?: boolean; signal?: AbortSignal },
+): Promise<string[]> {
+  const card = (target: string): Promise<string> => cardText(first, target);
+  const files = { tensors, configText, cardText: card };
+  return writeAdapter(() => Promise.resolve(files), folder, at);
+}
+
+async function writeAdapter(
+  make: () => Promise<AdapterFiles>,
+  folder: string,
+  { overwrite = false, signal }: SaveOptions,
+): Promise<string[]> {
   const target = path.resolve(folder);
   const names = [adapterConfigName, "adapter_model.safetensors", "README.md"];
   await mkdir(target, { recursive: true });
-  if (at.overwrite !== true) {
+  if (!overwrite) {
     for (const name of names) {
       if (!(await isFile(path.join(target, name)))) continue;
       throw badRequest(`${path.join(target, name)} exists already. Choose another folder.`);
@@ -43,15 +76,15 @@ export async function saveAdapter(
   }
   const scratch = await mkdtemp(path.join(target, ".graft-"));
   try {
-    const tensors = await tensorsToSave(adapter, at);
+    const files = await make();
     const metadata = { format: "pt" };
-    await writeSafetensors(path.join(scratch, "adapter_model.safetensors"), tensors, {
+    await writeSafetensors(path.join(scratch, "adapter_model.safetensors"), files.tensors, {
       metadata,
-      signal: at.signal,
+      signal,
     });
-    await writeText(path.join(scratch, adapterConfigName), configText(adapter));
-    await writeText(path.join(scratch, "README.md"), await cardText(adapter, target));
-    throwIfAborted(at.signal);
+    await writeText(path.join(scratch, adapterConfigName), files.configText);
+    await writeText(path.join(scratch, "README.md"), await files.cardText(target));
+    throwIfAborted(signal);
     for (const name of names) await rename(path.join(scratch, name), path.join(target, name));
     return names.map((name) => path.join(target, name));
   } finally {

@@ -3,6 +3,7 @@ import * as path from "node:path";
 import type { ActiveAdapter, PeftModel } from "../../extension/core/peftModel.ts";
 import type { AdapterInputs } from "../../extension/core/session/causalSession.ts";
 import { closeLogits } from "./adapterCase.ts";
+import { checkCombination } from "./combineCheck.ts";
 import { allLogits, type Bases, greedyTokens } from "./models.ts";
 import { expect, Skip } from "./outcome.ts";
 import { integerRows, readJson, readTruths } from "./truth.ts";
@@ -43,6 +44,9 @@ export async function checkMultiCase(folder: string, bases: Bases): Promise<stri
     }
     const actual = await allLogits(model, tensors, batch);
     notes.push(closeLogits(key, { actual, truth, mask: batch.mask, tolerance: 1e-4 }));
+  }
+  if (path.basename(folder).startsWith("weighted_")) {
+    notes.push(await checkCombination(model, folder));
   }
   await checkDeletion(model, names);
   if (unknown.length > 0) throw new Skip(`Graft does not do ${unknown.join(", ")} yet`);
