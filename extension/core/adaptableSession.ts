@@ -1,3 +1,4 @@
+import { badRequest } from "./base/errors.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { buildModel } from "./models/index.ts";
 import type { CausalModel } from "./models/causalModel.ts";
@@ -12,12 +13,20 @@ import {
   type ActiveEffects,
   embeddingSlot,
   extendPlan,
+  gateInputs,
+  headGate,
   initialPlan,
   slotHook,
   type SlotPlan,
   slotTensors,
+  tokenGate,
 } from "./peft/slots.ts";
-import { type AdapterInputs, adapterInputs, CausalSession } from "./session/causalSession.ts";
+import {
+  type ActivationFeed,
+  type AdapterInputs,
+  adapterInputs,
+  CausalSession,
+} from "./session/causalSession.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
 
 /**
@@ -91,18 +100,50 @@ export class AdaptableSession {
     const virtual = activeVirtualTokens(active);
     const embeddings = [...plan.embeddings].map((path) => {
       const module = this.base.tree.modules.find((each) => each.path === path);
+      const rows = module?.kind === "embedding" ? module.in : 0;
       return {
         name: embeddingSlot(path),
         width: module?.out ?? 0,
-        rowDelta: (id: number) => rowDelta(path, id, active),
+        rowDelta: (id: number) => rowDelta({ path, rows }, id, active),
         ...(path === virtual?.path && { virtualRows: virtual.rows }),
       };
     });
     return adapterInputs(feeds, {
+      activation: this.activation(active),
+      vocabulary: this.vocabulary(active),
       embeddings,
       virtualTokens: virtual?.count ?? 0,
       cachePrefix: activeCachePrefix(active, attention),
     });
+  }
+
+  /** Which tokens gated updates change; null where no slot has any. */
+  private activation(active: readonly ActiveEffects[]): ActivationFeed | null {
+    const gates = gateInputs(this.plan);
+    const inputs = [
+      ...(gates.tokens ? [{ name: tokenGate, of: "tokens" } as const] : []),
+      ...(gates.head ? [{ name: headGate, of: "logits" } as const] : []),
+    ];
+    if (inputs.length === 0) return null;
+    const own = active.flatMap(({ effects: { activation }, weight }) =>
+      activation && weight !== 0 ? [activation] : [],
+    );
+    if (own.length > 1) throw badRequest("Only one activated LoRA can be active at a time.");
+    return { tokens: own[0]?.tokens ?? [], inputs };
+  }
+
+  /** How many tokens there are with those that active adapters bring; null without any. */
+  private vocabulary(active: readonly ActiveEffects[]): number | null {
+    const sizes = active.flatMap(({ effects, weight }) =>
+      weight === 0 ? [] : [...(effects.embeddings?.values() ?? [])].map(({ rows }) => rows ?? 0),
+    );
+    const grown = sizes.filter((size) => size > 0);
+    if (grown.length > 1) {
+      throw badRequest(
+        "Only one adapter that adds tokens to the vocabulary can be active at a time.",
+      );
+    }
+    return grown[0] ?? null;
   }
 
   async dispose(): Promise<void> {
@@ -117,10 +158,15 @@ export class AdaptableSession {
 }
 
 /** What all active adapters add to a token's row. */
-function rowDelta(path: string, id: number, active: readonly ActiveEffects[]): Float32Array | null {
+function rowDelta(
+  { path, rows }: { path: string; rows: number },
+  id: number,
+  active: readonly ActiveEffects[],
+): Float32Array | null {
   let sum: Float32Array | null = null;
   for (const { effects, weight } of active) {
-    const own = weight === 0 ? null : (effects.embeddings?.get(path)?.rowDelta(id) ?? null);
+    const effect = weight === 0 ? undefined : effects.embeddings?.get(path);
+    const own = effect && id < (effect.rows ?? rows) ? effect.rowDelta(id) : null;
     if (!own) continue;
     const before: Float32Array | null = sum;
     sum = own.map((value, i) => weight * value + (before?.[i] ?? 0));

@@ -79,6 +79,7 @@ async function writeShards(
     const isLast = i === checkpoint.files.length - 1;
     const own: TensorData[] = shard.tensors.map((entry) => ({
       ...entry,
+      shape: merged.get(entry.name)?.shape ?? entry.shape,
       bytes: async () => {
         onProgress?.({ step: "Merging", done, total: checkpoint.bytes, unit: "bytes" });
         done += entry.byteLength;
@@ -113,8 +114,12 @@ async function copyRest(
     const isWeights = /\.(safetensors|bin|pt|pth|h5|msgpack|onnx|gguf)$/.test(entry.name);
     if (entry.isDirectory() || isWeights || entry.name.startsWith(".")) continue;
     const target = path.join(folder, entry.name);
-    if (entry.name === "config.json" && plan.unties) {
-      const config = { ...checkpoint.config.raw, tie_word_embeddings: false };
+    if (entry.name === "config.json" && (plan.unties || plan.vocabulary !== null)) {
+      const config = {
+        ...checkpoint.config.raw,
+        ...(plan.unties && { tie_word_embeddings: false }),
+        ...(plan.vocabulary !== null && { vocab_size: plan.vocabulary }),
+      };
       await writeText(target, JSON.stringify(config, null, 2));
     } else if (entry.name === "model.safetensors.index.json" && plan.unties) {
       await writeText(target, JSON.stringify(indexOf(checkpoint, plan), null, 2));

@@ -70,7 +70,7 @@ export function buildDecoder(m: ModelBuilder, shape: DecoderShape): CausalModel 
   }
   const last = addAndNorm(m, { stream, pending, path: "model.norm", hidden, epsilon });
   const rows = g.gather(last.normed, g.input("logits_rows", "int64", ["rows"]), 1);
-  g.output(languageModelHead(m, shape, rows), "logits", "float32", ["batch", "rows", vocabulary]);
+  g.output(languageModelHead(m, shape, rows), "logits", "float32", ["batch", "rows", "vocabulary"]);
   const flat = [...keys, ...values].map((kv) => g.unsqueeze(kv, 0));
   const kvShape = [2 * shape.layers, "batch", keyValueHeads, "seq", headDim];
   g.output(g.concat(flat, 0), "new_kv", "float32", kvShape);

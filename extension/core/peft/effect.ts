@@ -43,6 +43,10 @@ export interface LinearEffect {
   readonly lowRank?: LowRank;
   /** Δ [out, in], where no cheaper form exists. */
   readonly delta?: Float32Array;
+  /** Low-rank update of those tokens alone that the adapter's `activation` finds. */
+  readonly gated?: LowRank;
+  /** Rows [new, in] behind the base's own, for outputs that the base has not (a grown vocabulary). */
+  readonly newRows?: Float32Array;
   /** Not linear in x: it cannot be merged, and only one adapter may have it at a time. */
   readonly routed?: RoutedLowRank;
   /** [in] */
@@ -59,6 +63,8 @@ export interface LinearEffect {
 export interface EmbeddingEffect {
   /** [dim] */
   rowDelta(id: number): Float32Array | null;
+  /** Rows of a table that has grown; what a new one adds is counted from the row of token 0. */
+  readonly rows?: number;
 }
 
 /** Tokens in front of every prompt, given as embeddings. */
@@ -90,6 +96,11 @@ export interface AttentionPrompt {
   readonly values: Float32Array;
 }
 
+/** Which tokens gated updates change: from the start of the last place in the prompt where these stand. */
+export interface Activation {
+  readonly tokens: readonly number[];
+}
+
 /** Everything an adapter does, by Hugging Face module path. */
 export interface AdapterEffects {
   readonly linear: ReadonlyMap<string, LinearEffect>;
@@ -100,6 +111,9 @@ export interface AdapterEffects {
   readonly cachePrefix?: CachePrefix;
   /** What the adapter does for each of its tasks, where it holds several; the rest is task 0. */
   readonly tasks?: readonly AdapterEffects[];
+  readonly activation?: Activation;
+  /** Layers of the base in the order in which they run, where that is not each once. */
+  readonly layers?: readonly number[];
   /** By the path of an attention block ("model.layers.0.self_attn"). */
   readonly attention?: ReadonlyMap<string, AttentionPrompt>;
 }
@@ -115,9 +129,11 @@ export function weighted(effect: LinearEffect, weight: number): LinearEffect {
   const times = (values: Float32Array): Float32Array => values.map((value) => value * weight);
   const towards = (values: Float32Array): Float32Array =>
     values.map((value) => 1 + (value - 1) * weight);
-  const { lowRank, routed, delta, inputScale, outputScale, shift, turn } = effect;
+  const { lowRank, gated, newRows, routed, delta, inputScale, outputScale, shift, turn } = effect;
   return {
     ...(lowRank && { lowRank: { ...lowRank, b: times(lowRank.b) } }),
+    ...(gated && { gated: { ...gated, b: times(gated.b) } }),
+    ...(newRows && { newRows }),
     ...(routed && { routed: { ...routed, b: times(routed.b) } }),
     ...(delta && { delta: times(delta) }),
     ...(inputScale && { inputScale: towards(inputScale) }),
@@ -131,14 +147,16 @@ export function weighted(effect: LinearEffect, weight: number): LinearEffect {
 export function compose(first: LinearEffect, then: LinearEffect, size: LayerSize): LinearEffect {
   const { outputScale: rows, inputScale: columns } = then;
   const own = then.turn ? turnedBase(first, then, size.in) : then;
-  const carried = first.lowRank && {
-    a: scaleColumns(first.lowRank.a, columns, size.in),
-    b: turnRows(first.lowRank.b, then, first.lowRank.rank),
-    rank: first.lowRank.rank,
-  };
+  const carry = ({ a, b, rank }: LowRank): LowRank => ({
+    a: scaleColumns(a, columns, size.in),
+    b: turnRows(b, then, rank),
+    rank,
+  });
   const moved = first.delta && turnRows(scaleColumns(first.delta, columns, size.in), then, size.in);
   return prune({
-    lowRank: sideBySide(carried, then.lowRank, size),
+    lowRank: sideBySide(first.lowRank && carry(first.lowRank), then.lowRank, size),
+    gated: sideBySide(first.gated && carry(first.gated), then.gated, size),
+    newRows: then.newRows ?? first.newRows,
     routed: onlyOne(first.routed && carryRouted(first.routed, then, size), then.routed),
     delta: plus(moved, own.delta),
     inputScale: product(first.inputScale, columns),

@@ -4,7 +4,8 @@
  * the trained magnitude, so it is the same path and one factor a row. Embeddings add a row of
  * (B A)ᵀ s to a token's own. What raw PiSSA, OLoRA and KaSA take out of W are further directions of
  * the same path (loraBase.ts); KaSA also has a diagonal between the factors, s · B diag(d) A. BD-LoRA
- * stores a factor as the blocks of its diagonal, [r, in / blocks] or [out, r / blocks].
+ * stores a factor as the blocks of its diagonal, [r, in / blocks] or [out, r / blocks]. aLoRA
+ * (https://arxiv.org/abs/2504.12397) is the gated path: active from the last invocation on.
  */
 import { unsupported } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
@@ -55,7 +56,12 @@ export const lora = tunerMethod<LoraConfig>({
   linear: linearEffect,
   embedding: embeddingEffect,
   extraModules: tokenModules,
-  extra: trainableTokens,
+  extra: async (context) => ({
+    ...(await trainableTokens(context)),
+    ...(isActivated(context.config) && {
+      activation: { tokens: context.config.alora_invocation_tokens },
+    }),
+  }),
   warnings: loraWarnings,
 });
 
@@ -76,6 +82,11 @@ function shapes(module: ModuleInfo, config: LoraConfig, file: string): Record<st
   return expected;
 }
 
+/** aLoRA: only tokens from the invocation on are changed. */
+function isActivated({ alora_invocation_tokens: tokens }: LoraConfig): boolean {
+  return tokens.length > 0;
+}
+
 /** Options that PEFT has for linear layers alone. */
 function checkEmbedding(config: LoraConfig, file: string): void {
   const init = config.init_lora_weights;
@@ -83,6 +94,7 @@ function checkEmbedding(config: LoraConfig, file: string): void {
     (config.lora_bias && "lora_bias") ||
     (config.use_bdlora && "use_bdlora") ||
     (usesKasa(config) && "kasa_config") ||
+    (isActivated(config) && "alora_invocation_tokens") ||
     (["pissa", "olora"].includes(String(init)) && `init_lora_weights "${init}"`);
   if (!option) return;
   throw unsupported(`${file}: PEFT has ${option} for linear layers alone, not for embeddings`);
@@ -104,11 +116,14 @@ async function linearEffect(
   const a = onDiagonal(tensors.values("lora_A.weight"), { count: blocks.a, columns: module.in });
   const b = onDiagonal(tensors.values("lora_B.weight"), { count: blocks.b, columns: rank });
   const diagonal = usesKasa(config) ? tensors.values("lora_diag") : undefined;
+  const update = { a, b: scaled(scaleColumns(b, diagonal, rank)), rank };
   const trained: LinearEffect = {
-    lowRank: { a, b: scaled(scaleColumns(b, diagonal, rank)), rank },
+    lowRank: update,
     ...(config.lora_bias && { shift: scaled(tensors.values("lora_B.bias")) }),
   };
   const taken = await takenFromBase(module, context);
+  // What is taken from the base is missing for every token.
+  if (isActivated(config)) return { ...(taken && { lowRank: taken }), gated: update };
   const plain = taken ? compose({ lowRank: taken }, trained, module) : trained;
   return config.use_dora ? withMagnitude(plain, { module, tensors, context }) : plain;
 }

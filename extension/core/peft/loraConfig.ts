@@ -66,6 +66,10 @@ export const loraSchema = z.looseObject({
     .union([blockFields, z.literal(false)])
     .nullish()
     .transform((value) => value || null),
+  alora_invocation_tokens: z
+    .array(z.int().nonnegative())
+    .nullish()
+    .transform((value) => value ?? []),
   kasa_config: z
     .record(z.string(), z.unknown())
     .nullish()
@@ -75,13 +79,7 @@ export const loraSchema = z.looseObject({
 export type LoraConfig = z.infer<typeof loraSchema>;
 
 /** Options that change the result and that Graft does not run yet. */
-const unsupportedOptions = [
-  "target_parameters",
-  "layer_replication",
-  "alora_invocation_tokens",
-  "use_qalora",
-  "arrow_config",
-];
+const unsupportedOptions = ["target_parameters", "layer_replication", "use_qalora", "arrow_config"];
 
 const converted = "Save it again with path_initial_model_for_weight_conversion, as plain LoRA.";
 
@@ -168,6 +166,9 @@ function checkVariants(config: LoraConfig, raw: JsonObject, file: string): void 
     throw fail("lora_bias", `cannot be used with init_lora_weights ${config.init_lora_weights}`);
   }
   if (config.lora_bias && config.use_dora) throw fail("lora_bias", "cannot be used with use_dora");
+  if (config.lora_bias && config.alora_invocation_tokens.length > 0) {
+    throw unsupported(`${file}: Graft does not run lora_bias with alora_invocation_tokens`);
+  }
   const { target_modules_bd_a: a, target_modules_bd_b: b } = config.use_bdlora ?? noBlocks;
   const both = a.filter((name) => b.includes(name));
   if (both.length > 0) throw fail("use_bdlora", `names ${both.join(", ")} for both factors`);

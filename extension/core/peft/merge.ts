@@ -30,6 +30,8 @@ export interface MergePlan {
   readonly tensors: readonly MergedTensor[];
   /** True when a head that was tied to the embeddings needs a tensor of its own. */
   readonly unties: boolean;
+  /** Tokens of a vocabulary that has grown; null where it has not. */
+  readonly vocabulary: number | null;
 }
 
 /**
@@ -48,20 +50,31 @@ export function planMerge(
         "Prompt methods put tokens before the prompt and cannot be merged into weights",
       );
     }
+    if (effects.activation) {
+      throw unsupported("An adapter that changes only some tokens cannot be merged into weights");
+    }
+    if (effects.layers) {
+      throw unsupported(
+        "An adapter that repeats layers cannot be merged: each copy has an update of its own, the weights are one",
+      );
+    }
     if ([...effects.linear.values()].some(({ routed }) => routed !== undefined)) {
       throw unsupported("An adapter that routes tokens cannot be merged: no one weight is its own");
     }
   }
   const tensors: MergedTensor[] = [];
   let unties = false;
-  const change = (name: string, { like, values }: Pending): void => {
+  let vocabulary: number | null = null;
+  const change = (name: string, { like, values, rows }: Pending): void => {
     const ref = weights.get(like);
     if (!ref || !isFloatDtype(ref.dtype)) {
       throw unsupported(
         `${dir}: tensor "${like}" cannot be merged into (${ref?.dtype ?? "missing"})`,
       );
     }
-    tensors.push({ name, shape: ref.shape, dtype: ref.dtype, values });
+    const [own = 0, ...rest] = ref.shape;
+    if (rows !== undefined && rows > own) vocabulary = rows;
+    tensors.push({ name, shape: [rows ?? own, ...rest], dtype: ref.dtype, values });
   };
   for (const module of base.tree.modules) {
     if (module.kind === "linear") {
@@ -73,7 +86,9 @@ export function planMerge(
         unties ||= isTied;
         change(`${module.path}.weight`, {
           like,
-          values: async () => mergedWeight(await readBase(base, like), effect, module),
+          rows: module.out + (effect.newRows?.length ?? 0) / module.in,
+          values: async () =>
+            withRows(mergedWeight(await readBase(base, like), effect, module), effect.newRows),
         });
       }
       addBias(base, { module, effect, weights, change });
@@ -82,7 +97,14 @@ export function planMerge(
         ({ effects, weight }) => weight !== 0 && effects.embeddings?.has(module.path),
       );
       const like = `${module.path}.weight`;
-      if (rows.length > 0) change(like, { like, values: () => mergedTable(base, module, rows) });
+      const grown = Math.max(
+        module.in,
+        ...rows.map(({ effects }) => effects.embeddings?.get(module.path)?.rows ?? 0),
+      );
+      if (rows.length > 0) {
+        const values = (): Promise<Float32Array> => mergedTable(base, { module, grown }, rows);
+        change(like, { like, rows: grown, values });
+      }
     } else {
       const last = active.findLast(
         ({ effects, weight }) => weight !== 0 && effects.norms?.has(module.path),
@@ -106,12 +128,14 @@ export function planMerge(
     unties = true;
     change(`${tied.path}.weight`, { like: table, values: () => readBase(base, table) });
   }
-  return { tensors, unties };
+  return { tensors, unties, vocabulary };
 }
 
 interface Pending {
   /** The base tensor whose shape and type the merged one has. */
   readonly like: string;
+  /** Its rows, where it has more. */
+  readonly rows?: number;
   values(): Promise<Float32Array>;
 }
 
@@ -127,8 +151,9 @@ function effectOn(
   return total;
 }
 
-function changesWeight({ lowRank, delta, inputScale, outputScale }: LinearEffect): boolean {
-  return [lowRank, delta, inputScale, outputScale].some((part) => part !== undefined);
+function changesWeight(effect: LinearEffect): boolean {
+  const { lowRank, delta, inputScale, outputScale, newRows } = effect;
+  return [lowRank, delta, inputScale, outputScale, newRows].some((part) => part !== undefined);
 }
 
 function addBias(
@@ -160,15 +185,27 @@ function addBias(
   }
 }
 
+function withRows(weight: Float32Array, rows: Float32Array | undefined): Float32Array {
+  if (!rows) return weight;
+  const out = new Float32Array(weight.length + rows.length);
+  out.set(weight);
+  out.set(rows, weight.length);
+  return out;
+}
+
 async function mergedTable(
   base: MethodBase,
-  module: ModuleInfo & { kind: "embedding" },
+  { module, grown }: { module: ModuleInfo & { kind: "embedding" }; grown: number },
   active: readonly ActiveEffects[],
 ): Promise<Float32Array> {
-  const table = Float32Array.from(await readBase(base, `${module.path}.weight`));
+  const own = await readBase(base, `${module.path}.weight`);
+  const table = new Float32Array(grown * module.out);
+  table.set(own);
+  const origin = own.subarray(0, module.out);
+  for (let id = module.in; id < grown; id++) table.set(origin, id * module.out);
   for (const { effects, weight } of active) {
     const effect = effects.embeddings?.get(module.path);
-    for (let id = 0; id < module.in; id++) {
+    for (let id = 0; id < (effect?.rows ?? module.in); id++) {
       const start = id * module.out;
       effect?.rowDelta(id)?.forEach((value, i) => {
         table[start + i] = (table[start + i] as number) + weight * value;

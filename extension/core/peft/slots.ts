@@ -19,7 +19,8 @@ import { packRouted, routedUpdate } from "./routing.ts";
 import { activeAt, distinctRows, stackRows } from "./rowSlots.ts";
 
 /** A part of a linear effect that has graph inputs of its own. */
-export type SlotKind = "lowRank" | "delta" | "routed" | "inputScale" | "outputScale" | "shift";
+export type SlotKind =
+  "lowRank" | "gated" | "delta" | "routed" | "inputScale" | "outputScale" | "shift" | "newRows";
 
 /** Which slots a session has. */
 export interface SlotPlan {
@@ -31,6 +32,8 @@ export interface SlotPlan {
   readonly norms: ReadonlySet<string>;
   /** Paths of attention blocks with keys and values of their own. */
   readonly attention: ReadonlySet<string>;
+  /** Name of the group that sees only the tokens whose logits are wanted; null without one. */
+  readonly head: string | null;
 }
 
 /** A graph input as the active adapters fill it: row-major fp32. */
@@ -42,12 +45,14 @@ export interface SlotTensor {
 
 /** Low-rank slots around every layer of the stack; heads get theirs when an adapter wants one. */
 export function initialPlan(groups: readonly LinearGroup[], head: string | null): SlotPlan {
-  const stack = groups.filter((group) => group.modules.every(({ path }) => path !== head));
+  const isHead = ({ modules }: LinearGroup): boolean => modules.some(({ path }) => path === head);
+  const stack = groups.filter((group) => !isHead(group));
   return {
     linear: new Map(stack.map((group) => [group.name, new Set<SlotKind>(["lowRank"])])),
     embeddings: new Set(),
     norms: new Set(),
     attention: new Set(),
+    head: groups.find(isHead)?.name ?? null,
   };
 }
 
@@ -75,14 +80,25 @@ export function extendPlan(
   const attention = new Set([...plan.attention, ...(effects.attention?.keys() ?? [])]);
   grew ||= embeddings.size > plan.embeddings.size || norms.size > plan.norms.size;
   grew ||= attention.size > plan.attention.size;
-  return grew ? { linear, embeddings, norms, attention } : plan;
+  return grew ? { ...plan, linear, embeddings, norms, attention } : plan;
 }
 
 /** Puts a plan's slots around the layers of a graph under construction. */
 export function slotHook(plan: SlotPlan): LayerHook {
+  const gates = new Map<string, Value>();
+  const gate = (g: GraphBuilder, group: LinearGroup): Value => {
+    const name = group.name === plan.head ? headGate : tokenGate;
+    const known = gates.get(name) ?? g.input(name, "float32", [`${name}.rows`, `${name}.seq`, 1]);
+    gates.set(name, known);
+    return known;
+  };
   return {
     linears: (g, group, layers) =>
-      wrapLinears(g, group, { ...layers, kinds: plan.linear.get(group.name) }),
+      wrapLinears(g, group, {
+        ...layers,
+        kinds: plan.linear.get(group.name),
+        gate: () => gate(g, group),
+      }),
     embedding: (g, path, rows) =>
       plan.embeddings.has(path)
         ? g.add(
@@ -100,6 +116,18 @@ export function slotHook(plan: SlotPlan): LayerHook {
 /** Name of the input that is added to an embedding's rows [batch or 1, seq or 1, dim]. */
 export function embeddingSlot(path: string): string {
   return `${path}.delta`;
+}
+
+/** Name of the input that says which tokens gated updates change [batch or 1, seq or 1, 1]. */
+export const tokenGate = "token_gate";
+
+/** The same of the tokens whose logits are wanted, for a head. */
+export const headGate = "token_gate.head";
+
+/** The gates that a plan's graph has as inputs. */
+export function gateInputs({ linear, head }: SlotPlan): { tokens: boolean; head: boolean } {
+  const gated = [...linear].filter(([, kinds]) => kinds.has("gated")).map(([name]) => name);
+  return { tokens: gated.some((name) => name !== head), head: gated.some((name) => name === head) };
 }
 
 /** Name of the input that is a norm's weight. */
@@ -123,7 +151,12 @@ function attendToPrompt(
 function wrapLinears(
   g: GraphBuilder,
   group: LinearGroup,
-  at: { x: Value; base: BaseLayers; kinds: ReadonlySet<SlotKind> | undefined },
+  at: {
+    x: Value;
+    base: BaseLayers;
+    kinds: ReadonlySet<SlotKind> | undefined;
+    gate: () => Value;
+  },
 ): Value {
   const { x, base, kinds = new Set<SlotKind>() } = at;
   const size = groupSize(group);
@@ -137,13 +170,23 @@ function wrapLinears(
     const b = input("lora_B", ["adapters", rank, size.out]);
     y = g.add(y, g.matMul(g.matMul(x, a), b));
   }
+  if (kinds.has("gated")) {
+    const rank = `${group.name}.gated_rank`;
+    const hidden = g.matMul(x, input("gated_A", ["adapters", size.in, rank]));
+    const b = input("gated_B", ["adapters", rank, size.out]);
+    y = g.add(y, g.matMul(g.mul(hidden, at.gate()), b));
+  }
   if (kinds.has("routed")) y = g.add(y, routedUpdate(g, group, x));
   if (kinds.has("delta")) {
     // With no rows, x is cut to no columns and the product is zero: neutral costs nothing.
     const delta = input("delta", ["adapters", `${group.name}.in`, size.out]);
     y = g.add(y, g.matMul(g.firstColumns(x, delta), delta));
   }
-  return kinds.has("shift") ? g.add(y, input("shift", ["adapters", 1, size.out])) : y;
+  if (kinds.has("shift")) y = g.add(y, input("shift", ["adapters", 1, size.out]));
+  if (!kinds.has("newRows")) return y;
+  // With no new rows the product has no columns.
+  const rows = input("newRows", ["adapters", size.in, `${group.name}.new`]);
+  return g.concat([y, g.matMul(x, rows)], -1);
 }
 
 /** Layers of a group read one input, but each has its own scale. */
@@ -242,7 +285,9 @@ function effectOn(module: LinearModule, active: readonly ActiveEffects[]): Linea
 type Size = { in: number; out: number };
 
 const packers: Record<SlotKind, (size: Size, parts: readonly Part[]) => Packed[]> = {
-  lowRank: packLowRank,
+  lowRank: (size, parts) => packLowRank(size, parts, "lowRank"),
+  gated: (size, parts) => packLowRank(size, parts, "gated"),
+  newRows: packNewRows,
   delta: packDelta,
   routed: packRouted,
   inputScale: (size, parts) => {
@@ -272,12 +317,12 @@ function packVector(
 }
 
 /** A [in, Σ rank] side by side, B [Σ rank, Σ out] as blocks on the diagonal. */
-function packLowRank(size: Size, parts: readonly Part[]): Packed[] {
-  const rank = parts.reduce((sum, { effect }) => sum + (effect.lowRank?.rank ?? 0), 0);
+function packLowRank(size: Size, parts: readonly Part[], kind: "lowRank" | "gated"): Packed[] {
+  const rank = parts.reduce((sum, { effect }) => sum + (effect[kind]?.rank ?? 0), 0);
   const a = new Float32Array(size.in * rank);
   const b = new Float32Array(rank * size.out);
   let row = 0;
-  forEachColumn(parts, ({ module, effect: { lowRank } }, column) => {
+  forEachColumn(parts, ({ module, effect: { [kind]: lowRank } }, column) => {
     if (!lowRank) return;
     const own = lowRank.rank;
     transposeInto(a, lowRank.a, { rows: own, columns: size.in, stride: rank, offset: row });
@@ -285,10 +330,20 @@ function packLowRank(size: Size, parts: readonly Part[]): Packed[] {
     transposeInto(b, lowRank.b, { rows: module.out, columns: own, stride: size.out, offset });
     row += own;
   });
+  const name = kind === "gated" ? "gated" : "lora";
   return [
-    { part: "lora_A", shape: [1, size.in, rank], data: a },
-    { part: "lora_B", shape: [1, rank, size.out], data: b },
+    { part: `${name}_A`, shape: [1, size.in, rank], data: a },
+    { part: `${name}_B`, shape: [1, rank, size.out], data: b },
   ];
+}
+
+/** Rowsᵀ [in, new] of the one module of a head. */
+function packNewRows(size: Size, parts: readonly Part[]): Packed[] {
+  const own = parts[0]?.effect.newRows ?? new Float32Array(0);
+  const count = own.length / size.in;
+  const data = new Float32Array(own.length);
+  transposeInto(data, own, { rows: count, columns: size.in, stride: count, offset: 0 });
+  return [{ part: "newRows", shape: [1, size.in, count], data }];
 }
 
 /** Δᵀ [in, Σ out]; no rows where no module has one. */

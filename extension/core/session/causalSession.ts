@@ -42,6 +42,18 @@ export interface AdapterInputs {
   readonly virtualTokens: number;
   /** Keys and values before the prompt, [2 · layers, kv heads, count, dim], keys first. */
   readonly cachePrefix: { readonly count: number; readonly rows: Float32Array } | null;
+  /** Updates that act on some tokens alone; null where the session has none. */
+  readonly activation: ActivationFeed | null;
+  /** Tokens that the adapters know; the model's own number when null. */
+  readonly vocabulary: number | null;
+}
+
+/** Inputs that are 1 from the start of the last place in the prompt where `tokens` stand, else 0. */
+export interface ActivationFeed {
+  /** Ids in a row; none never act. */
+  readonly tokens: readonly number[];
+  /** Inputs [batch or 1, seq or 1, 1], of all new tokens or of those whose logits are wanted. */
+  readonly inputs: readonly { readonly name: string; readonly of: "tokens" | "logits" }[];
 }
 
 /** Wraps adapter tensors for feeding; no copy. */
@@ -53,6 +65,8 @@ export function adapterInputs(
     embeddings: [],
     virtualTokens: 0,
     cachePrefix: null,
+    activation: null,
+    vocabulary: null,
     ...rest,
     tensors: new Map(feeds.map(({ name, shape, data }) => [name, float32Tensor(data, shape)])),
   };
@@ -78,6 +92,12 @@ export interface DecodingState {
   adapters: AdapterInputs;
   /** Per row, one entry a cached token: 1 is real, 0 padding. */
   readonly seen: number[][];
+  /** Per row the cached tokens; -1 for what an adapter put there. */
+  readonly ids: number[][];
+  /** Per row the whole prompt, where it is read in parts. */
+  readonly prompt: readonly (readonly number[])[] | null;
+  /** Where the updates of an activation begin to act in each row; Infinity is never. */
+  activeFrom: { readonly of: ActivationFeed; readonly rows: readonly number[] } | null;
 }
 
 /** Runs a decoder: feeds tokens, keeps keys and values, hands out logits. */
@@ -97,11 +117,20 @@ export class CausalSession {
     return new CausalSession(model, await OrtSession.create(model.graph, options));
   }
 
-  start(adapters: AdapterInputs, batch = 1): DecodingState {
+  /** @param prompt per row, for adapters that must know all of a prompt that is read in parts */
+  start(
+    adapters: AdapterInputs,
+    batch = 1,
+    prompt: readonly (readonly number[])[] | null = null,
+  ): DecodingState {
+    const rows = (): number[][] => Array.from({ length: batch }, () => []);
     return {
       adapters,
       cache: new KvCache(this.model, batch),
-      seen: Array.from({ length: batch }, () => []),
+      seen: rows(),
+      ids: rows(),
+      prompt,
+      activeFrom: null,
     };
   }
 
@@ -133,6 +162,7 @@ export class CausalSession {
       throw badRequest(`Tokens must be ${cache.batch} rows of one length, at least 1.`);
     }
     const past = cache.length;
+    this.checkIds(request.tokens, adapters);
     const real = tokens.map((row, i) => row.map((_, j) => options.attentionMask?.[i]?.[j] ?? 1));
     const seen = state.seen.map((row, i) => [...row, ...(real[i] as number[])]);
     this.feedTokens(tokens, seen, past);
@@ -140,14 +170,50 @@ export class CausalSession {
     this.feedMasks(seen, { past, seq, capacity: cache.capacity });
     this.feedAdapters(adapters, tokens, virtual);
     const rows = options.logitsRows ?? [seq - 1];
+    const ids = request.tokens.map((row) => [...Array<number>(virtual).fill(-1), ...row]);
+    if (adapters.activation) this.feedGates(state, adapters.activation, { ids, rows });
     this.feeds["logits_rows"] = int64Tensor(rows, [rows.length]);
     const { logits, new_kv: newRows } = await this.session.run(this.feeds);
     cache.append((newRows as Tensor).data as Float32Array, seq);
     seen.forEach((row, i) => (state.seen[i] = row));
+    ids.forEach((row, i) => state.ids[i]?.push(...row));
+    const [, , vocabulary = 0] = (logits as Tensor).dims;
     return {
       data: (logits as Tensor).data as Float32Array,
-      shape: [cache.batch, rows.length, this.model.vocabulary],
+      shape: [cache.batch, rows.length, vocabulary],
     };
+  }
+
+  private checkIds(tokens: readonly (readonly number[])[], { vocabulary }: AdapterInputs): void {
+    const size = vocabulary ?? this.model.vocabulary;
+    const id = tokens.flat().find((each) => !(each >= 0 && each < size));
+    if (id !== undefined) throw badRequest(`Token ${id} is not one of the ${size} that there are.`);
+  }
+
+  /** Says which of the new tokens `ids` [batch][seq] gated updates change. */
+  private feedGates(
+    state: DecodingState,
+    activation: ActivationFeed,
+    { ids, rows }: { ids: readonly (readonly number[])[]; rows: readonly number[] },
+  ): void {
+    const past = state.cache.length;
+    for (const row of state.ids) row.length = past;
+    if (state.activeFrom?.of !== activation) {
+      const first = ids.map((row) => row.findIndex((id) => id >= 0));
+      const starts = ids.map((row, i) => {
+        const rest = past === 0 || state.ids[i]?.every((id) => id < 0) ? state.prompt?.[i] : null;
+        const known = rest ? [...row.slice(0, first[i]), ...rest] : row;
+        return lastStart([...(state.ids[i] as number[]), ...known], activation.tokens);
+      });
+      state.activeFrom = { of: activation, rows: starts };
+    }
+    const starts = state.activeFrom.rows;
+    const seq = ids[0]?.length ?? 0;
+    for (const { name, of } of activation.inputs) {
+      const places = of === "logits" ? rows : Array.from({ length: seq }, (_, i) => i);
+      const gate = starts.flatMap((start) => places.map((place) => Number(past + place >= start)));
+      this.feeds[name] = float32Tensor(Float32Array.from(gate), [starts.length, places.length, 1]);
+    }
   }
 
   /** Puts a trained prefix into an empty cache, the same for every row of the batch. */
@@ -164,6 +230,7 @@ export class CausalSession {
     }
     state.cache.append(repeated, count);
     for (const row of state.seen) for (let i = 0; i < count; i++) row.push(1);
+    for (const row of state.ids) for (let i = 0; i < count; i++) row.push(-1);
   }
 
   private feedAdapters(
@@ -193,7 +260,9 @@ export class CausalSession {
     const shape = [tokens.length, seq];
     const positions = seen.map((row) => realPositions(row).slice(past));
     const rope = this.rope.rows(Math.max(past + seq, tokens.length * seq));
-    this.feeds["input_ids"] = int64Tensor(tokens.flat(), shape);
+    // A token that an adapter added has no row in the base's table; its own is in the embedding slot.
+    const ids = tokens.flat().map((id) => (id < this.model.vocabulary ? id : 0));
+    this.feeds["input_ids"] = int64Tensor(ids, shape);
     this.feeds["position_ids"] = int64Tensor(positions.flat(), shape);
     this.feeds["rope_cos"] = float32Tensor(rope.cos, rope.shape);
     this.feeds["rope_sin"] = float32Tensor(rope.sin, rope.shape);
@@ -251,6 +320,15 @@ function embeddingDelta(
   const out = new Float32Array(deltas.length * width);
   deltas.forEach((delta, i) => delta && out.set(delta, i * width));
   return out;
+}
+
+/** Where `part` stands last in `ids`; Infinity where it does not. */
+function lastStart(ids: readonly number[], part: readonly number[]): number {
+  if (part.length === 0) return Infinity;
+  for (let start = ids.length - part.length; start >= 0; start--) {
+    if (part.every((id, i) => ids[start + i] === id)) return start;
+  }
+  return Infinity;
 }
 
 interface MaskSize {

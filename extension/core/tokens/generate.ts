@@ -45,7 +45,7 @@ export async function generate(
     throw badRequest(`Max new tokens is ${options.maxNewTokens}; it must be at least 1.`);
   }
   const sampler = createSampler(options.sampling);
-  const state = session.start(adapters);
+  const state = session.start(adapters, 1, [prompt]);
   const ids: number[] = [];
   const started = performance.now();
   let prefilled = started;

@@ -181,7 +181,7 @@ export function wholeParameters(
       strangers.push(entry.name);
       continue;
     }
-    checkWhole(adapter, { module, parameter, entry });
+    checkWhole(adapter, { module, parameter, entry, isVocabulary });
     const isTrained = isSaved(module.path) || parameter === "bias";
     whole.push({ module, parameter, entry, isTrained });
   }
@@ -190,20 +190,22 @@ export function wholeParameters(
 
 function checkWhole(
   adapter: AdapterCheckpoint,
-  { module, parameter, entry }: { module: ModuleInfo; parameter: string; entry: TensorEntry },
+  at: { module: ModuleInfo; parameter: string; entry: TensorEntry; isVocabulary: boolean },
 ): void {
+  const { module, parameter, entry, isVocabulary } = at;
   const { shape } = entry;
-  const isVocabulary = module.kind === "embedding" || module.kind === "linear";
   const own =
     module.kind === "embedding"
       ? [module.in, module.out]
       : [module.out, module.kind === "norm" ? -1 : module.in];
   const wanted = parameter === "bias" || module.kind === "norm" ? [module.out] : own;
   if (isSameShape(shape, wanted)) return;
-  if (isVocabulary && parameter === "weight" && shape[1] === wanted[1]) {
+  const isResized = isVocabulary && parameter === "weight" && shape[1] === wanted[1];
+  if (isResized && (shape[0] ?? 0) > (wanted[0] ?? 0)) return;
+  if (isResized) {
     throw unsupported(
       `${adapter.weights.file}: "${entry.name}" has ${shape[0]} rows, this base ${wanted[0]}: ` +
-        "its vocabulary was resized, which Graft does not do yet",
+        "Graft runs a vocabulary that has grown, not one that has shrunk",
     );
   }
   checkShape(adapter, { module, entry, shape: wanted });

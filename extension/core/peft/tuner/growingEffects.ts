@@ -1,7 +1,8 @@
 import { isFloatDtype, toFloat32 } from "../../base/dtype.ts";
-import { weightName } from "../../checkpoint/modules.ts";
+import { type ModuleInfo, weightName } from "../../checkpoint/modules.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import {
+  type Activation,
   type AdapterEffects,
   compose,
   type EmbeddingEffect,
@@ -16,6 +17,8 @@ export interface GrowingEffects extends AdapterEffects {
   readonly linear: Map<string, LinearEffect>;
   readonly embeddings: Map<string, EmbeddingEffect>;
   readonly norms: Map<string, Float32Array>;
+  activation?: Activation;
+  layers?: readonly number[];
 }
 
 /** Parameters stored whole, as what they add to the base's own. */
@@ -30,6 +33,10 @@ export async function wholeEffects(
     const old = await base.readTensor(
       parameter === "weight" ? weightName(module) : `${module.path}.bias`,
     );
+    if (old && own.length > old.length && module.kind !== "norm") {
+      growVocabulary(effects, { module, own, old }, { whole, base });
+      continue;
+    }
     const delta = own.map((value, i) => value - (old?.[i] ?? 0));
     if (delta.every((value) => value === 0)) continue;
     if (module.kind === "norm") effects.norms.set(module.path, own);
@@ -43,6 +50,36 @@ export async function wholeEffects(
     }
   }
   return effects;
+}
+
+/** A table or head with more rows than the base's; a head tied to the table grows with it. */
+function growVocabulary(
+  effects: GrowingEffects,
+  { module, own, old }: { module: ModuleInfo; own: Float32Array; old: Float32Array },
+  { whole, base }: { whole: readonly WholeParameter[]; base: MethodBase },
+): void {
+  if (module.kind === "linear") {
+    effects.linear.set(module.path, grownHead(own, old));
+    return;
+  }
+  // New tokens are fed as token 0 (VirtualTokens do the same), so theirs is what differs from it.
+  const { path, out: width } = module;
+  const delta = own.map((value, i) => value - (old[i < old.length ? i : i % width] as number));
+  effects.embeddings.set(path, {
+    rows: own.length / width,
+    rowDelta: (id) => delta.subarray(id * width, (id + 1) * width),
+  });
+  for (const head of base.tree.modules) {
+    const isTied = head.kind === "linear" && head.weight === weightName(module);
+    if (!isTied || whole.some((other) => other.module.path === head.path)) continue;
+    effects.linear.set(head.path, grownHead(own, old));
+  }
+}
+
+function grownHead(own: Float32Array, old: Float32Array): LinearEffect {
+  const delta = old.map((value, i) => (own[i] as number) - value);
+  const newRows = own.subarray(old.length);
+  return delta.every((value) => value === 0) ? { newRows } : { delta, newRows };
 }
 
 export function addLinear(
@@ -81,6 +118,8 @@ export function mergeEffects(
   }
   for (const [path, effect] of extra.embeddings ?? []) addEmbedding(effects, path, effect);
   for (const [path, weight] of extra.norms ?? []) effects.norms.set(path, weight);
+  if (extra.activation) effects.activation = extra.activation;
+  if (extra.layers) effects.layers = extra.layers;
 }
 
 /** NaN, Inf and effects that are neutral everywhere are named: PEFT loads them without a word. */
@@ -101,6 +140,8 @@ export function valueWarnings(values: Values, effects: AdapterEffects): string[]
 
 function changesSomething({
   lowRank,
+  gated,
+  newRows,
   routed,
   delta,
   inputScale,
@@ -110,6 +151,8 @@ function changesSomething({
   const not = (neutral: number) => (value: number) => value !== neutral;
   return (
     (lowRank !== undefined && lowRank.a.some(not(0)) && lowRank.b.some(not(0))) ||
+    (gated !== undefined && gated.a.some(not(0)) && gated.b.some(not(0))) ||
+    newRows !== undefined ||
     (routed !== undefined && routed.a.some(not(0)) && routed.b.some(not(0))) ||
     (delta?.some(not(0)) ?? false) ||
     (inputScale?.some(not(1)) ?? false) ||

@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { cp, readFile, writeFile } from "node:fs/promises";
+import * as path from "node:path";
+import { after, test } from "node:test";
+import { loadBaseModel } from "../../../../extension/core/baseModel.ts";
+import { PeftModel } from "../../../../extension/core/peftModel.ts";
+import { difference, failure, fixtures, temporaryFolder } from "../support.ts";
+
+const base = await loadBaseModel(path.join(fixtures, "models/llama"));
+const model = new PeftModel(base);
+after(() => model.dispose());
+const folder = (name: string): string => path.join(fixtures, "adapters/llama", name);
+await model.loadAdapter(folder("alora"), { adapterName: "alora" });
+await model.loadAdapter(folder("lora_resized_vocab"), { adapterName: "grown" });
+
+/** Logits of the last token, the prompt read in parts of these sizes. */
+async function last(
+  names: readonly string[],
+  ids: readonly number[],
+  parts: readonly number[] = [ids.length],
+): Promise<Float32Array> {
+  const inputs = model.inputsOf(names.map((name) => ({ name, weight: 1 })));
+  return base.session.with(async (session) => {
+    const state = session.start(inputs, 1, [ids]);
+    let data = new Float32Array();
+    let start = 0;
+    for (const seq of parts) {
+      data = (await session.forward(state, [ids.slice(start, (start += seq))])).data.slice();
+    }
+    return data;
+  });
+}
+
+const invocation = [37, 27];
+const before = [5, 9, 33];
+
+void test("an activated LoRA stays out of what comes before its invocation", async () => {
+  assert.equal(difference(await last(["alora"], before), await last([], before)), 0);
+  const ids = [...before, ...invocation];
+  assert(difference(await last(["alora"], ids), await last([], ids)) > 0.1);
+});
+
+void test("an activated LoRA knows its invocation in whatever parts the prompt is read", async () => {
+  // The first invocation is not the last: only what follows the second is changed.
+  const ids = [...before, ...invocation, 70, 2, ...invocation, 18, 40];
+  const whole = await last(["alora"], ids);
+  for (const parts of [[3, 1, 2, 5], [8, 3], Array<number>(11).fill(1)]) {
+    assert(difference(await last(["alora"], ids, parts), whole) < 1e-5, parts.join());
+  }
+});
+
+void test("a grown vocabulary has logits and rows for its new tokens, the base has not", async () => {
+  assert.equal((await last(["grown"], before)).length, 136);
+  assert.equal((await last([], before)).length, 128);
+  // A new token is fed as token 0; its own row must replace that.
+  const [one, zero] = [
+    await last(["grown"], [...before, 130]),
+    await last(["grown"], [...before, 0]),
+  ];
+  assert(difference(one, zero) > 0.01);
+  await assert.rejects(last([], [...before, 130]), failure("bad-request", "130", "128"));
+  await assert.rejects(last(["grown"], [...before, 136]), failure("bad-request", "136"));
+});
+
+const refused: [adapter: string, fields: object, code: "unsupported" | "bad-file", says: string][] =
+  [
+    [
+      "pissa_raw",
+      { init_lora_weights: "pissa_niter_4" },
+      "unsupported",
+      "PEFT itself cannot repeat",
+    ],
+    ["pissa_raw", { init_lora_weights: "lora_ga" }, "unsupported", "gradients"],
+    ["pissa_raw", { init_lora_weights: "corda" }, "unsupported", "sample data"],
+    ["pissa_raw", { init_lora_weights: "loftq" }, "unsupported", "bitsandbytes"],
+    ["pissa_raw", { use_dora: true, kasa_config: {} }, "bad-file", "kasa_config"],
+    ["pissa_raw", { lora_bias: true }, "bad-file", "init_lora_weights pissa"],
+    ["pissa_raw", { target_modules: ["embed_tokens"] }, "unsupported", "embeddings"],
+    ["bdlora", { target_modules: ["q_proj", "k_proj"] }, "bad-file", "matches neither"],
+  ];
+
+for (const [adapter, fields, code, says] of refused) {
+  void test(`${adapter} with ${JSON.stringify(fields)} is refused`, async (t) => {
+    const copy = path.join(await temporaryFolder(t), adapter);
+    await cp(folder(adapter), copy, { recursive: true });
+    const file = path.join(copy, "adapter_config.json");
+    const config = JSON.parse(await readFile(file, "utf8")) as object;
+    await writeFile(file, JSON.stringify({ ...config, ...fields }));
+    await assert.rejects(
+      model.loadAdapter(copy, { adapterName: "other" }),
+      failure(code, file, says),
+    );
+  });
+}
