@@ -28,7 +28,7 @@ const usage = `Usage:
 `;
 
 async function main([verb = "", ...args]: string[]): Promise<number> {
-  const action = verbs[verb];
+  const action = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined;
   if (!action) {
     process.stderr.write(usage);
     return verb === "" || verb === "--help" || verb === "help" ? 0 : 2;

@@ -1,5 +1,5 @@
 import { realpath } from "node:fs/promises";
-import { GraftError } from "../core/base/errors.ts";
+import { GraftError, throwIfAborted } from "../core/base/errors.ts";
 import { loadBaseModel, type OnProgress } from "../core/baseModel.ts";
 import { PeftModel } from "../core/peftModel.ts";
 
@@ -13,8 +13,15 @@ export class Library {
     options: { onProgress?: OnProgress; signal?: AbortSignal },
   ): Promise<PeftModel> {
     const id = await realpath(folder).catch(() => folder);
-    const open = this.models.get(id) ?? this.loading.get(id);
+    const open = this.models.get(id);
     if (open) return open;
+    const underWay = this.loading.get(id);
+    if (underWay) {
+      // Whoever began it may stop it; that is no wish of this caller.
+      await underWay.catch(() => undefined);
+      throwIfAborted(options.signal);
+      return this.open(folder, options);
+    }
     const loading = loadBaseModel(folder, options).then((base) => new PeftModel(base));
     this.loading.set(id, loading);
     try {

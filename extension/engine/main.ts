@@ -5,7 +5,8 @@ import { createService } from "./service.ts";
 /** The process channel that the host opened by forking. */
 function parentTransport(): Transport {
   return {
-    send: (message) => void process.send?.(message),
+    // The callback takes the error of an editor that is gone; "disconnect" ends this process.
+    send: (message) => void process.send?.(message, undefined, undefined, () => undefined),
     onMessage: (listener) => void process.on("message", listener),
     onClose: (listener) => void process.once("disconnect", () => listener("The editor is gone.")),
   };

@@ -30,6 +30,7 @@ export function parseJsonObject(text: string, file: string): JsonObject {
   if (text.startsWith("\uFEFF")) {
     throw badFile(file, "begins with a byte order mark", "Save it as UTF-8 without BOM.");
   }
+  checkDepth(text, file);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -38,6 +39,19 @@ export function parseJsonObject(text: string, file: string): JsonObject {
   }
   if (!isObject(value)) throw badFile(file, "is not a JSON object");
   return value;
+}
+
+/** Deeper than any real file: what reads JSON step by step would run out of stack on more. */
+const deepest = 200;
+
+/** @throws bad-file when brackets nest too deep */
+export function checkDepth(text: string, file: string): void {
+  let depth = 0;
+  for (const [bracket] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[{\]}]/g)) {
+    if (bracket === "{" || bracket === "[") depth++;
+    else if (bracket === "}" || bracket === "]") depth--;
+    if (depth > deepest) throw badFile(file, `nests deeper than ${deepest} levels`);
+  }
 }
 
 export function isObject(value: unknown): value is JsonObject {

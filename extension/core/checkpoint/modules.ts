@@ -31,8 +31,8 @@ export function layerIndex(path: string, patterns: readonly string[] = []): numb
     return match ? Number(match[1]) : null;
   }
   for (const pattern of patterns) {
-    const match = new RegExp(`^.*?\\.${pattern}\\.(\\d+)\\.`).exec(path);
-    if (match) return Number(match[1]);
+    const match = new RegExp(`^(?:|.*?\\.)(?:${pattern})\\.(?<index>\\d+)\\.`).exec(path);
+    if (match) return Number(match.groups?.["index"]);
   }
   return null;
 }

@@ -4,12 +4,22 @@ import * as path from "node:path";
 
 /** The folder of Hugging Face's download cache, as huggingface_hub resolves it. */
 export function hubCacheFolder(env: NodeJS.ProcessEnv = process.env): string {
-  if (env["HF_HUB_CACHE"]) return env["HF_HUB_CACHE"];
-  if (env["HUGGINGFACE_HUB_CACHE"]) return env["HUGGINGFACE_HUB_CACHE"];
+  const own = env["HF_HUB_CACHE"] ?? env["HUGGINGFACE_HUB_CACHE"];
+  if (own) return expand(own, env);
   const home =
     env["HF_HOME"] ??
     path.join(env["XDG_CACHE_HOME"] ?? path.join(homedir(), ".cache"), "huggingface");
-  return path.join(home, "hub");
+  return path.join(expand(home, env), "hub");
+}
+
+/** "~" and "$NAME" as Python's expanduser and expandvars read them; unknown names stay. */
+function expand(text: string, env: NodeJS.ProcessEnv): string {
+  return text
+    .replace(/^~(?=$|[/\\])/, homedir())
+    .replace(
+      /\$(?:\{(\w+)\}|(\w+))/g,
+      (whole, braced: string, plain: string) => env[braced ?? plain] ?? whole,
+    );
 }
 
 /** A model repository in the cache, at the revision that `main` (or the newest ref) points to. */

@@ -96,7 +96,10 @@ function commonFolder(initializers: readonly Initializer[]): string | null {
     const shared: number = common?.findIndex((part, i) => part !== parts[i]) ?? -1;
     common = common === null ? parts : shared === -1 ? common : common.slice(0, shared);
   }
-  return common === null ? null : common.join(path.sep) || path.parse(process.cwd()).root;
+  if (common === null) return null;
+  // A drive or the root alone needs its separator: "D:" means that drive's current folder.
+  const folder = common.join(path.sep);
+  return common.length === 1 ? folder + path.sep : folder;
 }
 
 const repeated = "repeated";

@@ -1,7 +1,7 @@
 import { visit } from "jsonc-parser";
 import { bitsOf, type Dtype, isDtype } from "../base/dtype.ts";
 import { badFile } from "../base/errors.ts";
-import { isObject, type JsonObject } from "../base/json.ts";
+import { checkDepth, isObject, type JsonObject } from "../base/json.ts";
 import { type Shape, showShape } from "../base/shape.ts";
 
 /** The reference implementation's bound; a header of this size would name a million tensors. */
@@ -50,6 +50,7 @@ export function parseHeader(
 
 function parseJson(text: string, file: string): JsonObject {
   if (!text.startsWith("{")) throw badFile(file, "header does not begin with {");
+  checkDepth(text, file);
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -104,7 +105,8 @@ function parseEntry(
   const [begin, end] = offsets as [number, number];
   if (end < begin) throw fail(`data_offsets ${showShape(offsets)} run backwards`);
   const bits = shape.reduce((product, size) => product * size, bitsOf(dtype));
-  if (!Number.isSafeInteger(bits)) throw fail(`shape ${showShape(shape)} overflows`);
+  const largest = shape.reduce((product, size) => product * Math.max(size, 1), bitsOf(dtype));
+  if (!Number.isSafeInteger(largest)) throw fail(`shape ${showShape(shape)} overflows`);
   if (bits !== (end - begin) * 8) {
     throw fail(
       `${dtype} ${showShape(shape)} needs ${bits / 8} bytes, data_offsets give ${end - begin}`,

@@ -1,4 +1,4 @@
-import { badRequest } from "../base/errors.ts";
+import { badRequest, GraftError } from "../base/errors.ts";
 import { freshSeed, seededRandom } from "../base/random.ts";
 
 export interface Sampling {
@@ -37,6 +37,7 @@ export function createSampler(sampling: Sampling): Sampler {
     seed,
     next: (logits, seen) => {
       const scores = penalise(logits, seen, sampling.repetitionPenalty);
+      if (Number.isNaN(scores[argmax(scores)] ?? NaN)) throw notNumbers();
       if (sampling.temperature === 0) return argmax(scores);
       return draw(likeliest(scores, sampling), random());
     },
@@ -52,6 +53,13 @@ function checkSampling({ temperature, topP, topK, repetitionPenalty }: Sampling)
   if (!(repetitionPenalty > 0)) {
     throw badRequest(`Repetition penalty is ${repetitionPenalty}; it must be above 0.`);
   }
+}
+
+function notNumbers(): GraftError {
+  return new GraftError(
+    "bad-file",
+    "The model's logits are not numbers: an active adapter or the base holds NaN or infinite values.",
+  );
 }
 
 export function argmax(values: Float32Array): number {

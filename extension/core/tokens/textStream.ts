@@ -1,5 +1,8 @@
 import type { Tokenizer } from "./tokenizer.ts";
 
+/** Tokens after which the front of the tail is settled. */
+const longestTail = 32;
+
 /**
  * Token ids in, text out, as it becomes certain: bytes of an unfinished character wait for the
  * rest. Only a short tail is decoded again for each token.
@@ -31,14 +34,18 @@ export class TextStream {
 
   /** Moves the front of a long tail to the settled text, where both halves decode to the same. */
   private settle(): void {
-    const longest = 32;
-    if (this.tail.length < longest) return;
-    const head = this.tail.slice(0, longest / 2);
-    const rest = this.tail.slice(longest / 2);
-    const [first, second] = [this.tokenizer.decode(head), this.tokenizer.decode(rest)];
-    if (first + second !== this.shown) return;
-    this.settled += first;
-    this.tail = rest;
-    this.shown = second;
+    if (this.tail.length < longestTail) return;
+    // Not every place will do: one inside a character or before a space that decoders strip changes
+    // the text. The later the place, the shorter the tail that stays.
+    for (let place = longestTail - 4; place >= longestTail / 4; place--) {
+      const rest = this.tail.slice(place);
+      const first = this.tokenizer.decode(this.tail.slice(0, place));
+      const second = this.tokenizer.decode(rest);
+      if (first + second !== this.shown) continue;
+      this.settled += first;
+      this.tail = rest;
+      this.shown = second;
+      return;
+    }
   }
 }
