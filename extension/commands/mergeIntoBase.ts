@@ -60,8 +60,10 @@ function defaultFolder(base: string, adapters: readonly ActiveAdapter[]): vscode
 }
 
 function textFor(model: string, result: MergeResult, dtype: string): string {
-  const { changedTensors, swallowed, worst, untied } = result;
-  const sentences = [vscode.l10n.t("{0} merged: {1} tensors changed.", model, changedTensors)];
+  const { folder, changedTensors, swallowed, worst, untied } = result;
+  const sentences = [
+    vscode.l10n.t("{0} merged into {1}: {2} tensors changed.", model, folder, changedTensors),
+  ];
   const [first] = worst;
   if (swallowed > noticeableShare && first) {
     const lost = vscode.l10n.t(
