@@ -63,7 +63,7 @@ async function stream(
       },
     },
   );
-  const speed = Math.round(answer.ids.length / answer.decodeSeconds);
+  const speed = Math.round(answer.tokensPerSecond);
   process.stdout.write(
     `${answer.text.slice(shown)}   (swap ${milliseconds(swap)}, ${speed} tokens/s)\n`,
   );

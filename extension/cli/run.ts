@@ -54,7 +54,7 @@ export async function run(args: string[], signal: AbortSignal): Promise<void> {
 }
 
 function toJson(model: PeftModel, answer: Answer): object {
-  const { text, ids, finish, seed, promptTokens, prefillSeconds, decodeSeconds } = answer;
+  const { text, ids, finish, seed, promptTokens, prefillSeconds, tokensPerSecond } = answer;
   return {
     base: model.base.checkpoint.dir,
     loadSeconds: model.base.loadSeconds,
@@ -75,6 +75,6 @@ function toJson(model: PeftModel, answer: Answer): object {
     seed,
     promptTokens,
     prefillSeconds,
-    tokensPerSecond: decodeSeconds > 0 ? ids.length / decodeSeconds : null,
+    tokensPerSecond,
   };
 }

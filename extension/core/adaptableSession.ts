@@ -1,4 +1,4 @@
-import { badRequest } from "./base/errors.ts";
+import { badRequest, GraftError } from "./base/errors.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { buildModel } from "./models/index.ts";
 import type { CausalModel } from "./models/causalModel.ts";
@@ -35,6 +35,8 @@ import type { SessionOptions } from "./session/ortSession.ts";
  */
 export class AdaptableSession {
   private users = new Map<CausalSession, number>();
+  private turn: Promise<unknown> = Promise.resolve();
+  private isClosed = false;
 
   private constructor(
     private readonly checkpoint: BaseCheckpoint,
@@ -60,7 +62,15 @@ export class AdaptableSession {
   }
 
   /** Makes room for an adapter; true when the session had to be built again. */
-  async prepare(effects: AdapterEffects): Promise<boolean> {
+  prepare(effects: AdapterEffects): Promise<boolean> {
+    // One at a time: each extends the plan that the one before has left.
+    const prepared = this.turn.then(() => this.extend(effects));
+    this.turn = prepared.catch(() => undefined);
+    return prepared;
+  }
+
+  private async extend(effects: AdapterEffects): Promise<boolean> {
+    if (this.isClosed) throw baseGone();
     const plan = extendPlan(this.plan, effects, this.base.groups);
     if (plan === this.plan) return false;
     const norms = new Map<string, Float32Array>();
@@ -79,13 +89,14 @@ export class AdaptableSession {
 
   /** Runs with the session as it is now; it stays open until `use` has ended. */
   async with<T>(use: (session: CausalSession) => Promise<T>): Promise<T> {
+    if (this.isClosed) throw baseGone();
     const { session } = this;
     this.users.set(session, (this.users.get(session) ?? 0) + 1);
     try {
       return await use(session);
     } finally {
       this.users.set(session, (this.users.get(session) ?? 1) - 1);
-      if (session !== this.session) await this.release(session);
+      if (session !== this.session || this.isClosed) await this.release(session);
     }
   }
 
@@ -146,8 +157,11 @@ export class AdaptableSession {
     return grown[0] ?? null;
   }
 
+  /** Closes when the last run has ended; whoever closes stops the runs first. */
   async dispose(): Promise<void> {
-    await this.session.dispose();
+    this.isClosed = true;
+    await this.turn;
+    await this.release(this.session);
   }
 
   private async release(session: CausalSession): Promise<void> {
@@ -155,6 +169,10 @@ export class AdaptableSession {
     this.users.delete(session);
     await session.dispose();
   }
+}
+
+function baseGone(): GraftError {
+  return new GraftError("not-found", "The base model was unloaded. Load it again.");
 }
 
 /** What all active adapters add to a token's row. */

@@ -73,6 +73,7 @@ export interface Answer extends Generated {
 export class PeftModel {
   private readonly loaded = new Map<string, LoadedAdapter>();
   private active: readonly ActiveAdapter[] = [];
+  private readonly closing = new AbortController();
   private activeInputs: AdapterInputs;
 
   constructor(readonly base: BaseModel) {
@@ -289,6 +290,7 @@ export class PeftModel {
     const adapters = options.adapters ?? this.active;
     const inputs = options.adapters ? this.inputsOf(options.adapters) : this.activeInputs;
     const stream = new TextStream(requireTokenizer(this.base));
+    const wishes = [this.closing.signal, ...(options.signal ? [options.signal] : [])];
     let tokens = 0;
     const generated = await this.base.session.with((session) =>
       generate(
@@ -298,7 +300,7 @@ export class PeftModel {
           sampling: options.sampling ?? greedy,
           maxNewTokens: options.maxNewTokens ?? 256,
           stopTokens: this.base.stopTokens,
-          signal: options.signal,
+          signal: AbortSignal.any(wishes),
           onToken: (id) => {
             stream.push(id);
             options.onText?.(stream.text, ++tokens);
@@ -309,7 +311,9 @@ export class PeftModel {
     return { ...generated, text: stream.finish(), promptTokens: ids.length, adapters };
   }
 
+  /** Ends the answers under way as cancelled, then frees the base. */
   async dispose(): Promise<void> {
+    this.closing.abort();
     await this.base.session.dispose();
   }
 

@@ -89,7 +89,7 @@ async function search(folder: string, at: Search): Promise<void> {
     at.found.push({ folder, source: at.source, kind: "adapter" });
   }
   const hasWeights = names.some((name) =>
-    /^(model|pytorch_model).*\.(safetensors|bin)$/.test(name),
+    /^(model|pytorch_model).*\.(safetensors|bin|index\.json)$/.test(name),
   );
   if (names.includes("config.json") && hasWeights) {
     at.found.push({ folder, source: at.source, kind: "base" });

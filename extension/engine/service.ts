@@ -95,7 +95,7 @@ export function createService(library = new Library()): Handlers<EngineContract>
       return {
         text: answer.text,
         tokens,
-        tokensPerSecond: answer.decodeSeconds > 0 ? tokens / answer.decodeSeconds : 0,
+        tokensPerSecond: answer.tokensPerSecond,
         promptTokens: answer.promptTokens,
         finish: answer.finish,
         seconds: answer.prefillSeconds + answer.decodeSeconds,

@@ -111,13 +111,17 @@ function matches(pattern: RegExp): (path: string) => boolean {
 
 /** Compiles a Python regular expression; the two dialects differ in a few spellings. */
 function pythonRegex(source: string, field: string, file: string): RegExp {
+  // Flags in front hold for the whole pattern; it is wrapped by now, so they are taken out.
+  const flags = /\(\?([ims]+)\)/.exec(source)?.[1] ?? "";
   const translated = source
+    .replace(/\(\?[ims]+\)/g, "")
+    .replace(/\{,(\d+)\}/g, "{0,$1}")
     .replace(/\(\?P<(\w+)>/g, "(?<$1>")
     .replace(/\(\?P=(\w+)\)/g, "\\k<$1>")
     .replace(/\\A/g, "^")
     .replace(/\\Z/g, "$");
   try {
-    return new RegExp(translated);
+    return new RegExp(translated, flags);
   } catch (error) {
     throw new GraftError(
       "bad-file",

@@ -141,6 +141,8 @@ export function checkLoraConfig(
       },
     );
   }
+  // A broken pattern is an error before any module asks for it.
+  loraScale(config, "", file);
   for (const option of unsupportedOptions) {
     if (isOff(raw[option])) continue;
     throw unsupported(

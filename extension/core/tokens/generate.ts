@@ -21,6 +21,8 @@ export interface Generated {
   /** Seconds for the prompt, and for the tokens after the first. */
   readonly prefillSeconds: number;
   readonly decodeSeconds: number;
+  /** Steps after the first token by their time; 0 when there were none. */
+  readonly tokensPerSecond: number;
 }
 
 /**
@@ -49,13 +51,18 @@ export async function generate(
   const ids: number[] = [];
   const started = performance.now();
   let prefilled = started;
-  const end = (finish: Generated["finish"]): Generated => ({
-    ids,
-    finish,
-    seed: sampler.seed,
-    prefillSeconds: (prefilled - started) / 1000,
-    decodeSeconds: (performance.now() - prefilled) / 1000,
-  });
+  let steps = 0;
+  const end = (finish: Generated["finish"]): Generated => {
+    const decodeSeconds = (performance.now() - prefilled) / 1000;
+    return {
+      ids,
+      finish,
+      seed: sampler.seed,
+      prefillSeconds: (prefilled - started) / 1000,
+      decodeSeconds,
+      tokensPerSecond: steps === 0 ? 0 : steps / decodeSeconds,
+    };
+  };
   try {
     let logits = await readPrompt(session, state, { prompt, signal: options.signal });
     prefilled = performance.now();
@@ -68,6 +75,7 @@ export async function generate(
       if (before + prompt.length + ids.length >= contextLength) return end("context");
       throwIfAborted(options.signal);
       logits = (await session.forward(state, [[id]])).data;
+      steps++;
     }
   } catch (error) {
     if (options.signal?.aborted) return end("cancelled");
