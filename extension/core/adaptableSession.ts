@@ -29,6 +29,11 @@ import {
 } from "./session/causalSession.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
 
+export interface AdaptableOptions extends SessionOptions {
+  /** The checkpoint's layers in the order in which they run; each once when absent. */
+  readonly layers?: readonly number[];
+}
+
 /**
  * The session of a base with room for adapters. Low-rank adapters fit the first session; one that
  * needs another slot has the session built again once, when it is loaded, never when it is chosen.
@@ -41,19 +46,22 @@ export class AdaptableSession {
   private constructor(
     private readonly checkpoint: BaseCheckpoint,
     private readonly base: MethodBase,
-    private readonly options: SessionOptions,
+    private readonly options: AdaptableOptions,
     private plan: SlotPlan,
     private session: CausalSession,
     private baseNorms: ReadonlyMap<string, Float32Array>,
   ) {}
 
+  /** @param base as its layers are run: `options.layers` says in which order */
+
   static async create(
     checkpoint: BaseCheckpoint,
     base: MethodBase,
-    options: SessionOptions,
+    options: AdaptableOptions,
   ): Promise<AdaptableSession> {
     const plan = initialPlan(base.groups, base.tree.outputEmbedding);
-    const session = await CausalSession.create(buildModel(checkpoint, slotHook(plan)), options);
+    const model = buildModel(checkpoint, slotHook(plan), options.layers);
+    const session = await CausalSession.create(model, options);
     return new AdaptableSession(checkpoint, base, options, plan, session, new Map());
   }
 
@@ -79,7 +87,7 @@ export class AdaptableSession {
       if (weight) norms.set(path, weight);
     }
     const old = this.session;
-    const model = buildModel(this.checkpoint, slotHook(plan));
+    const model = buildModel(this.checkpoint, slotHook(plan), this.options.layers);
     this.session = await CausalSession.create(model, this.options);
     this.plan = plan;
     this.baseNorms = norms;

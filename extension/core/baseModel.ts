@@ -2,11 +2,17 @@ import * as path from "node:path";
 import { throwIfAborted, unsupported } from "./base/errors.ts";
 import { isFile } from "./base/files.ts";
 import { readJsonObject } from "./base/json.ts";
-import { type BaseCheckpoint, openBaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
+import {
+  type BaseCheckpoint,
+  openBaseCheckpoint,
+  type WeightRef,
+} from "./checkpoint/baseCheckpoint.ts";
+import { sourceName } from "./checkpoint/modules.ts";
 import { buildModel } from "./models/index.ts";
+import { bareLayers } from "./onnx/layerHook.ts";
 import type { MethodBase } from "./peft/method.ts";
 import { readFloat32 } from "./safetensors/read.ts";
-import { AdaptableSession } from "./adaptableSession.ts";
+import { BaseSession } from "./baseSession.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
 import { readTokenizer, type Tokenizer } from "./tokens/tokenizer.ts";
 
@@ -21,7 +27,7 @@ export type OnProgress = (progress: {
 /** A frozen base model in memory: session, tokenizer and what adapters need to know of it. */
 export interface BaseModel {
   readonly checkpoint: BaseCheckpoint;
-  readonly session: AdaptableSession;
+  readonly session: BaseSession;
   /** null when the folder has no tokenizer.json; prompts then cannot be run. */
   readonly tokenizer: Tokenizer | null;
   readonly stopTokens: ReadonlySet<number>;
@@ -54,7 +60,7 @@ export async function loadBaseModel(
   const stopTokens = await readStopTokens(checkpoint, tokenizer);
   throwIfAborted(signal);
   onProgress?.({ step: "Reading weights", total: checkpoint.bytes, unit: "bytes" });
-  const session = await AdaptableSession.create(checkpoint, adaptable, options);
+  const session = await BaseSession.create(checkpoint, adaptable, options);
   if (signal?.aborted) await session.dispose();
   throwIfAborted(signal);
   return {
@@ -68,25 +74,32 @@ export async function loadBaseModel(
 }
 
 /** What adapters can bind to in a checkpoint, from headers alone: nothing is loaded. */
-export function describeBase(checkpoint: BaseCheckpoint): MethodBase {
-  const { tree, groups, layers, keyValueHeads, queriesPerKey, headDim } = buildModel(checkpoint);
+export function describeBase(
+  checkpoint: BaseCheckpoint,
+  order: readonly number[] | null = null,
+): MethodBase {
+  const model = buildModel(checkpoint, bareLayers, order);
+  const { tree, groups, layers, keyValueHeads, queriesPerKey, headDim } = model;
+  const weight = (name: string): WeightRef | undefined =>
+    checkpoint.weights.get(sourceName(name, order));
   return {
     modelType: checkpoint.config.modelType,
     tree,
     groups,
     attention: { layers, heads: keyValueHeads * queriesPerKey, keyValueHeads, headDim },
     readTensor: async (name, signal) => {
-      const ref = checkpoint.weights.get(name);
+      const ref = weight(name);
       if (!ref) return null;
-      return (await readFloat32(ref.file, [ref], signal)).get(name) ?? null;
+      return (await readFloat32(ref.file, [ref], signal)).get(ref.name) ?? null;
     },
     readRow: async (name, row) => {
-      const ref = checkpoint.weights.get(name);
+      const ref = weight(name);
       if (!ref) return null;
       const byteLength = ref.byteLength / (ref.shape[0] as number);
       const entry = { ...ref, offset: ref.offset + row * byteLength, byteLength };
-      return (await readFloat32(ref.file, [entry])).get(name) ?? null;
+      return (await readFloat32(ref.file, [entry])).get(ref.name) ?? null;
     },
+    withLayers: (other) => describeBase(checkpoint, other),
   };
 }
 

@@ -10,7 +10,7 @@ import type { CombineOptions } from "./peft/combine/options.ts";
 import { methodOf } from "./peft/index.ts";
 import { activeAt } from "./peft/rowSlots.ts";
 import { type BindReport, commonFields, type LoadedWeights, type Method } from "./peft/method.ts";
-import type { AdapterInputs } from "./session/causalSession.ts";
+import type { BaseInputs } from "./baseSession.ts";
 import { saveAdapter, saveCombined, type SaveOptions } from "./savePretrained.ts";
 import { renderChat, type Message } from "./tokens/chatTemplate.ts";
 import { type Generated, generate } from "./tokens/generate.ts";
@@ -74,7 +74,7 @@ export class PeftModel {
   private readonly loaded = new Map<string, LoadedAdapter>();
   private active: readonly ActiveAdapter[] = [];
   private readonly closing = new AbortController();
-  private activeInputs: AdapterInputs;
+  private activeInputs: BaseInputs;
 
   constructor(readonly base: BaseModel) {
     this.activeInputs = this.inputsOf([]);
@@ -181,7 +181,7 @@ export class PeftModel {
   }
 
   /** Inputs of the session for a set of adapters, e.g. for `session.start`. */
-  inputsOf(adapters: readonly ActiveAdapter[]): AdapterInputs {
+  inputsOf(adapters: readonly ActiveAdapter[]): BaseInputs {
     return this.base.session.inputs(this.partsOf(adapters));
   }
 
@@ -189,7 +189,7 @@ export class PeftModel {
    * Inputs that route every token among loaded LoRA adapters (PEFT's create_arrow_model).
    * @throws bad-request unless all are plain LoRA of one rank on the same modules
    */
-  async arrowInputs(names: readonly string[], options: ArrowOptions = {}): Promise<AdapterInputs> {
+  async arrowInputs(names: readonly string[], options: ArrowOptions = {}): Promise<BaseInputs> {
     const experts = names.map((name) => this.require(name).weights.effects);
     const effects = arrowEffects(experts, options);
     if (await this.base.session.prepare(effects)) this.activeInputs = this.inputsOf(this.active);
@@ -292,7 +292,7 @@ export class PeftModel {
     const stream = new TextStream(requireTokenizer(this.base));
     const wishes = [this.closing.signal, ...(options.signal ? [options.signal] : [])];
     let tokens = 0;
-    const generated = await this.base.session.with((session) =>
+    const generated = await this.base.session.with(inputs, (session) =>
       generate(
         session,
         { prompt: ids, adapters: inputs },

@@ -1,6 +1,7 @@
 import * as path from "node:path";
 import { type BaseModel, loadBaseModel } from "../../extension/core/baseModel.ts";
 import { PeftModel } from "../../extension/core/peftModel.ts";
+import type { BaseInputs } from "../../extension/core/baseSession.ts";
 import type { AdapterInputs, CausalSession } from "../../extension/core/session/causalSession.ts";
 import { argmax } from "../../extension/core/tokens/sampler.ts";
 
@@ -31,11 +32,11 @@ export class Bases {
 /** Logits [batch, virtual tokens + seq, vocab] of every position in one pass. */
 export async function allLogits(
   { base: { session } }: PeftModel,
-  adapters: AdapterInputs,
+  adapters: BaseInputs,
   { ids, mask }: { ids: readonly (readonly number[])[]; mask: readonly (readonly number[])[] },
 ): Promise<Float32Array> {
   const seq = ids[0]?.length ?? 0;
-  return session.with(async (running) => {
+  return session.with(adapters, async (running) => {
     const { data } = await running.forward(running.start(adapters, ids.length), ids, {
       attentionMask: mask.map((row) => Uint8Array.from(row)),
       logitsRows: Array.from(
@@ -50,16 +51,18 @@ export async function allLogits(
 /** Greedy continuation of a batch through the cache, `count` tokens a row. */
 export async function greedyTokens(
   { base: { session } }: PeftModel,
-  adapters: AdapterInputs,
+  adapters: BaseInputs,
   { ids, mask, count }: { ids: number[][]; mask?: number[][]; count: number },
 ): Promise<number[][]> {
-  return session.with((running) => continueGreedily(running, adapters, { ids, mask, count }));
+  return session.with(adapters, (running) =>
+    continueGreedily(running, adapters, { ids, mask, count }),
+  );
 }
 
 /** The same with the whole sequence run anew for every token; rows of one length. */
 export async function greedyWithoutCache(
   model: PeftModel,
-  adapters: AdapterInputs,
+  adapters: BaseInputs,
   { ids, count }: { ids: number[][]; count: number },
 ): Promise<number[][]> {
   const out: number[][] = ids.map(() => []);

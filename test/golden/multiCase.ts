@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import * as path from "node:path";
 import type { ActiveAdapter, PeftModel } from "../../extension/core/peftModel.ts";
-import type { AdapterInputs } from "../../extension/core/session/causalSession.ts";
+import type { BaseInputs } from "../../extension/core/baseSession.ts";
 import { closeLogits } from "./adapterCase.ts";
 import { checkCombination } from "./combineCheck.ts";
 import { allLogits, type Bases, greedyTokens } from "./models.ts";
@@ -58,7 +58,7 @@ function arrowInputs(
   model: PeftModel,
   folder: string,
   names: readonly string[],
-): Promise<AdapterInputs> {
+): Promise<BaseInputs> {
   const { arrow } = readJson<{
     arrow: { top_k: number; router_temperature: number; rng_seed: number };
   }>(path.join(folder, "expected.json"));

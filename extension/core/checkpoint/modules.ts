@@ -37,6 +37,15 @@ export function layerIndex(path: string, patterns: readonly string[] = []): numb
   return null;
 }
 
+/**
+ * The name that a tensor of a model with repeated layers has in the checkpoint: layer i of the model
+ * is layer `layers[i]` of the checkpoint.
+ */
+export function sourceName(name: string, layers: readonly number[] | null): string {
+  if (layers === null) return name;
+  return name.replace(/(?<=\.)\d+(?=\.)/, (index) => String(layers[Number(index)] ?? index));
+}
+
 /** Paths of modules that only contain others ("model.layers.0.mlp"). */
 export function containerPaths(tree: ModuleTree): Set<string> {
   const leaves = new Set(tree.modules.map((module) => module.path));

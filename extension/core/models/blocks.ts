@@ -35,8 +35,9 @@ interface DecoderInputs {
 }
 
 /** Builds the Llama pattern: pre-norm attention and gated MLP, both added to the stream. */
-export function buildDecoder(m: ModelBuilder, shape: DecoderShape): CausalModel {
+export function buildDecoder(m: ModelBuilder, own: DecoderShape): CausalModel {
   const { g } = m;
+  const shape = m.layers ? withLayers(own, m.layers) : own;
   const { hiddenSize: hidden, keyValueHeads, headDim, vocabulary, normEpsilon: epsilon } = shape;
   const ids = g.input("input_ids", "int64", ["batch", "seq"]);
   const masks = distinctMasks(shape);
@@ -87,6 +88,11 @@ export function buildDecoder(m: ModelBuilder, shape: DecoderShape): CausalModel 
     inverseFrequencies: shape.inverseFrequencies,
     masks,
   };
+}
+
+function withLayers(shape: DecoderShape, layers: readonly number[]): DecoderShape {
+  const windows = layers.map((layer) => shape.windows[layer] ?? null);
+  return { ...shape, layers: layers.length, windows };
 }
 
 function distinctMasks({ windows }: DecoderShape): AttentionMask[] {

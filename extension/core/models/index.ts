@@ -32,7 +32,14 @@ export function familyOf({ modelType, architecture, file }: ModelConfig): Family
   return family;
 }
 
-/** Builds the graph of a checkpoint; the hook is put around every linear layer. */
-export function buildModel(checkpoint: BaseCheckpoint, hook: LayerHook = bareLayers): CausalModel {
-  return familyOf(checkpoint.config).build(new ModelBuilder(checkpoint, hook));
+/**
+ * Builds the graph of a checkpoint; the hook is put around every linear layer.
+ * @param layers the checkpoint's layers in the order in which the model has them; null is each once
+ */
+export function buildModel(
+  checkpoint: BaseCheckpoint,
+  hook: LayerHook = bareLayers,
+  layers: readonly number[] | null = null,
+): CausalModel {
+  return familyOf(checkpoint.config).build(new ModelBuilder(checkpoint, hook, layers));
 }

@@ -2,7 +2,7 @@ import type { Dtype } from "../base/dtype.ts";
 import { badFile, unsupported } from "../base/errors.ts";
 import { isSameShape, type Shape, showShape } from "../base/shape.ts";
 import type { BaseCheckpoint } from "../checkpoint/baseCheckpoint.ts";
-import type { ModuleInfo } from "../checkpoint/modules.ts";
+import { type ModuleInfo, sourceName } from "../checkpoint/modules.ts";
 import { GraphBuilder } from "../onnx/builder.ts";
 import { type OnnxType, onnxTypes, type Value } from "../onnx/graph.ts";
 import {
@@ -32,6 +32,8 @@ export class ModelBuilder {
   constructor(
     readonly checkpoint: BaseCheckpoint,
     private readonly hook: LayerHook,
+    /** The checkpoint's layer for each of the model's, where layers are repeated; else null. */
+    readonly layers: readonly number[] | null = null,
   ) {}
 
   /** A weight as fp32 whatever it is stored in; ONNX Runtime maps it from the checkpoint file. */
@@ -41,7 +43,7 @@ export class ModelBuilder {
   }
 
   hasWeight(name: string): boolean {
-    return this.checkpoint.weights.has(name);
+    return this.checkpoint.weights.has(sourceName(name, this.layers));
   }
 
   /** Rows of an embedding table [rows, dim] for ids [batch, seq], as fp32. */
@@ -90,8 +92,9 @@ export class ModelBuilder {
     return hasBias ? this.g.add(y, this.weight(`${path}.bias`, [out])) : y;
   }
 
-  private stored(name: string, shape: Shape): { stored: Value; type: OnnxType } {
+  private stored(asked: string, shape: Shape): { stored: Value; type: OnnxType } {
     const { checkpoint } = this;
+    const name = sourceName(asked, this.layers);
     const ref = checkpoint.weights.get(name);
     if (!ref) {
       throw badFile(

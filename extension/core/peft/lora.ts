@@ -21,6 +21,7 @@ import {
   loraScale,
   loraSchema,
   loraWarnings,
+  replicatedLayers,
   usesKasa,
 } from "./loraConfig.ts";
 import { takenFromBase } from "./loraBase.ts";
@@ -55,6 +56,7 @@ export const lora = tunerMethod<LoraConfig>({
   shapes,
   linear: linearEffect,
   embedding: embeddingEffect,
+  layers: replicatedLayers,
   extraModules: tokenModules,
   extra: async (context) => ({
     ...(await trainableTokens(context)),

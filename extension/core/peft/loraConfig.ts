@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { GraftError, unsupported } from "../base/errors.ts";
+import { GraftError, misfit, unsupported } from "../base/errors.ts";
 import type { JsonObject } from "../base/json.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
 import { matchPattern } from "../checkpoint/targets.ts";
@@ -70,6 +70,10 @@ export const loraSchema = z.looseObject({
     .array(z.int().nonnegative())
     .nullish()
     .transform((value) => value ?? []),
+  layer_replication: z
+    .array(z.tuple([z.int(), z.int()]), "It must be a list of [first layer, layer after the last].")
+    .nullish()
+    .transform((value) => value ?? []),
   kasa_config: z
     .record(z.string(), z.unknown())
     .nullish()
@@ -79,7 +83,7 @@ export const loraSchema = z.looseObject({
 export type LoraConfig = z.infer<typeof loraSchema>;
 
 /** Options that change the result and that Graft does not run yet. */
-const unsupportedOptions = ["target_parameters", "layer_replication", "use_qalora", "arrow_config"];
+const unsupportedOptions = ["target_parameters", "use_qalora", "arrow_config"];
 
 const converted = "Save it again with path_initial_model_for_weight_conversion, as plain LoRA.";
 
@@ -207,6 +211,31 @@ export function loraBlocks(
   }
   return { a: isA ? blocks.nblocks : 1, b: isB ? blocks.nblocks : 1 };
 }
+
+/**
+ * The base's layers as `layer_replication` repeats them, [[0, 4], [2, 5]] → 0 1 2 3 2 3 4 (PEFT
+ * tuners_utils.replicate_layers); null where it is empty.
+ * @throws misfit when the base has not so many
+ */
+export function replicatedLayers(
+  { layer_replication: ranges }: LoraConfig,
+  { attention }: MethodBase,
+  file: string,
+): number[] | null {
+  if (ranges.length === 0) return null;
+  const fail = (problem: string): Error =>
+    misfit(`${file}: field "layer_replication" ${problem}.`, { file, field: "layer_replication" });
+  const wrong = ranges.find(([first, end]) => first < 0 || end > attention.layers || end < first);
+  if (wrong) throw fail(`names layers [${wrong.join(", ")}], this base has ${attention.layers}`);
+  const layers = ranges.flatMap(([first, end]) =>
+    Array.from({ length: end - first }, (_, i) => first + i),
+  );
+  if (layers.length > 0 && layers.length <= mostLayers) return layers;
+  throw fail(`makes ${layers.length} layers; there can be 1 to ${mostLayers}`);
+}
+
+/** The deepest models have some 130 layers; a graph of many times that is no wish but an accident. */
+const mostLayers = 1000;
 
 /** Rank, alpha and scaling of one module: alpha / r, with rsLoRA alpha / √r (lora/layer.py). */
 export function loraScale(

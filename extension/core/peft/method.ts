@@ -23,6 +23,8 @@ export interface MethodBase {
   readTensor(name: string, signal?: AbortSignal): Promise<Float32Array | null>;
   /** One row of a matrix of the base as fp32. */
   readRow(name: string, row: number): Promise<Float32Array | null>;
+  /** The same base with its layers in another order or repeated, sharing their weights. */
+  withLayers(layers: readonly number[]): MethodBase;
 }
 
 /** What an adapter finds in a base, from headers alone. */

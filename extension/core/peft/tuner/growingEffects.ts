@@ -119,7 +119,6 @@ export function mergeEffects(
   for (const [path, effect] of extra.embeddings ?? []) addEmbedding(effects, path, effect);
   for (const [path, weight] of extra.norms ?? []) effects.norms.set(path, weight);
   if (extra.activation) effects.activation = extra.activation;
-  if (extra.layers) effects.layers = extra.layers;
 }
 
 /** NaN, Inf and effects that are neutral everywhere are named: PEFT loads them without a word. */

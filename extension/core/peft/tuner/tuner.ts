@@ -91,6 +91,8 @@ export interface Tuner<C extends TunerConfig> {
   ): EmbeddingEffect | Promise<EmbeddingEffect>;
   /** The weight [size] that replaces a norm's. */
   norm?(module: ModuleInfo, tensors: ModuleTensors): Float32Array;
+  /** Layers of the base in the order in which the adapter runs them; null is each once. */
+  layers?(config: C, base: MethodBase, file: string): readonly number[] | null;
   /** Modules besides the targets whose tensors `extra` takes. */
   extraModules?(config: C, base: MethodBase): readonly string[];
   /** Effects that follow from the whole adapter rather than from one targeted module. */
@@ -111,21 +113,34 @@ export function tunerMethod<C extends TunerConfig>(tuner: Tuner<C>): Method {
     const fields = parse(config);
     return tuner.prepare?.(fields, base, config.file) ?? fields;
   };
+  /** What the adapter runs on, and what it says of that base. */
+  const onto = (config: AdapterConfig, base: MethodBase): [C, Pick<LoadAt, "base" | "layers">] => {
+    const fields = parseFor(config, base);
+    const layers = tuner.layers?.(fields, base, config.file) ?? null;
+    return [fields, { base: layers ? base.withLayers(layers) : base, layers }];
+  };
   return {
     peftType: tuner.peftType,
     fields: { ...tunerFieldInfo, ...tuner.fields },
     check: (config) => void parse(config),
     rank: (config) => tuner.rank(parse(config)),
     summarize: (adapter) => summarize(tuner, parse(adapter.config), adapter),
-    bind: (adapter, base) => bind(tuner, parseFor(adapter.config, base), { adapter, base }).report,
-    load: (adapter, base, signal) =>
-      load(tuner, parseFor(adapter.config, base), { adapter, base, signal }),
+    bind: (adapter, base) => {
+      const [fields, own] = onto(adapter.config, base);
+      return bind(tuner, fields, { adapter, base: own.base }).report;
+    },
+    load: async (adapter, base, signal) => {
+      const [fields, own] = onto(adapter.config, base);
+      return load(tuner, fields, { adapter, signal, ...own });
+    },
   };
 }
 
 interface LoadAt {
   readonly adapter: AdapterCheckpoint;
   readonly base: MethodBase;
+  /** The base's layers in the order in which the adapter runs them; null is each once. */
+  readonly layers: readonly number[] | null;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -166,6 +181,7 @@ async function load<C extends TunerConfig>(
     }
     const extra = await tuner.extra?.(context);
     if (extra) mergeEffects(effects, extra, base);
+    if (at.layers) effects.layers = at.layers;
     return effects;
   };
   const tasks: AdapterEffects[] = [];

@@ -94,8 +94,9 @@ test("no adapters, and all at weight 0, is exactly the bare graph", async (t) =>
   const ids = [5, 42, 7];
   const { data } = await plain.forward(plain.start(adapterInputs([])), [ids]);
   for (const active of [[], at(0, 0)]) {
-    const own = await base.session.with((session) =>
-      session.forward(session.start(model.inputsOf(active)), [ids]),
+    const inputs = model.inputsOf(active);
+    const own = await base.session.with(inputs, (session) =>
+      session.forward(session.start(inputs), [ids]),
     );
     assert.deepEqual(own.data, data);
   }

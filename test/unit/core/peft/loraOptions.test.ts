@@ -20,7 +20,7 @@ async function last(
   parts: readonly number[] = [ids.length],
 ): Promise<Float32Array> {
   const inputs = model.inputsOf(names.map((name) => ({ name, weight: 1 })));
-  return base.session.with(async (session) => {
+  return base.session.with(inputs, async (session) => {
     const state = session.start(inputs, 1, [ids]);
     let data = new Float32Array();
     let start = 0;
@@ -62,22 +62,32 @@ void test("a grown vocabulary has logits and rows for its new tokens, the base h
   await assert.rejects(last(["grown"], [...before, 136]), failure("bad-request", "136"));
 });
 
-const refused: [adapter: string, fields: object, code: "unsupported" | "bad-file", says: string][] =
-  [
-    [
-      "pissa_raw",
-      { init_lora_weights: "pissa_niter_4" },
-      "unsupported",
-      "PEFT itself cannot repeat",
-    ],
-    ["pissa_raw", { init_lora_weights: "lora_ga" }, "unsupported", "gradients"],
-    ["pissa_raw", { init_lora_weights: "corda" }, "unsupported", "sample data"],
-    ["pissa_raw", { init_lora_weights: "loftq" }, "unsupported", "bitsandbytes"],
-    ["pissa_raw", { use_dora: true, kasa_config: {} }, "bad-file", "kasa_config"],
-    ["pissa_raw", { lora_bias: true }, "bad-file", "init_lora_weights pissa"],
-    ["pissa_raw", { target_modules: ["embed_tokens"] }, "unsupported", "embeddings"],
-    ["bdlora", { target_modules: ["q_proj", "k_proj"] }, "bad-file", "matches neither"],
-  ];
+void test("repeated layers have a session of their own, and the base keeps its", async () => {
+  const bare = await last([], before);
+  await model.loadAdapter(folder("lora_layer_replication"), { adapterName: "deep" });
+  assert(difference(await last(["deep"], before), bare) > 0.1);
+  assert.equal(difference(await last([], before), bare), 0);
+  const both = ["deep", "alora"].map((name) => ({ name, weight: 1 }));
+  assert.throws(() => model.inputsOf(both), failure("bad-request", "repeats layers"));
+});
+
+const refused: [
+  adapter: string,
+  fields: object,
+  code: "unsupported" | "bad-file" | "misfit",
+  says: string,
+][] = [
+  ["pissa_raw", { init_lora_weights: "pissa_niter_4" }, "unsupported", "PEFT itself cannot repeat"],
+  ["pissa_raw", { init_lora_weights: "lora_ga" }, "unsupported", "gradients"],
+  ["pissa_raw", { init_lora_weights: "corda" }, "unsupported", "sample data"],
+  ["pissa_raw", { init_lora_weights: "loftq" }, "unsupported", "bitsandbytes"],
+  ["pissa_raw", { use_dora: true, kasa_config: {} }, "bad-file", "kasa_config"],
+  ["pissa_raw", { lora_bias: true }, "bad-file", "init_lora_weights pissa"],
+  ["pissa_raw", { target_modules: ["embed_tokens"] }, "unsupported", "embeddings"],
+  ["lora_layer_replication", { layer_replication: [[0, 3]] }, "misfit", "this base has 2"],
+  ["lora_layer_replication", { layer_replication: [0, 2] }, "bad-file", "layer_replication"],
+  ["bdlora", { target_modules: ["q_proj", "k_proj"] }, "bad-file", "matches neither"],
+];
 
 for (const [adapter, fields, code, says] of refused) {
   void test(`${adapter} with ${JSON.stringify(fields)} is refused`, async (t) => {

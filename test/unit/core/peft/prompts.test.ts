@@ -19,7 +19,7 @@ const ids = [5, 9, 33, 70, 2, 18, 40];
 /** Logits of the last token, read in parts of these sizes. */
 async function last(names: readonly string[], parts: readonly number[]): Promise<Float32Array> {
   const inputs = model.inputsOf(names.map((name) => ({ name, weight: 1 })));
-  return base.session.with(async (session) => {
+  return base.session.with(inputs, async (session) => {
     const state = session.start(inputs);
     let data = new Float32Array();
     let start = 0;

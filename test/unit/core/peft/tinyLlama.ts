@@ -106,8 +106,9 @@ export function logitsOf(
   active: readonly ActiveAdapter[] = [],
 ): Promise<Float32Array> {
   const ids = Array.from({ length: 10 }, (_, i) => (11 + i * 37) % 128);
-  return model.base.session.with(async (session) => {
-    const state = session.start(model.inputsOf(active));
+  const inputs = model.inputsOf(active);
+  return model.base.session.with(inputs, async (session) => {
+    const state = session.start(inputs);
     return (await session.forward(state, [ids], { logitsRows: ids.map((_, i) => i) })).data;
   });
 }

@@ -33,6 +33,7 @@ const base: MethodBase = {
   attention: { layers: 1, heads: 1, keyValueHeads: 1, headDim: 2 },
   readTensor: (tensor) => Promise.resolve(tensor === `${name}.bias` ? bias : weight),
   readRow: () => Promise.resolve(null),
+  withLayers: () => base,
 };
 
 const at = ({ data }: Tensor, i: number): number => data[i] as number;

@@ -151,7 +151,7 @@ test("adapters belong to a sequence: interleaved answers equal answers alone", a
   const inputs = [["a"], ["b"], ["a", "b"], []].map((names) =>
     model.inputsOf(names.map((name) => ({ name, weight: 1 }))),
   );
-  await model.base.session.with(async (running) => {
+  await model.base.session.with(model.inputsOf([]), async (running) => {
     const alone: number[][] = [];
     for (const each of inputs) alone.push(...(await continueGreedily(running, [each])));
     assert.equal(new Set(alone.map(String)).size, inputs.length, "adapters make no difference");

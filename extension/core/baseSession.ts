@@ -1,0 +1,98 @@
+import { badRequest } from "./base/errors.ts";
+import { AdaptableSession } from "./adaptableSession.ts";
+import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
+import type { CausalModel } from "./models/causalModel.ts";
+import type { AdapterEffects } from "./peft/effect.ts";
+import type { MethodBase } from "./peft/method.ts";
+import type { ActiveEffects } from "./peft/slots.ts";
+import type { AdapterInputs, CausalSession } from "./session/causalSession.ts";
+import type { SessionOptions } from "./session/ortSession.ts";
+
+/** What adapters feed, and to which session of a base. */
+export interface BaseInputs extends AdapterInputs {
+  /** The order of layers that they run; "" is the base as it is. */
+  readonly order: string;
+}
+
+/**
+ * The sessions of a base: one for its layers as they are and, when an adapter that repeats layers
+ * is loaded, one more for its order. All map the same weights from disk.
+ */
+export class BaseSession {
+  private readonly others = new Map<string, AdaptableSession>();
+  private turn: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    private readonly own: AdaptableSession,
+    private readonly checkpoint: BaseCheckpoint,
+    private readonly base: MethodBase,
+    private readonly options: SessionOptions,
+  ) {}
+
+  static async create(
+    checkpoint: BaseCheckpoint,
+    base: MethodBase,
+    options: SessionOptions,
+  ): Promise<BaseSession> {
+    const own = await AdaptableSession.create(checkpoint, base, options);
+    return new BaseSession(own, checkpoint, base, options);
+  }
+
+  /** The model without adapters. */
+  get model(): CausalModel {
+    return this.own.model;
+  }
+
+  /** Makes room for an adapter; true when a session had to be built again. */
+  async prepare(effects: AdapterEffects): Promise<boolean> {
+    return (await this.sessionFor(effects.layers)).prepare(effects);
+  }
+
+  /** What a set of active adapters feeds; none is the bare base. */
+  inputs(active: readonly ActiveEffects[]): BaseInputs {
+    const orders = new Set(active.map(({ effects }) => orderOf(effects.layers)));
+    if (orders.size > 1) {
+      throw badRequest("An adapter that repeats layers can be active only with its like.");
+    }
+    const [order = ""] = orders;
+    return { ...this.sessionOf(order).inputs(active), order };
+  }
+
+  /** Runs with the session that these inputs are for; it stays open until `use` has ended. */
+  with<T>(
+    { order }: Pick<BaseInputs, "order">,
+    use: (session: CausalSession) => Promise<T>,
+  ): Promise<T> {
+    return this.sessionOf(order).with(use);
+  }
+
+  async dispose(): Promise<void> {
+    await this.turn;
+    await Promise.all([this.own, ...this.others.values()].map((session) => session.dispose()));
+  }
+
+  private sessionOf(order: string): AdaptableSession {
+    return this.others.get(order) ?? this.own;
+  }
+
+  private async sessionFor(layers: readonly number[] | undefined): Promise<AdaptableSession> {
+    if (!layers) return this.own;
+    const order = orderOf(layers);
+    // One at a time, so that two adapters of one order share its session.
+    const made = this.turn.then(async () => {
+      const known = this.others.get(order);
+      if (known) return known;
+      const { checkpoint, options } = this;
+      const base = this.base.withLayers(layers);
+      const session = await AdaptableSession.create(checkpoint, base, { ...options, layers });
+      this.others.set(order, session);
+      return session;
+    });
+    this.turn = made.catch(() => undefined);
+    return made;
+  }
+}
+
+function orderOf(layers: readonly number[] | undefined): string {
+  return layers?.join() ?? "";
+}
