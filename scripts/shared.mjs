@@ -103,7 +103,9 @@ export function runNpm(args, { node = process.execPath, env, ...options } = {}) 
   // onnxruntime-node's install script would download CUDA libraries that Graft does not use; older npm
   // hands the key of .npmrc on to it, newer npm does not run the script at all (`allowScripts`).
   const all = [...args, "--no-audit", "--no-fund", "--loglevel=error"];
-  const how = { ...options, env: { ONNXRUNTIME_NODE_INSTALL: "skip", ...env } };
+  // An npm around this script names its own Node in these; install scripts would believe it.
+  const outer = { npm_config_user_agent: undefined, npm_node_execpath: undefined, NODE: undefined };
+  const how = { ...options, env: { ...outer, ONNXRUNTIME_NODE_INSTALL: "skip", ...env } };
   const cli = npmCli();
   if (cli !== undefined) return run(node, [cli, ...all], how);
   const windows = process.platform === "win32";
