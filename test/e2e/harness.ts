@@ -138,10 +138,11 @@ export class VSCode {
       await this.page.keyboard.press("F1");
       const input = this.quickInput().locator("input.input");
       await input.waitFor({ timeout: 3000 });
-      await input.fill(`>${title}`);
+      // Something else may close the palette just now: fail soon, so that it is opened again.
+      await input.fill(`>${title}`, { timeout: 3000 });
       const row = this.pickRows().filter({ has: this.page.getByText(title, { exact: true }) });
       await row.first().waitFor({ timeout: 3000 });
-      await row.first().click();
+      await row.first().click({ timeout: 3000 });
       return true;
     });
   }
@@ -257,7 +258,7 @@ export class VSCode {
     await until(`${name} opens`, async () => {
       await this.page.keyboard.press("Escape");
       await this.page.keyboard.press("Control+P");
-      await this.quickInput().locator("input.input").fill(name);
+      await this.quickInput().locator("input.input").fill(name, { timeout: 3000 });
       await this.pickRows().filter({ hasText: name }).first().click({ timeout: 3000 });
       return true;
     });
