@@ -1,3 +1,4 @@
+import { realpath } from "node:fs/promises";
 import * as path from "node:path";
 import { badRequest, GraftError, misfit, throwIfAborted } from "./base/errors.ts";
 import { type BaseModel, type OnProgress, requireTokenizer } from "./baseModel.ts";
@@ -199,15 +200,23 @@ export class PeftModel {
   /**
    * Makes a new adapter of loaded ones (PEFT's add_weighted_adapter), writes it into a folder of its
    * own and loads it from there; it takes part once `setAdapter` names it.
-   * @param options `folder`: where the new adapter is kept; what is there already stays, by an error
+   * @param options `folder`: where the new adapter is kept; an adapter that is there already stays,
+   *   by an error, unless `overwrite` is true
    */
   async addWeightedAdapter(
     adapters: readonly string[],
     weights: readonly number[],
     adapterName: string,
-    { folder, ...options }: CombineOptions & { folder: string },
+    {
+      folder,
+      overwrite = false,
+      ...options
+    }: CombineOptions & { folder: string; overwrite?: boolean },
   ): Promise<LoadedAdapter> {
     const { signal } = options;
+    const target = await realpath(folder).catch(() => path.resolve(folder));
+    const own = this.adapters.find(({ checkpoint }) => checkpoint.dir === target);
+    if (own) throw badRequest(`"${own.name}" is loaded from ${target}. Choose another folder.`);
     if (this.loaded.has(adapterName)) {
       throw badRequest(`An adapter named "${adapterName}" is already loaded.`);
     }
@@ -220,8 +229,9 @@ export class PeftModel {
     });
     const combined = await combineAdapters(sources, options, this.base.adaptable);
     const { checkpoint: first } = sources[0] as (typeof sources)[0];
-    await saveCombined(combined, folder, { first, ...(signal && { signal }) });
-    const adapter = await this.loadAdapter(folder, { adapterName, ...(signal && { signal }) });
+    await saveCombined(combined, folder, { first, overwrite, ...(signal && { signal }) });
+    // It is written: a wish to stop comes too late, and what its parts leave out was agreed to.
+    const adapter = await this.loadAdapter(folder, { adapterName, allowPartial: true });
     const told = { ...adapter, warnings: [...combined.warnings, ...adapter.warnings] };
     this.loaded.set(adapterName, told);
     return told;

@@ -67,7 +67,7 @@ async function writeAdapter(
 ): Promise<string[]> {
   const target = path.resolve(folder);
   const names = [adapterConfigName, "adapter_model.safetensors", "README.md"];
-  await mkdir(target, { recursive: true });
+  const made = await mkdir(target, { recursive: true });
   if (!overwrite) {
     for (const name of names) {
       if (!(await isFile(path.join(target, name)))) continue;
@@ -89,8 +89,15 @@ async function writeAdapter(
     return names.map((name) => path.join(target, name));
   } finally {
     await rm(scratch, { recursive: true, force: true });
-    if ((await readdir(target)).length === 0) await rm(target, { recursive: true });
+    await removeEmpty(target, made);
   }
+}
+
+/** Takes back the folders that were made for what was not written. */
+async function removeEmpty(folder: string, made = folder): Promise<void> {
+  if ((await readdir(folder)).length > 0) return;
+  await rm(folder, { recursive: true });
+  if (folder !== made) await removeEmpty(path.dirname(folder), made);
 }
 
 /** Every tensor of the adapter under PEFT's name, plus or minus the embedding layers asked for. */

@@ -11,8 +11,10 @@
  */
 import { badRequest, misfit, unsupported } from "../../base/errors.ts";
 import { parseFields } from "../../base/json.ts";
+import { pause } from "../../base/pause.ts";
 import { torchGenerator } from "../../base/torchRandom.ts";
 import { resolveTargets } from "../../checkpoint/targets.ts";
+import type { TensorData } from "../../safetensors/write.ts";
 import { checkLoraConfig, type LoraConfig, loraSchema } from "../loraConfig.ts";
 import { combineModule, isSvd, mixingOf, skipInitialDraws } from "./loraModule.ts";
 import { type LoraSource, suffixes } from "./loraParts.ts";
@@ -54,7 +56,12 @@ export async function combineLora(
   });
   const paths = targetedPaths(sources, targets, { type, base });
   if (mixingOf(type).prune === "random") skipInitialDraws(paths, sources, plan);
-  const tensors = paths.flatMap((path) => combineModule(path, sources, plan));
+  const tensors: TensorData[] = [];
+  for (const [done, path] of paths.entries()) {
+    options.onProgress?.({ step: "Combining modules", done, total: paths.length, unit: "items" });
+    await pause(options.signal);
+    tensors.push(...combineModule(path, sources, plan));
+  }
   return {
     tensors: [...tensors, ...whole],
     configText: changedConfig(sources, {

@@ -36,6 +36,13 @@ export interface CombineOptions {
   readonly majoritySignMethod?: MajoritySign;
   /** torch.manual_seed for the types with dare; 0 when absent. */
   readonly seed?: number;
+  /** Told before each module. */
+  readonly onProgress?: (progress: {
+    step: string;
+    done: number;
+    total: number;
+    unit: "items";
+  }) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
