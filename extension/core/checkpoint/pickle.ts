@@ -26,21 +26,25 @@ export interface PickledTensor {
   readonly offset: number;
   readonly shape: readonly number[];
   readonly strides: readonly number[];
+  /** "torch.uint16": its element type where the storage's class does not say it. */
+  readonly type?: string;
 }
 
 /** Functions that a pickle may call, and what they make of their arguments. */
 const calls: Readonly<Record<string, (args: readonly unknown[]) => unknown>> = {
   "collections.OrderedDict": ([pairs]) =>
     new Map(Array.isArray(pairs) ? (pairs as [unknown, unknown][]) : []),
-  "torch._utils._rebuild_tensor_v2": ([storage, offset, shape, strides]) => ({
-    kind: "tensor",
-    storage,
-    offset,
-    shape,
-    strides,
-  }),
+  "torch._utils._rebuild_tensor_v2": tensorOf,
+  "torch._utils._rebuild_tensor_v3": (args) => {
+    const type = args[6];
+    return { ...tensorOf(args), type: type instanceof PickleGlobal ? type.name : String(type) };
+  },
   "torch._utils._rebuild_parameter": ([tensor]) => tensor,
 };
+
+function tensorOf([storage, offset, shape, strides]: readonly unknown[]): object {
+  return { kind: "tensor", storage, offset, shape, strides };
+}
 
 const mark = Symbol("mark");
 

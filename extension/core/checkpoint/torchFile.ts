@@ -4,29 +4,16 @@
  */
 import { open, stat } from "node:fs/promises";
 import * as yauzl from "yauzl";
-import type { Dtype } from "../base/dtype.ts";
 import { bitsOf } from "../base/dtype.ts";
 import { badFile, unsupported } from "../base/errors.ts";
 import { elementCount } from "../base/shape.ts";
 import type { TensorEntry } from "../safetensors/header.ts";
 import type { SafetensorsFile } from "../safetensors/read.ts";
 import { type PickledTensor, readPickle, refuseGlobal } from "./pickle.ts";
+import { dtypesByTorchName } from "./torchDtypes.ts";
 
 /** The largest pickle read: names and shapes of a million tensors take 200 MB, adapters have thousands. */
 const largestPickle = 64 * 1024 * 1024;
-
-const dtypes: Readonly<Record<string, Dtype>> = {
-  "torch.FloatStorage": "F32",
-  "torch.HalfStorage": "F16",
-  "torch.BFloat16Storage": "BF16",
-  "torch.DoubleStorage": "F64",
-  "torch.LongStorage": "I64",
-  "torch.IntStorage": "I32",
-  "torch.ShortStorage": "I16",
-  "torch.CharStorage": "I8",
-  "torch.ByteStorage": "U8",
-  "torch.BoolStorage": "BOOL",
-};
 
 /** A storage's place in the file, in bytes. */
 interface Range {
@@ -116,7 +103,7 @@ function readLegacy(head: Buffer, file: string): Contents {
   const ranges = new Map<string, Range>();
   for (const key of Array.isArray(keys) ? keys.map(String) : []) {
     const storage = types.get(key);
-    const bits = bitsOf(dtypes[storage?.type ?? ""] ?? "U8");
+    const bits = bitsOf(dtypesByTorchName.get(storage?.type ?? "") ?? "U8");
     const byteLength = ((storage?.elements ?? 0) * bits) / 8;
     ranges.set(key, { offset: at + 8, byteLength });
     at += 8 + byteLength;
@@ -143,9 +130,9 @@ function entryOf(
   const fail = (problem: string): Error => badFile(file, `"${name}" ${problem}`);
   refuseGlobal(file, value);
   if (!isTensor(value)) throw fail(`is no tensor but ${describe(value)}`);
-  const { storage, offset, shape, strides } = value;
-  const dtype = dtypes[storage.type];
-  if (!dtype) throw fail(`is of ${storage.type}, which Graft does not read`);
+  const { storage, offset, shape, strides, type = storage.type } = value;
+  const dtype = dtypesByTorchName.get(type);
+  if (!dtype) throw fail(`is of ${type}, which Graft does not read`);
   const range = ranges.get(storage.key);
   if (!range) throw fail(`lies in storage ${storage.key}, which the file has not`);
   if (!isSizes(shape) || !isSizes(strides) || shape.length !== strides.length) {
