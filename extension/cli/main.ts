@@ -1,5 +1,6 @@
 import { asGraftError } from "../core/base/errors.ts";
 import { combine } from "./combine.ts";
+import { convert } from "./convert.ts";
 import { demo } from "./demo.ts";
 import { inspect } from "./inspect.ts";
 import { merge } from "./merge.ts";
@@ -13,6 +14,7 @@ const verbs: Readonly<Record<string, (args: string[], signal: AbortSignal) => Pr
   merge,
   save,
   combine,
+  convert,
   demo,
 };
 
@@ -24,6 +26,12 @@ const usage = `Usage:
   graft save --base DIR --adapter DIR --out DIR [--overwrite] [--allow-partial] [--json]
   graft combine --adapter DIR[:WEIGHT]... --out DIR [--base DIR] [--type TYPE] [--density N]
             [--svd-rank N] [--svd-clamp N] [--majority-sign total|frequency] [--seed S]
+  graft convert DIR --to lora|resize (--rank N | --energy SHARE | --exact) --out DIR
+  graft convert DIR --to reduce-intruders [--top-k N] [--threshold T] [--mitigation F] --out DIR
+  graft convert DIR --to onnx-adapter [--dtype fp32|fp16] [--names olive|genai] --out FILE
+  graft convert DIR --to gguf [--dtype fp32|fp16|bf16] --out FILE
+  graft convert FILE.gguf|FILE.onnx_adapter --to peft --out DIR
+            each with [--base DIR] [--overwrite] [--json]
   graft demo
 `;
 

@@ -1,6 +1,7 @@
 import * as path from "node:path";
 import { unsupported } from "../core/base/errors.ts";
 import { methodLabels } from "../core/checkpoint/adapterConfig.ts";
+import { convertAdapter } from "../core/convertAdapter.ts";
 import { families } from "../core/models/index.ts";
 import { methods } from "../core/peft/index.ts";
 import type { LoadedAdapter, PeftModel } from "../core/peftModel.ts";
@@ -14,6 +15,7 @@ import {
   type LoadAdapterParams,
   protocolVersion,
 } from "../protocol/engineContract.ts";
+import { convertResult } from "./convertResult.ts";
 import { describeCheckpoint, discover } from "./discover.ts";
 import { checkFit, inspectAdapter } from "./inspect.ts";
 import { Library } from "./library.ts";
@@ -71,6 +73,8 @@ export function createService(library = new Library()): Handlers<EngineContract>
       const options = { adapters, folder, onProgress: emit, signal };
       return mergeResult(await library.require(base).mergeAndUnload(options));
     },
+    convertAdapter: async (params, { emit, signal }) =>
+      convertResult(await convertAdapter({ ...params, onProgress: emit, signal })),
     checkFit: ({ base, paths }) => {
       const model = library.require(base);
       return Promise.all(paths.map((folder) => checkFit(folder, model)));

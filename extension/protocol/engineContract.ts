@@ -149,6 +149,141 @@ export interface SaveAdapterParams {
   overwrite?: boolean;
 }
 
+/** How large a LoRA's modules become. */
+export type RankChoice =
+  | { kind: "rank"; rank: number }
+  /** Per module the smallest rank whose singular values keep this share of energy, above 0 to 1. */
+  | { kind: "energy"; energy: number }
+  /** Per module the rank that the update has: nothing is lost. */
+  | { kind: "exact" };
+
+/** What an adapter is turned into. */
+export type Conversion =
+  /** A LoRA of any method whose update of the weights is one matrix a module. Needs the base. */
+  | { kind: "lora"; size: RankChoice }
+  /** A LoRA of another rank. */
+  | { kind: "resize"; size: RankChoice }
+  /** A LoRA with its intruder dimensions damped (PEFT's reduce_intruder_dimension). Needs the base. */
+  | {
+      kind: "reduceIntruders";
+      /** Directions looked at; PEFT's default is 10. */
+      topK?: number;
+      /** Below this likeness to every direction of the base a direction is an intruder; 0.5. */
+      threshold?: number;
+      /** Factor on an intruder, 0 removes it; 0.75. */
+      mitigation?: number;
+    }
+  /** ONNX Runtime's adapter file of a LoRA; parameters are named as Olive or as GenAI's builder does. */
+  | { kind: "onnxAdapter"; dtype?: "fp32" | "fp16"; names?: "olive" | "genai" }
+  /** llama.cpp's adapter file of a LoRA. Needs the base's config.json. */
+  | { kind: "gguf"; dtype?: "fp32" | "fp16" | "bf16" }
+  /** PEFT's folder, of a `.gguf` or `.onnx_adapter` file. */
+  | { kind: "peft" };
+
+export interface ConvertParams {
+  /** The adapter's folder; for "peft" the file. */
+  path: string;
+  /** The base's folder, loaded or not; where the adapter's config leads when absent. */
+  base?: string;
+  to: Conversion;
+  /** The new adapter's own folder; for "onnxAdapter" and "gguf" the file. */
+  target: string;
+  /** Replace what is there already; without it such a conversion fails. */
+  overwrite?: boolean;
+}
+
+export interface ConvertResult {
+  /** Real path of the folder or file. */
+  target: string;
+  files: string[];
+  modules: number;
+  /** Smallest and largest rank of a module. */
+  ranks: [number, number];
+  /** Share of the update that is lost, 0 to 1: ‖new − old‖ / ‖old‖ over all modules. */
+  lost: number;
+  /** The modules that lost most, worst first; at most 5, none that lost nothing. */
+  worst: { module: string; lost: number }[];
+  /** Sentences. */
+  warnings: string[];
+}
+
+/** PEFT's combination types. */
+export type CombinationType =
+  | "linear"
+  | "svd"
+  | "cat"
+  | "ties"
+  | "dare_linear"
+  | "dare_ties"
+  | "magnitude_prune"
+  | "ties_svd"
+  | "dare_linear_svd"
+  | "dare_ties_svd"
+  | "magnitude_prune_svd";
+
+export interface CombineParams {
+  base: string;
+  /** Loaded adapters of one method, and how much of each. */
+  adapters: { name: string; weight: number }[];
+  /** The new adapter's name. */
+  name: string;
+  /** The new adapter's own folder. */
+  folder: string;
+  /** Replace adapter files that are there already; without it such a combination fails. */
+  overwrite?: boolean;
+  type: CombinationType;
+  /** Share of values to keep, for the types that prune. */
+  density?: number;
+  /** How ties elect signs. */
+  majoritySign?: "total" | "frequency";
+  /** For the types with svd; the largest of the ranks when absent. */
+  svdRank?: number;
+  /** For the types with dare. */
+  seed?: number;
+}
+
+/** Where parts of a model disagree, PEFT says "irregular" in place of a value. */
+export type Irregular = "irregular";
+
+/** A layer that an adapter has put around a module; PEFT's TunerLayerStatus. */
+export interface LayerStatus {
+  /** Hugging Face module path. */
+  name: string;
+  /** PEFT's class: "lora.Linear". */
+  moduleType: string;
+  enabled: boolean;
+  activeAdapters: string[];
+  mergedAdapters: string[];
+  requiresGrad: Record<string, boolean | Irregular>;
+  availableAdapters: string[];
+  devices: Record<string, string[]>;
+  quantizationBackend: string | null;
+}
+
+/** PEFT's TunerModelStatus. */
+export interface ModelStatus {
+  baseModelType: string;
+  adapterModelType: string;
+  /** `peft_type` by adapter. */
+  peftTypes: Record<string, string>;
+  trainableParams: number;
+  totalParams: number;
+  numAdapterLayers: number;
+  enabled: boolean | Irregular;
+  activeAdapters: string[] | Irregular;
+  mergedAdapters: string[] | Irregular;
+  requiresGrad: Record<string, boolean | Irregular>;
+  availableAdapters: string[];
+  devices: Record<string, string[]>;
+  quantizationBackend: string | null;
+}
+
+export interface ModelStatusResult extends ModelStatus {
+  layers: LayerStatus[];
+  /** Of each loaded adapter: trained as PEFT counts, what it adds to the base, numbers in its file. */
+  parameters: Record<string, { trained: number; added: number; stored: number }>;
+}
+
 export interface ChatMessage {
   role: "system" | "user" | "assistant";
   content: string;
@@ -254,6 +389,7 @@ export type EngineContract = {
   renameAdapter: { params: { base: string; name: string; newName: string }; result: null };
   saveAdapter: { params: SaveAdapterParams; result: { files: string[] } };
   mergeAdapters: { params: MergeParams; result: MergeResult; event: ProgressEvent };
+  convertAdapter: { params: ConvertParams; result: ConvertResult; event: ProgressEvent };
   checkFit: { params: { base: string; paths: string[] }; result: FitReport[] };
   inspectAdapter: { params: { path: string; base?: string }; result: AdapterReport };
   generate: { params: GenerateParams; result: GenerateResult; event: GenerateEvent };

@@ -1,0 +1,53 @@
+/** How many singular directions a converted module keeps. */
+import { badRequest } from "../../base/errors.ts";
+
+export type RankChoice =
+  | { readonly kind: "rank"; readonly rank: number }
+  /** The smallest rank whose singular values hold this share of their squares' sum. */
+  | { readonly kind: "energy"; readonly energy: number }
+  /** The rank that the update has. */
+  | { readonly kind: "exact" };
+
+/** What `exact` may lose of an update's norm: less is rounding of fp32. */
+const negligible = 1e-6;
+
+/** @throws bad-request when the choice is none */
+export function checkChoice(choice: RankChoice): void {
+  switch (choice.kind) {
+    case "rank":
+      if (Number.isInteger(choice.rank) && choice.rank > 0) return;
+      throw badRequest(`The rank is ${choice.rank}, it must be a whole number of at least 1.`);
+    case "energy":
+      if (choice.energy > 0 && choice.energy <= 1) return;
+      throw badRequest(`The energy to keep is ${choice.energy}, it must be above 0 and at most 1.`);
+    case "exact":
+      return;
+    default:
+      return choice satisfies never;
+  }
+}
+
+/**
+ * How many of the largest singular values suffice, or null when more are needed to tell.
+ * @param values largest first, perhaps not all
+ * @param total sum of the squares of all of them
+ */
+export function enough(
+  choice: Exclude<RankChoice, { kind: "rank" }>,
+  values: ArrayLike<number>,
+  total: number,
+): number | null {
+  if (total === 0) return 1;
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) {
+    // PEFT (lora/conversion.py, _find_cutoff_index) squares and compares in fp32.
+    const value = Math.fround(values[i] as number);
+    sum += Math.fround(value * value);
+    const isEnough =
+      choice.kind === "exact"
+        ? total - sum <= negligible ** 2 * total
+        : Math.fround(sum) >= Math.fround(Math.fround(choice.energy) * Math.fround(total));
+    if (isEnough) return i + 1;
+  }
+  return null;
+}

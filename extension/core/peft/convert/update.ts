@@ -1,0 +1,82 @@
+/** What an effect adds to a weight and a bias, read off the normal form in effect.ts. */
+import { unsupported } from "../../base/errors.ts";
+import type { LinearModule } from "../../onnx/layerHook.ts";
+import { addProduct, type EmbeddingEffect, type LinearEffect } from "../effect.ts";
+import type { Update } from "./factorise.ts";
+
+/** The base's own parameters of a module, read when they are needed. */
+export interface OwnParameters {
+  /** [out, in] */
+  weight(): Promise<Float32Array>;
+  /** [out], or null. */
+  bias(): Promise<Float32Array | null>;
+}
+
+/**
+ * ΔW = outputScale W inputScale − W + B A + Δ of a linear layer; low-rank where the effect is.
+ * @throws unsupported when the effect is none on a weight
+ */
+export async function weightUpdate(
+  { path, in: inputs, out }: LinearModule,
+  { lowRank, delta, inputScale, outputScale, gated, routed, newRows }: LinearEffect,
+  own: OwnParameters,
+): Promise<Update> {
+  if (gated) throw refusal(path, "its update holds for some tokens alone");
+  if (routed) throw refusal(path, "it routes tokens, and a router is no part of a LoRA");
+  if (newRows) throw refusal(path, "it adds rows for new tokens");
+  if (!delta && !inputScale && !outputScale) {
+    const none = { a: new Float32Array(inputs), b: new Float32Array(out), rank: 1 };
+    return { kind: "factors", factors: { ...(lowRank ?? none), inputs, out } };
+  }
+  const sum = new Float64Array(out * inputs);
+  if (inputScale || outputScale) {
+    const weight = await own.weight();
+    for (let i = 0; i < sum.length; i++) {
+      const scale =
+        (outputScale?.[Math.floor(i / inputs)] ?? 1) * (inputScale?.[i % inputs] ?? 1) - 1;
+      sum[i] = scale * (weight[i] as number);
+    }
+  }
+  delta?.forEach((value, i) => (sum[i] = (sum[i] as number) + value));
+  if (lowRank) addProduct(sum, lowRank, inputs);
+  return { kind: "dense", values: Float32Array.from(sum), inputs, out };
+}
+
+/** Δb = (outputScale − 1) b + shift; null where nothing but rounding is left of it. */
+export async function biasUpdate(
+  { outputScale, shift }: LinearEffect,
+  own: OwnParameters,
+): Promise<Float32Array | null> {
+  if (!shift && !outputScale) return null;
+  const bias = await own.bias();
+  if (!shift && !bias) return null;
+  const size = (shift ?? bias)?.length ?? 0;
+  const parts = (i: number): [number, number] => [
+    ((outputScale?.[i] ?? 1) - 1) * (bias?.[i] ?? 0),
+    shift?.[i] ?? 0,
+  ];
+  const sum = Float32Array.from({ length: size }, (_, i) => parts(i)[0] + parts(i)[1]);
+  // DoRA leaves the bias alone: its two parts cancel up to rounding.
+  const isMoved = sum.some((value, i) => {
+    const [x, y] = parts(i);
+    return Math.abs(value) > 1e-6 * Math.max(Math.abs(x), Math.abs(y));
+  });
+  return isMoved ? sum : null;
+}
+
+/** What is added to a table [tokens, dim], as an update [dim, tokens] of LoRA's embedding factors. */
+export function tableUpdate(
+  { path, in: tokens, out: dim }: { path: string; in: number; out: number },
+  effect: EmbeddingEffect,
+): Update {
+  if ((effect.rows ?? tokens) > tokens) throw refusal(path, "it adds rows for new tokens");
+  const values = new Float32Array(dim * tokens);
+  for (let id = 0; id < tokens; id++) {
+    effect.rowDelta(id)?.forEach((value, i) => (values[i * tokens + id] = value));
+  }
+  return { kind: "dense", values, inputs: tokens, out: dim };
+}
+
+function refusal(path: string, reason: string): Error {
+  return unsupported(`The adapter cannot become a LoRA: on ${path} ${reason}`);
+}
