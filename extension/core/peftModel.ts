@@ -13,6 +13,14 @@ import { activeAt } from "./peft/rowSlots.ts";
 import { type BindReport, commonFields, type LoadedWeights, type Method } from "./peft/method.ts";
 import type { BaseInputs } from "./baseSession.ts";
 import { saveAdapter, saveCombined, type SaveOptions } from "./savePretrained.ts";
+import {
+  countModel,
+  layerStatus,
+  type LayerStatus,
+  type ModelState,
+  modelStatus,
+  type ModelStatus,
+} from "./status.ts";
 import { renderChat, type Message } from "./tokens/chatTemplate.ts";
 import { type Generated, generate } from "./tokens/generate.ts";
 import { greedy, type Sampling } from "./tokens/sampler.ts";
@@ -25,6 +33,8 @@ export interface LoadAdapterOptions {
   readonly subfolder?: string;
   /** Load although some modules or tensors find no place; without it such a load throws partial-bind. */
   readonly allowPartial?: boolean;
+  /** Load to train on: its parameters count as trainable. False, as in PEFT, is for answers alone. */
+  readonly isTrainable?: boolean;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
@@ -74,6 +84,7 @@ export interface Answer extends Generated {
 export class PeftModel {
   private readonly loaded = new Map<string, LoadedAdapter>();
   private active: readonly ActiveAdapter[] = [];
+  private trainable: ReadonlySet<string> = new Set();
   private readonly closing = new AbortController();
   private activeInputs: BaseInputs;
 
@@ -89,7 +100,7 @@ export class PeftModel {
   ): Promise<PeftModel> {
     const model = new PeftModel(base);
     const { name } = await model.loadAdapter(modelId, options);
-    model.setAdapter(name);
+    model.setAdapter(name, { inferenceMode: options.isTrainable !== true });
     return model;
   }
 
@@ -135,11 +146,24 @@ export class PeftModel {
       ],
     };
     this.loaded.set(name, adapter);
+    if (options.isTrainable) this.trainable = new Set([...this.trainable, name]);
     return adapter;
   }
 
-  /** Makes one or several adapters active, in this order; their updates add up. */
-  setAdapter(adapters: string | readonly (string | ActiveAdapter)[]): void {
+  /**
+   * Makes one or several adapters active, in this order; their updates add up. As in PEFT these are
+   * then the trainable ones, or with `inferenceMode` none is; it only matters for status and counts.
+   */
+  setAdapter(
+    adapters: string | readonly (string | ActiveAdapter)[],
+    { inferenceMode = false }: { inferenceMode?: boolean } = {},
+  ): void {
+    this.activate(adapters);
+    const names = inferenceMode ? [] : this.active.map(({ name }) => name);
+    this.trainable = new Set(names);
+  }
+
+  private activate(adapters: string | readonly (string | ActiveAdapter)[]): void {
     const list = typeof adapters === "string" ? [adapters] : adapters;
     const active = list.map((each) =>
       typeof each === "string" ? { name: each, weight: 1 } : each,
@@ -156,8 +180,9 @@ export class PeftModel {
   /** Forgets an adapter; when it was active the others stay active. */
   deleteAdapter(name: string): void {
     this.require(name);
-    this.setAdapter(this.active.filter((each) => each.name !== name));
+    this.activate(this.active.filter((each) => each.name !== name));
     this.loaded.delete(name);
+    this.trainable = new Set([...this.trainable].filter((each) => each !== name));
   }
 
   /** Gives an adapter another name; its weights, its place and whether it is active stay. */
@@ -176,9 +201,31 @@ export class PeftModel {
     );
     this.loaded.clear();
     for (const adapter of renamed) this.loaded.set(adapter.name, adapter);
+    this.trainable = new Set([...this.trainable].map((each) => (each === name ? newName : each)));
     this.active = this.active.map((each) =>
       each.name === name ? { ...each, name: newName } : each,
     );
+  }
+
+  /** Trainable and all parameters, equal to PEFT's `get_nb_trainable_parameters`. */
+  getNbTrainableParameters(): { trainable: number; total: number } {
+    return countModel(this.state());
+  }
+
+  /** PEFT's `get_layer_status`: every layer that an adapter has put into the model. */
+  getLayerStatus(): LayerStatus[] {
+    return layerStatus(this.state());
+  }
+
+  /** PEFT's `get_model_status`, "irregular" where layers disagree. */
+  getModelStatus(): ModelStatus {
+    return modelStatus(this.state());
+  }
+
+  private state(): ModelState {
+    const { base, adapters, trainable } = this;
+    const active = this.active.map(({ name }) => name);
+    return { base, adapters, active, merged: [], trainable };
   }
 
   /** Inputs of the session for a set of adapters, e.g. for `session.start`. */

@@ -20,6 +20,7 @@ import { describeCheckpoint, discover } from "./discover.ts";
 import { checkFit, inspectAdapter } from "./inspect.ts";
 import { Library } from "./library.ts";
 import { mergeResult } from "./mergeResult.ts";
+import { statusResult } from "./statusResult.ts";
 
 /** What the engine answers to each request of its contract. */
 export function createService(library = new Library()): Handlers<EngineContract> {
@@ -59,7 +60,7 @@ export function createService(library = new Library()): Handlers<EngineContract>
     },
     setActiveAdapters: ({ base, adapters }) => {
       const started = performance.now();
-      library.require(base).setAdapter(adapters);
+      library.require(base).setAdapter(adapters, { inferenceMode: true });
       return { swapSeconds: (performance.now() - started) / 1000 };
     },
     renameAdapter: ({ base, name, newName }) => {
@@ -75,6 +76,7 @@ export function createService(library = new Library()): Handlers<EngineContract>
     },
     convertAdapter: async (params, { emit, signal }) =>
       convertResult(await convertAdapter({ ...params, onProgress: emit, signal })),
+    modelStatus: ({ base }) => statusResult(library.require(base)),
     checkFit: ({ base, paths }) => {
       const model = library.require(base);
       return Promise.all(paths.map((folder) => checkFit(folder, model)));

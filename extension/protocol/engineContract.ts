@@ -390,6 +390,8 @@ export type EngineContract = {
   saveAdapter: { params: SaveAdapterParams; result: { files: string[] } };
   mergeAdapters: { params: MergeParams; result: MergeResult; event: ProgressEvent };
   convertAdapter: { params: ConvertParams; result: ConvertResult; event: ProgressEvent };
+  /** A loaded base with its adapters, as PEFT's get_model_status and get_layer_status. */
+  modelStatus: { params: { base: string }; result: ModelStatusResult };
   checkFit: { params: { base: string; paths: string[] }; result: FitReport[] };
   inspectAdapter: { params: { path: string; base?: string }; result: AdapterReport };
   generate: { params: GenerateParams; result: GenerateResult; event: GenerateEvent };

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import * as path from "node:path";
 import { methodLabels } from "../../extension/core/checkpoint/adapterConfig.ts";
 import { checkAdapterCase, expectedOf } from "./adapterCase.ts";
@@ -49,8 +49,8 @@ export async function runCases(
 
 function folders(parent: string): string[] {
   if (!existsSync(parent)) return [];
-  return readdirSync(parent, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => entry.name)
+  // Links count as what they lead to.
+  return readdirSync(parent)
+    .filter((name) => statSync(path.join(parent, name)).isDirectory())
     .sort();
 }

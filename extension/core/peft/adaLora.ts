@@ -10,7 +10,8 @@ import type { Shape } from "../base/shape.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
 import { scaleColumns } from "./effect.ts";
 import type { DefaultTargets } from "./defaultTargets.ts";
-import { loraFieldInfo, loraSchema } from "./loraConfig.ts";
+import { loraSchema } from "./loraConfig.ts";
+import { loraFieldInfo } from "./loraFields.ts";
 import type { FieldInfo } from "./method.ts";
 import { tokenModules, trainableTokens } from "./tokenRows.ts";
 import { wholeNumber } from "./tuner/config.ts";
@@ -104,6 +105,15 @@ export const adaLora = tunerMethod<AdaLoraConfig>({
     const b = scaleColumns(tensors.values("lora_B"), factors, rank);
     return { lowRank: { a: tensors.values("lora_A"), b, rank } };
   },
+  unstored: (config, module) => ({
+    // Training masks directions; only loading resizes the factors.
+    trained:
+      module.kind === "norm"
+        ? 0
+        : (config.init_r - scale(config, module.path).rank) * (module.in + module.out + 1),
+    // The rank itself.
+    frozen: 1,
+  }),
   extraModules: tokenModules,
   extra: trainableTokens,
 });

@@ -48,8 +48,26 @@ export const lily = tunerMethod<LilyConfig>({
   rank: (config) => config.r,
   scale: ({ r, scaling }) => ({ rank: r, alpha: null, scaling }),
   shapes,
+  isOwn,
   linear: linearEffect,
 });
+
+/** Layers of one name and size share their up projections, and so many in a row the down projection. */
+function isOwn(
+  suffix: string,
+  at: { module: ModuleInfo; config: LilyConfig; targets: readonly ModuleInfo[] },
+): boolean {
+  if (suffix === "lily_router.weight") return true;
+  const place = at.targets
+    .filter((each) => groupOf(each) === groupOf(at.module))
+    .findIndex(({ path }) => path === at.module.path);
+  return suffix === "lily_B.weight" ? place === 0 : place % at.config.stride_A === 0;
+}
+
+function groupOf(module: ModuleInfo): string {
+  const name = module.path.split(".").at(-1);
+  return module.kind === "norm" ? "" : `${name} ${module.in} ${module.out}`;
+}
 
 function shapes(module: ModuleInfo, { r, num_B: experts }: LilyConfig): Record<string, Shape> {
   if (module.kind !== "linear") return {};

@@ -50,6 +50,7 @@ export const lora = tunerMethod<LoraConfig>({
   ],
   // MonteCLoRA's sampler: in evaluation it is LoRA.
   ignored: /\.lora_monteclora_sampler\./,
+  frozen: [/\.lora_monteclora_sampler\.(expert_weights|gaussian_var_prior)$/],
   kinds: ["linear", "embedding"],
   rank: (config) => config.r,
   scale: loraScale,

@@ -2,6 +2,7 @@ import type { AdapterCheckpoint } from "../checkpoint/adapterCheckpoint.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
 import type { ModuleTree } from "../checkpoint/modules.ts";
 import type { LinearGroup } from "../onnx/layerHook.ts";
+import type { AdapterLayer } from "./adapterLayers.ts";
 import type { AdapterEffects } from "./effect.ts";
 
 /** Sizes of a base's attention, for methods that bring keys and values of their own. */
@@ -68,10 +69,28 @@ export const commonFields: Readonly<Record<string, FieldInfo>> = {
   peft_version: { default: null, meaning: "Version of PEFT that wrote the file." },
 };
 
+/** How many parameters an adapter has, as PEFT's `get_nb_trainable_parameters` counts them. */
+export interface ParameterCounts {
+  /** Trainable in the training that made the adapter. */
+  readonly trained: number;
+  /** Trainable when it is loaded to train on: without what saving dropped. */
+  readonly trainable: number;
+  /** What PEFT leaves trainable when it loads for inference: biases of the base, prompts. */
+  readonly alwaysTrainable: number;
+  /** What it adds to the base's own, trainable or not. */
+  readonly added: number;
+  /** Numbers in the file. */
+  readonly stored: number;
+}
+
 /** An adapter in memory. */
 export interface LoadedWeights {
   readonly effects: AdapterEffects;
+  /** The adapter's size as people quote it: `counts.trained`. */
   readonly parameters: number;
+  readonly counts: ParameterCounts;
+  /** Layers that it puts into the model, in the model's order; none for prompts. */
+  readonly layers: readonly AdapterLayer[];
   /** Sentences about what is unusual in config or values. */
   readonly warnings: readonly string[];
 }

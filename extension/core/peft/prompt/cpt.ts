@@ -47,4 +47,6 @@ export const cpt = promptMethod<z.infer<typeof schema>>({
   },
   tensors: promptRows,
   effects: storedRows,
+  // PEFT keeps the tokens and how far each was moved apart; only the second is trained.
+  counts: (_context, stored) => ({ added: 2 * stored }),
 });

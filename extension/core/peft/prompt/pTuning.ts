@@ -3,7 +3,7 @@
  * LSTM made in training. PEFT stores what came out of it, so that the encoder is not needed again.
  */
 import { z } from "zod";
-import { checkSubmodules, promptFieldInfo, promptFields } from "./config.ts";
+import { checkSubmodules, promptFieldInfo, promptFields, tokenEmbedding } from "./config.ts";
 import { promptMethod } from "./prompt.ts";
 import { promptRows, storedRows } from "./virtualTokens.ts";
 
@@ -12,7 +12,23 @@ const schema = z.looseObject({
   encoder_reparameterization_type: z
     .enum(["MLP", "LSTM"], "It must be MLP or LSTM.")
     .default("MLP"),
+  encoder_hidden_size: z.int().positive().nullish(),
+  encoder_num_layers: z.int().positive().default(2),
 });
+
+/** Numbers of the encoder that made the tokens (PEFT p_tuning/model.py): it is not stored. */
+function encoderSize(config: z.infer<typeof schema>, dim: number): number {
+  const { encoder_hidden_size: hidden, encoder_num_layers: layers } = config;
+  if (!hidden) return 0;
+  const linear = (inputs: number, outputs: number): number => (inputs + 1) * outputs;
+  if (config.encoder_reparameterization_type === "MLP") {
+    return linear(dim, hidden) + linear(hidden, hidden) + linear(hidden, dim);
+  }
+  // Both directions of a layer: four gates, each with a bias for its input and one for its state.
+  const lstm = (inputs: number): number => 2 * 4 * hidden * (inputs + hidden + 2);
+  const head = linear(2 * hidden, 2 * hidden) + linear(2 * hidden, dim);
+  return lstm(dim) + (layers - 1) * lstm(2 * hidden) + head;
+}
 
 export const pTuning = promptMethod<z.infer<typeof schema>>({
   peftType: "P_TUNING",
@@ -30,4 +46,7 @@ export const pTuning = promptMethod<z.infer<typeof schema>>({
   check: (config, { file }) => checkSubmodules(config, file),
   tensors: promptRows,
   effects: storedRows,
+  counts: ({ config, base }, stored) => ({
+    trained: stored + encoderSize(config, tokenEmbedding(base).out),
+  }),
 });

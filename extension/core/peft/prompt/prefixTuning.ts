@@ -25,6 +25,7 @@ import { storedPrompt } from "./virtualTokens.ts";
 const prefixSchema = z.looseObject({
   ...promptFields,
   prefix_projection: z.boolean().default(false),
+  encoder_hidden_size: z.int().positive().nullish(),
   init_weights: z.literal("zero").nullish(),
 });
 
@@ -40,7 +41,20 @@ export const prefixTuning = promptMethod<z.infer<typeof prefixSchema>>({
   check: (config, { file }) => checkSubmodules(config, file),
   tensors: prefixShape,
   effects: prefix,
+  counts: (context, stored) => ({ trained: trainedPrefix(context, stored) }),
 });
+
+/** With a projection an embedding and two linear layers were trained; what they made is stored. */
+function trainedPrefix(
+  { config, base }: PromptContext<z.infer<typeof prefixSchema>>,
+  stored: number,
+): number {
+  const { encoder_hidden_size: hidden, num_virtual_tokens: count } = config;
+  if (!config.prefix_projection || !hidden) return stored;
+  const { layers, keyValueHeads, headDim } = base.attention;
+  const width = keyValueHeads * headDim;
+  return count * width + (width + 1) * hidden + (hidden + 1) * 2 * layers * width;
+}
 
 const cartridgeSchema = z.looseObject({
   ...promptFields,
@@ -63,6 +77,10 @@ export const cartridge = promptMethod<z.infer<typeof cartridgeSchema>>({
   },
   tensors: prefixShape,
   effects: prefix,
+  counts: ({ config }, stored) => {
+    const trained = stored - (stored / config.num_virtual_tokens) * config.num_frozen_tokens;
+    return { trained, trainable: trained, alwaysTrainable: 0 };
+  },
 });
 
 function prefixShape<C extends PromptConfig>({

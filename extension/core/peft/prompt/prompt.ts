@@ -11,7 +11,14 @@ import { type AdapterCheckpoint, plainTensorName } from "../../checkpoint/adapte
 import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
 import type { TensorEntry } from "../../safetensors/header.ts";
 import type { AdapterEffects } from "../effect.ts";
-import type { BindReport, FieldInfo, LoadedWeights, Method, MethodBase } from "../method.ts";
+import type {
+  BindReport,
+  FieldInfo,
+  LoadedWeights,
+  Method,
+  MethodBase,
+  ParameterCounts,
+} from "../method.ts";
 import { type WholeParameter, wholeParameters } from "../tuner/binding.ts";
 import { valueWarnings, wholeEffects } from "../tuner/growingEffects.ts";
 import { floats, type ModuleTensors, readEntries, tensorsOf } from "../tuner/tensors.ts";
@@ -38,6 +45,8 @@ export interface Prompt<C extends AnyPromptConfig> {
    */
   tensors(context: PromptContext<C>): Readonly<Record<string, Shape>>;
   effects(context: PromptContext<C>, tensors: ModuleTensors): Promise<Partial<AdapterEffects>>;
+  /** Where PEFT's counts are not the number of stored values. */
+  counts?(context: PromptContext<C>, stored: number): Partial<ParameterCounts>;
   warnings?(config: C): string[];
 }
 
@@ -142,9 +151,20 @@ async function load<C extends AnyPromptConfig>(
     ...(await wholeEffects(whole, replaced, base)),
     ...(await prompt.effects(context, tensorsOf(own, values, file))),
   };
+  const stored = entries.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const all = {
+    trained: stored,
+    trainable: stored,
+    alwaysTrainable: stored,
+    added: stored,
+    stored,
+  };
+  const counts = { ...all, ...prompt.counts?.(context, stored) };
   return {
     effects,
-    parameters: entries.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+    parameters: counts.trained,
+    counts,
+    layers: [],
     warnings: [...(prompt.warnings?.(config) ?? []), ...valueWarnings(values, effects)],
   };
 }

@@ -6,12 +6,11 @@
 import type { z } from "zod";
 import { misfit, throwIfAborted, unsupported } from "../../base/errors.ts";
 import { parseFields } from "../../base/json.ts";
-import { elementCount, type Shape } from "../../base/shape.ts";
+import type { Shape } from "../../base/shape.ts";
 import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
 import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
 import { type ModuleInfo, weightName } from "../../checkpoint/modules.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
-import type { TensorEntry } from "../../safetensors/header.ts";
 import type { DefaultTargets } from "../defaultTargets.ts";
 import type { AdapterEffects, EmbeddingEffect, LinearEffect } from "../effect.ts";
 import type { FieldInfo, LoadedWeights, Method, MethodBase, ModuleSummary } from "../method.ts";
@@ -25,6 +24,7 @@ import {
   valueWarnings,
   wholeEffects,
 } from "./growingEffects.ts";
+import { countParameters, layersOf } from "./counting.ts";
 import { floats, type ModuleTensors, readAll, tensorsOf } from "./tensors.ts";
 
 /** What a method's effect may need besides its own tensors. */
@@ -70,6 +70,13 @@ export interface Tuner<C extends TunerConfig> {
   readonly frozen?: readonly (string | RegExp)[];
   /** Tensors that only training needs. */
   readonly ignored?: RegExp;
+  /** False for a stored tensor of a module that is another module's too, where it counts. */
+  isOwn?(
+    suffix: string,
+    at: { module: ModuleInfo; config: C; targets: readonly ModuleInfo[] },
+  ): boolean;
+  /** Parameters of a module that PEFT has and does not store: dropped by saving, or never trained. */
+  unstored?(config: C, module: ModuleInfo): { trained: number; frozen: number };
   /** Shapes that a targeted module's tensors must have; a suffix not named may be absent. */
   shapes(module: ModuleInfo, config: C, file: string): Readonly<Record<string, Shape>>;
   /** Kinds of modules that can be targeted. */
@@ -188,33 +195,17 @@ async function load<C extends TunerConfig>(
   for (let task = 0; task < (tuner.tasks?.(config) ?? 1); task++) tasks.push(await effectsOf(task));
   const [first] = tasks as [AdapterEffects];
   const effects = tasks.length > 1 ? { ...first, tasks } : first;
-  const trained = bound.whole.filter(({ isTrained }) => isTrained).map(({ entry }) => entry);
-  const unexpected = new Set(bound.report.unexpected);
-  const isTrained = ([name]: readonly [string, TensorEntry]): boolean =>
-    !tuner.frozen?.some((each) => (typeof each === "string" ? each === name : each.test(name)));
-  const own = [...bound.stored.values(), bound.shared].flatMap((tensors) =>
-    [...tensors].filter(isTrained).map(([, entry]) => entry),
-  );
-  const counted = [...own.filter(({ name }) => !unexpected.has(name)), ...trained];
+  const counts = countParameters(tuner, config, { bound, adapter, base });
   return {
     effects,
-    parameters:
-      counted.reduce((sum, { shape }) => sum + elementCount(shape), 0) +
-      ignoredParameters(tuner, adapter),
+    parameters: counts.trained,
+    counts,
+    layers: layersOf(tuner, config, { bound, base }),
     warnings: [
       ...(tuner.warnings?.(config, adapter.config, base) ?? []),
       ...valueWarnings(values, effects),
     ],
   };
-}
-
-function ignoredParameters<C extends TunerConfig>(
-  tuner: Tuner<C>,
-  { weights }: AdapterCheckpoint,
-): number {
-  return weights.tensors
-    .filter(({ name }) => tuner.ignored?.test(name))
-    .reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }
 
 async function readWeight(
