@@ -15,13 +15,17 @@ import type { LowRank } from "./effect.ts";
 import { type LoraConfig, loraScale, usesKasa } from "./loraConfig.ts";
 import type { TunerContext } from "./tuner/tuner.ts";
 
-/** What a raw adapter's base has lost, with the sign of an update; null for most adapters. */
+/**
+ * What a raw adapter's base has lost, with the sign of an update; null for most adapters.
+ * @param name what the config's patterns match, where it is not the module
+ */
 export async function takenFromBase(
   module: LinearModule,
   context: TunerContext<LoraConfig>,
+  name = module.path,
 ): Promise<LowRank | null> {
   const { config, file } = context;
-  const { rank, scaling } = loraScale(config, module.path, file);
+  const { rank, scaling } = loraScale(config, name, file);
   if (usesKasa(config)) {
     if (rank < Math.min(module.in, module.out)) {
       return singular(module, context, { rank, end: "smallest" });
