@@ -182,7 +182,10 @@ export class PeftModel {
     this.require(name);
     this.activate(this.active.filter((each) => each.name !== name));
     this.loaded.delete(name);
-    this.trainable = new Set([...this.trainable].filter((each) => each !== name));
+    // In PEFT a new active set is the trainable one.
+    const hasChanged = before.length > this.active.length;
+    const rest = hasChanged ? this.active.map((each) => each.name) : [...this.loaded.keys()];
+    this.trainable = new Set(rest.filter((each) => this.trainable.has(each)));
   }
 
   /** Gives an adapter another name; its weights, its place and whether it is active stay. */

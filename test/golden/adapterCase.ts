@@ -3,6 +3,7 @@ import * as path from "node:path";
 import { elementCount } from "../../extension/core/base/shape.ts";
 import { checkRoundTrip } from "./saveCheck.ts";
 import { checkMerge } from "./mergeCheck.ts";
+import type { LoadedAdapter, PeftModel } from "../../extension/core/peftModel.ts";
 import { allLogits, type Bases, greedyTokens, greedyWithoutCache } from "./models.ts";
 import { expect, expectClose, Skip } from "./outcome.ts";
 import { integerRows, logitDifference, readJson, readTruths, type Truth } from "./truth.ts";
@@ -12,11 +13,15 @@ interface Expected {
   peft_type: string;
   base_dtype: string;
   trainable_parameters: number;
+  all_parameters?: number;
+  config_passed?: { r?: number };
   merge?: string;
   merged_vs_adapter?: number;
   generate_with_cache_matches?: boolean;
   saved_tensors: Record<string, { shape: number[] }>;
   targeted_module_names?: string[];
+  /** Parameters that LoRA's target_parameters chose. */
+  targeted_parameter_names?: string[];
   note?: string | null;
 }
 
@@ -70,16 +75,13 @@ export async function checkAdapterCase(folder: string, bases: Bases): Promise<st
       ? greedyWithoutCache(model, firstRow, { ids, count })
       : greedyTokens(model, firstRow, { ids, count }),
   );
-  const { targeted_module_names: modules } = expected;
-  const counts = [expected.trainable_parameters, savedParameters(expected)];
-  expect(
-    counts.includes(adapter.weights.parameters),
-    `${adapter.weights.parameters} parameters, PEFT counts ${counts.join(" trained, saved ")}`,
-  );
+  const { targeted_module_names: named = [], targeted_parameter_names: parameters = [] } = expected;
+  const modules = [...named, ...parameters];
+  checkCounts(model, adapter, expected);
   const bound = [...adapter.report.bound].sort();
   expect(
-    !modules?.length || JSON.stringify(bound) === JSON.stringify([...modules].sort()),
-    `bound ${bound.join(", ")}; PEFT targets ${modules?.join(", ")}`,
+    modules.length === 0 || JSON.stringify(bound) === JSON.stringify([...modules].sort()),
+    `bound ${bound.join(", ")}; PEFT targets ${modules.join(", ")}`,
   );
   if (existsSync(path.join(adapter.checkpoint.dir, "adapter_model.safetensors"))) {
     notes.push(await checkRoundTrip(model, adapter));
@@ -103,13 +105,33 @@ function taskIds({ note, peft_type: type }: Expected): number[] | undefined {
   return ids?.split(",").map(Number);
 }
 
-/** What PEFT wrote: differs from what it trained where saving converts (PiSSA doubles the rank). */
-function savedParameters({ saved_tensors: saved }: Expected): number {
-  return Object.values(saved).reduce((sum, { shape }) => sum + elementCount(shape), 0);
+/**
+ * Trainable and all parameters equal PEFT's, and so does the size of the file. Saving with
+ * `path_initial_model_for_weight_conversion` doubles the rank, so that PEFT itself counts another
+ * number of what it saved than of what it trained: there it must be that of the saved factors.
+ */
+function checkCounts(model: PeftModel, adapter: LoadedAdapter, expected: Expected): void {
+  const { counts, parameters } = adapter.weights;
+  const saved = Object.values(expected.saved_tensors).reduce(
+    (sum, { shape }) => sum + elementCount(shape),
+    0,
+  );
+  const equal = (what: string, own: number, truth: number): void =>
+    expect(own === truth, `${own} ${what} parameters, PEFT counts ${truth}`);
+  equal("stored", counts.stored, saved);
+  const rank = adapter.checkpoint.config.raw["r"];
+  if (expected.config_passed?.r !== undefined && expected.config_passed.r !== rank) {
+    equal("trainable", counts.trainable, saved);
+    return;
+  }
+  equal("trained", parameters, expected.trainable_parameters);
+  if (expected.all_parameters === undefined) return;
+  const { total } = model.getNbTrainableParameters();
+  equal("all", total + counts.trained - counts.trainable, expected.all_parameters);
 }
 
 /** The folder itself, or its one subfolder for adapters that are not named "default". */
-function adapterFolder(folder: string): string {
+export function adapterFolder(folder: string): string {
   const own = path.join(folder, "adapter_config.json");
   if (existsSync(own)) return folder;
   const inner = readdirSync(folder).find((name) =>

@@ -7,6 +7,7 @@ import { Bases } from "./models.ts";
 import { checkMultiCase } from "./multiCase.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
 import { checkSample } from "./sampleCase.ts";
+import { checkStatus } from "./statusCheck.ts";
 
 /** Every case of a folder that is laid out like the golden data; found by looking, never by list. */
 export async function runCases(
@@ -38,6 +39,7 @@ export async function runCases(
     const folder = path.join(root, "bad", name);
     add(await outcomeOf(`bad/${name}`, "bad input", () => checkBadCase(folder, bases)));
   }
+  for (const outcome of await checkStatus(root, bases)) add(outcome);
   await bases.dispose();
   const sample = path.join(root, "sample");
   if (existsSync(path.join(sample, "outputs.json"))) {
