@@ -76,15 +76,22 @@ export function dtypeLabel(dtype: Dtype): string {
   return people[dtype] ?? dtype.toLowerCase();
 }
 
-/** The element types that `toFloat32` reads. */
+/** The floating-point types that Graft reads and writes. */
 export type FloatDtype = "F32" | "F16" | "BF16" | "F64";
 
 export function isFloatDtype(dtype: Dtype): dtype is FloatDtype {
   return dtype === "F32" || dtype === "F16" || dtype === "BF16" || dtype === "F64";
 }
 
+/** The element types that `toFloat32` reads: those, and two that adapters are stored in to save space. */
+export type ReadableDtype = FloatDtype | "F8_E4M3" | "F8_E5M2";
+
+export function isReadableDtype(dtype: Dtype): dtype is ReadableDtype {
+  return isFloatDtype(dtype) || dtype === "F8_E4M3" || dtype === "F8_E5M2";
+}
+
 /** Little-endian tensor bytes as fp32 values; shares memory with `bytes` when they are aligned fp32. */
-export function toFloat32(bytes: Uint8Array, dtype: FloatDtype): Float32Array {
+export function toFloat32(bytes: Uint8Array, dtype: ReadableDtype): Float32Array {
   const { buffer, byteOffset, byteLength } = aligned(bytes, bitsOf(dtype) / 8);
   switch (dtype) {
     case "F32":
@@ -95,16 +102,35 @@ export function toFloat32(bytes: Uint8Array, dtype: FloatDtype): Float32Array {
       return widen(new Uint16Array(buffer, byteOffset, byteLength / 2), float16Bits);
     case "BF16":
       return widen(new Uint16Array(buffer, byteOffset, byteLength / 2), (half) => half << 16);
+    case "F8_E5M2":
+      // The upper half of a binary16.
+      return widen(bytes, (byte) => float16Bits(byte << 8));
+    case "F8_E4M3":
+      return Float32Array.from(bytes, (byte) => smallFloats[byte] as number);
     default:
       return dtype satisfies never;
   }
 }
 
+/**
+ * Values of F8_E4M3 by their bits: 4 of exponent with bias 7, 3 of mantissa, NaN where all seven are
+ * set, no infinity (https://arxiv.org/abs/2209.05433).
+ */
+const smallFloats = Float32Array.from({ length: 256 }, (_, byte) => {
+  const [exponent, mantissa] = [(byte >> 3) & 15, byte & 7];
+  const sign = byte & 0x80 ? -1 : 1;
+  if ((byte & 0x7f) === 0x7f) return NaN;
+  return exponent === 0 ? (sign * mantissa) / 512 : sign * (1 + mantissa / 8) * 2 ** (exponent - 7);
+});
+
 function aligned(bytes: Uint8Array, size: number): Uint8Array {
   return bytes.byteOffset % size === 0 ? bytes : bytes.slice();
 }
 
-function widen(halves: Uint16Array, bitsOfFloat32: (half: number) => number): Float32Array {
+function widen(
+  halves: Uint16Array | Uint8Array,
+  bitsOfFloat32: (half: number) => number,
+): Float32Array {
   const out = new Int32Array(halves.length);
   for (let i = 0; i < halves.length; i++) out[i] = bitsOfFloat32(halves[i] as number);
   return new Float32Array(out.buffer);

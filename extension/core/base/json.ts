@@ -23,22 +23,53 @@ export async function readText(file: string, signal?: AbortSignal): Promise<stri
   });
   if (bytes.length > largestJson)
     throw badFile(file, `is ${bytes.length} bytes, too large for JSON`);
-  return bytes.toString("utf8");
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw badFile(file, "is not UTF-8", "Save it as UTF-8.");
+  }
 }
 
-export function parseJsonObject(text: string, file: string): JsonObject {
+/** @param isPython also takes NaN and Infinity, which Python's json writes and reads */
+export function parseJsonObject(
+  text: string,
+  file: string,
+  { isPython = false }: { isPython?: boolean } = {},
+): JsonObject {
   if (text.startsWith("\uFEFF")) {
     throw badFile(file, "begins with a byte order mark", "Save it as UTF-8 without BOM.");
   }
   checkDepth(text, file);
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = isPython ? JSON.parse(withPythonNumbers(text), fromPython) : JSON.parse(text);
   } catch (error) {
     throw badFile(file, `is not JSON: ${(error as Error).message}`);
   }
   if (!isObject(value)) throw badFile(file, "is not a JSON object");
   return value;
+}
+
+/** What Python's json writes for numbers that JSON has not. */
+const pythonNumbers: Readonly<Record<string, number>> = {
+  NaN,
+  Infinity,
+  "-Infinity": -Infinity,
+};
+
+/** Marks them, for JSON.parse stops at them; no other text begins so. */
+const mark = "\u0000python:";
+
+function withPythonNumbers(text: string): string {
+  if (!/NaN|Infinity/.test(text)) return text;
+  return text.replace(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (part) =>
+    part.startsWith('"') ? part : JSON.stringify(mark + part),
+  );
+}
+
+function fromPython(_key: string, value: unknown): unknown {
+  if (typeof value !== "string" || !value.startsWith(mark)) return value;
+  return pythonNumbers[value.slice(mark.length)];
 }
 
 /** Deeper than any real file: what reads JSON step by step would run out of stack on more. */

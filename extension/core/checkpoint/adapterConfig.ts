@@ -47,7 +47,16 @@ export async function readAdapterConfig(dir: string, signal?: AbortSignal): Prom
     throw notFound(adapterConfigName, dir, "Choose a folder that PEFT's save_pretrained wrote.");
   }
   const text = await readText(file, signal);
-  const raw = parseJsonObject(text, file);
+  return parseConfig(text, file);
+}
+
+/** A config that is given as its fields instead of as a file; messages call it "the config given". */
+export function adapterConfigOf(fields: JsonObject): AdapterConfig {
+  return parseConfig(`${JSON.stringify(fields, null, 2)}\n`, "the config given");
+}
+
+function parseConfig(text: string, file: string): AdapterConfig {
+  const raw = parseJsonObject(text, file, { isPython: true });
   const fields = parseFields(common, raw, file);
   return {
     file,

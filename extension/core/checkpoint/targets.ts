@@ -1,4 +1,5 @@
 import { GraftError } from "../base/errors.ts";
+import { pythonRegex } from "./pythonRegex.ts";
 import { containerPaths, layerIndex, type ModuleInfo, type ModuleTree } from "./modules.ts";
 
 /** The fields by which an adapter chooses its modules; PEFT: tuners_utils.check_target_module_exists. */
@@ -59,7 +60,7 @@ function targetMatcher(fields: TargetFields, tree: ModuleTree): (path: string) =
 function exclusionMatcher(fields: TargetFields): (path: string) => boolean {
   const { excludeModules: excluded, modulesToSave, file } = fields;
   const saved = modulesToSave.map((name) =>
-    pythonRegex(`^(?:.*\\.)?${name}(?:$|\\..*)`, "modules_to_save", file),
+    pythonRegex(`(?:.*\\.)?${name}(?:$|\\..*)`, { field: "modules_to_save", file }, fromStart),
   );
   const isExcluded =
     typeof excluded === "string"
@@ -95,38 +96,28 @@ export function matchPattern<T>(
   place: { field: string; file: string },
 ): T | undefined {
   for (const [key, value] of Object.entries(patterns)) {
-    if (pythonRegex(`^(?:.*\\.)?(?:${key})$`, place.field, place.file).test(path)) return value;
+    if (isPatternKey(key, path, place)) return value;
   }
   return undefined;
 }
 
+/** Does a key of a pattern field speak of this module? PEFT: re.match(rf"(.*\.)?({key})$", path). */
+export function isPatternKey(
+  key: string,
+  path: string,
+  place: { field: string; file: string },
+): boolean {
+  return pythonRegex(`(?:.*\\.)?(?:${key})$`, place, fromStart).test(path);
+}
+
+/** PEFT's re.match: a pattern holds from the start of the name on. */
+const fromStart = { wrap: (pattern: string) => `^(?:${pattern})` };
+
 /** A Python pattern that must match a whole path; PEFT: re.fullmatch. */
 export function fullMatch(pattern: string, field: string, file: string): RegExp {
-  return pythonRegex(`^(?:${pattern})$`, field, file);
+  return pythonRegex(pattern, { field, file }, { wrap: (whole) => `^(?:${whole})$` });
 }
 
 function matches(pattern: RegExp): (path: string) => boolean {
   return (path) => pattern.test(path);
-}
-
-/** Compiles a Python regular expression; the two dialects differ in a few spellings. */
-function pythonRegex(source: string, field: string, file: string): RegExp {
-  // Flags in front hold for the whole pattern; it is wrapped by now, so they are taken out.
-  const flags = /\(\?([ims]+)\)/.exec(source)?.[1] ?? "";
-  const translated = source
-    .replace(/\(\?[ims]+\)/g, "")
-    .replace(/\{,(\d+)\}/g, "{0,$1}")
-    .replace(/\(\?P<(\w+)>/g, "(?<$1>")
-    .replace(/\(\?P=(\w+)\)/g, "\\k<$1>")
-    .replace(/\\A/g, "^")
-    .replace(/\\Z/g, "$");
-  try {
-    return new RegExp(translated, flags);
-  } catch (error) {
-    throw new GraftError(
-      "bad-file",
-      `${file}: field "${field}" holds no valid regular expression (${(error as Error).message}).`,
-      { file, field },
-    );
-  }
 }

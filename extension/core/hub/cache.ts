@@ -46,13 +46,23 @@ export async function cachedRepos(cache = hubCacheFolder()): Promise<CachedRepo[
 /** The cached snapshot of "owner/name" at a revision, or null. */
 export async function findCachedRepo(
   id: string,
-  { cache = hubCacheFolder(), revision = "main" }: { cache?: string; revision?: string } = {},
+  {
+    cache = hubCacheFolder(),
+    revision = "main",
+  }: { cache?: string | undefined; revision?: string | undefined } = {},
 ): Promise<string | null> {
-  if (!/^[\w.-]+(\/[\w.-]+)?$/.test(id)) return null;
+  if (!isRepoId(id)) return null;
   return currentSnapshot(path.join(cache, `models--${id.replace("/", "--")}`), revision);
 }
 
+/** Could this be a repository's id: "owner/name" or, of old ones, "name"? */
+export function isRepoId(id: string): boolean {
+  return /^[\w.-]+(\/[\w.-]+)?$/.test(id) && !/(^|\/)\.{1,2}($|\/)/.test(id);
+}
+
 async function currentSnapshot(repo: string, revision = "main"): Promise<string | null> {
+  // A revision may have parts ("refs/pr/1"), but it never leads out of its folder.
+  if (!/^[\w./-]+$/.test(revision) || revision.split("/").includes("..")) return null;
   const commit = await readFile(path.join(repo, "refs", revision), "utf8").catch(() => null);
   const snapshots = await readdir(path.join(repo, "snapshots")).catch((): string[] => []);
   const wanted = commit?.trim() ?? revision;

@@ -33,7 +33,7 @@ export async function readTokenizer(dir: string): Promise<Tokenizer | null> {
         ? ""
         : tokenizer.decode([...ids], { skip_special_tokens: skipSpecialTokens }),
     eosTokenId: eos === undefined ? null : (tokenizer.token_to_id(eos) ?? null),
-    chatTemplate: await readChatTemplate(dir, settings),
+    chatTemplate: await readChatTemplate(dir),
     specialTokens,
   };
 }
@@ -61,9 +61,10 @@ function readSpecialTokens(settings: JsonObject): Record<string, string> {
 }
 
 /** chat_template.jinja beside the tokenizer wins; else tokenizer_config's one, or its "default". */
-async function readChatTemplate(dir: string, settings: JsonObject): Promise<string | null> {
+export async function readChatTemplate(dir: string): Promise<string | null> {
   const file = path.join(dir, "chat_template.jinja");
   if (await isFile(file)) return readText(file);
+  const settings = await readOptional(path.join(dir, "tokenizer_config.json"));
   const template = settings["chat_template"];
   if (typeof template === "string") return template;
   if (!Array.isArray(template)) return null;

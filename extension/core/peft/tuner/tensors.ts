@@ -1,4 +1,4 @@
-import { isFloatDtype, toFloat32 } from "../../base/dtype.ts";
+import { isReadableDtype, toFloat32 } from "../../base/dtype.ts";
 import { badFile } from "../../base/errors.ts";
 import { elementCount, type Shape } from "../../base/shape.ts";
 import type { TensorEntry } from "../../safetensors/header.ts";
@@ -39,7 +39,7 @@ export async function readEntries(
 
 /** A floating-point tensor as fp32. */
 export function floats(values: Values, { name, dtype }: TensorEntry, file: string): Float32Array {
-  if (!isFloatDtype(dtype)) {
+  if (!isReadableDtype(dtype)) {
     throw badFile(file, `tensor "${name}" is ${dtype}; a floating-point type is needed`);
   }
   return toFloat32((values.get(name) as { bytes: Uint8Array }).bytes, dtype);
