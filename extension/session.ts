@@ -5,6 +5,7 @@ import type {
   ActiveAdapter,
   AdapterInfo,
   BaseModelInfo,
+  CombineParams,
   DiscoverParams,
   EngineContract,
   GenerateEvent,
@@ -155,6 +156,17 @@ export class Session {
         each.name === name ? { ...each, name: newName } : each;
       const { loaded, active } = this.current;
       this.set({ loaded: loaded.map(rename), active: active.map(rename) });
+    });
+  }
+
+  /** Makes a new adapter of loaded ones; it is loaded, and not active yet. */
+  combine(params: Omit<CombineParams, "base">, work: Work = {}): Promise<AdapterInfo> {
+    return this.exclusive(async () => {
+      const base = this.needBase().path;
+      const request = { base, ...params };
+      const adapter = await this.options.engine.request("combineAdapters", request, work);
+      this.set({ loaded: [...this.current.loaded, adapter] });
+      return adapter;
     });
   }
 

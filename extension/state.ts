@@ -41,7 +41,7 @@ export const emptyState: State = {
 
 /** What an adapter is to the loaded base, most important first. */
 export type AdapterStatus =
-  | { kind: "active"; name: string; weight: number }
+  | { kind: "active"; name: string; weight: number; task?: number | undefined }
   | { kind: "loaded"; name: string }
   | { kind: "unsupported"; reason: string }
   | { kind: "unreadable"; reason: string }
@@ -54,7 +54,7 @@ export type AdapterStatus =
 export function adapterStatus(state: State, adapter: AdapterSummary): AdapterStatus {
   const loaded = state.loaded.find((l) => l.path === adapter.path);
   const active = loaded && state.active.find((a) => a.name === loaded.name);
-  if (active) return { kind: "active", name: active.name, weight: active.weight };
+  if (active) return { kind: "active", ...active };
   if (loaded) return { kind: "loaded", name: loaded.name };
   if (adapter.problem !== undefined) {
     // What has no tensors to show was not readable; the rest is fine but not for this Graft.

@@ -1,4 +1,5 @@
 import * as path from "node:path";
+import { dtypeLabel } from "../core/base/dtype.ts";
 import { unsupported } from "../core/base/errors.ts";
 import { methodLabels } from "../core/checkpoint/adapterConfig.ts";
 import { convertAdapter } from "../core/convertAdapter.ts";
@@ -70,6 +71,23 @@ export function createService(library = new Library()): Handlers<EngineContract>
     saveAdapter: async ({ base, name, folder, overwrite }, { signal }) => ({
       files: await library.require(base).saveAdapter(name, folder, { overwrite, signal }),
     }),
+    combineAdapters: async ({ base, adapters, name, folder, type, ...options }, context) => {
+      const { majoritySign: majoritySignMethod, ...rest } = options;
+      const combined = await library.require(base).addWeightedAdapter(
+        adapters.map((each) => each.name),
+        adapters.map(({ weight }) => weight),
+        name,
+        {
+          ...rest,
+          ...(majoritySignMethod && { majoritySignMethod }),
+          folder,
+          combinationType: type,
+          onProgress: context.emit,
+          signal: context.signal,
+        },
+      );
+      return adapterInfo(combined);
+    },
     mergeAdapters: async ({ base, adapters, folder }, { emit, signal }) => {
       const options = { adapters, folder, onProgress: emit, signal };
       return mergeResult(await library.require(base).mergeAndUnload(options));
@@ -106,7 +124,11 @@ export function createService(library = new Library()): Handlers<EngineContract>
         finish: answer.finish,
         seconds: answer.prefillSeconds + answer.decodeSeconds,
         seed: answer.seed,
-        adapters: [...answer.adapters],
+        adapters: answer.adapters.map(({ name, weight, task }) => ({
+          name,
+          weight,
+          ...(typeof task === "number" && { task }),
+        })),
       };
     },
   };
@@ -134,11 +156,17 @@ function baseInfo({ base }: PeftModel): BaseModelInfo {
 }
 
 function adapterInfo({ name, checkpoint, report, weights, ...rest }: LoadedAdapter): AdapterInfo {
-  const method = methods.find((known) => known.peftType === checkpoint.config.peftType);
+  const { peftType } = checkpoint.config;
+  const method = methods.find((known) => known.peftType === peftType);
+  const { tasks, virtualTokens } = weights.effects;
+  const taskCount = tasks?.length ?? virtualTokens?.tasks.length ?? 1;
   return {
     name,
     path: checkpoint.dir,
-    method: methodLabels[checkpoint.config.peftType] ?? checkpoint.config.peftType,
+    peftType,
+    tasks: taskCount > 1 ? taskCount : null,
+    dtypes: [...new Set(checkpoint.weights.tensors.map(({ dtype }) => dtypeLabel(dtype)))],
+    method: methodLabels[peftType] ?? peftType,
     rank: method?.rank(checkpoint.config) ?? null,
     parameters: weights.parameters,
     bound: report.bound.length,

@@ -96,8 +96,14 @@ export interface LoadAdapterParams {
 export interface AdapterInfo {
   name: string;
   path: string;
+  /** As `peft_type` spells it. */
+  peftType: string;
   method: string;
   rank: number | null;
+  /** How many tasks it was trained for, one of which answers; null where there is but one. */
+  tasks: number | null;
+  /** Types of its tensors as people write them: "fp32". */
+  dtypes: string[];
   parameters: number;
   bound: number;
   total: number;
@@ -109,6 +115,8 @@ export interface AdapterInfo {
 export interface ActiveAdapter {
   name: string;
   weight: number;
+  /** Of an adapter for several tasks: which one, from 0; the first when absent. */
+  task?: number | undefined;
 }
 
 /** Does an adapter on disk fit a loaded base? Answered from headers alone. */
@@ -388,6 +396,8 @@ export type EngineContract = {
   };
   renameAdapter: { params: { base: string; name: string; newName: string }; result: null };
   saveAdapter: { params: SaveAdapterParams; result: { files: string[] } };
+  /** Makes an adapter of loaded ones, writes it and loads it; it is not active yet. */
+  combineAdapters: { params: CombineParams; result: AdapterInfo; event: ProgressEvent };
   mergeAdapters: { params: MergeParams; result: MergeResult; event: ProgressEvent };
   convertAdapter: { params: ConvertParams; result: ConvertResult; event: ProgressEvent };
   /** A loaded base with its adapters, as PEFT's get_model_status and get_layer_status. */

@@ -10,6 +10,7 @@ import {
   type EngineContract,
   type GenerateEvent,
   type GenerateParams,
+  type ProgressEvent,
   type Sampling,
   protocolVersion,
 } from "../../../extension/protocol/engineContract.ts";
@@ -335,4 +336,41 @@ test("an adapter is saved into its own folder, and over another only when that w
   t.after(() => ask("unloadAdapter", { base, name: saved.name }));
   const adapters = [{ name: saved.name, weight: 1 }];
   assert.equal(await sayOf({ base, adapters }), pirateSky);
+});
+
+test("adapters are combined into one that is loaded, or nothing is left behind", async (t) => {
+  const parent = await temporaryFolder(t);
+  const names = ["lora-pirate", "lora-json"];
+  for (const each of names) {
+    const { name } = await ask("loadAdapter", { base, path: adapterAt(each) });
+    t.after(() => ask("unloadAdapter", { base, name }));
+  }
+  const params = {
+    base,
+    adapters: [
+      { name: "lora-pirate", weight: 1 },
+      { name: "lora-json", weight: 0 },
+    ],
+    name: "mix",
+    folder: path.join(parent, "adapters", "mix"),
+    type: "cat" as const,
+  };
+  const stop = new AbortController();
+  const events: ProgressEvent[] = [];
+  const emit = (event: ProgressEvent): void => {
+    if (events.push(event) === 3) stop.abort();
+  };
+  const context = { emit, signal: stop.signal };
+  const stopped = Promise.resolve(service.combineAdapters(params, context as never));
+  await assert.rejects(stopped, failure("cancelled"));
+  assert.deepEqual(events[2], { step: "Combining modules", done: 2, total: 28, unit: "items" });
+  assert.deepEqual(await readdir(parent), []);
+
+  const made = await ask("combineAdapters", params);
+  t.after(() => ask("unloadAdapter", { base, name: "mix" }));
+  const { peftType, rank, tasks, path: folder } = made;
+  assert.deepEqual([peftType, rank, tasks, folder], ["LORA", 16, null, params.folder]);
+  assert.equal(await sayOf({ base, adapters: [{ name: "mix", weight: 1 }] }), pirateSky);
+  const again = ask("combineAdapters", { ...params, name: "other", overwrite: true });
+  await assert.rejects(again, failure("bad-request", '"mix" is loaded from'));
 });
