@@ -12,7 +12,7 @@ import { methodOf } from "./peft/index.ts";
 import { activeAt } from "./peft/rowSlots.ts";
 import { type BindReport, commonFields, type LoadedWeights, type Method } from "./peft/method.ts";
 import type { BaseInputs } from "./baseSession.ts";
-import { saveAdapter, saveCombined, type SaveOptions } from "./savePretrained.ts";
+import { saveAdapters, saveCombined, type SaveOptions } from "./savePretrained.ts";
 import {
   countModel,
   layerStatus,
@@ -299,19 +299,19 @@ export class PeftModel {
 
   /**
    * Writes adapters as PEFT does: "default" into the folder itself, others into a subfolder of their
-   * name.
-   * @returns the paths of all files written
+   * name, one model card for all.
+   * @returns the paths of all files written; none unless this is the main process
    */
   async savePretrained(
     folder: string,
     { selectedAdapters, ...options }: SaveOptions & { selectedAdapters?: readonly string[] } = {},
   ): Promise<string[]> {
-    const files: string[] = [];
-    for (const name of selectedAdapters ?? this.loaded.keys()) {
-      const own = name === "default" ? folder : path.join(folder, name);
-      files.push(...(await this.saveAdapter(name, own, options)));
-    }
-    return files;
+    const names = [...new Set(selectedAdapters ?? this.loaded.keys())];
+    return this.save(
+      names.map((name) => ({ name, own: this.require(name) })),
+      folder,
+      options,
+    );
   }
 
   /**
@@ -319,9 +319,34 @@ export class PeftModel {
    * @returns the paths of all files written
    */
   async saveAdapter(name: string, folder: string, options: SaveOptions = {}): Promise<string[]> {
+    return this.save([{ name: "default", own: this.require(name) }], folder, options);
+  }
+
+  private async save(
+    adapters: readonly { name: string; own: LoadedAdapter }[],
+    folder: string,
+    options: SaveOptions,
+  ): Promise<string[]> {
+    const replaced: LoadedAdapter[] = [];
+    for (const { name, own } of adapters) {
+      const target = path.join(folder, name === "default" ? "" : name);
+      const dir = await realpath(target).catch(() => path.resolve(target));
+      const there = this.adapters.filter(({ checkpoint }) => checkpoint.dir === dir);
+      const other = there.find((each) => each.checkpoint !== own.checkpoint);
+      if (other) throw badRequest(`"${other.name}" is loaded from ${dir}. Choose another folder.`);
+      replaced.push(...there);
+    }
     const { checkpoint, adaptable } = this.base;
-    const adapter = this.require(name).checkpoint;
-    return saveAdapter(adapter, folder, { ...options, checkpoint, tree: adaptable.tree });
+    const parts = adapters.map(({ name, own }) => ({ name, checkpoint: own.checkpoint }));
+    const at = { ...options, checkpoint, tree: adaptable.tree };
+    const files = await saveAdapters(parts, folder, at);
+    // An adapter that is saved over its own folder is read from other files from now on.
+    for (const { name, checkpoint: old } of files.length > 0 ? replaced : []) {
+      const adapter = this.loaded.get(name);
+      const reopened = await openAdapterCheckpoint(old.dir);
+      if (adapter?.checkpoint === old) this.loaded.set(name, { ...adapter, checkpoint: reopened });
+    }
+    return files;
   }
 
   /**

@@ -1,161 +1,172 @@
-import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 import * as path from "node:path";
 import { applyEdits, modify } from "jsonc-parser";
-import { badRequest, throwIfAborted } from "./base/errors.ts";
+import { type FolderPlan, type PlannedFile, writeFolder } from "./adapterFolder.ts";
+import { badRequest } from "./base/errors.ts";
 import { isFile, writeAtomically } from "./base/files.ts";
-import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
-import { type AdapterCheckpoint, plainTensorName } from "./checkpoint/adapterCheckpoint.ts";
+import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
 import { adapterConfigName } from "./checkpoint/adapterConfig.ts";
+import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import type { ModuleTree } from "./checkpoint/modules.ts";
+import { writeTorchFile } from "./checkpoint/writeTorchFile.ts";
 import type { CombinedAdapter } from "./peft/combine/source.ts";
+import { type EmbeddingOptions, withEmbeddingLayers } from "./peft/embeddingLayers.ts";
 import { modelCard } from "./peft/modelCard.ts";
+import { plainLoraConfig, plainLoraTensors, plainLoraWarning } from "./peft/plainLora.ts";
 import { readTensors } from "./safetensors/read.ts";
 import { type TensorData, writeSafetensors } from "./safetensors/write.ts";
 
 /** The release of PEFT whose files Graft writes. */
 export const peftVersion = "0.21.0";
 
-export interface SaveOptions {
-  /** "auto" keeps embedding layers that the adapter brought; true adds the base's, false drops them. */
-  readonly saveEmbeddingLayers?: boolean | "auto";
-  /** Replace adapter files that are there already. */
-  readonly overwrite?: boolean;
-  readonly signal?: AbortSignal;
+/** PEFT's options of save_pretrained, and what asking first needs. */
+export interface SaveOptions extends EmbeddingOptions {
+  /** True writes adapter_model.safetensors, false adapter_model.bin. */
+  readonly safeSerialization?: boolean | undefined;
+  /**
+   * Folder of the adapter as it was before training: what is saved is a plain LoRA of twice the rank
+   * for the base as it is. For PiSSA, OLoRA, CorDA and LoRA-GA.
+   */
+  readonly pathInitialModelForWeightConversion?: string | undefined;
+  /** False writes nothing: another process does. */
+  readonly isMainProcess?: boolean | undefined;
+  /** Replace adapter files that are there already, of either format. */
+  readonly overwrite?: boolean | undefined;
 }
 
-/** What an adapter's folder will hold. */
-interface AdapterFiles {
-  readonly tensors: readonly TensorData[];
-  readonly configText: string;
-  /** The model card, for the folder's real place. */
-  readonly cardText: (target: string) => Promise<string>;
+interface BaseFacts {
+  readonly checkpoint: BaseCheckpoint;
+  readonly tree: ModuleTree;
+}
+
+/** Both formats of an adapter's weights; a reader takes the first that is there. */
+const weightNames = { safetensors: "adapter_model.safetensors", bin: "adapter_model.bin" };
+const cardName = "README.md";
+
+/**
+ * Writes adapters as PEFT's save_pretrained lays them out: "default" in the folder itself, others in
+ * a subfolder of their name, one model card for all. All files or none.
+ */
+export async function saveAdapters(
+  adapters: readonly { name: string; checkpoint: AdapterCheckpoint }[],
+  folder: string,
+  at: SaveOptions & BaseFacts,
+): Promise<string[]> {
+  if (at.isMainProcess === false || adapters.length === 0) return [];
+  const parts: FolderPlan[] = [];
+  for (const { name, checkpoint } of adapters) {
+    const place = name === "default" ? "" : name;
+    parts.push(await planAdapter(checkpoint, { ...at, folder, place }));
+  }
+  const files = parts.flatMap((part) => part.files);
+  const checkpoints = adapters.map(({ checkpoint }) => checkpoint);
+  const plan = {
+    files: [...files, planCard(checkpoints, folder)],
+    owned: parts.flatMap((part) => part.owned),
+  };
+  return writeFolder(folder, plan, at);
 }
 
 /**
- * Writes an adapter as PEFT's save_pretrained lays it out: its tensors under PEFT's names, its
+ * Writes an adapter into a folder of its own, whatever its name: its tensors under PEFT's names, its
  * config with every field it came with, and a model card. All files or none.
- * @param folder the adapter's own folder (PEFT: a subfolder of its name unless that is "default")
  */
 export async function saveAdapter(
-  adapter: AdapterCheckpoint,
+  checkpoint: AdapterCheckpoint,
   folder: string,
-  at: SaveOptions & { checkpoint: BaseCheckpoint; tree: ModuleTree },
+  at: SaveOptions & BaseFacts,
 ): Promise<string[]> {
-  const files = async (): Promise<AdapterFiles> => ({
-    tensors: await tensorsToSave(adapter, at),
-    configText: configText(adapter),
-    cardText: (target) => cardText(adapter, target),
-  });
-  return writeAdapter(files, folder, at);
+  return saveAdapters([{ name: "default", checkpoint }], folder, at);
 }
 
 /** Writes an adapter that was made of others; the first one's card is its card's start. */
 export async function saveCombined(
   { tensors, configText }: CombinedAdapter,
   folder: string,
-  { first, ...at }: { first: AdapterCheckpoint; overwrite?: boolean; signal?: AbortSignal },
+  {
+    first,
+    ...options
+  }: { first: AdapterCheckpoint; overwrite?: boolean; signal?: AbortSignal } & Pick<
+    SaveOptions,
+    "safeSerialization"
+  >,
 ): Promise<string[]> {
-  const card = (target: string): Promise<string> => cardText(first, target);
-  const files = { tensors, configText, cardText: card };
-  return writeAdapter(() => Promise.resolve(files), folder, at);
+  const { files, owned } = planFiles("", { tensors, configText }, options);
+  return writeFolder(folder, { files: [...files, planCard([first], folder)], owned }, options);
 }
 
-async function writeAdapter(
-  make: () => Promise<AdapterFiles>,
-  folder: string,
-  { overwrite = false, signal }: SaveOptions,
-): Promise<string[]> {
-  const target = path.resolve(folder);
-  const names = [adapterConfigName, "adapter_model.safetensors", "README.md"];
-  const made = await mkdir(target, { recursive: true });
-  if (!overwrite) {
-    for (const name of names) {
-      if (!(await isFile(path.join(target, name)))) continue;
-      throw badRequest(`${path.join(target, name)} exists already. Choose another folder.`);
-    }
-  }
-  const scratch = await mkdtemp(path.join(target, ".graft-"));
-  try {
-    const files = await make();
-    const metadata = { format: "pt" };
-    await writeSafetensors(path.join(scratch, "adapter_model.safetensors"), files.tensors, {
-      metadata,
-      signal,
-    });
-    await writeText(path.join(scratch, adapterConfigName), files.configText);
-    await writeText(path.join(scratch, "README.md"), await files.cardText(target));
-    throwIfAborted(signal);
-    for (const name of names) await rename(path.join(scratch, name), path.join(target, name));
-    return names.map((name) => path.join(target, name));
-  } finally {
-    await rm(scratch, { recursive: true, force: true });
-    await removeEmpty(target, made);
-  }
-}
-
-/** Takes back the folders that were made for what was not written. */
-async function removeEmpty(folder: string, made = folder): Promise<void> {
-  if ((await readdir(folder)).length > 0) return;
-  await rm(folder, { recursive: true });
-  if (folder !== made) await removeEmpty(path.dirname(folder), made);
-}
-
-/** Every tensor of the adapter under PEFT's name, plus or minus the embedding layers asked for. */
-async function tensorsToSave(
+/** An adapter's weights and config, below `place` in the folder. */
+async function planAdapter(
   adapter: AdapterCheckpoint,
-  { checkpoint, tree, saveEmbeddingLayers = "auto", signal }: Parameters<typeof saveAdapter>[2],
-): Promise<TensorData[]> {
-  const { weights } = adapter;
-  const bytes = await readTensors(weights.file, weights.tensors, signal);
-  const tensors = weights.tensors.map(({ name, dtype, shape }, i) => ({
-    name: peftName(name),
-    dtype,
-    shape,
-    bytes: bytes[i] as Uint8Array,
-  }));
-  if (saveEmbeddingLayers === "auto") return tensors;
-  const vocabulary = tree.modules.filter(
-    ({ kind, path: module }) => kind === "embedding" || module === tree.outputEmbedding,
-  );
-  const isEmbedding = (name: string): boolean =>
-    vocabulary.some(({ path: module }) => plainName(name) === `${module}.weight`);
-  if (!saveEmbeddingLayers) return tensors.filter(({ name }) => !isEmbedding(name));
-  for (const { path: module } of vocabulary) {
-    const ref = checkpoint.weights.get(`${module}.weight`);
-    if (!ref || tensors.some(({ name }) => plainName(name) === ref.name)) continue;
-    const isTargeted = tensors.some(({ name }) =>
-      plainTensorName(name).startsWith(`${module}.lora_`),
+  { folder, place, ...at }: SaveOptions & BaseFacts & { folder: string; place: string },
+): Promise<FolderPlan> {
+  const { pathInitialModelForWeightConversion: initial } = at;
+  const own = await withEmbeddingLayers(storedTensors(adapter, at.signal), adapter, at);
+  const text = withInferenceMode(adapter.config.text);
+  if (initial === undefined) return planFiles(place, { tensors: own, configText: text }, at);
+  const start = await openAdapterCheckpoint(initial, at.signal);
+  const target = path.join(folder, place);
+  const real = await realpath(target).catch(() => path.resolve(target));
+  if (start.dir === adapter.dir || start.dir === real || adapter.dir === real) {
+    throw badRequest(
+      "The adapter, its start and the converted adapter each need a folder of their own.",
     );
-    const name = `base_model.model.${module}${isTargeted ? ".base_layer" : ""}.weight`;
-    const [own] = await readTensors(ref.file, [ref], signal);
-    tensors.push({ name, dtype: ref.dtype, shape: ref.shape, bytes: own as Uint8Array });
   }
-  return tensors;
+  const warning = plainLoraWarning(adapter.config);
+  if (warning !== null) at.onWarning?.(warning);
+  const tensors = plainLoraTensors(own, adapter, start);
+  return planFiles(place, { tensors, configText: plainLoraConfig(text, adapter.config) }, at);
 }
 
-function plainName(name: string): string {
-  return plainTensorName(name).replace(/\.base_layer\.weight$/, ".weight");
+function planFiles(
+  place: string,
+  { tensors, configText }: { tensors: readonly TensorData[]; configText: string },
+  { safeSerialization = true, signal }: SaveOptions,
+): FolderPlan {
+  const writeWeights = (file: string): Promise<void> =>
+    safeSerialization
+      ? writeSafetensors(file, tensors, { metadata: { format: "pt" }, signal })
+      : writeTorchFile(file, tensors, { signal });
+  const weights = safeSerialization ? weightNames.safetensors : weightNames.bin;
+  const below = (name: string): string => path.join(place, name);
+  return {
+    files: [
+      { name: below(adapterConfigName), write: (file) => writeText(file, configText) },
+      { name: below(weights), write: writeWeights },
+    ],
+    // The other format too: a file of it that stayed behind could be the one that is read.
+    owned: [adapterConfigName, weightNames.safetensors, weightNames.bin].map(below),
+  };
 }
 
-/** PEFT's spelling: without an adapter name that some writers leave in. */
-function peftName(name: string): string {
-  return name.replace(/\.default\.(weight|bias)$/, ".$1");
+/** The card of the folder, else the one that the first adapter brought, brought up to date. */
+function planCard(adapters: readonly AdapterCheckpoint[], folder: string): PlannedFile {
+  const write = async (file: string): Promise<void> => {
+    const own = path.join(folder, cardName);
+    const [first] = adapters;
+    const existing = (await isFile(own)) ? own : path.join(first?.dir ?? folder, cardName);
+    const name = path.basename(path.resolve(folder));
+    const configs = adapters.map(({ config }) => config);
+    await writeText(file, await modelCard(existing, { name, configs, peftVersion }));
+  };
+  return { name: cardName, write };
+}
+
+/** Every tensor of the adapter under PEFT's name; bytes are read when it is their turn. */
+function storedTensors({ weights }: AdapterCheckpoint, signal?: AbortSignal): TensorData[] {
+  return weights.tensors.map((entry) => ({
+    // Some writers leave an adapter's name in.
+    name: entry.name.replace(/\.default\.(weight|bias)$/, ".$1"),
+    dtype: entry.dtype,
+    shape: entry.shape,
+    bytes: async () => (await readTensors(weights.file, [entry], signal))[0] as Uint8Array,
+  }));
 }
 
 /** The config as it came, unknown fields, order and spelling of numbers included. */
-function configText({ config }: AdapterCheckpoint): string {
+function withInferenceMode(text: string): string {
   const formattingOptions = { insertSpaces: true, tabSize: 2 };
-  return applyEdits(
-    config.text,
-    modify(config.text, ["inference_mode"], true, { formattingOptions }),
-  );
-}
-
-async function cardText({ dir, config }: AdapterCheckpoint, target: string): Promise<string> {
-  const own = path.join(target, "README.md");
-  const existing = (await isFile(own)) ? own : path.join(dir, "README.md");
-  const { baseName, peftType, taskType } = config;
-  return modelCard(existing, { baseName, peftType, taskType, peftVersion });
+  return applyEdits(text, modify(text, ["inference_mode"], true, { formattingOptions }));
 }
 
 async function writeText(file: string, text: string): Promise<void> {

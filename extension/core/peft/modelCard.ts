@@ -1,45 +1,78 @@
-import { parseDocument } from "yaml";
+import { type Document, parseDocument } from "yaml";
+import { badFile } from "../base/errors.ts";
 import { isFile } from "../base/files.ts";
-import { readText } from "../base/json.ts";
+import { isObject, readText } from "../base/json.ts";
+import { type AdapterConfig, methodLabels } from "../checkpoint/adapterConfig.ts";
 
 export interface CardFacts {
-  /** Hub id or name of the base, as `base_model_name_or_path` has it; null when unknown. */
-  readonly baseName: string | null;
-  readonly peftType: string;
-  readonly taskType: string | null;
-  /** Version of PEFT whose format the adapter follows. */
+  /** What the adapter is called in a card that is new. */
+  readonly name: string;
+  /** Of the adapters that the folder holds. */
+  readonly configs: readonly Pick<AdapterConfig, "baseName" | "peftType" | "taskType">[];
+  /** Version of PEFT whose format they follow. */
   readonly peftVersion: string;
 }
 
-/** The README.md of an adapter with PEFT's front matter; an existing one keeps everything else. */
+/** The block between two lines of dashes at the start, as the Hub looks for it. */
+const frontMatter = /^\s*---\r?\n(?:([\s\S]*?)\r?\n)??---[ \t]*(?:\r?\n|$)/;
+
+/**
+ * The README.md of an adapter with PEFT's front matter (PEFT: create_or_update_model_card). An
+ * existing one keeps its text, and of its front matter all that PEFT does not set, other tags too.
+ */
 export async function modelCard(existing: string, facts: CardFacts): Promise<string> {
-  const text = (await isFile(existing)) ? await readText(existing) : "";
-  const match = /^---\r?\n([\s\S]*?)\r?\n---\r?\n?/.exec(text);
+  const text = (await isFile(existing)) ? await readText(existing) : newCard(facts);
+  const lineBreak = /\r\n/.test(text) ? "\r\n" : "\n";
+  const match = frontMatter.exec(text);
   const front = parseDocument(match?.[1] ?? "");
-  if (facts.baseName !== null) front.set("base_model", facts.baseName);
-  front.set("library_name", "peft");
-  if (facts.taskType === "CAUSAL_LM" && !front.has("pipeline_tag")) {
-    front.set("pipeline_tag", "text-generation");
-  }
   const known: unknown = front.toJS();
-  const old = known !== null && typeof known === "object" && "tags" in known ? known.tags : [];
-  front.set("tags", mergeTags(Array.isArray(old) ? old.map(String) : [], facts));
-  const body = match ? text.slice(match[0].length) : text;
-  return `---\n${front.toString()}---\n${withVersion(body, facts.peftVersion)}`;
+  if (front.errors.length > 0 || !(known === null || isObject(known))) {
+    throw badFile(
+      existing,
+      "begins with front matter that is no YAML mapping",
+      "Mend or remove it.",
+    );
+  }
+  describe(front, facts);
+  const yaml = front.toString({ lineWidth: 0, indentSeq: false });
+  const lines = (match ? text.slice(match[0].length) : text).split(/\r?\n/);
+  if (lines.at(-1) === "") lines.pop();
+  const body = withVersion(lines, facts.peftVersion);
+  return [`---\n${yaml}---`.split("\n"), body].flat().join(lineBreak);
 }
 
-function mergeTags(old: readonly string[], { baseName, peftType }: CardFacts): string[] {
-  const own = baseName === null ? [] : [`base_model:adapter:${baseName}`];
-  const method = peftType === "LORA" ? ["lora"] : [];
-  return [...new Set([...old, ...own, ...method, "transformers"])].sort();
+/** Sets what PEFT sets, in its order where a field is new. */
+function describe(front: Document, { configs }: CardFacts): void {
+  const base = configs.find(({ baseName }) => baseName !== null)?.baseName ?? null;
+  if (base !== null) front.set("base_model", base);
+  front.set("library_name", "peft");
+  const isCausal = configs.some(({ taskType }) => taskType === "CAUSAL_LM");
+  if (isCausal && !front.get("pipeline_tag")) front.set("pipeline_tag", "text-generation");
+  const old = (front.toJS() as { tags?: unknown }).tags ?? [];
+  const tags = new Set((Array.isArray(old) ? old : [old]).map(String));
+  if (base !== null) {
+    for (const tag of tags) if (tag.startsWith("base_model:adapter:")) tags.delete(tag);
+    tags.add(`base_model:adapter:${base}`);
+  }
+  if (configs.some(({ peftType }) => peftType === "LORA")) tags.add("lora");
+  tags.add("transformers");
+  front.set("tags", [...tags].sort());
 }
 
 const heading = "### Framework versions";
 
-function withVersion(body: string, version: string): string {
+/** Names PEFT's version under its heading, first of all. */
+function withVersion(lines: readonly string[], version: string): string[] {
   const line = `- PEFT ${version}`;
-  if (body.split(/\r?\n/).includes(line)) return body;
-  if (body.includes(heading)) return body.replace(heading, `${heading}\n\n${line}`);
-  const start = body.trim() === "" ? "" : `${body.trimEnd()}\n\n`;
-  return `${start}${heading}\n\n${line}\n`;
+  const at = lines.indexOf(heading);
+  if (lines.includes(line)) return [...lines];
+  if (at === -1) return [...lines, heading, "", line];
+  return [...lines.slice(0, at + 2), line, ...lines.slice(at + 2)];
+}
+
+function newCard({ name, configs }: CardFacts): string {
+  const methods = configs.map(({ peftType }) => methodLabels[peftType] ?? peftType);
+  const base = configs.find(({ baseName }) => baseName !== null)?.baseName ?? null;
+  const whose = base === null ? "" : ` for ${base}`;
+  return `\n# ${name}\n\nPEFT adapter${whose}: ${[...new Set(methods)].join(", ")}.\n\n`;
 }
