@@ -3,6 +3,7 @@
  * product with W has full rank: a dense Δ. Embeddings add e ⊙ (B A)ᵀ to a row e.
  */
 import { z } from "zod";
+import { misfit } from "../base/errors.ts";
 import { multiply } from "../base/matrix.ts";
 import type { ModuleInfo } from "../checkpoint/modules.ts";
 import { matchPattern } from "../checkpoint/targets.ts";
@@ -37,15 +38,24 @@ export const hira = tunerMethod<HiraConfig>({
   kinds: ["linear", "embedding"],
   rank: ({ r }) => r,
   scale: (config, path, file) => ({ rank: rankOf(path, config, file), alpha: null, scaling: null }),
-  shapes: (module, config, file) => {
-    const r = rankOf(module.path, config, file);
+  // PEFT 0.21 drops rank_pattern where it creates the layer: the tensors tell the rank.
+  shapes: (module) => {
     const inputs = module.kind === "norm" ? 0 : module.in;
     const prefix = module.kind === "embedding" ? "hira_embedding_" : "hira_";
-    return { [`${prefix}A`]: [r, inputs], [`${prefix}B`]: [module.out, r] };
+    return { [`${prefix}A`]: [-1, inputs], [`${prefix}B`]: [module.out, -1] };
   },
   linear: linearEffect,
   embedding: embeddingEffect,
 });
+
+/** The rank of the stored factors, [r, in] and [out, r]. @throws misfit when they disagree */
+function storedRank(tensors: ModuleTensors, prefix: string, { file }: { file: string }): number {
+  const [r, other] = [tensors.shape(`${prefix}A`)[0], tensors.shape(`${prefix}B`)[1]];
+  if (r === undefined || r !== other) {
+    throw misfit(`${file}: the factors ${prefix}A and ${prefix}B have ranks ${r} and ${other}.`);
+  }
+  return r;
+}
 
 function rankOf(path: string, { r, rank_pattern: patterns }: HiraConfig, file: string): number {
   return matchPattern(patterns, path, { field: "rank_pattern", file }) ?? r;
@@ -56,7 +66,7 @@ async function linearEffect(
   tensors: ModuleTensors,
   context: TunerContext<HiraConfig>,
 ): Promise<LinearEffect> {
-  const r = rankOf(module.path, context.config, context.file);
+  const r = storedRank(tensors, "hira_", context);
   const factor = multiply(tensors.values("hira_B"), tensors.values("hira_A"), {
     rows: module.out,
     inner: r,
@@ -71,7 +81,7 @@ async function embeddingEffect(
   tensors: ModuleTensors,
   context: TunerContext<HiraConfig>,
 ): Promise<EmbeddingEffect> {
-  const r = rankOf(module.path, context.config, context.file);
+  const r = storedRank(tensors, "hira_embedding_", context);
   const [a, b] = [tensors.values("hira_embedding_A"), tensors.values("hira_embedding_B")];
   const vocabulary = a.length / r;
   const table = await context.weight(module);
