@@ -1,4 +1,3 @@
-import * as path from "node:path";
 import { dtypeLabel } from "../core/base/dtype.ts";
 import { unsupported } from "../core/base/errors.ts";
 import { methodLabels } from "../core/checkpoint/adapterConfig.ts";
@@ -6,6 +5,7 @@ import { convertAdapter } from "../core/convertAdapter.ts";
 import { families } from "../core/models/index.ts";
 import { methods } from "../core/peft/index.ts";
 import type { LoadedAdapter, PeftModel } from "../core/peftModel.ts";
+import { resolveModel } from "../core/resolveModel.ts";
 import { runtimeLabel } from "../core/session/ortSession.ts";
 import type { Handlers } from "../protocol/connection.ts";
 import {
@@ -13,9 +13,9 @@ import {
   type BaseModelInfo,
   type EngineContract,
   type GenerateEvent,
-  type LoadAdapterParams,
   protocolVersion,
 } from "../protocol/engineContract.ts";
+import { AdapterLoads } from "./adapterLoads.ts";
 import { convertResult } from "./convertResult.ts";
 import { describeCheckpoint, discover } from "./discover.ts";
 import { checkFit, inspectAdapter } from "./inspect.ts";
@@ -25,6 +25,7 @@ import { statusResult } from "./statusResult.ts";
 
 /** What the engine answers to each request of its contract. */
 export function createService(library = new Library()): Handlers<EngineContract> {
+  const adapterLoads = new AdapterLoads();
   return {
     hello: ({ version }) => {
       if (version !== protocolVersion) {
@@ -42,18 +43,20 @@ export function createService(library = new Library()): Handlers<EngineContract>
       };
     },
     discover: (params, context) => discover(params, context),
-    loadBaseModel: async ({ path: folder }, { emit, signal }) =>
-      baseInfo(await library.open(folder, { onProgress: emit, signal })),
+    loadBaseModel: async ({ path: named }, { emit, signal }) => {
+      const { base, adapter } = await resolveModel(named);
+      const info = baseInfo(await library.open(base, { onProgress: emit, signal }));
+      return adapter === null ? info : { ...info, adapter };
+    },
     unloadBaseModel: async ({ base }) => {
       await library.close(base);
       return null;
     },
     loadAdapter: async (params, { emit, signal }) => {
       const model = library.require(params.base);
-      const known = model.adapters.find(({ checkpoint }) => checkpoint.dir === params.path);
-      const adapterName = params.name ?? freeName(model, params);
-      const options = { adapterName, allowPartial: params.allowPartial, onProgress: emit, signal };
-      return adapterInfo(known ?? (await model.loadAdapter(params.path, options)));
+      const { allowPartial = false } = params;
+      const options = { allowPartial, onProgress: emit, signal };
+      return adapterInfo(await adapterLoads.load(model, params, options));
     },
     unloadAdapter: ({ base, name }) => {
       library.require(base).deleteAdapter(name);
@@ -132,15 +135,6 @@ export function createService(library = new Library()): Handlers<EngineContract>
       };
     },
   };
-}
-
-/** The folder's name, with a number where another adapter has it already. */
-function freeName(model: PeftModel, { path: folder }: LoadAdapterParams): string {
-  const taken = new Set(model.adapters.map(({ name }) => name));
-  const wanted = path.basename(folder);
-  let name = wanted;
-  for (let count = 2; taken.has(name); count++) name = `${wanted}-${count}`;
-  return name;
 }
 
 function baseInfo({ base }: PeftModel): BaseModelInfo {

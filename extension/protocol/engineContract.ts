@@ -82,6 +82,8 @@ export interface BaseModelInfo extends BaseModelSummary {
   layers: number;
   device: string;
   hasChatTemplate: boolean;
+  /** The adapter's folder, when one was named instead of its base: it is not loaded yet. */
+  adapter?: string;
 }
 
 export interface LoadAdapterParams {
@@ -207,7 +209,10 @@ export interface ConvertResult {
   modules: number;
   /** Smallest and largest rank of a module. */
   ranks: [number, number];
-  /** Share of the update that is lost, 0 to 1: ‖new − old‖ / ‖old‖ over all modules. */
+  /**
+   * Share of the update that is lost, ‖new − old‖ / ‖old‖ over all modules; for "reduceIntruders"
+   * how far it moved, which may be more than 1.
+   */
   lost: number;
   /** The modules that lost most, worst first; at most 5, none that lost nothing. */
   worst: { module: string; lost: number }[];
@@ -386,6 +391,7 @@ export interface AdapterReport {
 export type EngineContract = {
   hello: { params: { version: number }; result: HelloResult };
   discover: { params: DiscoverParams; result: DiscoverResult; event: ProgressEvent };
+  /** Of an adapter's folder its base is loaded. */
   loadBaseModel: { params: { path: string }; result: BaseModelInfo; event: ProgressEvent };
   unloadBaseModel: { params: { base: string }; result: null };
   loadAdapter: { params: LoadAdapterParams; result: AdapterInfo; event: ProgressEvent };

@@ -20,6 +20,7 @@ export interface HubPlace {
 export async function modelFolder(
   pathOrId: string,
   { revision, cacheDir }: HubPlace = {},
+  what: keyof typeof remedies = "Adapter",
 ): Promise<string> {
   if (await isFolder(pathOrId)) return realpath(pathOrId);
   const cache = cacheDir ?? hubCacheFolder();
@@ -28,20 +29,26 @@ export async function modelFolder(
     if (snapshot !== null) return realpath(snapshot);
     const at = revision === undefined ? "" : ` at revision ${revision}`;
     throw notFound(
-      "Model",
+      what,
       `${pathOrId}${at}`,
       `It is neither a folder nor in the Hugging Face cache ${cache}, and this version of Graft ` +
         `downloads nothing. Run: hf download ${pathOrId}`,
     );
   }
-  throw notFound("Adapter", pathOrId, "Choose a folder that holds adapter_config.json.");
+  throw notFound(what, pathOrId, remedies[what]);
 }
 
-/** An adapter's folder, and the folder of the whole model that it is in. */
+const remedies = {
+  Adapter: "Choose a folder that holds adapter_config.json.",
+  "Base model": "Choose a folder that holds config.json and *.safetensors.",
+};
+
+/** An adapter's folder (or, of one that is no adapter, the model's own), and the folder of the whole model that it is in. */
 export async function adapterFolders(
   modelId: string,
   place: HubPlace = {},
+  what?: "Base model",
 ): Promise<{ folder: string; root: string }> {
-  const root = await modelFolder(modelId, place);
+  const root = await modelFolder(modelId, place, what);
   return { root, folder: place.subfolder ? path.join(root, place.subfolder) : root };
 }

@@ -1,0 +1,88 @@
+import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
+import { containerPaths, type ModuleInfo } from "../../checkpoint/modules.ts";
+import { fullMatch, isPatternKey } from "../../checkpoint/targets.ts";
+import type { MethodBase } from "../method.ts";
+import { namesSome } from "../names.ts";
+import type { TunerConfig } from "./config.ts";
+import { isSaved } from "./wholeParameters.ts";
+
+/** Fields that have no effect on this base: PEFT warns of these, or passes them over. */
+export function fieldWarnings(
+  config: TunerConfig,
+  { raw, file }: AdapterConfig,
+  { targets, base }: { targets: readonly ModuleInfo[]; base: MethodBase },
+): string[] {
+  const warnings = targetWarnings(config, { targets, base });
+  for (const field of ["rank_pattern", "alpha_pattern"]) {
+    const keys = Object.entries((raw[field] ?? {}) as object);
+    const idle = keys
+      .filter(([, value]) => typeof value === "number")
+      .filter(([key]) => !targets.some(({ path }) => isPatternKey(key, path, { field, file })))
+      .map(([key]) => key);
+    if (idle.length > 0) {
+      warnings.push(`Field "${field}" has keys that match no targeted module: ${namesSome(idle)}.`);
+    }
+  }
+  if (excludesNothing(config, base, file)) {
+    warnings.push(`Field "exclude_modules" matches no module of this base.`);
+  }
+  if (raw["fan_in_fan_out"] === true && targets.some(isPlainLinear(base))) {
+    warnings.push(
+      `Field "fan_in_fan_out" is true; this base's layers are not stored so, as in PEFT it counts as false.`,
+    );
+  }
+  return warnings;
+}
+
+/** Names that choose nothing on this base, and targets that the config leaves to PEFT. */
+function targetWarnings(
+  { target_modules: named, modules_to_save: saved }: TunerConfig,
+  { targets, base }: { targets: readonly ModuleInfo[]; base: MethodBase },
+): string[] {
+  const warnings: string[] = [];
+  const paths = base.tree.modules.map(({ path }) => path);
+  const warn = (field: string, idle: readonly string[]): void => {
+    if (idle.length === 0) return;
+    warnings.push(`Field "${field}" names what this base does not have: ${namesSome(idle)}.`);
+  };
+  if (named === null && targets.length > 0) {
+    warnings.push(
+      `Field "target_modules" is empty; PEFT's default for ${base.modelType} is used: ` +
+        `${targets.length} modules.`,
+    );
+  }
+  if (Array.isArray(named)) {
+    const isThere = (name: string): boolean =>
+      paths.some((path) => path === name || path.endsWith(`.${name}`));
+    warn(
+      "target_modules",
+      named.filter((name) => !isThere(name)),
+    );
+  }
+  const isSomewhere = (name: string): boolean =>
+    paths.some((path) => isSaved(path, { modules_to_save: [name] }));
+  warn(
+    "modules_to_save",
+    saved.filter((name) => !isSomewhere(name)),
+  );
+  return warnings;
+}
+
+function excludesNothing(
+  { exclude_modules: excluded }: TunerConfig,
+  { tree }: MethodBase,
+  file: string,
+): boolean {
+  if (excluded === null || excluded.length === 0) return false;
+  const paths = [...tree.modules.map(({ path }) => path), ...containerPaths(tree)];
+  if (typeof excluded === "string") {
+    const pattern = fullMatch(excluded, "exclude_modules", file);
+    return !paths.some((path) => pattern.test(path));
+  }
+  return !paths.some((path) => excluded.some((name) => path === name || path.endsWith(`.${name}`)));
+}
+
+/** GPT-2 alone keeps its weights as [in, out]. */
+function isPlainLinear({ modelType }: MethodBase): (module: ModuleInfo) => boolean {
+  return ({ kind }) => kind === "linear" && modelType !== "gpt2";
+}

@@ -1,0 +1,44 @@
+import { type GraftError, misfit } from "../../base/errors.ts";
+import { isSameShape, type Shape, showShape } from "../../base/shape.ts";
+import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
+import type { ModuleInfo } from "../../checkpoint/modules.ts";
+import type { TensorEntry } from "../../safetensors/header.ts";
+
+/** The error for a tensor of another shape than its place on this base has, with the likely reason. */
+export function shapeMisfit(
+  adapter: AdapterCheckpoint,
+  at: { name: string; entry: TensorEntry; wanted: Shape; module?: ModuleInfo | undefined },
+): GraftError {
+  const { name, entry, wanted, module } = at;
+  const { baseName } = adapter.config;
+  const reason = likelyReason(entry.shape, wanted, module);
+  const { file } = adapter.weights;
+  return misfit(
+    [
+      `${file}: tensor "${entry.name}" is ${showShape(entry.shape)}, ` +
+        `${name} of this base needs ${showShape(wanted)}.`,
+      ...(reason ? [reason] : []),
+      ...(baseName ? [`The adapter was trained on ${baseName}.`] : []),
+    ].join(" "),
+    { file, tensor: entry.name, module: name, ...(reason && { reason }) },
+  );
+}
+
+/** Why a tensor is of another size: the base, its vocabulary, the config, or how it was written. */
+function likelyReason(shape: Shape, wanted: Shape, module: ModuleInfo | undefined): string {
+  if (shape.length !== wanted.length) return "It was written by another method or tool.";
+  if (isSameShape([...shape].reverse(), wanted)) return "It is transposed.";
+  if (!module || module.kind === "norm") return "";
+  const differing = wanted.map((_, i) => i).filter((i) => shape[i] !== wanted[i]);
+  const isBase = (i: number): boolean => wanted[i] === module.in || wanted[i] === module.out;
+  if (!differing.some(isBase)) {
+    return "File and config disagree: the rank or the pattern that gives it is not the one it was saved with.";
+  }
+  const at = differing.find(isBase) as number;
+  const isInput = wanted[at] === module.in;
+  const sizes = `${shape[at]} instead of ${wanted[at]}`;
+  if (module.kind === "embedding" && isInput) {
+    return `The vocabulary was resized, or the base is another one: ${sizes} tokens.`;
+  }
+  return `It was made for another base: ${sizes} ${isInput ? "inputs" : "outputs"}.`;
+}

@@ -1,0 +1,182 @@
+import { misfit, unsupported } from "../../base/errors.ts";
+import { isSameShape, type Shape } from "../../base/shape.ts";
+import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
+import type { ModuleInfo, ModuleTree } from "../../checkpoint/modules.ts";
+import type { TensorEntry } from "../../safetensors/header.ts";
+import type { MethodBase } from "../method.ts";
+import { namesSome } from "../names.ts";
+import type { TunerConfig } from "./config.ts";
+import { shapeMisfit } from "./shapeMisfit.ts";
+
+/** A parameter of the base that the file replaces. */
+export interface WholeParameter {
+  readonly module: ModuleInfo;
+  readonly parameter: "weight" | "bias";
+  readonly entry: TensorEntry;
+  /** False for a frozen base weight that PEFT saved beside the adapter. */
+  readonly isTrained: boolean;
+  /** True for one that neither the config nor a vocabulary explains: PEFT loads it in silence. */
+  readonly isUndeclared: boolean;
+}
+
+/** What an adapter's wrappers make of the names of the base's own parameters. */
+interface Wrapping {
+  readonly config: Pick<TunerConfig, "modules_to_save" | "bias">;
+  /** Modules that carry a layer of the method. */
+  readonly targets: ReadonlySet<string>;
+  /** Tables that carry trained rows. */
+  readonly tokens: ReadonlySet<string>;
+  readonly tree: ModuleTree;
+}
+
+/** A parameter's name, with what PEFT's wrappers put between the module and it. */
+const wholeName =
+  /^(.+?)(?:\.(base_layer|original_module|modules_to_save|token_adapter\.base_layer))?\.(weight|bias)$/;
+
+/**
+ * Parameters that are stored whole: modules_to_save, trained biases, saved embeddings, and whatever
+ * else has a name that PEFT's model has too.
+ * @throws misfit when a module of modules_to_save is not in the file, which PEFT refuses as well
+ */
+export function wholeParameters(
+  config: Wrapping["config"],
+  others: ReadonlyMap<string, TensorEntry>,
+  at: {
+    adapter: AdapterCheckpoint;
+    base: MethodBase;
+    targets?: ReadonlySet<string>;
+    tokens?: ReadonlySet<string>;
+  },
+): { whole: WholeParameter[]; strangers: string[] } {
+  const { adapter, base, targets = new Set(), tokens = new Set() } = at;
+  const { tree } = base;
+  const modules = new Map(tree.modules.map((module) => [module.path, module]));
+  const wrapping = { config, targets, tokens, tree };
+  const whole = new Map<string, WholeParameter>();
+  const strangers: string[] = [];
+  for (const [name, entry] of others) {
+    const [, path = "", wrapper, parameter] = wholeName.exec(name) ?? [];
+    const module = modules.get(path);
+    const place = module && placeOf(module, { wrapper, parameter: parameter ?? "" }, wrapping);
+    if (place === "copy") continue;
+    if (!module || !place || !fits(adapter, { module, parameter: place, entry, tree })) {
+      strangers.push(entry.name);
+      continue;
+    }
+    const isTrained = isSaved(module.path, config) || place === "bias";
+    const isVocabulary = isTable(module, tree);
+    const isUndeclared = !isTrained && wrapper === undefined && !isVocabulary;
+    const own = { module, parameter: place, entry, isTrained, isUndeclared };
+    const key = `${path}.${place}`;
+    if (!whole.has(key) || wrapper === undefined) whole.set(key, own);
+  }
+  requireSaved(config, whole, { adapter, tree });
+  return { whole: [...whole.values()], strangers };
+}
+
+/** What a tensor of this name is: the parameter itself, a copy that has no effect, or unknown. */
+function placeOf(
+  module: ModuleInfo,
+  { wrapper, parameter }: { wrapper: string | undefined; parameter: string },
+  { config, targets, tokens, tree }: Wrapping,
+): WholeParameter["parameter"] | "copy" | null {
+  const { path } = module;
+  const own = parameter === "bias" ? "bias" : "weight";
+  if (own === "bias" && module.kind === "linear" && !module.hasBias) return null;
+  // PEFT's copy is in the module's plain name; beside it the base's own and once more itself.
+  if (isSaved(path, config)) return wrapper === undefined ? own : "copy";
+  const isTokens = tokens.has(path);
+  if (wrapper === undefined) {
+    if (targets.has(path) || (isTokens && !isTable(module, tree))) return null;
+    return own;
+  }
+  if (wrapper === "base_layer") return targets.has(path) || isTokens ? own : null;
+  const isAround = tokens.size > 0 && isTable(module, tree);
+  return isAround && wrapper !== "modules_to_save" ? own : null;
+}
+
+function isTable({ kind, path }: ModuleInfo, { outputEmbedding }: ModuleTree): boolean {
+  return kind === "embedding" || path === outputEmbedding;
+}
+
+/** PEFT: a module whose path ends so, or lies in a module whose path ends so. */
+export function isSaved(path: string, config: Pick<TunerConfig, "modules_to_save">): boolean {
+  const parts = path.split(".");
+  return parts.some((_, i) => {
+    const outer = parts.slice(0, i + 1).join(".");
+    return config.modules_to_save.some((name) => outer.endsWith(name));
+  });
+}
+
+function requireSaved(
+  config: Wrapping["config"],
+  whole: ReadonlyMap<string, WholeParameter>,
+  { adapter, tree }: { adapter: AdapterCheckpoint; tree: ModuleTree },
+): void {
+  const wanted = tree.modules
+    .filter(({ path }) => isSaved(path, config))
+    .flatMap((module) => {
+      const weight = `${module.path}.weight`;
+      return module.kind === "linear" && module.hasBias ? [weight, `${module.path}.bias`] : weight;
+    });
+  const missing = wanted.filter((name) => !whole.has(name));
+  if (missing.length === 0 || adapter.ignoreMismatchedSizes) return;
+  throw misfit(
+    `${adapter.weights.file}: modules_to_save names modules whose tensors are not in the file: ` +
+      `${namesSome(missing)}. PEFT does not load it either.`,
+    { file: adapter.weights.file, unbound: missing },
+  );
+}
+
+/** False when another size is to be left out. @throws misfit or unsupported when it is not */
+function fits(
+  adapter: AdapterCheckpoint,
+  at: {
+    module: ModuleInfo;
+    parameter: WholeParameter["parameter"];
+    entry: TensorEntry;
+    tree: ModuleTree;
+  },
+): boolean {
+  const { module, parameter, entry, tree } = at;
+  const { shape } = entry;
+  const wanted = sizeOf(module, parameter);
+  if (isSameShape(shape, wanted)) return true;
+  const isResized = isTable(module, tree) && parameter === "weight" && shape[1] === wanted[1];
+  if (isResized && (shape[0] ?? 0) > (wanted[0] ?? 0)) return true;
+  if (adapter.ignoreMismatchedSizes) return false;
+  if (isResized) {
+    throw unsupported(
+      `${adapter.weights.file}: "${entry.name}" has ${shape[0]} rows, this base ${wanted[0]}: ` +
+        "Graft runs a vocabulary that has grown, not one that has shrunk",
+    );
+  }
+  throw shapeMisfit(adapter, { name: module.path, entry, wanted, module });
+}
+
+function sizeOf(module: ModuleInfo, parameter: WholeParameter["parameter"]): Shape {
+  if (parameter === "bias" || module.kind === "norm") return [module.out];
+  return module.kind === "embedding" ? [module.in, module.out] : [module.out, module.in];
+}
+
+/** What PEFT does to the base's own parameters without a word. */
+export function wholeWarnings(whole: readonly WholeParameter[]): string[] {
+  const warnings: string[] = [];
+  const undeclared = whole.filter(({ isUndeclared }) => isUndeclared);
+  if (undeclared.length > 0) {
+    const names = undeclared.map(({ module, parameter }) => `${module.path}.${parameter}`);
+    warnings.push(
+      `The file replaces parameters of the base that its config does not name: ${namesSome(names)}.`,
+    );
+  }
+  for (const { module, parameter, entry } of whole) {
+    const [rows = 0] = entry.shape;
+    const [own = 0] = sizeOf(module, parameter);
+    if (parameter !== "weight" || rows <= own) continue;
+    warnings.push(
+      `The vocabulary was resized: ${module.path} has ${rows} rows in the file and ${own} in this ` +
+        `base; the ${rows - own} more are added, as resize_token_embeddings would.`,
+    );
+  }
+  return warnings;
+}

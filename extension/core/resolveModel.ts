@@ -1,0 +1,51 @@
+import * as path from "node:path";
+import { notFound } from "./base/errors.ts";
+import { isFile } from "./base/files.ts";
+import { adapterConfigName, readAdapterConfig } from "./checkpoint/adapterConfig.ts";
+import { searchBase } from "./checkpoint/findBase.ts";
+import { adapterFolders, type HubPlace, modelFolder } from "./checkpoint/findAdapter.ts";
+
+/** What a path or id names: a base, or an adapter and the base that it leads to. */
+export interface ModelPlace {
+  readonly base: string;
+  /** The adapter's folder, when it was one that was named. */
+  readonly adapter: string | null;
+}
+
+/**
+ * Tells a base from an adapter, and finds the adapter's base. A folder with weights of its own is a
+ * base, even when an adapter lies beside them.
+ * @throws not-found, saying where the base of an adapter was looked for
+ */
+export async function resolveModel(pathOrId: string, place: HubPlace = {}): Promise<ModelPlace> {
+  const { folder } = await adapterFolders(pathOrId, place, "Base model");
+  const isAdapter = await isFile(path.join(folder, adapterConfigName));
+  if (!isAdapter || (await hasWeights(folder))) return { base: folder, adapter: null };
+  return { base: await baseOfAdapter(folder, place), adapter: folder };
+}
+
+/** The folder of an adapter's base. @throws not-found, saying what was tried */
+export async function baseOfAdapter(
+  adapter: string,
+  { cacheDir }: Pick<HubPlace, "cacheDir"> = {},
+): Promise<string> {
+  const config = await readAdapterConfig(await modelFolder(adapter));
+  const { found, tried } = await searchBase({ dir: adapter, config }, { cache: cacheDir });
+  if (found !== null) return found;
+  const { baseName, file } = config;
+  if (baseName === null || baseName === "") {
+    throw notFound("Base model", file, "It names none: choose the base that it was trained on.");
+  }
+  throw notFound(
+    "Base model",
+    `${baseName}, which ${file} names`,
+    `Tried: ${tried.join("; ")}. Choose the base's folder.`,
+  );
+}
+
+async function hasWeights(folder: string): Promise<boolean> {
+  if (!(await isFile(path.join(folder, "config.json")))) return false;
+  const names = ["model.safetensors", "model.safetensors.index.json"];
+  const found = await Promise.all(names.map((name) => isFile(path.join(folder, name))));
+  return found.includes(true);
+}
