@@ -41,7 +41,7 @@ export async function convert(args: string[], signal: AbortSignal): Promise<void
   const ranks = least === most ? `rank ${least}` : `ranks ${least} to ${most}`;
   const lines = [
     `${result.modules} modules of ${ranks}, written to ${result.target}`,
-    `${percent(result.lost)} of the update is lost`,
+    `${percent(result.lost)} of the update ${to.kind === "reduceIntruders" ? "changed" : "is lost"}`,
     ...result.worst.map(({ module, lost }) => `  ${module}  ${percent(lost)}`),
   ];
   process.stdout.write(`${lines.join("\n")}\n`);

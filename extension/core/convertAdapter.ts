@@ -6,6 +6,8 @@ import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adap
 import { type BaseCheckpoint, openBaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { findBaseFolder } from "./checkpoint/findBase.ts";
 import type { ConvertedAdapter, ConvertedModule } from "./peft/convert/converted.ts";
+import { intruderOptions, reduceIntruders } from "./peft/convert/intruders.ts";
+import { resizeLora } from "./peft/convert/resize.ts";
 import type { RankChoice } from "./peft/convert/size.ts";
 import { toLora } from "./peft/convert/toLora.ts";
 import { methodOf } from "./peft/index.ts";
@@ -61,6 +63,13 @@ export async function convertAdapter(options: ConvertAdapterOptions): Promise<Co
   switch (to.kind) {
     case "lora":
       return convertToLora(options, to);
+    case "resize":
+      return changeLora(options, (checkpoint) => resizeLora(checkpoint, { ...options, ...to }));
+    case "reduceIntruders":
+      return changeLora(options, async (checkpoint) => {
+        const base = describeBase(await openBase(checkpoint, options));
+        return reduceIntruders({ checkpoint, base }, { ...options, ...intruderOptions(to) });
+      });
     default:
       throw unsupported(`Graft does not convert to ${to.kind} yet`);
   }
@@ -76,11 +85,20 @@ async function convertToLora(
   const method = methodOf(checkpoint.config);
   const base = describeBase(await openBase(checkpoint, options));
   const report = method.bind(checkpoint, base);
-  checkReport(checkpoint, report, { allowPartial: false });
+  checkReport(checkpoint, report, { base, allowPartial: false });
   const { effects, warnings } = await method.load(checkpoint, base, signal);
   const source = { checkpoint, effects, bound: report.bound, base };
   const converted = await toLora(source, { size, onProgress, signal });
   return write(converted, checkpoint, { ...options, warnings });
+}
+
+async function changeLora(
+  options: ConvertAdapterOptions,
+  change: (checkpoint: AdapterCheckpoint) => Promise<ConvertedAdapter>,
+): Promise<ConvertReport> {
+  options.onProgress?.({ step: "Reading the adapter" });
+  const checkpoint = await openAdapterCheckpoint(options.path, options.signal);
+  return write(await change(checkpoint), checkpoint, { ...options, warnings: [] });
 }
 
 /** The base that is named, or the one that the adapter's config leads to. */

@@ -1,8 +1,9 @@
 /** The best low-rank factors of an update, and what they lose. */
 import { badRequest } from "../../base/errors.ts";
 import { dot } from "../../base/matrix.ts";
-import { type Factors, leading, padded, truncated } from "../combine/factors.ts";
-import { enough, type RankChoice } from "./size.ts";
+import { type SingularPart, singularPart } from "../../base/singular.ts";
+import { type Factors, padded, truncated } from "../combine/factors.ts";
+import { enough, negligible, type RankChoice } from "./size.ts";
 
 /** What is added to a weight [out, inputs]. */
 export type Update =
@@ -42,13 +43,14 @@ export function factorise(update: Update, choice: RankChoice, path: string): Fac
 function cutFactors(factors: Factors, choice: RankChoice): Factorised {
   const isKept = choice.kind === "rank" && choice.rank >= factors.rank;
   const whole = truncated(factors, factors.rank);
-  const squares = squaredValues(whole);
+  const [left, right] = [Float64Array.from(whole.b), Float64Array.from(whole.a)];
+  const squares = squaresOf({ left, right, rank: whole.rank });
   const total = sumOf(squares);
   if (isKept) return { factors: padded(factors, choice.rank), total, lost: 0 };
   const rank =
     choice.kind === "rank"
       ? choice.rank
-      : (enough(choice, squares.map(Math.sqrt), total) ?? whole.rank);
+      : (enough(choice, Array.from(squares, Math.sqrt), total) ?? whole.rank);
   // Not a direction less: the factors as they came are the more exact ones.
   if (choice.kind === "exact" && rank >= factors.rank) return { factors, total, lost: 0 };
   return { factors: firstOf(whole, rank), total, lost: sumOf(squares.subarray(rank)) };
@@ -62,30 +64,47 @@ function cutDense(
   const largest = Math.min(rows, columns);
   let count = choice.kind === "rank" ? choice.rank : Math.min(largest, firstCount);
   for (;;) {
-    const part = leading(values, { rows, columns, rank: count });
-    const squares = squaredValues(part);
-    const rank = choice.kind === "rank" ? count : enough(choice, squares.map(Math.sqrt), total);
+    const part = singularPart(values, { rows, columns, count, end: "largest" });
+    const squares = squaresOf(part);
+    const rank =
+      choice.kind === "rank" ? count : enough(choice, Array.from(squares, Math.sqrt), total);
     if (rank !== null || count === largest) {
       const kept = rank ?? largest;
-      const lost = kept === largest ? 0 : Math.max(0, total - sumOf(squares.subarray(0, kept)));
-      return { factors: firstOf(part, kept), total, lost };
+      const left = kept === largest ? 0 : total - sumOf(squares.subarray(0, kept));
+      // What is below is rounding of the two sums.
+      const lost = left <= negligible ** 2 * total ? 0 : left;
+      return { factors: firstOf(inFactors(part, squares), kept), total, lost };
     }
     count = Math.min(largest, 2 * count);
   }
 }
 
-/** Up to this size all directions are found at once anyway (base/singular.ts). */
-const firstCount = 64;
-
-/** Squares of the singular values of factors whose A has orthogonal rows. */
-function squaredValues({ a, b, rank, inputs }: Factors): Float64Array {
+/** Squares of the singular values of a part whose factors are orthogonal. */
+function squaresOf({ left, right, rank }: SingularPart): Float64Array {
   const out = new Float64Array(rank);
-  b.forEach((value, i) => (out[i % rank] = (out[i % rank] as number) + value ** 2));
+  left.forEach((value, i) => (out[i % rank] = (out[i % rank] as number) + value ** 2));
+  const columns = right.length / rank;
   return out.map((square, r) => {
-    const row = a.subarray(r * inputs, (r + 1) * inputs);
+    const row = right.subarray(r * columns, (r + 1) * columns);
     return square * dot(row, row);
   });
 }
+
+/** B = U S, A = Vᵀ. */
+function inFactors({ left, right, rank }: SingularPart, squares: Float64Array): Factors {
+  const [out, inputs] = [left.length / rank, right.length / rank];
+  const lengths = squares.map((_, r) => {
+    const row = right.subarray(r * inputs, (r + 1) * inputs);
+    return Math.sqrt(dot(row, row)) || 1;
+  });
+  const lengthOf = (r: number): number => lengths[r] as number;
+  const a = Float32Array.from(right, (value, i) => value / lengthOf(Math.floor(i / inputs)));
+  const b = Float32Array.from(left, (value, i) => value * lengthOf(i % rank));
+  return { a, b, rank, inputs, out };
+}
+
+/** Up to this size all directions are found at once anyway (base/singular.ts). */
+const firstCount = 64;
 
 function sumOf(values: Float64Array): number {
   return values.reduce((sum, value) => sum + value, 0);

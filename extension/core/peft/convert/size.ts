@@ -8,8 +8,8 @@ export type RankChoice =
   /** The rank that the update has. */
   | { readonly kind: "exact" };
 
-/** What `exact` may lose of an update's norm: less is rounding of fp32. */
-const negligible = 1e-6;
+/** Share of an update's norm that counts as nothing: less is rounding of fp32. */
+export const negligible = 1e-6;
 
 /** @throws bad-request when the choice is none */
 export function checkChoice(choice: RankChoice): void {

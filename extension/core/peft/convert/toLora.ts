@@ -73,16 +73,25 @@ export async function toLora(
   };
 }
 
-/** Effects that no matrix has. */
+/** Why parts of an adapter are in no weight; one that is not listed is in none either. */
+const reasons: Readonly<Record<string, string>> = {
+  virtualTokens: "it puts tokens before the prompt and changes no weight",
+  cachePrefix: "it puts keys and values before the prompt and changes no weight",
+  attention: "it adds keys and values to attention and changes no weight",
+  tasks: "it holds several tasks, a LoRA is for one",
+  activation: "it changes only some tokens of a prompt",
+};
+
+const inWeights = new Set(["linear", "embeddings", "norms", "layers"]);
+
 function checkEffects({ config }: AdapterCheckpoint, effects: AdapterEffects): void {
+  const [part] =
+    Object.entries(effects).find(([name, value]) => value !== undefined && !inWeights.has(name)) ??
+    [];
+  if (part === undefined) return;
   const label = methodLabels[config.peftType] ?? config.peftType;
-  const refuse = (reason: string): Error =>
-    unsupported(`${config.file}: this ${label} adapter cannot become a LoRA: ${reason}`);
-  if (effects.virtualTokens || effects.cachePrefix || effects.attention) {
-    throw refuse("it puts tokens before the prompt and changes no weight");
-  }
-  if (effects.tasks) throw refuse("it holds several tasks, a LoRA is for one");
-  if (effects.activation) throw refuse("it changes only some tokens of a prompt");
+  const reason = reasons[part] ?? "it does more than change weights";
+  throw unsupported(`${config.file}: this ${label} adapter cannot become a LoRA: ${reason}`);
 }
 
 /** What the file stores whole stays as it is: modules_to_save, a vocabulary that was saved along. */

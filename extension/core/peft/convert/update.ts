@@ -18,12 +18,11 @@ export interface OwnParameters {
  */
 export async function weightUpdate(
   { path, in: inputs, out }: LinearModule,
-  { lowRank, delta, inputScale, outputScale, gated, routed, newRows }: LinearEffect,
+  effect: LinearEffect,
   own: OwnParameters,
 ): Promise<Update> {
-  if (gated) throw refusal(path, "its update holds for some tokens alone");
-  if (routed) throw refusal(path, "it routes tokens, and a router is no part of a LoRA");
-  if (newRows) throw refusal(path, "it adds rows for new tokens");
+  refuseOthers(path, effect);
+  const { lowRank, delta, inputScale, outputScale } = effect;
   if (!delta && !inputScale && !outputScale) {
     const none = { a: new Float32Array(inputs), b: new Float32Array(out), rank: 1 };
     return { kind: "factors", factors: { ...(lowRank ?? none), inputs, out } };
@@ -69,7 +68,8 @@ export function tableUpdate(
   { path, in: tokens, out: dim }: { path: string; in: number; out: number },
   effect: EmbeddingEffect,
 ): Update {
-  if ((effect.rows ?? tokens) > tokens) throw refusal(path, "it adds rows for new tokens");
+  const { rows = tokens } = effect;
+  refuseOthers(path, rows > tokens ? { newRows: rows } : effect);
   const values = new Float32Array(dim * tokens);
   for (let id = 0; id < tokens; id++) {
     effect.rowDelta(id)?.forEach((value, i) => (values[i * tokens + id] = value));
@@ -77,6 +77,29 @@ export function tableUpdate(
   return { kind: "dense", values, inputs: tokens, out: dim };
 }
 
-function refusal(path: string, reason: string): Error {
-  return unsupported(`The adapter cannot become a LoRA: on ${path} ${reason}`);
+/** Why parts of an effect are no matrix; one that is not listed is none either. */
+const reasons: Readonly<Record<string, string>> = {
+  gated: "its update holds for some tokens alone",
+  routed: "it routes tokens, and a router is no part of a LoRA",
+  newRows: "it adds rows for new tokens",
+};
+
+const onWeights = new Set([
+  "lowRank",
+  "delta",
+  "inputScale",
+  "outputScale",
+  "shift",
+  "turn",
+  "rowDelta",
+  "rows",
+]);
+
+function refuseOthers(path: string, effect: object): void {
+  const [part] =
+    Object.entries(effect).find(([name, value]) => value !== undefined && !onWeights.has(name)) ??
+    [];
+  if (part === undefined) return;
+  const reason = reasons[part] ?? "its update is not the same for every token";
+  throw unsupported(`The adapter cannot become a LoRA: on ${path} ${reason}`);
 }
