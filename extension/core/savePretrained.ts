@@ -152,11 +152,11 @@ function planCard(adapters: readonly AdapterCheckpoint[], folder: string): Plann
   return { name: cardName, write };
 }
 
-/** Every tensor of the adapter under PEFT's name; bytes are read when it is their turn. */
+/** Every tensor of the adapter, under PEFT's name by now; bytes are read when it is their turn. */
 function storedTensors({ weights }: AdapterCheckpoint, signal?: AbortSignal): TensorData[] {
   return weights.tensors.map((entry) => ({
-    // Some writers leave an adapter's name in.
-    name: entry.name.replace(/\.default\.(weight|bias)$/, ".$1"),
+    // Some writers leave an adapter's name in; Shadow's names have it as PEFT writes them.
+    name: entry.name.replace(/(?<!\.shadow_\w+)\.default\.(weight|bias)$/, ".$1"),
     dtype: entry.dtype,
     shape: entry.shape,
     bytes: async () => (await readTensors(weights.file, [entry], signal))[0] as Uint8Array,

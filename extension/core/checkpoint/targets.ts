@@ -18,7 +18,7 @@ export interface TargetFields {
  * @throws when a regular expression is broken, or a target is a container that no method can replace
  */
 export function resolveTargets(tree: ModuleTree, fields: TargetFields): ModuleInfo[] {
-  const isTarget = targetMatcher(fields, tree);
+  const isTarget = pathMatcher(tree, fields);
   const targets = tree.modules.filter((module) => isTarget(module.path));
   for (const container of containerPaths(tree)) {
     // A regex or "all-linear" that also matches containers is meant for the leaves below them.
@@ -34,7 +34,8 @@ export function resolveTargets(tree: ModuleTree, fields: TargetFields): ModuleIn
   return targets;
 }
 
-function targetMatcher(fields: TargetFields, tree: ModuleTree): (path: string) => boolean {
+/** Do the fields choose a path? Also for paths of modules that contain others. */
+export function pathMatcher(tree: ModuleTree, fields: TargetFields): (path: string) => boolean {
   const isExcluded = exclusionMatcher(fields);
   const { targetModules } = fields;
   if (targetModules === "all-linear") {

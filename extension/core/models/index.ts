@@ -43,3 +43,8 @@ export function buildModel(
 ): CausalModel {
   return familyOf(checkpoint.config).build(new ModelBuilder(checkpoint, hook, layers));
 }
+
+/** The same without a head: the hook is shown the stream behind the last norm. */
+export function buildBackbone(checkpoint: BaseCheckpoint, hook: LayerHook): CausalModel {
+  return familyOf(checkpoint.config).build(new ModelBuilder(checkpoint, hook, null, false));
+}

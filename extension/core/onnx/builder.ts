@@ -158,6 +158,15 @@ export class GraphBuilder {
     return this.push("Softmax", [x], { attributes: { axis: int(axis) } })[0];
   }
 
+  sigmoid(x: Value): Value {
+    return this.push("Sigmoid", [x])[0];
+  }
+
+  /** x · Φ(x), the exact form. */
+  gelu(x: Value): Value {
+    return this.push("Gelu", [x], { domain: microsoft })[0];
+  }
+
   /** x · sigmoid(x). */
   silu(x: Value): Value {
     return this.push("QuickGelu", [x], { domain: microsoft, attributes: { alpha: float(1) } })[0];

@@ -48,7 +48,7 @@ export const pythonNames: Readonly<Record<string, PythonNames>> = {
   PVERA: { model: "PveraModel", linear: "pvera.Linear" },
   RANDLORA: { model: "RandLoraModel", linear: "randlora.Linear" },
   ROAD: { model: "RoadModel", linear: "road.Linear" },
-  SHADOW: { model: "ShadowModel" },
+  SHADOW: { model: "ShadowModel", linear: "shadow.ShadowLayer" },
   SHIRA: { model: "ShiraModel", linear: "shira.Linear" },
   SUPERTUNING: { model: "SupertuningModel", linear: "Linear" },
   TINYLORA: { model: "TinyLoraModel", linear: "tinylora.Linear", embedding: "tinylora.Embedding" },

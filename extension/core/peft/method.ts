@@ -1,5 +1,6 @@
 import type { AdapterCheckpoint } from "../checkpoint/adapterCheckpoint.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
+import type { ModelConfig } from "../checkpoint/modelConfig.ts";
 import type { ModuleTree } from "../checkpoint/modules.ts";
 import type { LinearGroup } from "../onnx/layerHook.ts";
 import type { AdapterLayer } from "./adapterLayers.ts";
@@ -17,6 +18,8 @@ export interface AttentionShape {
 export interface MethodBase {
   /** `model_type` of config.json: PEFT's default targets go by it. */
   readonly modelType: string;
+  /** config.json as it is. */
+  readonly config: ModelConfig;
   readonly tree: ModuleTree;
   readonly groups: readonly LinearGroup[];
   readonly attention: AttentionShape;

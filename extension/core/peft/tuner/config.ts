@@ -74,8 +74,10 @@ export function targetFields<C extends TunerConfig>(
   fields: C,
   { file, base }: { file: string; base: MethodBase },
 ): TargetFields {
-  const targets = fields.target_modules ?? tuner.defaultTargets(base.modelType);
-  if (targets === null || targets.length === 0) {
+  const others = tuner.parameters?.names(fields) ?? [];
+  const own = fields.target_modules ?? tuner.defaultTargets(base.modelType);
+  const targets = own ?? (others.length > 0 ? [] : null);
+  if (targets === null || (targets.length === 0 && others.length === 0)) {
     throw new GraftError("bad-file", `${file}: field "target_modules" names no module.`, {
       file,
       field: "target_modules",

@@ -1,0 +1,40 @@
+import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
+import type { CausalModel } from "./models/causalModel.ts";
+import { buildBackbone } from "./models/index.ts";
+import { bareLayers, type LayerHook } from "./onnx/layerHook.ts";
+import type { Companion } from "./peft/effect.ts";
+import { embeddingSlot, hiddenOutput } from "./peft/slots.ts";
+
+/**
+ * The graph of an adapter's companion: a decoder of the adapter's weights whose last stream, brought
+ * to the size of the base's, is the output.
+ * @throws bad-file where a tensor is missing or of another shape than the companion's config asks for
+ */
+export function buildCompanion(base: BaseCheckpoint, companion: Companion): CausalModel {
+  const { config, sharesEmbedding } = companion;
+  const table = "model.embed_tokens.weight";
+  const shared = sharesEmbedding ? base.weights.get(table) : undefined;
+  const weights = new Map([...companion.weights, ...(shared ? [[table, shared] as const] : [])]);
+  const dir = [...companion.weights.values()][0]?.file ?? base.dir;
+  return buildBackbone({ ...base, dir, config, weights }, hookOf(companion));
+}
+
+function hookOf({ sharesEmbedding, projection, hidden }: Companion): LayerHook {
+  return {
+    ...bareLayers,
+    // What the adapter adds to the base's embedding is added here too.
+    embedding: (g, path, rows) =>
+      sharesEmbedding
+        ? g.add(
+            rows,
+            g.input(embeddingSlot(path), "float32", ["embedded_rows", "embedded", hidden]),
+          )
+        : rows,
+    hidden: (g, stream, size) => {
+      const state = projection
+        ? g.matMulTransposed(stream, g.float32s("projection", projection, [hidden, size]))
+        : stream;
+      g.output(state, hiddenOutput, "float32", ["batch", "seq", hidden]);
+    },
+  };
+}

@@ -1,0 +1,118 @@
+/**
+ * LoRA on parameters that are named themselves (PEFT's `target_parameters`, lora/layer.py
+ * ParamWrapper): W' = W + s · B A of a matrix W [out, in], whatever its module does with it. A stack
+ * of experts W [experts, out, in] shares two factors, A [experts · r, in] and B [out, r · experts],
+ * where A counts experts first and B ranks: W'ₑ = Wₑ + s · B[:, :, e] A[e].
+ * Run time: the low-rank path; a table's rows get theirs on top.
+ */
+import { GraftError, unsupported } from "../base/errors.ts";
+import { isChosen, type ParameterTarget, resolveParameters } from "../checkpoint/parameters.ts";
+import type { LinearModule } from "../onnx/layerHook.ts";
+import { type AdapterEffects, compose, type LowRank } from "./effect.ts";
+import { takenFromBase } from "./loraBase.ts";
+import { isOff, type LoraConfig, loraScale, usesKasa } from "./loraConfig.ts";
+import type { ModuleTensors } from "./tuner/tensors.ts";
+import type { ParameterTuner, TunerContext } from "./tuner/tuner.ts";
+
+export const loraParameters: ParameterTuner<LoraConfig> = {
+  names: (config) => config.target_parameters,
+  targets: (config, tree, file) => {
+    const targets = resolveParameters(tree, config.target_parameters);
+    if (targets.length > 0) checkOptions(config, file);
+    for (const { name, shape } of targets) {
+      if (shape.length >= 2) continue;
+      throw unsupported(
+        `${file}: field "target_parameters" chooses ${name}, which has ${shape.length} dimension; ` +
+          "PEFT changes parameters of two or three",
+      );
+    }
+    return targets;
+  },
+  shapes: ({ name, shape }, config, file) => {
+    const { rank } = loraScale(config, name, file);
+    const [out = 0, inputs = 0] = shape.slice(-2);
+    const experts = shape.length === 3 ? (shape[0] as number) : 1;
+    return {
+      "lora_A.weight": [rank * experts, inputs],
+      "lora_B.weight": [out, rank * experts],
+    };
+  },
+  effects: parameterEffects,
+};
+
+/** What the patterns match for the tensors under a path: the parameter that they belong to, or the module. */
+export function targetName({ target_parameters: names }: LoraConfig, path: string): string {
+  return isChosen(`${path}.weight`, names) ? `${path}.weight` : path;
+}
+
+/** Options that PEFT does not have for parameters; each is refused as PEFT refuses it. */
+function checkOptions(config: LoraConfig, file: string): void {
+  const option =
+    (config.use_dora && "use_dora") ||
+    (config.lora_bias && "lora_bias") ||
+    (usesKasa(config) && "kasa_config") ||
+    (config.use_bdlora && "use_bdlora") ||
+    (config.alora_invocation_tokens.length > 0 && "alora_invocation_tokens") ||
+    ["fan_in_fan_out", "velora_config", "monteclora_config", "arrow_config"].find(
+      (field) => !isOff(config[field]),
+    ) ||
+    (config["lora_dropout"] !== 0 && !isOff(config["lora_dropout"]) && "lora_dropout");
+  if (!option) return;
+  throw new GraftError(
+    "bad-file",
+    `${file}: field "${option}" cannot be used with target_parameters, as in PEFT.`,
+    { file, field: option },
+  );
+}
+
+/** The factors of one expert of a stack, scaling folded into b. */
+export function expertFactors(
+  { a, b, rank }: LowRank,
+  { experts, expert, scaling }: { experts: number; expert: number; scaling: number },
+): LowRank {
+  const inputs = a.length / (experts * rank);
+  return {
+    a: a.slice(expert * rank * inputs, (expert + 1) * rank * inputs),
+    b: Float32Array.from(
+      { length: b.length / experts },
+      (_, i) => scaling * (b[i * experts + expert] as number),
+    ),
+    rank,
+  };
+}
+
+async function parameterEffects(
+  target: ParameterTarget,
+  tensors: ModuleTensors,
+  context: TunerContext<LoraConfig>,
+): Promise<Partial<AdapterEffects>> {
+  const { rank, scaling } = loraScale(context.config, target.name, context.file);
+  const stored = { a: tensors.values("lora_A.weight"), b: tensors.values("lora_B.weight"), rank };
+  const trained = expertFactors(stored, { experts: 1, expert: 0, scaling });
+  const matrix = asLinear(target);
+  const taken = await takenFromBase(matrix, context, target.name);
+  const { lowRank = trained } = taken
+    ? compose({ lowRank: taken }, { lowRank: trained }, matrix)
+    : { lowRank: trained };
+  const { module } = target;
+  if (module.kind === "linear") return { linear: new Map([[module.path, { lowRank }]]) };
+  return { embeddings: new Map([[module.path, { rowDelta: (id) => row(lowRank, id) }]]) };
+}
+
+/** A parameter as the matrix of y = W x; a table's rows are outputs. */
+function asLinear({ module, shape: [out = 0, inputs = 0] }: ParameterTarget): LinearModule {
+  if (module.kind === "linear") return module;
+  return { kind: "linear", path: module.path, in: inputs, out, hasBias: false };
+}
+
+/** Row of B A. */
+function row({ a, b, rank }: LowRank, index: number): Float32Array {
+  const columns = a.length / rank;
+  return Float32Array.from({ length: columns }, (_, column) => {
+    let sum = 0;
+    for (let r = 0; r < rank; r++) {
+      sum += (b[index * rank + r] as number) * (a[r * columns + column] as number);
+    }
+    return sum;
+  });
+}
