@@ -1,5 +1,8 @@
 import * as path from "node:path";
+import { badRequest } from "../core/base/errors.ts";
+import { modelFolder } from "../core/checkpoint/findAdapter.ts";
 import type { ActiveAdapter, PeftModel } from "../core/peftModel.ts";
+import { baseOfAdapter } from "../core/resolveModel.ts";
 import { readWeighted } from "./arguments.ts";
 
 /** Loads adapters given as DIR or DIR:WEIGHT; what is unusual about one goes to stderr. */
@@ -14,8 +17,18 @@ export async function loadAdapters(
     // Two folders may have the same name.
     const name = `${i}.${path.basename(folder)}`;
     const { warnings } = await model.loadAdapter(folder, { adapterName: name, ...options });
-    for (const warning of warnings) process.stderr.write(`${folder}: ${warning}\n`);
+    sayWarnings(folder, warnings);
     active.push({ name, weight });
   }
   return active;
+}
+
+export function sayWarnings(folder: string, warnings: readonly string[]): void {
+  for (const warning of warnings) process.stderr.write(`${folder}: ${warning}\n`);
+}
+
+/** The base that an adapter, given as DIR or DIR:WEIGHT, was trained on: for verbs without --base. */
+export async function baseOf(adapter: string | undefined, verb: string): Promise<string> {
+  if (adapter === undefined) throw badRequest(`${verb} needs a base or an adapter.`);
+  return baseOfAdapter(await modelFolder(readWeighted(adapter).folder));
 }

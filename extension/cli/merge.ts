@@ -2,7 +2,7 @@ import { badRequest } from "../core/base/errors.ts";
 import { loadBaseModel } from "../core/baseModel.ts";
 import { PeftModel } from "../core/peftModel.ts";
 import { mergeResult } from "../engine/mergeResult.ts";
-import { loadAdapters } from "./adapters.ts";
+import { baseOf, loadAdapters } from "./adapters.ts";
 import { readArguments } from "./arguments.ts";
 
 const options = {
@@ -17,9 +17,9 @@ const options = {
 export async function merge(args: string[], signal: AbortSignal): Promise<void> {
   const { values } = readArguments(args, options);
   const { base: folder, adapter: given = [], out } = values;
-  if (folder === undefined || out === undefined || given.length === 0)
-    throw badRequest("merge needs --base, --adapter and --out.");
-  const model = new PeftModel(await loadBaseModel(folder, { signal }));
+  if (out === undefined || given.length === 0) throw badRequest("merge needs --adapter and --out.");
+  const base = folder ?? (await baseOf(given[0], "merge"));
+  const model = new PeftModel(await loadBaseModel(base, { signal }));
   const allowPartial = values["allow-partial"];
   const adapters = await loadAdapters(model, given, { allowPartial, signal });
   const result = await mergeResult(await model.mergeAndUnload({ adapters, folder: out, signal }));

@@ -1,7 +1,7 @@
 import { loadBaseModel } from "../core/baseModel.ts";
 import { badRequest } from "../core/base/errors.ts";
 import { type Answer, PeftModel } from "../core/peftModel.ts";
-import { loadAdapters } from "./adapters.ts";
+import { baseOf, loadAdapters, sayWarnings } from "./adapters.ts";
 import { readArguments, readNumber } from "./arguments.ts";
 
 const options = {
@@ -18,18 +18,23 @@ const options = {
   seed: { type: "string" },
 } as const;
 
-/** Answers one prompt with a base and any adapters; streams text, or prints one JSON object. */
+/**
+ * Answers one prompt with a base and any adapters; streams text, or prints one JSON object. An
+ * adapter's folder may stand for the base that it was trained on.
+ */
 export async function run(args: string[], signal: AbortSignal): Promise<void> {
-  const { values } = readArguments(args, options);
-  const { base: folder, prompt, json } = values;
-  if (folder === undefined || prompt === undefined)
-    throw badRequest("run needs --base and --prompt.");
-  const base = await loadBaseModel(folder, { signal });
-  const model = new PeftModel(base);
+  const { values, positionals } = readArguments(args, options);
+  const { json, adapter: adapters = [] } = values;
+  const { named, prompt } = readRequest(values, positionals);
   const allowPartial = values["allow-partial"];
-  model.setAdapter(await loadAdapters(model, values.adapter ?? [], { allowPartial, signal }));
+  const folder = named ?? (await baseOf(adapters[0], "run"));
+  const base = await loadBaseModel(folder, { allowPartial, signal });
+  const model = new PeftModel(base);
+  for (const { warnings } of model.adapters) sayWarnings(folder, warnings);
+  const added = await loadAdapters(model, adapters, { allowPartial, signal });
+  model.setAdapter([...model.activeAdapters, ...added]);
   const content = { role: "user", content: prompt } as const;
-  const isChat = !values.text && (base.tokenizer?.chatTemplate ?? null) !== null;
+  const isChat = !values.text && (model.tokenizerFor()?.chatTemplate ?? null) !== null;
   let shown = "";
   const answer = await model.answer(
     isChat ? { kind: "chat", messages: [content] } : { kind: "text", text: prompt },
@@ -51,6 +56,21 @@ export async function run(args: string[], signal: AbortSignal): Promise<void> {
   );
   if (json) process.stdout.write(`${JSON.stringify(toJson(model, answer), null, 2)}\n`);
   else process.stdout.write(`${answer.text.slice(shown.length)}\n`);
+}
+
+/** `run [MODEL] [PROMPT]`: what --base or --prompt says need not stand in its place. */
+function readRequest(
+  { base, prompt, adapter }: { base?: string; prompt?: string; adapter?: string[] },
+  positionals: readonly string[],
+): { named: string | undefined; prompt: string } {
+  const rest = [...positionals];
+  const isPromptOnly = prompt === undefined && rest.length === 1 && adapter !== undefined;
+  const named = base ?? (isPromptOnly ? undefined : rest.shift());
+  const text = prompt ?? rest.shift();
+  if (text === undefined || rest.length > 0) {
+    throw badRequest("run needs a model (a base or an adapter) and a prompt: run MODEL PROMPT.");
+  }
+  return { named, prompt: text };
 }
 
 function toJson(model: PeftModel, answer: Answer): object {

@@ -1,6 +1,7 @@
 import { badRequest } from "../core/base/errors.ts";
 import { loadBaseModel } from "../core/baseModel.ts";
 import { PeftModel } from "../core/peftModel.ts";
+import { baseOf, sayWarnings } from "./adapters.ts";
 import { readArguments } from "./arguments.ts";
 
 const options = {
@@ -16,12 +17,13 @@ const options = {
 export async function save(args: string[], signal: AbortSignal): Promise<void> {
   const { values } = readArguments(args, options);
   const { base: folder, adapter, out, overwrite } = values;
-  if (folder === undefined || adapter === undefined || out === undefined)
-    throw badRequest("save needs --base, --adapter and --out.");
-  const model = new PeftModel(await loadBaseModel(folder, { signal }));
+  if (adapter === undefined || out === undefined)
+    throw badRequest("save needs --adapter and --out.");
+  const base = folder ?? (await baseOf(adapter, "save"));
+  const model = new PeftModel(await loadBaseModel(base, { signal }));
   const allowPartial = values["allow-partial"];
   const { name, warnings } = await model.loadAdapter(adapter, { allowPartial, signal });
-  for (const warning of warnings) process.stderr.write(`${adapter}: ${warning}\n`);
+  sayWarnings(adapter, warnings);
   const files = await model.saveAdapter(name, out, { overwrite, signal });
   process.stdout.write(`${values.json ? JSON.stringify({ files }, null, 2) : files.join("\n")}\n`);
 }

@@ -105,6 +105,25 @@ test("an unknown verb shows what there is", () => {
   assert.match(unknown.stderr, /^Usage:\n {2}graft run --base DIR/);
 });
 
+test("an adapter's folder stands for its base too, and --adapter needs none", async () => {
+  const prompt = ["What colour is the sky?", "--json", "--max-tokens", "8"];
+  const [alone, added, usual] = await Promise.all([
+    graft("run", adapter("lora-pirate"), ...prompt),
+    graft("run", "--adapter", adapter("lora-pirate"), ...prompt),
+    graft("run", base, "--adapter", adapter("lora-pirate"), ...prompt),
+  ]);
+  const texts = [alone, added, usual].map(({ stdout }) => (JSON.parse(stdout) as Json).text);
+  assert.equal(texts[0], texts[2]);
+  assert.equal(texts[1], texts[2]);
+  const nothing = await graft("run", "no/where", "Hi");
+  assert.equal(nothing.code, 1);
+  assert.match(nothing.stderr, /no\/where.*nor in the Hugging Face cache.*hf download no\/where/);
+});
+
+interface Json {
+  text: string;
+}
+
 test("merge and save write folders that run, once", async (t) => {
   const folder = await temporaryFolder(t);
   const [merged, saved] = ["merged", "saved"].map((name) => path.join(folder, name)) as [

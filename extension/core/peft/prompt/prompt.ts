@@ -19,7 +19,7 @@ import type {
   MethodBase,
   ParameterCounts,
 } from "../method.ts";
-import { type WholeParameter, wholeParameters } from "../tuner/binding.ts";
+import { type WholeParameter, wholeParameters } from "../tuner/wholeParameters.ts";
 import { valueWarnings, wholeEffects } from "../tuner/growingEffects.ts";
 import { floats, type ModuleTensors, readEntries, tensorsOf } from "../tuner/tensors.ts";
 

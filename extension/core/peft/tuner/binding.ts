@@ -1,13 +1,16 @@
 import { dtypeLabel } from "../../base/dtype.ts";
-import { misfit, unsupported } from "../../base/errors.ts";
-import { elementCount, isSameShape, type Shape, showShape } from "../../base/shape.ts";
+import { GraftError, unsupported } from "../../base/errors.ts";
+import { elementCount, isSameShape, type Shape } from "../../base/shape.ts";
 import { type AdapterCheckpoint, plainTensorName } from "../../checkpoint/adapterCheckpoint.ts";
 import type { ModuleInfo } from "../../checkpoint/modules.ts";
+import type { ParameterTarget } from "../../checkpoint/parameters.ts";
 import { resolveTargets } from "../../checkpoint/targets.ts";
 import type { TensorEntry } from "../../safetensors/header.ts";
 import type { BindReport, MethodBase, ModuleSummary } from "../method.ts";
 import { targetFields, type TunerConfig } from "./config.ts";
+import { shapeMisfit } from "./shapeMisfit.ts";
 import type { Tuner } from "./tuner.ts";
+import { type WholeParameter, wholeParameters } from "./wholeParameters.ts";
 
 /** The tensors of a file, sorted by what they belong to. */
 interface Stored {
@@ -16,6 +19,8 @@ interface Stored {
   readonly shared: ReadonlyMap<string, TensorEntry>;
   /** Whole parameters: plain name ("lm_head.weight") → entry. */
   readonly others: ReadonlyMap<string, TensorEntry>;
+  /** Names without PEFT's prefix: nothing in its model is called so. */
+  readonly strangers: readonly string[];
 }
 
 function sortTensors<C extends TunerConfig>(
@@ -25,8 +30,13 @@ function sortTensors<C extends TunerConfig>(
   const modules = new Map<string, Map<string, TensorEntry>>();
   const shared = new Map<string, TensorEntry>();
   const others = new Map<string, TensorEntry>();
+  const strangers: string[] = [];
   for (const entry of weights.tensors) {
     if (tuner.ignored?.test(entry.name)) continue;
+    if (!entry.name.startsWith("base_model.")) {
+      strangers.push(entry.name);
+      continue;
+    }
     const plain = plainTensorName(entry.name);
     const bare = plain.replace(/^base_model\./, "");
     const single =
@@ -45,7 +55,7 @@ function sortTensors<C extends TunerConfig>(
       modules.set(path, own.set(suffix, entry));
     }
   }
-  return { modules, shared, others };
+  return { modules, shared, others, strangers };
 }
 
 /** One row per module that the file has tensors for. */
@@ -77,13 +87,9 @@ interface BoundModule {
   readonly tensors: ReadonlyMap<string, TensorEntry>;
 }
 
-/** A parameter of the base that the file replaces. */
-export interface WholeParameter {
-  readonly module: ModuleInfo;
-  readonly parameter: "weight" | "bias";
-  readonly entry: TensorEntry;
-  /** False for a frozen base weight that PEFT saved beside the adapter. */
-  readonly isTrained: boolean;
+interface BoundParameter {
+  readonly target: ParameterTarget;
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
 }
 
 /** What of a file belongs where on a base. */
@@ -91,6 +97,7 @@ export interface Binding {
   readonly report: BindReport;
   readonly targets: readonly ModuleInfo[];
   readonly modules: readonly BoundModule[];
+  readonly parameters: readonly BoundParameter[];
   readonly whole: readonly WholeParameter[];
   readonly shared: ReadonlyMap<string, TensorEntry>;
   /** All tensors with a suffix of the method, by module path. */
@@ -105,8 +112,11 @@ export function bind<C extends TunerConfig>(
 ): Binding {
   const { file } = adapter.config;
   const targets = resolveTargets(base.tree, targetFields(tuner, config, { file, base }));
+  const parameterTargets = tuner.parameters?.targets(config, base.tree, file) ?? [];
+  checkOverlap(targets, parameterTargets, { config, file });
   const stored = sortTensors(tuner, adapter);
   const modules: BoundModule[] = [];
+  const parameters: BoundParameter[] = [];
   const unbound: string[] = [];
   for (const module of targets) {
     if (!tuner.kinds.includes(module.kind)) {
@@ -114,99 +124,96 @@ export function bind<C extends TunerConfig>(
         `${file}: ${tuner.peftType} cannot change ${module.path}, which is of kind ${module.kind}`,
       );
     }
-    const tensors = stored.modules.get(module.path) ?? new Map<string, TensorEntry>();
-    const shapes = Object.entries(tuner.shapes(module, config, file));
-    if (shapes.some(([suffix]) => !tensors.has(suffix))) {
-      unbound.push(module.path);
-      continue;
-    }
-    for (const [suffix, shape] of shapes) {
-      checkShape(adapter, { module, entry: tensors.get(suffix) as TensorEntry, shape });
-    }
-    modules.push({ module, tensors });
+    const place = { name: module.path, shapes: tuner.shapes(module, config, file), module };
+    const tensors = take(adapter, stored.modules.get(module.path), place);
+    if (tensors) modules.push({ module, tensors });
+    else unbound.push(module.path);
   }
-  const bound = new Set(modules.map(({ module }) => module.path));
-  const { whole, strangers } = wholeParameters(config, stored.others, { adapter, base });
+  for (const target of parameterTargets) {
+    const shapes = tuner.parameters?.shapes(target, config, file) ?? {};
+    const tensors = take(adapter, stored.modules.get(target.stored), { name: target.name, shapes });
+    if (tensors) parameters.push({ target, tensors });
+    else unbound.push(target.name);
+  }
   const extra = new Set(tuner.extraModules?.(config, base));
-  const unexpected = [...stored.modules]
-    .filter(([path]) => !bound.has(path) && !extra.has(path))
+  const wrapped = [...targets, ...parameterTargets.map((each) => each.module)];
+  const { whole, strangers } = wholeParameters(config, stored.others, {
+    adapter,
+    base,
+    targets: new Set(wrapped.map(({ path }) => path)),
+    tokens: extra,
+  });
+  const wanted = [
+    ...targets.map(({ path }) => path),
+    ...parameterTargets.map((each) => each.stored),
+  ];
+  const found = { modules, parameters, unbound, strangers: [...stored.strangers, ...strangers] };
+  const report = reportOf(found, { stored: stored.modules, wanted, extra });
+  const { shared } = stored;
+  return { report, targets, modules, parameters, whole, shared, stored: stored.modules };
+}
+
+/** @param at `wanted`, `extra`: paths of targets, and of modules that are taken in another way */
+function reportOf(
+  found: {
+    modules: readonly BoundModule[];
+    parameters: readonly BoundParameter[];
+    unbound: readonly string[];
+    strangers: readonly string[];
+  },
+  at: { stored: Stored["modules"]; wanted: readonly string[]; extra: ReadonlySet<string> },
+): BindReport {
+  const { modules, parameters, unbound, strangers } = found;
+  const paths = modules.map(({ module }) => module.path);
+  const taken = new Set([...paths, ...parameters.map(({ target }) => target.stored)]);
+  const isKnown = (path: string): boolean => taken.has(path) || !at.extra.has(path);
+  const unexpected = [...at.stored]
+    .filter(([path]) => !taken.has(path) && isKnown(path))
     .flatMap(([, tensors]) => [...tensors.values()].map((entry) => entry.name));
-  const claimed = [...targets.map((target) => target.path), ...stored.modules.keys()];
-  const total = new Set(claimed.filter((path) => bound.has(path) || !extra.has(path))).size;
-  const report = { total, bound: [...bound], unbound, unexpected: [...unexpected, ...strangers] };
-  return { report, targets, modules, whole, shared: stored.shared, stored: stored.modules };
+  return {
+    total: new Set([...at.wanted, ...at.stored.keys()].filter(isKnown)).size,
+    bound: [...paths, ...parameters.map(({ target }) => target.name)],
+    unbound,
+    unexpected: [...unexpected, ...strangers],
+  };
 }
 
-function checkShape(
-  adapter: AdapterCheckpoint,
-  { module, entry, shape }: { module: ModuleInfo; entry: TensorEntry; shape: Shape },
+/** PEFT wraps a module either whole or for one of its parameters. */
+function checkOverlap(
+  targets: readonly ModuleInfo[],
+  parameters: readonly ParameterTarget[],
+  { config, file }: { config: TunerConfig; file: string },
 ): void {
-  // A size of -1 is one that only the method can judge.
-  const wanted = shape.map((size, i) => (size === -1 ? (entry.shape[i] ?? -1) : size));
-  if (isSameShape(entry.shape, wanted)) return;
-  const trained = adapter.config.baseName
-    ? ` The adapter was trained on ${adapter.config.baseName}.`
-    : "";
-  throw misfit(
-    `${adapter.weights.file}: tensor "${entry.name}" is ${showShape(entry.shape)}, ` +
-      `${module.path} of this base needs ${showShape(wanted)}.${trained}`,
-    { file: adapter.weights.file, tensor: entry.name, module: module.path },
-  );
-}
-
-/** Parameters that are stored whole: modules_to_save, trained biases, saved embeddings. */
-export function wholeParameters(
-  config: Pick<TunerConfig, "modules_to_save" | "bias">,
-  others: ReadonlyMap<string, TensorEntry>,
-  { adapter, base }: { adapter: AdapterCheckpoint; base: MethodBase },
-): { whole: WholeParameter[]; strangers: string[] } {
-  const modules = new Map(base.tree.modules.map((module) => [module.path, module]));
-  // A plain suffix as in PEFT: "norm" also means post_attention_layernorm.
-  const isSaved = (path: string): boolean =>
-    config.modules_to_save.some((name) => path.endsWith(name));
-  const whole: WholeParameter[] = [];
-  const strangers: string[] = [];
-  for (const [name, entry] of others) {
-    const match = /^(.+?)(\.base_layer)?\.(weight|bias)$/.exec(name);
-    const module = modules.get(match?.[1] ?? "");
-    const parameter = match?.[3] as "weight" | "bias" | undefined;
-    const isVocabulary = module?.kind === "embedding" || module?.path === base.tree.outputEmbedding;
-    const isWanted =
-      module !== undefined &&
-      (isSaved(module.path) ||
-        match?.[2] !== undefined ||
-        isVocabulary ||
-        (parameter === "bias" && config.bias !== "none"));
-    if (!isWanted || parameter === undefined) {
-      strangers.push(entry.name);
-      continue;
-    }
-    checkWhole(adapter, { module, parameter, entry, isVocabulary });
-    const isTrained = isSaved(module.path) || parameter === "bias";
-    whole.push({ module, parameter, entry, isTrained });
-  }
-  return { whole, strangers };
-}
-
-function checkWhole(
-  adapter: AdapterCheckpoint,
-  at: { module: ModuleInfo; parameter: string; entry: TensorEntry; isVocabulary: boolean },
-): void {
-  const { module, parameter, entry, isVocabulary } = at;
-  const { shape } = entry;
-  const own =
-    module.kind === "embedding"
-      ? [module.in, module.out]
-      : [module.out, module.kind === "norm" ? -1 : module.in];
-  const wanted = parameter === "bias" || module.kind === "norm" ? [module.out] : own;
-  if (isSameShape(shape, wanted)) return;
-  const isResized = isVocabulary && parameter === "weight" && shape[1] === wanted[1];
-  if (isResized && (shape[0] ?? 0) > (wanted[0] ?? 0)) return;
-  if (isResized) {
-    throw unsupported(
-      `${adapter.weights.file}: "${entry.name}" has ${shape[0]} rows, this base ${wanted[0]}: ` +
-        "Graft runs a vocabulary that has grown, not one that has shrunk",
+  const modules = new Set(targets.map(({ path }) => path));
+  for (const { name, module } of parameters) {
+    const isSaved = config.modules_to_save.some((each) => module.path.endsWith(each));
+    const other = modules.has(module.path) ? "target_modules" : isSaved ? "modules_to_save" : null;
+    if (other === null) continue;
+    throw new GraftError(
+      "bad-file",
+      `${file}: field "target_parameters" chooses ${name}, whose module ${other} chooses too; ` +
+        "as in PEFT, only one of them can.",
+      { file, field: "target_parameters" },
     );
   }
-  checkShape(adapter, { module, entry, shape: wanted });
+}
+
+/** The tensors of one place, when the file has all that it needs. */
+function take(
+  adapter: AdapterCheckpoint,
+  tensors: ReadonlyMap<string, TensorEntry> = new Map(),
+  at: { name: string; shapes: Readonly<Record<string, Shape>>; module?: ModuleInfo },
+): ReadonlyMap<string, TensorEntry> | null {
+  const { name, shapes, module } = at;
+  const places = Object.entries(shapes);
+  if (places.some(([suffix]) => !tensors.has(suffix))) return null;
+  for (const [suffix, shape] of places) {
+    const entry = tensors.get(suffix) as TensorEntry;
+    // A size of -1 is one that only the method can judge.
+    const wanted = shape.map((size, i) => (size === -1 ? (entry.shape[i] ?? -1) : size));
+    if (isSameShape(entry.shape, wanted)) continue;
+    if (adapter.ignoreMismatchedSizes) return null;
+    throw shapeMisfit(adapter, { name, entry, wanted, module });
+  }
+  return tensors;
 }

@@ -9,7 +9,8 @@ import { parseFields } from "../../base/json.ts";
 import type { Shape } from "../../base/shape.ts";
 import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
 import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
-import { type ModuleInfo, weightName } from "../../checkpoint/modules.ts";
+import { type ModuleInfo, type ModuleTree, weightName } from "../../checkpoint/modules.ts";
+import type { ParameterTarget } from "../../checkpoint/parameters.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import type { DefaultTargets } from "../defaultTargets.ts";
 import type { AdapterEffects, EmbeddingEffect, LinearEffect } from "../effect.ts";
@@ -25,6 +26,8 @@ import {
   wholeEffects,
 } from "./growingEffects.ts";
 import { countParameters, layersOf } from "./counting.ts";
+import { fieldWarnings } from "./fieldWarnings.ts";
+import { wholeWarnings } from "./wholeParameters.ts";
 import { floats, type ModuleTensors, readAll, tensorsOf } from "./tensors.ts";
 
 /** What a method's effect may need besides its own tensors. */
@@ -46,6 +49,21 @@ export interface TunerContext<C> {
   /** [out], or null. */
   bias(module: ModuleInfo): Promise<Float32Array | null>;
   readonly signal: AbortSignal | undefined;
+}
+
+/** What a method does to parameters that are targeted by their own names. */
+export interface ParameterTuner<C> {
+  /** The names that the config gives. */
+  names(config: C): readonly string[];
+  /** @throws where the method cannot change a parameter that the names choose */
+  targets(config: C, tree: ModuleTree, file: string): readonly ParameterTarget[];
+  /** Shapes that a parameter's tensors must have. */
+  shapes(target: ParameterTarget, config: C, file: string): Readonly<Record<string, Shape>>;
+  effects(
+    target: ParameterTarget,
+    tensors: ModuleTensors,
+    context: TunerContext<C>,
+  ): Promise<Partial<AdapterEffects>>;
 }
 
 export interface Tuner<C extends TunerConfig> {
@@ -79,6 +97,8 @@ export interface Tuner<C extends TunerConfig> {
   unstored?(config: C, module: ModuleInfo): { trained: number; frozen: number };
   /** Shapes that a targeted module's tensors must have; a suffix not named may be absent. */
   shapes(module: ModuleInfo, config: C, file: string): Readonly<Record<string, Shape>>;
+  /** For methods that can target parameters beside modules. */
+  readonly parameters?: ParameterTuner<C>;
   /** Kinds of modules that can be targeted. */
   readonly kinds: readonly ModuleInfo["kind"][];
   rank(config: C): number | null;
@@ -186,6 +206,12 @@ async function load<C extends TunerConfig>(
       const own = tensorsOf(tensors, values, adapter.weights.file);
       await addEffect(tuner, effects, { module, own, context: { ...context, task } });
     }
+    for (const { target, tensors } of bound.parameters) {
+      throwIfAborted(signal);
+      const own = tensorsOf(tensors, values, adapter.weights.file);
+      const added = await tuner.parameters?.effects(target, own, { ...context, task });
+      if (added) mergeEffects(effects, added, base);
+    }
     const extra = await tuner.extra?.(context);
     if (extra) mergeEffects(effects, extra, base);
     if (at.layers) effects.layers = at.layers;
@@ -203,6 +229,8 @@ async function load<C extends TunerConfig>(
     layers: layersOf(tuner, config, { bound, base }),
     warnings: [
       ...(tuner.warnings?.(config, adapter.config, base) ?? []),
+      ...fieldWarnings(config, adapter.config, { targets: bound.targets, base }),
+      ...wholeWarnings(bound.whole),
       ...valueWarnings(values, effects),
     ],
   };
