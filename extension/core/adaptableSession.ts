@@ -1,32 +1,19 @@
-import { badRequest, GraftError } from "./base/errors.ts";
+import { GraftError } from "./base/errors.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
+import { buildCompanion } from "./companionModel.ts";
 import { buildModel } from "./models/index.ts";
 import type { CausalModel } from "./models/causalModel.ts";
-import type { AdapterEffects } from "./peft/effect.ts";
+import type { AdapterEffects, Companion } from "./peft/effect.ts";
 import type { MethodBase } from "./peft/method.ts";
-import {
-  activeCachePrefix,
-  activeVirtualTokens,
-  attentionTensors,
-} from "./peft/prompt/activePrompts.ts";
+import { sessionInputs } from "./sessionInputs.ts";
 import {
   type ActiveEffects,
-  embeddingSlot,
   extendPlan,
-  gateInputs,
-  headGate,
   initialPlan,
   slotHook,
   type SlotPlan,
-  slotTensors,
-  tokenGate,
 } from "./peft/slots.ts";
-import {
-  type ActivationFeed,
-  type AdapterInputs,
-  adapterInputs,
-  CausalSession,
-} from "./session/causalSession.ts";
+import { type AdapterInputs, CausalSession } from "./session/causalSession.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
 
 export interface AdaptableOptions extends SessionOptions {
@@ -40,16 +27,18 @@ export interface AdaptableOptions extends SessionOptions {
  */
 export class AdaptableSession {
   private users = new Map<CausalSession, number>();
+  private readonly companions = new Map<Companion, CausalSession>();
+  private readonly forgotten: CausalSession[] = [];
   private turn: Promise<unknown> = Promise.resolve();
   private isClosed = false;
 
   private constructor(
-    private readonly checkpoint: BaseCheckpoint,
-    private readonly base: MethodBase,
+    public checkpoint: BaseCheckpoint,
+    public base: MethodBase,
     private readonly options: AdaptableOptions,
-    private plan: SlotPlan,
+    public plan: SlotPlan,
     private session: CausalSession,
-    private baseNorms: ReadonlyMap<string, Float32Array>,
+    public baseNorms: ReadonlyMap<string, Float32Array>,
   ) {}
 
   /** @param base as its layers are run: `options.layers` says in which order */
@@ -79,20 +68,53 @@ export class AdaptableSession {
 
   private async extend(effects: AdapterEffects): Promise<boolean> {
     if (this.isClosed) throw baseGone();
+    const { companion } = effects;
+    if (companion && !this.companions.has(companion)) {
+      this.companions.set(companion, await this.openCompanion(companion));
+    }
     const plan = extendPlan(this.plan, effects, this.base.groups);
     if (plan === this.plan) return false;
+    await this.build(plan, this);
+    return true;
+  }
+
+  /** Runs on other weights of the same architecture from now on; what is under way ends on the old. */
+  rebase(checkpoint: BaseCheckpoint, base: MethodBase): Promise<void> {
+    const rebased = this.turn.then(async () => {
+      if (this.isClosed) throw baseGone();
+      await this.build(this.plan, { checkpoint, base });
+      // They may read the base's embedding.
+      for (const [companion, old] of [...this.companions]) {
+        this.companions.set(companion, await this.openCompanion(companion));
+        this.forgotten.push(old);
+      }
+      await this.freeForgotten();
+    });
+    this.turn = rebased.catch(() => undefined);
+    return rebased;
+  }
+
+  private async build(
+    plan: SlotPlan,
+    { checkpoint, base }: { checkpoint: BaseCheckpoint; base: MethodBase },
+  ): Promise<void> {
     const norms = new Map<string, Float32Array>();
     for (const path of plan.norms) {
-      const weight = await this.base.readTensor(`${path}.weight`);
+      const weight = await base.readTensor(`${path}.weight`);
       if (weight) norms.set(path, weight);
     }
     const old = this.session;
-    const model = buildModel(this.checkpoint, slotHook(plan), this.options.layers);
+    const model = buildModel(checkpoint, slotHook(plan), this.options.layers);
     this.session = await CausalSession.create(model, this.options);
+    this.checkpoint = checkpoint;
+    this.base = base;
     this.plan = plan;
     this.baseNorms = norms;
     await this.release(old);
-    return true;
+  }
+
+  private openCompanion(companion: Companion): Promise<CausalSession> {
+    return CausalSession.create(buildCompanion(this.checkpoint, companion), this.options);
   }
 
   /** Runs with the session as it is now; it stays open until `use` has ended. */
@@ -105,64 +127,33 @@ export class AdaptableSession {
     } finally {
       this.users.set(session, (this.users.get(session) ?? 1) - 1);
       if (session !== this.session || this.isClosed) await this.release(session);
+      await this.freeForgotten();
     }
   }
 
-  /** What a set of active adapters feeds; none is the bare base. */
-  inputs(active: readonly ActiveEffects[]): AdapterInputs {
-    const { plan, baseNorms } = this;
-    const { attention } = this.base;
-    const feeds = [
-      ...slotTensors(plan, this.base.groups, { active, baseNorms }),
-      ...attentionTensors(plan.attention, active, attention),
-    ];
-    const virtual = activeVirtualTokens(active);
-    const embeddings = [...plan.embeddings].map((path) => {
-      const module = this.base.tree.modules.find((each) => each.path === path);
-      const rows = module?.kind === "embedding" ? module.in : 0;
-      return {
-        name: embeddingSlot(path),
-        width: module?.out ?? 0,
-        rowDelta: (id: number) => rowDelta({ path, rows }, id, active),
-        ...(path === virtual?.path && { virtualRows: virtual.rows }),
-      };
-    });
-    return adapterInputs(feeds, {
-      activation: this.activation(active),
-      vocabulary: this.vocabulary(active),
-      embeddings,
-      virtualTokens: virtual?.count ?? 0,
-      cachePrefix: activeCachePrefix(active, attention),
-    });
+  /** What the active adapters of each row of a batch feed, one entry for all; none is the bare base. */
+  inputs(rows: readonly (readonly ActiveEffects[])[]): AdapterInputs {
+    return sessionInputs(this, rows);
   }
 
-  /** Which tokens gated updates change; null where no slot has any. */
-  private activation(active: readonly ActiveEffects[]): ActivationFeed | null {
-    const gates = gateInputs(this.plan);
-    const inputs = [
-      ...(gates.tokens ? [{ name: tokenGate, of: "tokens" } as const] : []),
-      ...(gates.head ? [{ name: headGate, of: "logits" } as const] : []),
-    ];
-    if (inputs.length === 0) return null;
-    const own = active.flatMap(({ effects: { activation }, weight }) =>
-      activation && weight !== 0 ? [activation] : [],
-    );
-    if (own.length > 1) throw badRequest("Only one activated LoRA can be active at a time.");
-    return { tokens: own[0]?.tokens ?? [], inputs };
+  companionOf(companion: Companion): CausalSession {
+    const session = this.companions.get(companion);
+    if (session) return session;
+    throw new GraftError("internal", "The adapter's companion was not prepared.");
   }
 
-  /** How many tokens there are with those that active adapters bring; null without any. */
-  private vocabulary(active: readonly ActiveEffects[]): number | null {
-    const sizes = active.flatMap(({ effects, weight }) =>
-      weight === 0 ? [] : [...(effects.embeddings?.values() ?? [])].map(({ rows }) => rows ?? 0),
-    );
-    const grown = sizes.filter((size) => size > 0);
-    if (grown.length > 1) {
-      throw badRequest(
-        "Only one adapter that adds tokens to the vocabulary can be active at a time.",
-      );
-    }
-    return grown[0] ?? null;
+  /** Frees what an adapter that was deleted ran on beside the base, once no run needs it. */
+  forget({ companion }: AdapterEffects): void {
+    const session = companion && this.companions.get(companion);
+    if (!session) return;
+    this.companions.delete(companion);
+    this.forgotten.push(session);
+    this.turn = this.turn.then(() => this.freeForgotten()).catch(() => undefined);
+  }
+
+  private async freeForgotten(): Promise<void> {
+    if ([...this.users.values()].some((count) => count > 0)) return;
+    for (const session of this.forgotten.splice(0)) await session.dispose();
   }
 
   /** Closes when the last run has ended; whoever closes stops the runs first. */
@@ -170,6 +161,9 @@ export class AdaptableSession {
     this.isClosed = true;
     await this.turn;
     await this.release(this.session);
+    this.forgotten.push(...this.companions.values());
+    this.companions.clear();
+    await this.freeForgotten();
   }
 
   private async release(session: CausalSession): Promise<void> {
@@ -181,21 +175,4 @@ export class AdaptableSession {
 
 function baseGone(): GraftError {
   return new GraftError("not-found", "The base model was unloaded. Load it again.");
-}
-
-/** What all active adapters add to a token's row. */
-function rowDelta(
-  { path, rows }: { path: string; rows: number },
-  id: number,
-  active: readonly ActiveEffects[],
-): Float32Array | null {
-  let sum: Float32Array | null = null;
-  for (const { effects, weight } of active) {
-    const effect = weight === 0 ? undefined : effects.embeddings?.get(path);
-    const own = effect && id < (effect.rows ?? rows) ? effect.rowDelta(id) : null;
-    if (!own) continue;
-    const before: Float32Array | null = sum;
-    sum = own.map((value, i) => weight * value + (before?.[i] ?? 0));
-  }
-  return sum;
 }

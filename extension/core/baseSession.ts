@@ -4,6 +4,7 @@ import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import type { CausalModel } from "./models/causalModel.ts";
 import type { AdapterEffects } from "./peft/effect.ts";
 import type { MethodBase } from "./peft/method.ts";
+import { rowsOf } from "./peft/rowSlots.ts";
 import type { ActiveEffects } from "./peft/slots.ts";
 import type { AdapterInputs, CausalSession } from "./session/causalSession.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
@@ -12,6 +13,11 @@ import type { SessionOptions } from "./session/ortSession.ts";
 export interface BaseInputs extends AdapterInputs {
   /** The order of layers that they run; "" is the base as it is. */
   readonly order: string;
+}
+
+export interface BaseSessionOptions extends SessionOptions {
+  /** Frees what the weights stand in, once no session maps them. */
+  readonly release?: () => Promise<void>;
 }
 
 /**
@@ -26,16 +32,21 @@ export class BaseSession {
     private readonly own: AdaptableSession,
     private readonly checkpoint: BaseCheckpoint,
     private readonly base: MethodBase,
-    private readonly options: SessionOptions,
+    private readonly options: BaseSessionOptions,
   ) {}
 
   static async create(
     checkpoint: BaseCheckpoint,
     base: MethodBase,
-    options: SessionOptions,
+    options: BaseSessionOptions,
   ): Promise<BaseSession> {
-    const own = await AdaptableSession.create(checkpoint, base, options);
-    return new BaseSession(own, checkpoint, base, options);
+    try {
+      const own = await AdaptableSession.create(checkpoint, base, options);
+      return new BaseSession(own, checkpoint, base, options);
+    } catch (error) {
+      await options.release?.();
+      throw error;
+    }
   }
 
   /** The model without adapters. */
@@ -50,12 +61,31 @@ export class BaseSession {
 
   /** What a set of active adapters feeds; none is the bare base. */
   inputs(active: readonly ActiveEffects[]): BaseInputs {
-    const orders = new Set(active.map(({ effects }) => orderOf(effects.layers)));
+    return this.inputsOfRows(rowsOf(active));
+  }
+
+  /** The same with adapters of its own for every row of a batch. */
+  inputsOfRows(rows: readonly (readonly ActiveEffects[])[]): BaseInputs {
+    const orders = new Set(
+      rows.flatMap((active) =>
+        active.length === 0 ? [""] : active.map(({ effects }) => orderOf(effects.layers)),
+      ),
+    );
     if (orders.size > 1) {
       throw badRequest("An adapter that repeats layers can be active only with its like.");
     }
     const [order = ""] = orders;
-    return { ...this.sessionOf(order).inputs(active), order };
+    return { ...this.sessionOf(order).inputs(rows), order };
+  }
+
+  /**
+   * Runs the layers as they are on other weights, e.g. merged ones; null goes back to the base's own.
+   * Inputs made before are for the old weights.
+   */
+  rebase(other: { checkpoint: BaseCheckpoint; base: MethodBase } | null): Promise<void> {
+    return other
+      ? this.own.rebase(other.checkpoint, other.base)
+      : this.own.rebase(this.checkpoint, this.base);
   }
 
   /** Runs with the session that these inputs are for; it stays open until `use` has ended. */
@@ -66,9 +96,15 @@ export class BaseSession {
     return this.sessionOf(order).with(use);
   }
 
+  /** Frees what an adapter that was deleted ran on alone. */
+  forget(effects: AdapterEffects): void {
+    this.sessionOf(orderOf(effects.layers)).forget(effects);
+  }
+
   async dispose(): Promise<void> {
     await this.turn;
     await Promise.all([this.own, ...this.others.values()].map((session) => session.dispose()));
+    await this.options.release?.();
   }
 
   private sessionOf(order: string): AdaptableSession {

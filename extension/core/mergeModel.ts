@@ -4,7 +4,14 @@ import { badRequest, throwIfAborted } from "./base/errors.ts";
 import { writeAtomically } from "./base/files.ts";
 import type { BaseModel, OnProgress } from "./baseModel.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
-import { type MergeDrift, type MergePlan, planMerge, roundMerged } from "./peft/merge.ts";
+import { checkLoss, refuseLossy } from "./mergePreview.ts";
+import {
+  type MergeDrift,
+  type MergePlan,
+  planMerge,
+  roundMerged,
+  summarizeDrift,
+} from "./peft/merge.ts";
 import type { ActiveEffects } from "./peft/slots.ts";
 import { readTensors } from "./safetensors/read.ts";
 import { type TensorData, writeSafetensors } from "./safetensors/write.ts";
@@ -12,6 +19,10 @@ import { type TensorData, writeSafetensors } from "./safetensors/write.ts";
 export interface MergeOptions {
   /** Where the merged model is written: a folder that does not exist yet. */
   readonly folder: string;
+  /** Write although rounding swallows much of the change; without it such a merge throws lossy-merge. */
+  readonly allowLossy?: boolean;
+  /** False writes NaN and infinite values, as PEFT does unless it is told not to; true when absent. */
+  readonly safeMerge?: boolean;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
@@ -23,6 +34,8 @@ export interface MergeReport {
   readonly drift: readonly MergeDrift[];
   /** Root mean square of `swallowed` over all changed tensors. */
   readonly swallowed: number;
+  /** Largest absolute difference that rounding made to a weight. */
+  readonly largest: number;
   /** True when a tied head became a tensor of its own. */
   readonly untied: boolean;
 }
@@ -44,21 +57,23 @@ export async function mergeModel(
     throw badRequest(`${folder} exists already. Choose a folder that does not.`);
   }
   const plan = planMerge(checkpoint, adaptable, active);
+  await refuseLossy({ checkpoint }, plan, options);
   const partial = `${folder}.partial`;
   await rm(partial, { recursive: true, force: true });
   await mkdir(partial);
   try {
     const drift = await writeShards(checkpoint, plan, { ...options, folder: partial });
     await copyRest(checkpoint, plan, partial);
+    const { swallowed, largest } = summarizeDrift(drift);
+    checkLoss({ swallowed, drift }, options);
     throwIfAborted(options.signal);
     await rename(partial, folder);
-    const mean =
-      drift.reduce((sum, { swallowed }) => sum + swallowed ** 2, 0) / Math.max(1, drift.length);
     return {
       folder,
       drift,
       changed: plan.tensors.map(({ name }) => name),
-      swallowed: Math.sqrt(mean),
+      swallowed,
+      largest,
       untied: plan.unties,
     };
   } catch (error) {
@@ -70,7 +85,7 @@ export async function mergeModel(
 async function writeShards(
   checkpoint: BaseCheckpoint,
   plan: MergePlan,
-  { folder, onProgress, signal }: MergeOptions,
+  { folder, safeMerge: safe, onProgress, signal }: MergeOptions,
 ): Promise<MergeDrift[]> {
   const merged = new Map(plan.tensors.map((tensor) => [tensor.name, tensor]));
   const drift: MergeDrift[] = [];
@@ -85,7 +100,7 @@ async function writeShards(
         done += entry.byteLength;
         const tensor = merged.get(entry.name);
         if (!tensor) return (await readTensors(shard.file, [entry], signal))[0] as Uint8Array;
-        const rounded = await roundMerged(tensor, checkpoint.weights.get(entry.name));
+        const rounded = await roundMerged(tensor, checkpoint.weights.get(entry.name), { safe });
         drift.push(rounded.drift);
         return rounded.bytes;
       },
@@ -93,7 +108,9 @@ async function writeShards(
     // A head that was tied goes into the last shard.
     const added = isLast ? plan.tensors.filter(({ name }) => !checkpoint.weights.has(name)) : [];
     for (const tensor of added) {
-      own.push({ ...tensor, bytes: async () => (await roundMerged(tensor, undefined)).bytes });
+      const bytes = async (): Promise<Uint8Array> =>
+        (await roundMerged(tensor, undefined, { safe })).bytes;
+      own.push({ ...tensor, bytes });
     }
     const name = checkpoint.shardNames[i] as string;
     await writeSafetensors(path.join(folder, name), own, {

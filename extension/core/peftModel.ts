@@ -1,16 +1,21 @@
 import { realpath } from "node:fs/promises";
 import * as path from "node:path";
-import { badRequest, GraftError, misfit, throwIfAborted } from "./base/errors.ts";
-import { type BaseModel, type OnProgress, requireTokenizer } from "./baseModel.ts";
-import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
+import { badRequest, throwIfAborted } from "./base/errors.ts";
+import { type BaseModel, requireTokenizer } from "./baseModel.ts";
+import { openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
+import { type LoadAdapterOptions, type LoadedAdapter, readAdapter } from "./loadAdapter.ts";
+import { answerBatch, type AnswerBatchOptions } from "./answerBatch.ts";
+import { type EffectReport, measureEffect, type MeasureOptions } from "./measureEffect.ts";
+import { MergedState, type MergedReport } from "./mergedState.ts";
+import type { MergeInMemoryOptions } from "./mergeInMemory.ts";
 import { mergeModel, type MergeOptions, type MergeReport } from "./mergeModel.ts";
+import { type MergePreview, previewMerge, type PreviewOptions } from "./mergePreview.ts";
+import type { AdapterEffects } from "./peft/effect.ts";
 import type { ActiveEffects } from "./peft/slots.ts";
 import { arrowEffects, type ArrowOptions } from "./peft/arrow.ts";
 import { combineAdapters } from "./peft/combine.ts";
 import type { CombineOptions } from "./peft/combine/options.ts";
-import { methodOf } from "./peft/index.ts";
 import { activeAt } from "./peft/rowSlots.ts";
-import { type BindReport, commonFields, type LoadedWeights, type Method } from "./peft/method.ts";
 import type { BaseInputs } from "./baseSession.ts";
 import { saveAdapters, saveCombined, type SaveOptions } from "./savePretrained.ts";
 import {
@@ -25,29 +30,9 @@ import { renderChat, type Message } from "./tokens/chatTemplate.ts";
 import { type Generated, generate } from "./tokens/generate.ts";
 import { greedy, type Sampling } from "./tokens/sampler.ts";
 import { TextStream } from "./tokens/textStream.ts";
+import type { Tokenizer } from "./tokens/tokenizer.ts";
 
-export interface LoadAdapterOptions {
-  /** Name under which the adapter is known; PEFT's default is "default". */
-  readonly adapterName?: string;
-  /** Folder below the adapter's folder that holds it (PEFT saves adapters not named "default" so). */
-  readonly subfolder?: string;
-  /** Load although some modules or tensors find no place; without it such a load throws partial-bind. */
-  readonly allowPartial?: boolean;
-  /** Load to train on: its parameters count as trainable. False, as in PEFT, is for answers alone. */
-  readonly isTrainable?: boolean;
-  readonly onProgress?: OnProgress;
-  readonly signal?: AbortSignal;
-}
-
-/** An adapter in memory. */
-export interface LoadedAdapter {
-  readonly name: string;
-  readonly checkpoint: AdapterCheckpoint;
-  readonly weights: LoadedWeights;
-  readonly report: BindReport;
-  readonly attachSeconds: number;
-  readonly warnings: readonly string[];
-}
+export type { LoadAdapterOptions, LoadedAdapter };
 
 export interface ActiveAdapter {
   readonly name: string;
@@ -77,6 +62,15 @@ export interface Answer extends Generated {
   readonly adapters: readonly ActiveAdapter[];
 }
 
+/** Names stand for adapters as trained. */
+function asActive(adapters: string | readonly (string | ActiveAdapter)[]): ActiveAdapter[] {
+  const list = typeof adapters === "string" ? [adapters] : adapters;
+  return list.map((each) => (typeof each === "string" ? { name: each, weight: 1 } : each));
+}
+
+/** How PEFT's `adapter_names` spells a row without adapters. */
+const baseRow = "__base__";
+
 /**
  * A base model with adapters, after PEFT's PeftModel: load several, make one or more active, switch
  * by choosing other tensors. The session is built once and never again.
@@ -86,10 +80,16 @@ export class PeftModel {
   private active: readonly ActiveAdapter[] = [];
   private trainable: ReadonlySet<string> = new Set();
   private readonly closing = new AbortController();
+  private readonly merged: MergedState<ActiveAdapter>;
   private activeInputs: BaseInputs;
 
   constructor(readonly base: BaseModel) {
+    this.merged = new MergedState(base);
     this.activeInputs = this.inputsOf([]);
+    const { attached } = base;
+    if (!attached) return;
+    this.loaded.set(attached.name, attached);
+    this.setAdapter(attached.name, { inferenceMode: true });
   }
 
   /** Loads an adapter onto a base and makes it active. */
@@ -112,39 +112,26 @@ export class PeftModel {
     return this.active;
   }
 
+  /** Adapters whose change the session's weights hold, in the order in which they were merged. */
+  get mergedAdapters(): readonly ActiveAdapter[] {
+    return this.merged.adapters;
+  }
+
   /**
    * Reads an adapter and binds it to the base; it takes part once `setAdapter` names it.
+   * @param modelId a folder, or the id of a repository in the Hugging Face cache
    * @throws misfit when no module is bound or shapes disagree; partial-bind when only some are
    */
-  async loadAdapter(folder: string, options: LoadAdapterOptions = {}): Promise<LoadedAdapter> {
-    const { adapterName: name = "default", onProgress, signal } = options;
-    const started = performance.now();
+  async loadAdapter(modelId: string, options: LoadAdapterOptions = {}): Promise<LoadedAdapter> {
+    const { adapterName: name = "default", signal } = options;
     if (this.loaded.has(name)) throw badRequest(`An adapter named "${name}" is already loaded.`);
-    onProgress?.({ step: "Reading the adapter" });
-    const dir = options.subfolder ? path.join(folder, options.subfolder) : folder;
-    const checkpoint = await openAdapterCheckpoint(dir, signal);
-    const method = methodOf(checkpoint.config);
-    const report = method.bind(checkpoint, this.base.adaptable);
-    checkReport(checkpoint, report, { allowPartial: options.allowPartial ?? false });
-    const weights = await method.load(checkpoint, this.base.adaptable, signal);
+    const started = performance.now();
+    const read = await readAdapter(this.base, modelId, options);
     throwIfAborted(signal);
-    if (await this.base.session.prepare(weights.effects)) {
-      this.activeInputs = this.inputsOf(this.active);
-    }
+    await this.prepare(read.weights.effects);
     // Somebody else may have taken the name while the file was read.
     if (this.loaded.has(name)) throw badRequest(`An adapter named "${name}" is already loaded.`);
-    const adapter: LoadedAdapter = {
-      name,
-      checkpoint,
-      weights,
-      report,
-      attachSeconds: (performance.now() - started) / 1000,
-      warnings: [
-        ...fieldWarnings(checkpoint, method),
-        ...bindWarnings(report),
-        ...weights.warnings,
-      ],
-    };
+    const adapter = { ...read, attachSeconds: (performance.now() - started) / 1000 };
     this.loaded.set(name, adapter);
     if (options.isTrainable) this.trainable = new Set([...this.trainable, name]);
     return adapter;
@@ -164,12 +151,20 @@ export class PeftModel {
   }
 
   private activate(adapters: string | readonly (string | ActiveAdapter)[]): void {
-    const list = typeof adapters === "string" ? [adapters] : adapters;
-    const active = list.map((each) =>
-      typeof each === "string" ? { name: each, weight: 1 } : each,
-    );
+    const active = asActive(adapters);
+    this.merged.refuseWhileMerged("choose which adapters are active");
     this.activeInputs = this.inputsOf(active);
     this.active = active;
+  }
+
+  /** Makes room for an adapter, which may build the session anew. */
+  private async prepare(effects: AdapterEffects): Promise<void> {
+    if (await this.base.session.prepare(effects)) this.refreshInputs();
+  }
+
+  private refreshInputs(): void {
+    const { isMerged, adapters } = this.merged;
+    this.activeInputs = this.inputsOf(isMerged ? adapters : this.active);
   }
 
   /** Answers come from the bare base from now on; adapters stay loaded. */
@@ -179,9 +174,14 @@ export class PeftModel {
 
   /** Forgets an adapter; when it was active the others stay active. */
   deleteAdapter(name: string): void {
-    this.require(name);
-    this.activate(this.active.filter((each) => each.name !== name));
+    const { weights } = this.require(name);
+    this.merged.refuseWhileMerged("delete it", name);
+    const before = this.active;
+    if (before.some((each) => each.name === name)) {
+      this.activate(before.filter((each) => each.name !== name));
+    }
     this.loaded.delete(name);
+    this.base.session.forget(weights.effects);
     // In PEFT a new active set is the trainable one.
     const hasChanged = before.length > this.active.length;
     const rest = hasChanged ? this.active.map((each) => each.name) : [...this.loaded.keys()];
@@ -208,6 +208,37 @@ export class PeftModel {
     this.active = this.active.map((each) =>
       each.name === name ? { ...each, name: newName } : each,
     );
+    this.merged.rename(name, newName);
+  }
+
+  /**
+   * Puts another adapter's weights under the name of a loaded one (PEFT's hotswap), which keeps its
+   * place and stays active. Whatever fails, the old one stays.
+   * @param modelId as of `loadAdapter`
+   */
+  async hotswapAdapter(
+    modelId: string,
+    name: string,
+    options: Omit<LoadAdapterOptions, "adapterName"> = {},
+  ): Promise<LoadedAdapter> {
+    const old = this.require(name);
+    this.merged.refuseWhileMerged("swap it", name);
+    const started = performance.now();
+    const read = await readAdapter(this.base, modelId, { ...options, adapterName: name });
+    throwIfAborted(options.signal);
+    await this.prepare(read.weights.effects);
+    if (this.loaded.get(name) !== old) throw badRequest(`"${name}" has changed in the meantime.`);
+    this.merged.refuseWhileMerged("swap it", name);
+    const adapter = { ...read, attachSeconds: (performance.now() - started) / 1000 };
+    this.loaded.set(name, adapter);
+    try {
+      this.refreshInputs();
+    } catch (error) {
+      this.loaded.set(name, old);
+      throw error;
+    }
+    this.base.session.forget(old.weights.effects);
+    return adapter;
   }
 
   /** Trainable and all parameters, equal to PEFT's `get_nb_trainable_parameters`. */
@@ -228,12 +259,39 @@ export class PeftModel {
   private state(): ModelState {
     const { base, adapters, trainable } = this;
     const active = this.active.map(({ name }) => name);
-    return { base, adapters, active, merged: [], trainable };
+    return {
+      base,
+      adapters,
+      active,
+      merged: this.mergedAdapters.map(({ name }) => name),
+      trainable,
+    };
   }
 
   /** Inputs of the session for a set of adapters, e.g. for `session.start`. */
   inputsOf(adapters: readonly ActiveAdapter[]): BaseInputs {
-    return this.base.session.inputs(this.partsOf(adapters));
+    return this.merged.isMerged
+      ? this.merged.inputsFor(adapters)
+      : this.base.session.inputs(this.partsOf(adapters));
+  }
+
+  /**
+   * Inputs for a batch whose rows have adapters of their own (PEFT's `adapter_names`): a name or a
+   * weighted set for each row; "__base__" or [] is the bare base.
+   * @throws unsupported, by name, for adapters that cannot act in some rows alone
+   */
+  inputsOfRows(rows: readonly (string | readonly ActiveAdapter[])[]): BaseInputs {
+    this.merged.refuseWhileMerged("give rows adapters of their own");
+    // Rows of one name share what is made of it.
+    const named = new Map<string, ActiveEffects[]>([[baseRow, []]]);
+    return this.base.session.inputsOfRows(
+      rows.map((row) => {
+        if (typeof row !== "string") return activeAt(this.partsOf(row), 0);
+        const parts = named.get(row) ?? activeAt(this.partsOf([{ name: row, weight: 1 }]), 0);
+        named.set(row, parts);
+        return parts;
+      }),
+    );
   }
 
   /**
@@ -242,8 +300,9 @@ export class PeftModel {
    */
   async arrowInputs(names: readonly string[], options: ArrowOptions = {}): Promise<BaseInputs> {
     const experts = names.map((name) => this.require(name).weights.effects);
+    this.merged.refuseWhileMerged("route among adapters");
     const effects = arrowEffects(experts, options);
-    if (await this.base.session.prepare(effects)) this.activeInputs = this.inputsOf(this.active);
+    await this.prepare(effects);
     return this.base.session.inputs([{ effects, weight: 1 }]);
   }
 
@@ -361,21 +420,92 @@ export class PeftModel {
     return mergeModel(this.base, activeAt(this.partsOf(adapters), 0), options);
   }
 
-  /** Token ids of a prompt, through the chat template where it is a conversation. */
-  encode(prompt: Prompt): number[] {
-    const tokenizer = requireTokenizer(this.base);
+  /** What merging would lose to rounding, found without writing anything. */
+  async previewMerge({
+    adapters = this.active,
+    ...options
+  }: PreviewOptions & { adapters?: readonly ActiveAdapter[] } = {}): Promise<MergePreview> {
+    return previewMerge(this.base, activeAt(this.partsOf(adapters), 0), options);
+  }
+
+  /**
+   * Merges the active adapters, or those named, into the session's weights (PEFT's merge_adapter):
+   * answers then cost what the base's cost. The checkpoint is not written; `unmergeAdapter` goes back
+   * to it exactly. Adapters that are merged already stay merged.
+   * @throws unsupported when an adapter cannot be merged; bad-file for NaN; everything stays as it was
+   */
+  async mergeAdapter(
+    adapters: string | readonly (string | ActiveAdapter)[] = this.active,
+    options: MergeInMemoryOptions = {},
+  ): Promise<MergedReport> {
+    const effectsOf = (all: readonly ActiveAdapter[]): ActiveEffects[] =>
+      activeAt(this.partsOf(all), 0);
+    const report = await this.merged.merge(asActive(adapters), effectsOf, options);
+    this.refreshInputs();
+    return report;
+  }
+
+  /** Answers come from the base's own weights and the active adapters again. */
+  async unmergeAdapter(): Promise<void> {
+    await this.merged.unmerge();
+    this.refreshInputs();
+  }
+
+  /** How the active adapters, or those named, change what the base says on probe prompts. */
+  async measureEffect(options: MeasureOptions = {}): Promise<EffectReport> {
+    this.merged.refuseWhileMerged("compare with the base");
+    return measureEffect(this, options);
+  }
+
+  /** Answers several prompts in one pass a token, each with adapters of its own where `rows` says so. */
+  async answerBatch(
+    prompts: readonly Prompt[],
+    options: AnswerBatchOptions = {},
+  ): Promise<Answer[]> {
+    return answerBatch(this, prompts, { ...options, signal: this.stopSignal(options.signal) });
+  }
+
+  private stopSignal(signal: AbortSignal | undefined): AbortSignal {
+    return AbortSignal.any([this.closing.signal, ...(signal ? [signal] : [])]);
+  }
+
+  /**
+   * The tokenizer of prompts for these adapters: that of the first which came with one of its own,
+   * else the base's; null where there is none.
+   */
+  tokenizerFor(adapters: readonly ActiveAdapter[] = this.active): Tokenizer | null {
+    const own = adapters.map(({ name }) => this.require(name).tokenizer);
+    return own.find((tokenizer) => tokenizer !== null) ?? this.base.tokenizer;
+  }
+
+  /**
+   * Token ids of a prompt, through the chat template where it is a conversation.
+   * @param adapters for which the prompt is meant: an adapter may bring a tokenizer of its own
+   */
+  encode(prompt: Prompt, adapters: readonly ActiveAdapter[] = this.active): number[] {
+    const tokenizer = this.requireTokenizer(adapters);
     return prompt.kind === "chat"
       ? tokenizer.encode(renderChat(tokenizer, prompt.messages), { addSpecialTokens: false })
       : tokenizer.encode(prompt.text);
   }
 
+  /** The base's end-of-text ids, and that of the tokenizer in use. */
+  stopTokensFor(adapters: readonly ActiveAdapter[]): ReadonlySet<number> {
+    const end = this.tokenizerFor(adapters)?.eosTokenId ?? null;
+    return end === null ? this.base.stopTokens : new Set([...this.base.stopTokens, end]);
+  }
+
+  private requireTokenizer(adapters: readonly ActiveAdapter[]): Tokenizer {
+    return this.tokenizerFor(adapters) ?? requireTokenizer(this.base);
+  }
+
   /** Answers a prompt, with the active adapters or with those named. */
   async answer(prompt: Prompt, options: AnswerOptions = {}): Promise<Answer> {
-    const ids = this.encode(prompt);
-    const adapters = options.adapters ?? this.active;
+    const current = this.merged.isMerged ? this.mergedAdapters : this.active;
+    const adapters = options.adapters ?? current;
+    const ids = this.encode(prompt, adapters);
     const inputs = options.adapters ? this.inputsOf(options.adapters) : this.activeInputs;
-    const stream = new TextStream(requireTokenizer(this.base));
-    const wishes = [this.closing.signal, ...(options.signal ? [options.signal] : [])];
+    const stream = new TextStream(this.requireTokenizer(adapters));
     let tokens = 0;
     const generated = await this.base.session.with(inputs, (session) =>
       generate(
@@ -384,8 +514,8 @@ export class PeftModel {
         {
           sampling: options.sampling ?? greedy,
           maxNewTokens: options.maxNewTokens ?? 256,
-          stopTokens: this.base.stopTokens,
-          signal: AbortSignal.any(wishes),
+          stopTokens: this.stopTokensFor(adapters),
+          signal: this.stopSignal(options.signal),
           onToken: (id) => {
             stream.push(id);
             options.onText?.(stream.text, ++tokens);
@@ -400,6 +530,7 @@ export class PeftModel {
   async dispose(): Promise<void> {
     this.closing.abort();
     await this.base.session.dispose();
+    await this.merged.dispose();
   }
 
   private require(name: string): LoadedAdapter {
@@ -408,62 +539,4 @@ export class PeftModel {
     const names = [...this.loaded.keys()].join(", ") || "none";
     throw badRequest(`No adapter named "${name}" is loaded. Loaded: ${names}.`);
   }
-}
-
-/** Refuses an adapter that binds nothing, and a partial one unless that was agreed to. */
-export function checkReport(
-  { dir, config }: AdapterCheckpoint,
-  report: BindReport,
-  { allowPartial }: { allowPartial: boolean },
-): void {
-  const { bound, total } = report;
-  if (bound.length === 0) {
-    const trained = config.baseName ? ` It was trained on ${config.baseName}.` : "";
-    throw misfit(`${dir} does not fit this base: 0 of ${total} modules bound.${trained}`, {
-      file: config.file,
-      unbound: report.unbound,
-      unexpected: report.unexpected,
-    });
-  }
-  const [first] = bindWarnings(report);
-  if (first !== undefined && !allowPartial) {
-    throw new GraftError(
-      "partial-bind",
-      `${dir}: ${bound.length} of ${total} modules bound. ${first}`,
-      {
-        file: config.file,
-        bound: bound.length,
-        total,
-        unbound: report.unbound,
-        unexpected: report.unexpected,
-      },
-    );
-  }
-}
-
-/** Fields that this version does not know are kept and named; they may matter. */
-function fieldWarnings({ config }: AdapterCheckpoint, method: Method): string[] {
-  const unknown = Object.keys(config.raw).filter(
-    (field) => !(field in method.fields) && !(field in commonFields),
-  );
-  return unknown.length === 0
-    ? []
-    : [`The config has fields that Graft does not know: ${few(unknown)}.`];
-}
-
-/** Sentences on what found no place; none when all did. */
-export function bindWarnings({ unbound, unexpected }: BindReport): string[] {
-  const warnings: string[] = [];
-  if (unbound.length > 0) {
-    warnings.push(`Targeted modules without tensors stay as in the base: ${few(unbound)}.`);
-  }
-  if (unexpected.length > 0) {
-    warnings.push(`Tensors that no targeted module takes are left out: ${few(unexpected)}.`);
-  }
-  return warnings;
-}
-
-function few(names: readonly string[]): string {
-  const shown = names.slice(0, 4).join(", ");
-  return names.length > 4 ? `${shown} and ${names.length - 4} more` : shown;
 }

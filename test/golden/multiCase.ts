@@ -5,8 +5,9 @@ import type { BaseInputs } from "../../extension/core/baseSession.ts";
 import { closeLogits } from "./adapterCase.ts";
 import { checkCombination } from "./combineCheck.ts";
 import { allLogits, type Bases, greedyTokens } from "./models.ts";
-import { expect, Skip } from "./outcome.ts";
-import { integerRows, readJson, readTruths } from "./truth.ts";
+import { expect, expectClose, Skip } from "./outcome.ts";
+import { checkRoundTrip } from "./saveCheck.ts";
+import { integerRows, logitDifference, readJson, readTruths, type Truth } from "./truth.ts";
 
 /** One folder of multi/<case>: several adapters loaded, every recorded set of active ones compared. */
 export async function checkMultiCase(folder: string, bases: Bases): Promise<string> {
@@ -31,6 +32,22 @@ export async function checkMultiCase(folder: string, bases: Bases): Promise<stri
       notes.push(closeLogits(key, { actual, truth, mask: batch.mask, tolerance: 1e-4 }));
       continue;
     }
+    if (key === "mixed_logits") {
+      const rows = readJson<{ adapter_names: string[] }>(path.join(folder, "expected.json"));
+      const actual = await allLogits(model, model.inputsOfRows(rows.adapter_names), batch);
+      notes.push(closeLogits(key, { actual, truth, mask: batch.mask, tolerance: 1e-4 }));
+      continue;
+    }
+    const merged = mergedSet(key, names);
+    if (merged) {
+      notes.push(await checkMerged(model, key, { merged, batch, truth }));
+      continue;
+    }
+    if (key === "unmerged_logits") {
+      notes.push(await checkUnmerged(model, names, { batch, truth }));
+      continue;
+    }
+    if (key.endsWith("_hotswapped_logits")) await hotswap(model, folder, key);
     const active = activeSet(key, names);
     if (active === null) {
       if (key.endsWith("_logits")) unknown.push(key);
@@ -48,6 +65,7 @@ export async function checkMultiCase(folder: string, bases: Bases): Promise<stri
   if (path.basename(folder).startsWith("weighted_")) {
     notes.push(await checkCombination(model, folder));
   }
+  notes.push(await checkRoundTrip(model, model.adapters));
   await checkDeletion(model, names);
   if (unknown.length > 0) throw new Skip(`Graft does not do ${unknown.join(", ")} yet`);
   return notes.join(", ");
@@ -97,6 +115,70 @@ function activeSet(key: string, names: readonly string[]): ActiveAdapter[] | nul
   const scaled = /^(.+)_times_(-?[\d.]+)$/.exec(what);
   if (!scaled || !names.includes(scaled[1] as string)) return null;
   return [{ name: scaled[1] as string, weight: Number(scaled[2]) }];
+}
+
+/** "a_b_merged_logits", "merged_a_b_logits", "merged_both_logits" → a then b. */
+function mergedSet(key: string, names: readonly string[]): string[] | null {
+  const what = /^(?:merged_(.+)|(.+)_merged)_logits$/.exec(key);
+  const which = what?.[1] ?? what?.[2];
+  if (which === undefined) return null;
+  if (which === "both") return [...names];
+  const parts = which.split("_");
+  return parts.every((part) => names.includes(part)) ? parts : null;
+}
+
+interface Recorded {
+  readonly batch: { ids: number[][]; mask: number[][] };
+  readonly truth: Truth;
+}
+
+/** Merges in memory, compares, unmerges: the base is then as before, bit for bit. */
+async function checkMerged(
+  model: PeftModel,
+  key: string,
+  { merged, batch, truth }: Recorded & { merged: readonly string[] },
+): Promise<string> {
+  const before = await allLogits(model, model.inputsOf([]), batch);
+  await model.mergeAdapter(merged);
+  try {
+    const actual = await allLogits(model, model.inputsOf(model.mergedAdapters), batch);
+    return closeLogits(key, { actual, truth, mask: batch.mask, tolerance: 1e-4 });
+  } finally {
+    await model.unmergeAdapter();
+    const after = await allLogits(model, model.inputsOf([]), batch);
+    expect(
+      after.every((value, i) => value === before[i]),
+      `${key}: unmerging changed the base`,
+    );
+  }
+}
+
+/** What is active stays so through merging and unmerging; PEFT's case does not say which it was. */
+async function checkUnmerged(
+  model: PeftModel,
+  names: readonly string[],
+  { batch, truth }: Recorded,
+): Promise<string> {
+  const differences: number[] = [];
+  for (const active of [names.slice(0, 1), names]) {
+    model.setAdapter(active);
+    await model.mergeAdapter(names);
+    await model.unmergeAdapter();
+    const actual = await allLogits(model, model.inputsOf(model.activeAdapters), batch);
+    differences.push(logitDifference(actual, truth, batch.mask));
+  }
+  return expectClose("unmerged_logits logits", Math.min(...differences), 1e-4);
+}
+
+/** "b_hotswapped": b's weights took the place of another adapter's; then both are loaded anew. */
+async function hotswap(model: PeftModel, folder: string, key: string): Promise<void> {
+  const name = key.replace("_hotswapped_logits", "");
+  const other = model.adapters.find((adapter) => adapter.name !== name);
+  if (!other) return;
+  model.deleteAdapter(name);
+  await model.hotswapAdapter(adapterFolder(folder, name), other.name);
+  model.renameAdapter(other.name, name);
+  await model.loadAdapter(other.checkpoint.dir, { adapterName: other.name });
 }
 
 /** Deleting leaves the others loaded and active. */

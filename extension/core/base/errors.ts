@@ -5,6 +5,7 @@ export type ErrorCode =
   | "unsupported"
   | "misfit"
   | "partial-bind"
+  | "lossy-merge"
   | "bad-request"
   | "cancelled"
   | "engine-gone"

@@ -50,6 +50,16 @@ export function planMerge(
         "Prompt methods put tokens before the prompt and cannot be merged into weights",
       );
     }
+    if (effects.router) {
+      throw unsupported(
+        "X-LoRA weighs its experts anew for every token and cannot be merged into weights",
+      );
+    }
+    if (effects.companion) {
+      throw unsupported(
+        "A Shadow adapter runs a decoder of its own beside the base and cannot be merged into weights",
+      );
+    }
     if (effects.activation) {
       throw unsupported("An adapter that changes only some tokens cannot be merged into weights");
     }
@@ -225,17 +235,19 @@ async function readBase(base: MethodBase, name: string): Promise<Float32Array> {
   return values;
 }
 
-/** Rounds merged values to the base's type and measures what that did. */
+/**
+ * Rounds merged values to the base's type and measures what that did.
+ * @throws bad-file when a value is or becomes NaN or infinite, naming the module, unless `safe` is false
+ */
 export async function roundMerged(
   tensor: MergedTensor,
   before: WeightRef | undefined,
+  { safe = true }: { safe?: boolean } = {},
 ): Promise<{ bytes: Uint8Array; drift: MergeDrift }> {
   const exact = await tensor.values();
-  if (!exact.every(Number.isFinite)) {
-    throw new GraftError("bad-file", `Merging makes "${tensor.name}" hold NaN or infinite values.`);
-  }
   const bytes = fromFloat32(exact, tensor.dtype);
   const rounded = toFloat32(bytes, tensor.dtype);
+  if (safe && !rounded.every(Number.isFinite)) throw notFinite(tensor, exact);
   const base = before ? await readOne(before) : null;
   let [error, change, largest] = [0, 0, 0];
   exact.forEach((value, i) => {
@@ -246,6 +258,31 @@ export async function roundMerged(
   });
   const swallowed = change === 0 ? 0 : Math.sqrt(error / change);
   return { bytes, drift: { name: tensor.name, largest, swallowed } };
+}
+
+/** PEFT's safe_merge says so too, but is off by default and does not see what rounding makes infinite. */
+function notFinite({ name, dtype }: MergedTensor, exact: Float32Array): GraftError {
+  const module = name.replace(/\.(?:weight|bias)$/, "");
+  const reason = exact.every(Number.isFinite)
+    ? `Its values are too large for the base's type ${dtype}.`
+    : "An adapter is broken or was trained on another base.";
+  return new GraftError(
+    "bad-file",
+    `Merging makes "${name}" hold NaN or infinite values. ${reason}`,
+    { module, tensor: name },
+  );
+}
+
+/** What rounding did to several tensors: root mean square of the shares, largest difference. */
+export function summarizeDrift(drift: readonly MergeDrift[]): {
+  swallowed: number;
+  largest: number;
+} {
+  const squares = drift.reduce((sum, { swallowed }) => sum + swallowed ** 2, 0);
+  return {
+    swallowed: Math.sqrt(squares / Math.max(1, drift.length)),
+    largest: drift.reduce((most, { largest }) => Math.max(most, largest), 0),
+  };
 }
 
 async function readOne(ref: WeightRef): Promise<Float32Array> {

@@ -15,12 +15,22 @@ import {
 } from "../onnx/layerHook.ts";
 import { type AdapterEffects, compose, type LinearEffect, weighted } from "./effect.ts";
 import { forEachColumn, type Packed, type Part, transposeInto } from "./packing.ts";
+import { companionJoint } from "./shadow/companionSlot.ts";
+import { fedUpdate, packFed } from "./fedSlot.ts";
 import { packRouted, routedUpdate } from "./routing.ts";
-import { activeAt, distinctRows, stackRows } from "./rowSlots.ts";
+import { stackRows } from "./rowSlots.ts";
 
 /** A part of a linear effect that has graph inputs of its own. */
 export type SlotKind =
-  "lowRank" | "gated" | "delta" | "routed" | "inputScale" | "outputScale" | "shift" | "newRows";
+  | "lowRank"
+  | "gated"
+  | "delta"
+  | "routed"
+  | "fed"
+  | "inputScale"
+  | "outputScale"
+  | "shift"
+  | "newRows";
 
 /** Which slots a session has. */
 export interface SlotPlan {
@@ -32,8 +42,12 @@ export interface SlotPlan {
   readonly norms: ReadonlySet<string>;
   /** Paths of attention blocks with keys and values of their own. */
   readonly attention: ReadonlySet<string>;
+  /** Blocks that a companion is joined to, by their path, and the size of the stream. */
+  readonly blocks: ReadonlyMap<string, number>;
   /** Name of the group that sees only the tokens whose logits are wanted; null without one. */
   readonly head: string | null;
+  /** True when a router reads the stream behind the last norm. */
+  readonly hidden: boolean;
 }
 
 /** A graph input as the active adapters fill it: row-major fp32. */
@@ -52,7 +66,9 @@ export function initialPlan(groups: readonly LinearGroup[], head: string | null)
     embeddings: new Set(),
     norms: new Set(),
     attention: new Set(),
+    blocks: new Map(),
     head: groups.find(isHead)?.name ?? null,
+    hidden: false,
   };
 }
 
@@ -80,12 +96,21 @@ export function extendPlan(
   const attention = new Set([...plan.attention, ...(effects.attention?.keys() ?? [])]);
   grew ||= embeddings.size > plan.embeddings.size || norms.size > plan.norms.size;
   grew ||= attention.size > plan.attention.size;
-  return grew ? { ...plan, linear, embeddings, norms, attention } : plan;
+  const { companion } = effects;
+  const joined = [...(companion?.blocks.keys() ?? [])].map(
+    (path) => [path, companion?.hidden ?? 0] as const,
+  );
+  const blocks = new Map([...plan.blocks, ...joined]);
+  grew ||= blocks.size > plan.blocks.size;
+  const hidden = plan.hidden || effects.router !== undefined;
+  grew ||= hidden !== plan.hidden;
+  return grew ? { ...plan, linear, embeddings, norms, attention, blocks, hidden } : plan;
 }
 
 /** Puts a plan's slots around the layers of a graph under construction. */
 export function slotHook(plan: SlotPlan): LayerHook {
   const gates = new Map<string, Value>();
+  const joint = companionJoint(plan.blocks);
   const gate = (g: GraphBuilder, group: LinearGroup): Value => {
     const name = group.name === plan.head ? headGate : tokenGate;
     const known = gates.get(name) ?? g.input(name, "float32", [`${name}.rows`, `${name}.seq`, 1]);
@@ -110,8 +135,15 @@ export function slotHook(plan: SlotPlan): LayerHook {
       plan.attention.has(path) ? attendToPrompt(g, path, values) : values.mixed,
     norm: (g, path, { value, size }) =>
       plan.norms.has(path) ? g.input(normSlot(path), "float32", [size]) : value,
+    block: joint,
+    hidden: (g, stream, size) => {
+      if (plan.hidden) g.output(stream, hiddenOutput, "float32", ["batch", "seq", size]);
+    },
   };
 }
+
+/** Name of the output that routers read [batch, seq, hidden]. */
+export const hiddenOutput = "hidden";
 
 /** Name of the input that is added to an embedding's rows [batch or 1, seq or 1, dim]. */
 export function embeddingSlot(path: string): string {
@@ -141,7 +173,7 @@ function attendToPrompt(
   path: string,
   { query, mixed, scale, keyValueHeads, headDim }: AttentionValues,
 ): Value {
-  const shape = [1, keyValueHeads, `${path}.prompt`, headDim];
+  const shape = ["adapters", keyValueHeads, `${path}.prompt`, headDim];
   const keys = g.input(`${path}.prompt_keys`, "float32", shape);
   const values = g.input(`${path}.prompt_values`, "float32", shape);
   const scores = g.matMulTransposed(query, keys, scale);
@@ -177,6 +209,7 @@ function wrapLinears(
     y = g.add(y, g.matMul(g.mul(hidden, at.gate()), b));
   }
   if (kinds.has("routed")) y = g.add(y, routedUpdate(g, group, x));
+  if (kinds.has("fed")) y = g.add(y, fedUpdate(g, group, x));
   if (kinds.has("delta")) {
     // With no rows, x is cut to no columns and the product is zero: neutral costs nothing.
     const delta = input("delta", ["adapters", `${group.name}.in`, size.out]);
@@ -205,24 +238,33 @@ export interface ActiveEffects {
   readonly task?: number | readonly number[] | undefined;
 }
 
-/** The tensors of all linear and norm slots for a set of active adapters; none is the bare base. */
+/** The tensors of all linear and norm slots for sets of active adapters; none is the bare base. */
 export function slotTensors(
   plan: SlotPlan,
   groups: readonly LinearGroup[],
   {
-    active,
+    rows,
     baseNorms,
-  }: { active: readonly ActiveEffects[]; baseNorms: ReadonlyMap<string, Float32Array> },
+  }: {
+    /** The active effects of each row of the batch; one entry for all rows. */
+    rows: readonly (readonly ActiveEffects[])[];
+    baseNorms: ReadonlyMap<string, Float32Array>;
+  },
 ): SlotTensor[] {
-  const rows = Array.from({ length: distinctRows(active) }, (_, row) =>
-    linearTensors(plan, groups, activeAt(active, row)),
-  );
-  const tensors = rows.length === 1 ? [...(rows[0] as SlotTensor[])] : stackRows(rows);
-  for (const path of plan.norms) {
-    const data = normWeight(path, baseNorms.get(path) as Float32Array, active);
-    tensors.push({ name: normSlot(path), shape: [data.length], data });
-  }
-  return tensors;
+  // Rows with the same adapters are packed once.
+  const made = new Map<readonly ActiveEffects[], SlotTensor[]>();
+  const tensors = rows.map((active) => {
+    const known = made.get(active);
+    if (known) return known;
+    const own = linearTensors(plan, groups, active);
+    for (const path of plan.norms) {
+      const data = normWeight(path, baseNorms.get(path) as Float32Array, active);
+      own.push({ name: normSlot(path), shape: [data.length], data });
+    }
+    made.set(active, own);
+    return own;
+  });
+  return tensors.length === 1 ? (tensors[0] as SlotTensor[]) : stackRows(tensors);
 }
 
 function linearTensors(
@@ -290,6 +332,7 @@ const packers: Record<SlotKind, (size: Size, parts: readonly Part[]) => Packed[]
   newRows: packNewRows,
   delta: packDelta,
   routed: packRouted,
+  fed: packFed,
   inputScale: (size, parts) => {
     const data = new Float32Array(parts.length * size.in).fill(1);
     parts.forEach(({ effect }, i) => effect.inputScale && data.set(effect.inputScale, i * size.in));

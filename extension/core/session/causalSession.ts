@@ -1,5 +1,6 @@
 import { badRequest } from "../base/errors.ts";
 import type { AttentionMask, CausalModel } from "../models/causalModel.ts";
+import { type CompanionFeed, type CompanionState, leadWith } from "./companion.ts";
 import { KvCache } from "./kvCache.ts";
 import {
   float32Tensor,
@@ -25,8 +26,10 @@ export interface EmbeddingFeed {
   readonly name: string;
   /** Size of a row. */
   readonly width: number;
-  /** What a token's row gets [width], or null for nothing. */
-  rowDelta(id: number): Float32Array | null;
+  /** What a token in a row of the batch gets [width], or null for nothing. */
+  rowDelta(id: number, row: number): Float32Array | null;
+  /** The same under the router's weights of the token; `rowDelta` is then for its first pass. */
+  routedDelta?(id: number, weights: Float32Array): Float32Array | null;
   /**
    * What the places of the virtual tokens get instead [virtual tokens, width], where token 0 stands:
    * one entry a row of the batch, or one for all.
@@ -36,24 +39,56 @@ export interface EmbeddingFeed {
 
 /** What a set of active adapters feeds to a session, made once for the set. */
 export interface AdapterInputs {
+  /** Rows of the batch that these are for; 1 serves any batch, all rows alike. */
+  readonly rows: number;
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly embeddings: readonly EmbeddingFeed[];
   /** How many tokens stand before the prompt, given as rows of an embedding slot. */
   readonly virtualTokens: number;
-  /** Keys and values before the prompt, [2 · layers, kv heads, count, dim], keys first. */
-  readonly cachePrefix: { readonly count: number; readonly rows: Float32Array } | null;
+  /** Per row, how many of them are padding in front; one entry for all rows, none is none. */
+  readonly virtualPadding: readonly number[];
+  /** Keys and values before the prompt. */
+  readonly cachePrefix: CachedPrefix | null;
   /** Updates that act on some tokens alone; null where the session has none. */
   readonly activation: ActivationFeed | null;
+  /** Updates that are weighed anew for every token; null without any. */
+  readonly router: RouterFeed | null;
+  /** A decoder that runs before the model; null without one. */
+  readonly companion: CompanionFeed | null;
   /** Tokens that the adapters know; the model's own number when null. */
   readonly vocabulary: number | null;
 }
 
+/** Content of an empty cache; `rows` and `padding` have one entry a row of the batch, or one for all. */
+export interface CachedPrefix {
+  readonly count: number;
+  /** How many of the places are padding in front. */
+  readonly padding: readonly number[];
+  /** [2 · layers, kv heads, count, dim], keys first. */
+  readonly rows: readonly Float32Array[];
+}
+
 /** Inputs that are 1 from the start of the last place in the prompt where `tokens` stand, else 0. */
 export interface ActivationFeed {
-  /** Ids in a row; none never act. */
-  readonly tokens: readonly number[];
+  /** Ids one after another, one entry a row of the batch or one for all; none never act. */
+  readonly tokens: readonly (readonly number[])[];
   /** Inputs [batch or 1, seq or 1, 1], of all new tokens or of those whose logits are wanted. */
   readonly inputs: readonly { readonly name: string; readonly of: "tokens" | "logits" }[];
+}
+
+/**
+ * Inputs whose values follow from a first pass over the same tokens: it runs with the inputs as they
+ * are in `tensors` and has a cache of its own.
+ */
+export interface RouterFeed {
+  /** Output of the first pass that is read [batch, seq, hidden]. */
+  readonly reads: string;
+  /** Weights of a token. */
+  readonly count: number;
+  /** [tokens, hidden] → [tokens, count] */
+  weights(hidden: Float32Array): Float32Array;
+  /** Inputs [batch, seq, places]: which of a token's weights stands at each place. */
+  readonly inputs: readonly { readonly name: string; readonly places: Int32Array }[];
 }
 
 /** Wraps adapter tensors for feeding; no copy. */
@@ -62,10 +97,14 @@ export function adapterInputs(
   rest: Partial<Omit<AdapterInputs, "tensors">> = {},
 ): AdapterInputs {
   return {
+    rows: 1,
     embeddings: [],
     virtualTokens: 0,
+    virtualPadding: [],
     cachePrefix: null,
     activation: null,
+    router: null,
+    companion: null,
     vocabulary: null,
     ...rest,
     tensors: new Map(feeds.map(({ name, shape, data }) => [name, float32Tensor(data, shape)])),
@@ -98,6 +137,22 @@ export interface DecodingState {
   readonly prompt: readonly (readonly number[])[] | null;
   /** Where the updates of an activation begin to act in each row; Infinity is never. */
   activeFrom: { readonly of: ActivationFeed; readonly rows: readonly number[] } | null;
+  /** What the first pass of a router remembers. */
+  first: { readonly of: RouterFeed; readonly state: DecodingState } | null;
+  /** What the adapters' companion remembers. */
+  companion: CompanionState | null;
+}
+
+/** New tokens [batch][seq] and what is wanted of them. */
+export interface Request {
+  readonly tokens: readonly (readonly number[])[];
+  readonly options: ForwardOptions;
+}
+
+/** A router's weights [batch · seq, count] of the tokens of a pass. */
+interface TokenWeights {
+  readonly of: RouterFeed;
+  readonly values: Float32Array;
 }
 
 /** Runs a decoder: feeds tokens, keeps keys and values, hands out logits. */
@@ -131,6 +186,8 @@ export class CausalSession {
       ids: rows(),
       prompt,
       activeFrom: null,
+      first: null,
+      companion: null,
     };
   }
 
@@ -149,13 +206,75 @@ export class CausalSession {
     return run;
   }
 
-  private async run(
+  /** Runs new tokens as `forward` does, for another output than the logits. */
+  read(state: DecodingState, request: Request, output: string): Promise<Tensor> {
+    const run = this.turn.then(() => this.pass(state, request, { weights: null, output }));
+    this.turn = run.catch(() => undefined);
+    return run.then((results) => results[output] as Tensor);
+  }
+
+  private async run(state: DecodingState, request: Request): Promise<Logits> {
+    const { router, companion } = state.adapters;
+    // Tokens that it does not see leave a companion behind; it reads them when it is back.
+    if (!companion) state.companion = null;
+    const lead = companion && (await leadWith(companion, state, request));
+    if (companion && lead) this.feeds[companion.feeds] = lead;
+    // Tokens that it does not see leave its first pass behind; it reads them when it is back.
+    if (!router) state.first = null;
+    const weights = router && (await this.weigh(state, request, router));
+    const rows = request.options.logitsRows?.length ?? 1;
+    const { logits } = await this.pass(state, request, { weights, output: "logits" });
+    const [, , vocabulary = 0] = logits.dims;
+    const shape = [state.cache.batch, rows, vocabulary] as const;
+    return { data: logits.data as Float32Array, shape };
+  }
+
+  /** Runs the first pass over new tokens, and before over those that it has not seen yet. */
+  private async weigh(
     state: DecodingState,
-    request: { tokens: readonly (readonly number[])[]; options: ForwardOptions },
-  ): Promise<Logits> {
+    { tokens, options }: Request,
+    router: RouterFeed,
+  ): Promise<TokenWeights> {
+    const { adapters, cache, ids, seen, prompt } = state;
+    const past = cache.length;
+    if (state.first?.of !== router) {
+      state.first = { of: router, state: this.start(adapters, cache.batch, prompt) };
+    }
+    const { state: own } = state.first;
+    own.cache.truncate(past);
+    const known = own.cache.length;
+    for (const row of [...own.seen, ...own.ids]) row.length = known;
+    const at = { weights: null, output: router.reads };
+    if (known < past) {
+      const missed = ids.map((row) => row.slice(known, past));
+      if (missed.flat().some((id) => id < 0)) {
+        throw badRequest(
+          "An adapter that routes by a first pass cannot go on after virtual tokens of another one. " +
+            "Begin the conversation anew.",
+        );
+      }
+      const attentionMask = seen.map((row) => Uint8Array.from(row.slice(known, past)));
+      await this.pass(own, { tokens: missed, options: { attentionMask, logitsRows: [] } }, at);
+    }
+    const request = { tokens, options: { ...options, logitsRows: [] } };
+    const read = (await this.pass(own, request, at))[router.reads] as Tensor;
+    return { of: router, values: router.weights(read.data as Float32Array) };
+  }
+
+  /** One run of the graph over new tokens, which `state` then remembers. */
+  private async pass<O extends string>(
+    state: DecodingState,
+    request: Request,
+    { weights, output }: { weights: TokenWeights | null; output: O },
+  ): Promise<Record<O, Tensor>> {
     const { cache, adapters } = state;
     const virtual = cache.length === 0 ? adapters.virtualTokens : 0;
-    const { tokens, options } = virtual > 0 ? prepend(request, virtual) : request;
+    if (adapters.rows > 1 && adapters.rows !== cache.batch) {
+      throw badRequest(
+        `The adapters are given for ${adapters.rows} rows, the batch has ${cache.batch}.`,
+      );
+    }
+    const { tokens, options } = virtual > 0 ? prepend(request, virtual, adapters) : request;
     if (cache.length === 0 && adapters.cachePrefix) this.fillPrefix(state, adapters.cachePrefix);
     const seq = tokens[0]?.length ?? 0;
     if (tokens.length !== cache.batch || tokens.some((row) => row.length !== seq) || seq === 0) {
@@ -168,20 +287,16 @@ export class CausalSession {
     this.feedTokens(tokens, seen, past);
     this.feedPast(cache, seq);
     this.feedMasks(seen, { past, seq, capacity: cache.capacity });
-    this.feedAdapters(adapters, tokens, virtual);
+    this.feedAdapters(adapters, tokens, { virtual, weights });
     const rows = options.logitsRows ?? [seq - 1];
     const ids = request.tokens.map((row) => [...Array<number>(virtual).fill(-1), ...row]);
     if (adapters.activation) this.feedGates(state, adapters.activation, { ids, rows });
     this.feeds["logits_rows"] = int64Tensor(rows, [rows.length]);
-    const { logits, new_kv: newRows } = await this.session.run(this.feeds);
-    cache.append((newRows as Tensor).data as Float32Array, seq);
+    const results = await this.session.run(this.feeds, [output, "new_kv"]);
+    cache.append((results["new_kv"] as Tensor).data as Float32Array, seq);
     seen.forEach((row, i) => (state.seen[i] = row));
     ids.forEach((row, i) => state.ids[i]?.push(...row));
-    const [, , vocabulary = 0] = (logits as Tensor).dims;
-    return {
-      data: (logits as Tensor).data as Float32Array,
-      shape: [cache.batch, rows.length, vocabulary],
-    };
+    return results as Record<O, Tensor>;
   }
 
   private checkIds(tokens: readonly (readonly number[])[], { vocabulary }: AdapterInputs): void {
@@ -203,7 +318,8 @@ export class CausalSession {
       const starts = ids.map((row, i) => {
         const rest = past === 0 || state.ids[i]?.every((id) => id < 0) ? state.prompt?.[i] : null;
         const known = rest ? [...row.slice(0, first[i]), ...rest] : row;
-        return lastStart([...(state.ids[i] as number[]), ...known], activation.tokens);
+        const tokens = activation.tokens[i] ?? activation.tokens[0] ?? [];
+        return lastStart([...(state.ids[i] as number[]), ...known], tokens);
       });
       state.activeFrom = { of: activation, rows: starts };
     }
@@ -216,36 +332,57 @@ export class CausalSession {
     }
   }
 
-  /** Puts a trained prefix into an empty cache, the same for every row of the batch. */
-  private fillPrefix(
-    state: DecodingState,
-    { count, rows }: { count: number; rows: Float32Array },
-  ): void {
+  /** Puts trained prefixes into an empty cache. */
+  private fillPrefix(state: DecodingState, { count, padding, rows }: CachedPrefix): void {
     const { batch } = state.cache;
-    const perTensor = rows.length / (2 * this.model.layers);
-    const repeated = new Float32Array(rows.length * batch);
+    const [first] = rows as [Float32Array];
+    const perTensor = first.length / (2 * this.model.layers);
+    const together = new Float32Array(first.length * batch);
     for (let i = 0; i < 2 * this.model.layers; i++) {
-      const own = rows.subarray(i * perTensor, (i + 1) * perTensor);
-      for (let row = 0; row < batch; row++) repeated.set(own, (i * batch + row) * perTensor);
+      for (let row = 0; row < batch; row++) {
+        const own = (rows[row] ?? first).subarray(i * perTensor, (i + 1) * perTensor);
+        together.set(own, (i * batch + row) * perTensor);
+      }
     }
-    state.cache.append(repeated, count);
-    for (const row of state.seen) for (let i = 0; i < count; i++) row.push(1);
+    state.cache.append(together, count);
+    state.seen.forEach((row, i) => {
+      const empty = padding[i] ?? padding[0] ?? 0;
+      for (let place = 0; place < count; place++) row.push(place < empty ? 0 : 1);
+    });
     for (const row of state.ids) for (let i = 0; i < count; i++) row.push(-1);
   }
 
   private feedAdapters(
     adapters: AdapterInputs,
     tokens: readonly (readonly number[])[],
-    virtual: number,
+    { virtual, weights }: { virtual: number; weights: TokenWeights | null },
   ): void {
     for (const [name, tensor] of adapters.tensors) this.feeds[name] = tensor;
+    if (weights) this.feedWeights(weights, tokens);
     for (const embedding of adapters.embeddings) {
-      const data = embeddingDelta(embedding, tokens, virtual);
+      const data = embeddingDelta(embedding, tokens, { virtual, weights });
       const shape =
         data.length === embedding.width
           ? [1, 1, embedding.width]
           : [tokens.length, tokens[0]?.length ?? 0, embedding.width];
       this.feeds[embedding.name] = float32Tensor(data, shape);
+    }
+  }
+
+  /** Puts a router's weights in the place of those of its first pass. */
+  private feedWeights(
+    { of: { inputs, count }, values }: TokenWeights,
+    tokens: readonly (readonly number[])[],
+  ): void {
+    const seq = tokens[0]?.length ?? 0;
+    for (const { name, places } of inputs) {
+      const data = new Float32Array(tokens.length * seq * places.length);
+      for (let i = 0; i < data.length; i++) {
+        const place = i % places.length;
+        const token = (i - place) / places.length;
+        data[i] = values[token * count + (places[place] as number)] as number;
+      }
+      this.feeds[name] = float32Tensor(data, [tokens.length, seq, places.length]);
     }
   }
 
@@ -288,17 +425,21 @@ export class CausalSession {
   }
 }
 
-/** Puts `count` tokens before every row of a request, all of them real. */
+/** Puts `count` tokens before every row of a request, real ones but for the padding. */
 function prepend(
-  { tokens, options }: { tokens: readonly (readonly number[])[]; options: ForwardOptions },
+  { tokens, options }: Request,
   count: number,
-): { tokens: number[][]; options: ForwardOptions } {
+  { virtualPadding: padding }: AdapterInputs,
+): Request {
   const zeros = Array.from({ length: count }, () => 0);
-  const ones = zeros.map(() => 1);
+  const real = (row: number): number[] =>
+    zeros.map((_, place) => (place < (padding[row] ?? padding[0] ?? 0) ? 0 : 1));
   return {
     tokens: tokens.map((row) => [...zeros, ...row]),
     options: {
-      attentionMask: options.attentionMask?.map((row) => Uint8Array.from([...ones, ...row])),
+      attentionMask: tokens.map((row, i) =>
+        Uint8Array.from([...real(i), ...(options.attentionMask?.[i] ?? row.map(() => 1))]),
+      ),
       logitsRows: options.logitsRows?.map((row) => row + count),
     },
   };
@@ -306,15 +447,19 @@ function prepend(
 
 /** [batch, seq, width], or one row of zeros where no token gets anything. */
 function embeddingDelta(
-  { width, rowDelta, virtualRows }: EmbeddingFeed,
+  { width, rowDelta, routedDelta, virtualRows }: EmbeddingFeed,
   tokens: readonly (readonly number[])[],
-  virtual: number,
+  { virtual, weights }: { virtual: number; weights: TokenWeights | null },
 ): Float32Array {
   const deltas = tokens.flatMap((row, i) => {
     const rows = virtualRows?.[i] ?? virtualRows?.[0];
-    return row.map((id, place) =>
-      place < virtual && rows ? rows.subarray(place * width, (place + 1) * width) : rowDelta(id),
-    );
+    return row.map((id, place) => {
+      if (place < virtual && rows) return rows.subarray(place * width, (place + 1) * width);
+      if (!weights || !routedDelta) return rowDelta(id, i);
+      const { count } = weights.of;
+      const start = (i * row.length + place) * count;
+      return routedDelta(id, weights.values.subarray(start, start + count));
+    });
   });
   if (deltas.every((delta) => delta === null)) return new Float32Array(width);
   const out = new Float32Array(deltas.length * width);

@@ -3,7 +3,7 @@ import type { AdapterInputs, CausalSession, DecodingState } from "../session/cau
 import { createSampler, type Sampling } from "./sampler.ts";
 
 /** Prompts are read in parts of so many tokens, so that a wish to stop is heard between them. */
-const promptPart = 128;
+export const promptPart = 128;
 
 export interface GenerateOptions {
   readonly sampling: Sampling;
@@ -35,17 +35,7 @@ export async function generate(
   options: GenerateOptions,
 ): Promise<Generated> {
   const { contextLength } = session.model;
-  if (prompt.length === 0) throw badRequest("The prompt is empty.");
-  const before = adapters.virtualTokens + (adapters.cachePrefix?.count ?? 0);
-  if (before + prompt.length >= contextLength) {
-    const own = before === 0 ? "" : ` and the adapter puts ${before} before it`;
-    throw badRequest(
-      `The prompt has ${prompt.length} tokens${own}, the model's context holds ${contextLength}. Shorten it.`,
-    );
-  }
-  if (!(Number.isInteger(options.maxNewTokens) && options.maxNewTokens > 0)) {
-    throw badRequest(`Max new tokens is ${options.maxNewTokens}; it must be at least 1.`);
-  }
+  const before = checkRequest(session.model, { prompt, adapters }, options);
   const sampler = createSampler(options.sampling);
   const state = session.start(adapters, 1, [prompt]);
   const ids: number[] = [];
@@ -81,6 +71,29 @@ export async function generate(
     if (options.signal?.aborted) return end("cancelled");
     throw error;
   }
+}
+
+/**
+ * Refuses a prompt that does not fit.
+ * @returns how many tokens stand before it
+ */
+export function checkRequest(
+  { contextLength }: CausalSession["model"],
+  { prompt, adapters }: { prompt: readonly number[]; adapters: AdapterInputs },
+  { maxNewTokens }: Pick<GenerateOptions, "maxNewTokens">,
+): number {
+  if (prompt.length === 0) throw badRequest("The prompt is empty.");
+  const before = adapters.virtualTokens + (adapters.cachePrefix?.count ?? 0);
+  if (before + prompt.length >= contextLength) {
+    const own = before === 0 ? "" : ` and the adapter puts ${before} before it`;
+    throw badRequest(
+      `The prompt has ${prompt.length} tokens${own}, the model's context holds ${contextLength}. Shorten it.`,
+    );
+  }
+  if (!(Number.isInteger(maxNewTokens) && maxNewTokens > 0)) {
+    throw badRequest(`Max new tokens is ${maxNewTokens}; it must be at least 1.`);
+  }
+  return before;
 }
 
 async function readPrompt(

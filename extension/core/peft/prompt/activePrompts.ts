@@ -1,24 +1,45 @@
-/** What a set of active adapters puts before the prompt or beside the sequence. */
-import { badRequest } from "../../base/errors.ts";
+/**
+ * What active adapters put before the prompt or beside the sequence, for each row of a batch; one
+ * entry in `rows` is for all of them.
+ */
+import { badRequest, unsupported } from "../../base/errors.ts";
 import type { AttentionPrompt, CachePrefix, VirtualTokens } from "../effect.ts";
 import type { AttentionShape } from "../method.ts";
 import type { ActiveEffects, SlotTensor } from "../slots.ts";
 
-/** Virtual tokens of all active adapters, in their order; null without any. */
+/** What stands before the prompt in each row; rows with less have padding in front. */
+export interface Before {
+  /** Places, the same for all rows. */
+  readonly count: number;
+  /** Per row, how many of the places are padding; one entry for all rows alike. */
+  readonly padding: readonly number[];
+  readonly rows: readonly Float32Array[];
+}
+
+/** Virtual tokens [count, hidden] of all active adapters, in their order; null without any. */
 export function activeVirtualTokens(
-  active: readonly ActiveEffects[],
-): { path: string; count: number; rows: Float32Array[] } | null {
-  const own = active.flatMap(({ effects: { virtualTokens: tokens }, weight, task = 0 }) =>
-    tokens && isPresent(weight) ? [{ tokens, picked: [task].flat() }] : [],
+  rows: readonly (readonly ActiveEffects[])[],
+): (Before & { path: string }) | null {
+  const own = rows.map((active) =>
+    active.flatMap(({ effects: { virtualTokens: tokens }, weight, task = 0 }) =>
+      tokens && isPresent(weight) ? [{ tokens, task: [task].flat()[0] as number }] : [],
+    ),
   );
-  const [first] = own;
+  const first = own.flat()[0]?.tokens;
   if (!first) return null;
-  const batch = Math.max(...own.map(({ picked }) => picked.length));
+  const width = (first.tasks[0] as Float32Array).length / first.count;
+  const counts = own.map((each) => each.reduce((sum, { tokens }) => sum + tokens.count, 0));
+  const count = Math.max(...counts);
+  const padding = counts.map((each) => count - each);
   return {
-    path: first.tokens.path,
-    count: own.reduce((sum, { tokens }) => sum + tokens.count, 0),
-    rows: Array.from({ length: batch }, (_, row) =>
-      join(own.map(({ tokens, picked }) => taskRows(tokens, picked[row] ?? (picked[0] as number)))),
+    path: first.path,
+    count,
+    padding,
+    rows: own.map((each, row) =>
+      join([
+        new Float32Array((padding[row] as number) * width),
+        ...each.map(({ tokens, task }) => taskRows(tokens, task)),
+      ]),
     ),
   };
 }
@@ -29,25 +50,44 @@ function taskRows({ tasks }: VirtualTokens, task: number): Float32Array {
   throw badRequest(`There is no task ${task}: the adapter has ${tasks.length}, counted from 0.`);
 }
 
-/** Keys and values of all active adapters, [2 · layers, kv heads, count, dim], keys first. */
+/** Keys and values of all active adapters, a row [2 · layers, kv heads, count, dim], keys first. */
 export function activeCachePrefix(
-  active: readonly ActiveEffects[],
-  { layers, keyValueHeads, headDim }: AttentionShape,
-): { count: number; rows: Float32Array } | null {
-  const own = active.flatMap(({ effects: { cachePrefix: prefix }, weight }) =>
-    prefix && isPresent(weight) ? [prefix] : [],
+  rows: readonly (readonly ActiveEffects[])[],
+  shape: AttentionShape,
+): Before | null {
+  const own = rows.map((active) =>
+    active.flatMap(({ effects: { cachePrefix: prefix }, weight }) =>
+      prefix && isPresent(weight) ? [prefix] : [],
+    ),
   );
-  if (own.length === 0) return null;
+  const counts = own.map((prefixes) => prefixes.reduce((sum, { count }) => sum + count, 0));
+  const count = Math.max(...counts);
+  if (count === 0) return null;
+  const padding = counts.map((each) => count - each);
+  return {
+    count,
+    padding,
+    rows: own.map((prefixes, row) => joinPrefixes(prefixes, padding[row] as number, shape)),
+  };
+}
+
+function joinPrefixes(
+  prefixes: readonly CachePrefix[],
+  padding: number,
+  { layers, keyValueHeads, headDim }: AttentionShape,
+): Float32Array {
   const blocks: Float32Array[] = [];
   for (const part of ["keys", "values"] as const) {
     for (let layer = 0; layer < layers; layer++) {
       for (let head = 0; head < keyValueHeads; head++) {
-        for (const prefix of own)
+        if (padding > 0) blocks.push(new Float32Array(padding * headDim));
+        for (const prefix of prefixes) {
           blocks.push(headRows(prefix[part][layer], { prefix, head, headDim }));
+        }
       }
     }
   }
-  return { count: own.reduce((sum, { count }) => sum + count, 0), rows: join(blocks) };
+  return join(blocks);
 }
 
 function headRows(
@@ -58,32 +98,40 @@ function headRows(
   return (layer as Float32Array).subarray(head * size, (head + 1) * size);
 }
 
-/** The tensors of attention slots; one key with the value zero where no adapter has a say. */
+/** The tensors of attention slots; keys with the value zero where no adapter has a say. */
 export function attentionTensors(
   paths: ReadonlySet<string>,
-  active: readonly ActiveEffects[],
+  rows: readonly (readonly ActiveEffects[])[],
   { keyValueHeads, headDim }: AttentionShape,
 ): SlotTensor[] {
   return [...paths].flatMap((path) => {
-    const own = active.filter(
-      ({ effects, weight }) => weight !== 0 && effects.attention?.has(path),
-    );
-    if (own.length > 1) {
-      throw badRequest("Only one adaption prompt can be active at a time.");
+    const own = rows.map((active) => promptOf(path, active));
+    const counts = new Set(own.flatMap((prompt) => prompt?.count ?? []));
+    if (counts.size > 1) {
+      throw unsupported("Rows of a batch cannot have adaption prompts of different lengths");
     }
-    const prompt = own[0]?.effects.attention?.get(path) ?? nothing(keyValueHeads * headDim);
-    const weight = own[0]?.weight ?? 1;
-    const values = weight === 1 ? prompt.values : prompt.values.map((value) => value * weight);
-    const shape = [1, keyValueHeads, prompt.count, headDim];
+    const [count = 1] = counts;
+    const prompts = own.map((prompt) => prompt ?? nothing(count, keyValueHeads * headDim));
+    const shape = [rows.length, keyValueHeads, count, headDim];
+    const [keys, values] = [prompts.map((each) => each.keys), prompts.map((each) => each.values)];
     return [
-      { name: `${path}.prompt_keys`, shape, data: prompt.keys },
-      { name: `${path}.prompt_values`, shape, data: values },
+      { name: `${path}.prompt_keys`, shape, data: join(keys) },
+      { name: `${path}.prompt_values`, shape, data: join(values) },
     ];
   });
 }
 
-function nothing(size: number): AttentionPrompt {
-  return { count: 1, keys: new Float32Array(size), values: new Float32Array(size) };
+function promptOf(path: string, active: readonly ActiveEffects[]): AttentionPrompt | null {
+  const own = active.filter(({ effects, weight }) => weight !== 0 && effects.attention?.has(path));
+  if (own.length > 1) throw badRequest("Only one adaption prompt can be active at a time.");
+  const prompt = own[0]?.effects.attention?.get(path);
+  const weight = own[0]?.weight ?? 1;
+  if (!prompt || weight === 1) return prompt ?? null;
+  return { ...prompt, values: prompt.values.map((value) => value * weight) };
+}
+
+function nothing(count: number, size: number): AttentionPrompt {
+  return { count, keys: new Float32Array(count * size), values: new Float32Array(count * size) };
 }
 
 /** Tokens are there or not; nothing is between. */

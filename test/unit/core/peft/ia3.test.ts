@@ -17,7 +17,7 @@ void test("each layer of a group is fed its own input scale", () => {
   const effects = { linear: new Map([["mlp.up_proj", { inputScale: Float32Array.of(3, 4) }]]) };
   const plan = extendPlan(initialPlan(groups, null), effects, groups);
   const tensors = slotTensors(plan, groups, {
-    active: [{ effects, weight: 1 }],
+    rows: [[{ effects, weight: 1 }]],
     baseNorms: new Map(),
   });
   const scale = tensors.find(({ name }) => name === "mlp.gate_proj+up_proj.inputScale");

@@ -1,0 +1,73 @@
+import { badRequest } from "./base/errors.ts";
+import type { BaseInputs } from "./baseSession.ts";
+import type { ActiveAdapter, Answer, AnswerOptions, PeftModel, Prompt } from "./peftModel.ts";
+import { generateBatch } from "./tokens/generateBatch.ts";
+import { greedy } from "./tokens/sampler.ts";
+import { TextStream } from "./tokens/textStream.ts";
+import type { Tokenizer } from "./tokens/tokenizer.ts";
+import { requireTokenizer } from "./baseModel.ts";
+
+export interface AnswerBatchOptions extends Omit<AnswerOptions, "adapters" | "onText"> {
+  /**
+   * For each prompt an adapter's name, "__base__" for none, or a weighted set; the active ones for
+   * all when absent.
+   */
+  readonly rows?: readonly (string | readonly ActiveAdapter[])[];
+  /** A row's whole text so far, with each of its tokens. */
+  readonly onText?: (row: number, text: string, tokens: number) => void;
+}
+
+/** Answers several prompts in one pass a token (PEFT's generate with `adapter_names`). */
+export async function answerBatch(
+  model: PeftModel,
+  prompts: readonly Prompt[],
+  options: AnswerBatchOptions,
+): Promise<Answer[]> {
+  const { rows, sampling = greedy, maxNewTokens = 256, signal } = options;
+  if (prompts.length === 0) throw badRequest("There is no prompt to answer.");
+  if (rows && rows.length !== prompts.length) {
+    throw badRequest(`${prompts.length} prompts have adapters for ${rows.length} rows.`);
+  }
+  const { base } = model;
+  const active = model.mergedAdapters.length > 0 ? model.mergedAdapters : model.activeAdapters;
+  const adapters = prompts.map((_, i) => adaptersOf(rows?.[i], active));
+  const inputs: BaseInputs = rows ? model.inputsOfRows(rows) : model.inputsOf(active);
+  const ids = prompts.map((prompt, i) => model.encode(prompt, adapters[i]));
+  const streams = adapters.map((own) => new TextStream(tokenizerOf(model, own)));
+  const counts = prompts.map(() => 0);
+  const generated = await base.session.with(inputs, (session) =>
+    generateBatch(
+      session,
+      { prompts: ids, adapters: inputs },
+      {
+        sampling,
+        maxNewTokens,
+        stopTokens: adapters.map((own) => model.stopTokensFor(own)),
+        onToken: (row, id) => {
+          const stream = streams[row] as TextStream;
+          stream.push(id);
+          options.onText?.(row, stream.text, ++(counts as [number])[row as 0]);
+        },
+        ...(signal && { signal }),
+      },
+    ),
+  );
+  return generated.map((each, i) => ({
+    ...each,
+    text: (streams[i] as TextStream).finish(),
+    promptTokens: (ids[i] as number[]).length,
+    adapters: adapters[i] as readonly ActiveAdapter[],
+  }));
+}
+
+function tokenizerOf(model: PeftModel, adapters: readonly ActiveAdapter[]): Tokenizer {
+  return model.tokenizerFor(adapters) ?? requireTokenizer(model.base);
+}
+
+function adaptersOf(
+  row: string | readonly ActiveAdapter[] | undefined,
+  active: readonly ActiveAdapter[],
+): readonly ActiveAdapter[] {
+  if (typeof row !== "string") return row ?? active;
+  return row === "__base__" ? [] : [{ name: row, weight: 1 }];
+}

@@ -1,0 +1,140 @@
+import { throwIfAborted } from "../base/errors.ts";
+import type {
+  AdapterInputs,
+  CausalSession,
+  DecodingState,
+  Logits,
+} from "../session/causalSession.ts";
+import { checkRequest, type Generated, type GenerateOptions, promptPart } from "./generate.ts";
+import { createSampler, type Sampler } from "./sampler.ts";
+
+export interface GenerateBatchOptions extends Omit<GenerateOptions, "onToken" | "stopTokens"> {
+  /** Per row, ids that end the answer. */
+  readonly stopTokens: readonly ReadonlySet<number>[];
+  readonly onToken?: (row: number, id: number) => void;
+}
+
+/** One prompt of a batch and what has been said to it so far. */
+interface Row {
+  readonly prompt: readonly number[];
+  readonly sampler: Sampler;
+  readonly ids: number[];
+  finish: Generated["finish"] | null;
+  decodeSeconds: number;
+}
+
+/**
+ * Continues several prompts in one pass a token, each row with adapters of its own where the inputs
+ * say so. Shorter prompts are padded in front, as Hugging Face's generate has them; every row gives
+ * what it would give alone.
+ * @throws bad-request when a prompt does not fit the model's context
+ */
+export async function generateBatch(
+  session: CausalSession,
+  { prompts, adapters }: { prompts: readonly (readonly number[])[]; adapters: AdapterInputs },
+  options: GenerateBatchOptions,
+): Promise<Generated[]> {
+  for (const prompt of prompts) checkRequest(session.model, { prompt, adapters }, options);
+  const rows = prompts.map((prompt): Row => {
+    const sampler = createSampler(options.sampling);
+    return { prompt, sampler, ids: [], finish: null, decodeSeconds: 0 };
+  });
+  const started = performance.now();
+  let prefilled = started;
+  try {
+    await run(session, rows, {
+      adapters,
+      options,
+      onPrefilled: () => (prefilled = performance.now()),
+    });
+  } catch (error) {
+    if (!options.signal?.aborted) throw error;
+  }
+  const now = performance.now();
+  return rows.map(({ ids, sampler, finish, decodeSeconds }) => {
+    const seconds = finish ? decodeSeconds : (now - prefilled) / 1000;
+    return {
+      ids,
+      finish: finish ?? "cancelled",
+      seed: sampler.seed,
+      prefillSeconds: (prefilled - started) / 1000,
+      decodeSeconds: seconds,
+      tokensPerSecond: ids.length > 1 ? (ids.length - 1) / seconds : 0,
+    };
+  });
+}
+
+async function run(
+  session: CausalSession,
+  rows: readonly Row[],
+  at: { adapters: AdapterInputs; options: GenerateBatchOptions; onPrefilled: () => void },
+): Promise<void> {
+  const { adapters, options, onPrefilled } = at;
+  const { state, logits: first } = await readPrompts(session, rows, at);
+  onPrefilled();
+  const started = performance.now();
+  const before = adapters.virtualTokens + (adapters.cachePrefix?.count ?? 0);
+  let logits = first;
+  for (;;) {
+    const [, , vocabulary] = logits.shape;
+    rows.forEach((row, i) => {
+      if (row.finish) return;
+      const own = logits.data.subarray(i * vocabulary, (i + 1) * vocabulary);
+      const room = session.model.contextLength - before;
+      const stopTokens = options.stopTokens[i] ?? new Set();
+      row.finish = step(row, own, { stopTokens, room, maxNewTokens: options.maxNewTokens });
+      if (row.finish !== "stop") options.onToken?.(i, row.ids.at(-1) as number);
+      if (row.finish) row.decodeSeconds = (performance.now() - started) / 1000;
+    });
+    if (rows.every(({ finish }) => finish)) return;
+    throwIfAborted(options.signal);
+    // A row that has ended is fed padding, which the others do not see anyway.
+    const tokens = rows.map((row) => [row.finish ? 0 : (row.ids.at(-1) as number)]);
+    const attentionMask = rows.map((row) => Uint8Array.of(row.finish ? 0 : 1));
+    logits = await session.forward(state, tokens, { attentionMask });
+  }
+}
+
+/** Takes a row's next token; says how the row ended, or null when it goes on. */
+function step(
+  { prompt, sampler, ids }: Row,
+  logits: Float32Array,
+  at: { stopTokens: ReadonlySet<number>; maxNewTokens: number; room: number },
+): Row["finish"] {
+  const id = sampler.next(logits, [...prompt, ...ids]);
+  if (at.stopTokens.has(id)) return "stop";
+  ids.push(id);
+  if (ids.length >= at.maxNewTokens) return "length";
+  return prompt.length + ids.length >= at.room ? "context" : null;
+}
+
+/** Reads prompts of several lengths, the shorter ones padded in front, in parts. */
+async function readPrompts(
+  session: CausalSession,
+  rows: readonly Row[],
+  { adapters, options }: { adapters: AdapterInputs; options: GenerateBatchOptions },
+): Promise<{ state: DecodingState; logits: Logits }> {
+  const width = Math.max(...rows.map(({ prompt }) => prompt.length));
+  const missing = rows.map(({ prompt }) => width - prompt.length);
+  const tokens = rows.map(({ prompt }, i) => [...padding(missing[i] as number, 0), ...prompt]);
+  const mask = rows.map(({ prompt }, i) => [
+    ...padding(missing[i] as number, 0),
+    ...padding(prompt.length, 1),
+  ]);
+  // What is known of a whole prompt does not begin with padding, which -1 is like for no token.
+  const known = rows.map(({ prompt }, i) => [...padding(missing[i] as number, -1), ...prompt]);
+  const state = session.start(adapters, rows.length, known);
+  let logits: Logits = { data: new Float32Array(0), shape: [rows.length, 1, 0] };
+  for (let start = 0; start < width; start += promptPart) {
+    throwIfAborted(options.signal);
+    const part = (row: number[]): number[] => row.slice(start, start + promptPart);
+    logits = await session.forward(state, tokens.map(part), {
+      attentionMask: mask.map((row) => Uint8Array.from(part(row))),
+    });
+  }
+  return { state, logits };
+}
+
+function padding(count: number, value: number): number[] {
+  return Array<number>(count).fill(value);
+}
