@@ -6,6 +6,7 @@ import { EngineProcess } from "./engineProcess.ts";
 import { type Memento, Session } from "./session.ts";
 
 const mementoKey = "graft.loaded";
+const basesKey = "graft.basesOfAdapters";
 
 /** The engine process and the session over it, wired to this window. */
 export function createModels(
@@ -25,6 +26,8 @@ export function createModels(
     roots: () => discoveryRoots(samplePath(extension)),
     recall: () => extension.workspaceState.get<Memento>(mementoKey),
     remember: (memento) => void extension.workspaceState.update(mementoKey, memento),
+    recallBases: () => extension.workspaceState.get<Record<string, string>>(basesKey),
+    rememberBases: (bases) => void extension.workspaceState.update(basesKey, bases),
     warn: (text) => log.warn(text),
   });
   return { engine, session };

@@ -6,6 +6,8 @@ import type {
   AdapterInfo,
   BaseModelInfo,
   CombineParams,
+  ConvertParams,
+  ConvertResult,
   DiscoverParams,
   EngineContract,
   GenerateEvent,
@@ -13,6 +15,7 @@ import type {
   GenerateResult,
   MergeParams,
   MergeResult,
+  ModelStatusResult,
   ProgressEvent,
   SaveAdapterParams,
 } from "./protocol/engineContract.ts";
@@ -33,6 +36,9 @@ export interface SessionOptions {
   roots(): Promise<DiscoverParams>;
   recall(): Memento | undefined;
   remember(memento: Memento | undefined): void;
+  /** Bases that the user has named for adapters that lead to none, by the adapter's path. */
+  recallBases?(): Readonly<Record<string, string>> | undefined;
+  rememberBases?(bases: Readonly<Record<string, string>>): void;
   warn(text: string): void;
 }
 
@@ -105,6 +111,8 @@ export class Session {
       const before = this.current.base;
       if (before?.path === path) return before;
       const base = await this.options.engine.request("loadBaseModel", { path }, work);
+      // An adapter's folder can lead to the base that is loaded already.
+      if (before?.path === base.path) return base;
       // The old base goes last: a load that fails or is cancelled loses nothing.
       this.set({ base, loaded: [], active: [], fits: new Map() });
       if (before) await this.options.engine.request("unloadBaseModel", { base: before.path });
@@ -147,6 +155,17 @@ export class Session {
     });
   }
 
+  /** Keeps the base that the user has named for an adapter; null forgets it. */
+  rememberBaseOf(adapter: string, base: string | null): void {
+    const { [adapter]: before, ...others } = this.options.recallBases?.() ?? {};
+    if (base === null && before === undefined) return;
+    this.options.rememberBases?.(base === null ? others : { ...others, [adapter]: base });
+    const adapters = this.current.adapters.map((each) =>
+      each.path === adapter ? { ...each, basePath: base } : each,
+    );
+    this.set({ adapters });
+  }
+
   /** Gives a loaded adapter another name; whether it is active stays. */
   renameAdapter(name: string, newName: string): Promise<void> {
     return this.exclusive(async () => {
@@ -185,6 +204,11 @@ export class Session {
     return this.options.engine.request("mergeAdapters", { base, ...params }, work);
   }
 
+  /** Turns an adapter into another form on disk. Not queued: it changes nothing in memory. */
+  convert(params: ConvertParams, work: Work = {}): Promise<ConvertResult> {
+    return this.options.engine.request("convertAdapter", params, work);
+  }
+
   /** Makes exactly these adapters take part in answers; none is the bare base. */
   activate(active: ActiveAdapter[]): Promise<void> {
     return this.exclusive(() => this.switchTo(active));
@@ -204,6 +228,12 @@ export class Session {
     return this.options.engine.request("inspectAdapter", { path, base });
   }
 
+  /** The loaded base with its adapters, as PEFT describes a model. */
+  modelStatus(): Promise<ModelStatusResult> {
+    const base = this.needBase().path;
+    return this.options.engine.request("modelStatus", { base });
+  }
+
   private needBase(): BaseModelInfo {
     if (this.current.base) return this.current.base;
     throw new HostError("bad-request", "No base model is loaded. Load a base model first.");
@@ -221,7 +251,9 @@ export class Session {
       const roots = await this.options.roots();
       const { bases, adapters, problems } = await this.options.engine.request("discover", roots);
       for (const { path, message } of problems) this.options.warn(`${path}: ${message}`);
-      this.set({ discovery: "done", bases, adapters, problems });
+      const known = this.options.recallBases?.() ?? {};
+      const led = adapters.map((a) => ({ ...a, basePath: a.basePath ?? known[a.path] ?? null }));
+      this.set({ discovery: "done", bases, adapters: led, problems });
       await this.measureFits();
     } catch (thrown) {
       this.discovering = undefined;

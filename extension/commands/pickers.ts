@@ -25,7 +25,12 @@ export async function chooseBase(
   const chosen = await pick(items, vscode.l10n.t("Base model to load"));
   if (!chosen?.browse) return chosen?.value;
   const folder = await browse(graft, "baseModelFolders", vscode.l10n.t("Use as Base Model"));
-  return folder === undefined ? undefined : findUnder(graft, folder, "bases");
+  if (folder === undefined) return undefined;
+  const { state } = graft.session;
+  const isBase = state.bases.some((base) => base.path.startsWith(folder));
+  const adapter = state.adapters.find((each) => each.path.startsWith(folder));
+  // An adapter's folder stands for the base that the adapter leads to.
+  return !isBase && adapter ? bareBase(adapter.path) : findUnder(graft, folder, "bases");
 }
 
 /** The adapter that a command was given, or one that the user picks from those that `accept` lets through. */
@@ -68,8 +73,19 @@ export function pathOf(argument: unknown): string | undefined {
   if (argument instanceof vscode.Uri) {
     return argument.fsPath.replace(/[/\\]adapter_(config|model)\.[a-z]+$/, "");
   }
-  const node = argument as { base?: BaseModelSummary; adapter?: AdapterSummary } | undefined;
-  return node?.base?.path ?? node?.adapter?.path;
+  // A row of a tree, or what an inspector page says of itself in its context menu.
+  const node = argument as
+    { base?: BaseModelSummary; adapter?: AdapterSummary; adapterPath?: unknown } | undefined;
+  const own = node?.adapterPath;
+  return node?.base?.path ?? node?.adapter?.path ?? (typeof own === "string" ? own : undefined);
+}
+
+/** The paths of all rows that a tree's menu was used on; none when a command came by itself. */
+export function pathsOf(argument: unknown, selected: unknown): string[] {
+  const own = pathOf(argument);
+  const nodes = Array.isArray(selected) ? selected : [];
+  const others = nodes.map(pathOf).filter((path) => path !== undefined);
+  return [...new Set([...(own === undefined ? [] : [own]), ...others])];
 }
 
 export function groupedChoices(

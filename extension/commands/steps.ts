@@ -1,12 +1,12 @@
 import * as vscode from "vscode";
 import type { Graft } from "../context.ts";
 import type { AdapterInfo, AdapterSummary, BaseModelInfo } from "../protocol/engineContract.ts";
-import { baseLabel } from "../state.ts";
-import { HostError } from "../failure.ts";
+import { failureOf, HostError } from "../failure.ts";
 import { formatMethod, formatSeconds } from "../views/format.ts";
 import { withProgress } from "../views/progress.ts";
 import { presentError } from "../views/errors.ts";
 import { wake } from "../wake.ts";
+import { askForBase } from "./askForBase.ts";
 
 /** Steps that several commands share; each says what is missing and offers what helps. */
 
@@ -70,24 +70,27 @@ export async function loadAdapter(
   return attach(graft, adapter, false);
 }
 
-/** Loads the base that an adapter names; says what to do when it is not on this machine. */
+/**
+ * Loads the base that an adapter was trained on. One that is not on this machine is asked for, once:
+ * the answer is kept for that adapter, until nothing is there any more.
+ */
 export async function loadBaseOf(graft: Graft, adapter: AdapterSummary): Promise<boolean> {
-  if (adapter.basePath !== null) return (await loadBase(graft, adapter.basePath)) !== undefined;
-  const pick = vscode.l10n.t("Load Base Model…");
-  const add = vscode.l10n.t("Add Folder…");
-  const named = baseLabel(graft.session.state, adapter);
-  const text =
-    adapter.baseName === null
-      ? vscode.l10n.t("{0} does not name its base model. Choose one to load.", adapter.name)
-      : vscode.l10n.t(
-          "{0} was trained on {1}, which was not found on this machine.",
-          adapter.name,
-          named,
-        );
-  const chosen = await vscode.window.showWarningMessage(text, pick, add);
-  if (chosen === pick) await vscode.commands.executeCommand("graft.loadBaseModel");
-  if (chosen === add) await vscode.commands.executeCommand("graft.addFolder", "baseModelFolders");
-  return graft.session.state.base !== null;
+  const { session } = graft;
+  const path = adapter.basePath ?? (await askForBase(graft, adapter));
+  if (path === undefined) return false;
+  try {
+    const base = await loadBase(graft, path);
+    if (base && adapter.basePath === null) session.rememberBaseOf(adapter.path, base.path);
+    return base !== undefined;
+  } catch (thrown) {
+    if (failureOf(thrown).code === "not-found") session.rememberBaseOf(adapter.path, null);
+    throw thrown;
+  }
+}
+
+/** The first adapter takes part at once: one that is loaded and does nothing misleads. */
+export async function activateFirst({ session }: Graft, name: string): Promise<void> {
+  if (session.state.active.length === 0) await session.activate([{ name, weight: 1 }]);
 }
 
 async function attach(
@@ -125,6 +128,22 @@ export async function withAdapter(
   } catch (thrown) {
     void presentError(graft, thrown, { adapter, again, loadAnyway });
   }
+}
+
+/** Loads adapters, one after the other, and goes on with all of them, in their order. */
+export async function withAdapters(
+  graft: Graft,
+  [path, ...rest]: readonly string[],
+  then: (loaded: AdapterInfo[]) => Promise<unknown>,
+): Promise<void> {
+  if (path === undefined) return void (await then([]));
+  const { state } = graft.session;
+  const goOn = (first: AdapterInfo): Promise<void> =>
+    withAdapters(graft, rest, (others) => then([first, ...others]));
+  const loaded = state.loaded.find((each) => each.path === path);
+  if (loaded) return goOn(loaded);
+  const adapter = state.adapters.find((each) => each.path === path);
+  if (adapter) await withAdapter(graft, adapter, goOn);
 }
 
 export function exists(file: vscode.Uri): Promise<boolean> {

@@ -38,7 +38,9 @@ export async function presentError(
 }
 
 function textFor(graft: Graft, { code, message }: Failure, { adapter }: ErrorSubject): string {
-  if (code !== "misfit" || !adapter) return message;
+  if (!adapter) return message;
+  if (code === "partial-bind") return message.replaceAll(adapter.path, adapter.name);
+  if (code !== "misfit") return message;
   const { state } = graft.session;
   // The folder is known from the name; what matters is the file and the numbers in it.
   const reason = message.replaceAll(`${adapter.path}/`, "").replaceAll(`${adapter.path}\\`, "");

@@ -204,6 +204,35 @@ test("adapters of one folder are loaded once, of equal names under two", async (
   await assert.rejects(ask("unloadAdapter", { base, name: "lora-json" }), failure("bad-request"));
 });
 
+test("two loads of a folder at one time are one, also through another path", async (t) => {
+  const folder = await temporaryFolder(t);
+  const [twin, link] = [path.join(folder, "lora-json"), path.join(folder, "link")];
+  await cp(adapterAt("lora-json"), twin, { recursive: true });
+  await symlink(twin, link);
+  const load = (place: string, signal?: AbortSignal) =>
+    ask("loadAdapter", { base, path: place }, { ...(signal && { signal }) });
+  const stop = new AbortController();
+  const [stopped, first, second, other] = await Promise.allSettled([
+    load(twin, stop.signal),
+    load(twin),
+    load(link),
+    load(adapterAt("lora-json")),
+    stop.abort(),
+  ]);
+  assert.equal(stopped.status, "rejected");
+  assert(first.status === "fulfilled" && second.status === "fulfilled");
+  assert.deepEqual(second.value, first.value);
+  assert(other.status === "fulfilled");
+  const names = [first.value.name, other.value.name];
+  assert.deepEqual([...names].sort(), ["lora-json", "lora-json-2"]);
+  for (const name of names) await ask("unloadAdapter", { base, name });
+});
+
+test("an adapter's folder leads to its base, which is the one that is loaded", async () => {
+  const info = await ask("loadBaseModel", { path: adapterAt("lora-json") });
+  assert.deepEqual([info.path, info.adapter], [base, adapterAt("lora-json")]);
+});
+
 test("an answer streams whole snapshots, with the active adapters or with those named", async () => {
   await ask("loadAdapter", { base, path: adapterAt("lora-pirate"), name: "pirate" });
   const content = "What colour is the sky?";

@@ -26,8 +26,11 @@ function start(change: Record<string, Answer> = {}, memento?: Memento) {
     return table[method]?.(params as never);
   };
   const engine = { request } as unknown as Requester;
+  let bases: Readonly<Record<string, string>> = {};
   const session = new Session({
     engine,
+    recallBases: () => bases,
+    rememberBases: (value) => void (bases = value),
     roots: async () => ({ roots: [], huggingFaceCache: false }),
     recall: () => memento,
     remember: (value) => void remembered.push(value),
@@ -127,4 +130,31 @@ test("without a base, says so instead of asking the engine", async () => {
   const { session, calls } = start();
   await assert.rejects(session.loadAdapter("/adapters/pirate"), /Load a base model first/);
   assert.deepEqual(calls, []);
+});
+
+test("a base that was named for an adapter is known from then on, until it is gone", async () => {
+  const lost = adapter("pirate", { basePath: null });
+  const discover: Answer = () => ({ bases: [base], adapters: [lost], problems: [] });
+  const { session } = start({ discover });
+  const basePath = (): string | null | undefined => session.state.adapters[0]?.basePath;
+  await session.discovered();
+  assert.equal(basePath(), null);
+  session.rememberBaseOf(lost.path, base.path);
+  assert.equal(basePath(), base.path);
+  await session.refresh();
+  assert.equal(basePath(), base.path);
+  session.rememberBaseOf(lost.path, null);
+  await session.refresh();
+  assert.equal(basePath(), null);
+});
+
+test("an adapter that leads to the loaded base unloads nothing", async () => {
+  const loadBaseModel: Answer = () => ({ ...base, adapter: "/adapters/pirate" });
+  const { session, calls } = start({ loadBaseModel });
+  await session.loadBase(base.path);
+  await session.loadAdapter("/adapters/json");
+  const again = await session.loadBase("/adapters/pirate");
+  assert.deepEqual([again.path, again.adapter], [base.path, "/adapters/pirate"]);
+  assert.equal(session.state.loaded.length, 1);
+  assert(!calls.includes("unloadBaseModel"));
 });
