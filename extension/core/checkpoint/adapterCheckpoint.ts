@@ -3,7 +3,9 @@ import * as path from "node:path";
 import { notFound } from "../base/errors.ts";
 import { isFile } from "../base/files.ts";
 import { openSafetensors, type SafetensorsFile } from "../safetensors/read.ts";
-import { type AdapterConfig, readAdapterConfig } from "./adapterConfig.ts";
+import type { JsonObject } from "../base/json.ts";
+import { type AdapterConfig, adapterConfigOf, readAdapterConfig } from "./adapterConfig.ts";
+import { renameTensors, type TensorNaming } from "./tensorNames.ts";
 import { openTorchFile } from "./torchFile.ts";
 
 /** An adapter's folder: config and header read, no weight touched. */
@@ -11,22 +13,40 @@ export interface AdapterCheckpoint {
   /** Real path of the folder. */
   readonly dir: string;
   readonly config: AdapterConfig;
+  /** Its tensors have the names that PEFT saves them with, whatever the file calls them. */
   readonly weights: SafetensorsFile;
+  /** Sentences on what its files say in an unusual way. */
+  readonly notes: readonly string[];
+  /** Leave out what has another shape than the base wants, instead of refusing it. */
+  readonly ignoreMismatchedSizes: boolean;
   /** Milliseconds since the epoch. */
   readonly modified: number;
+}
+
+/** How an adapter's files are read where they alone do not say it. */
+export interface AdapterReading extends TensorNaming {
+  /** Used in place of adapter_config.json: a config's fields, or a folder that holds one. */
+  readonly config?: JsonObject | string | undefined;
+  readonly ignoreMismatchedSizes?: boolean | undefined;
 }
 
 export async function openAdapterCheckpoint(
   folder: string,
   signal?: AbortSignal,
+  { config: given, ignoreMismatchedSizes = false, ...naming }: AdapterReading = {},
 ): Promise<AdapterCheckpoint> {
   const dir = await realpath(folder).catch(() => {
     throw notFound("Adapter", folder, "Choose a folder that holds adapter_config.json.");
   });
-  const config = await readAdapterConfig(dir, signal);
-  const weights = await openWeights(dir);
-  const { mtimeMs } = await stat(weights.file);
-  return { dir, config, weights, modified: mtimeMs };
+  const config =
+    typeof given === "object"
+      ? adapterConfigOf(given)
+      : await readAdapterConfig(given ?? dir, signal);
+  const stored = await openWeights(dir);
+  const { tensors, notes } = renameTensors(stored.tensors, naming, stored.file);
+  const { mtimeMs } = await stat(stored.file);
+  const weights = { ...stored, tensors };
+  return { dir, config, weights, modified: mtimeMs, notes, ignoreMismatchedSizes };
 }
 
 /** safetensors wins over .bin, as in PEFT. */
