@@ -12,7 +12,10 @@ import { buildModel } from "./models/index.ts";
 import { bareLayers } from "./onnx/layerHook.ts";
 import type { MethodBase } from "./peft/method.ts";
 import { readFloat32 } from "./safetensors/read.ts";
+import type { HubPlace } from "./checkpoint/findAdapter.ts";
 import { BaseSession } from "./baseSession.ts";
+import { type LoadedAdapter, readAdapter } from "./loadAdapter.ts";
+import { resolveModel } from "./resolveModel.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
 import { readTokenizer, type Tokenizer } from "./tokens/tokenizer.ts";
 
@@ -33,22 +36,48 @@ export interface BaseModel {
   readonly stopTokens: ReadonlySet<number>;
   readonly adaptable: MethodBase;
   readonly loadSeconds: number;
+  /** The adapter whose folder was loaded in place of a base's: a PeftModel begins with it. */
+  readonly attached?: LoadedAdapter;
 }
 
-export interface LoadBaseModelOptions extends SessionOptions {
+export interface LoadBaseModelOptions extends SessionOptions, HubPlace {
+  /** Of an adapter's folder: the adapter's name, and whether it may bind in part. */
+  readonly adapterName?: string;
+  readonly allowPartial?: boolean;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Loads a Hugging Face checkpoint folder. Weights are mapped from their files, which are never
- * written.
+ * Loads a Hugging Face checkpoint. Weights are mapped from their files, which are never written. Of
+ * an adapter the base is loaded first, then the adapter is attached.
+ * @param pathOrId a folder, or an id in the Hugging Face cache, of a base or of an adapter
  * @throws bad-file, not-found or unsupported, naming file and field
  */
 export async function loadBaseModel(
-  folder: string,
+  pathOrId: string,
   options: LoadBaseModelOptions = {},
 ): Promise<BaseModel> {
+  const place = await resolveModel(pathOrId, options);
+  const base = await openBase(place.base, options);
+  if (place.adapter === null) return base;
+  const started = performance.now();
+  const { adapterName, allowPartial, onProgress, signal } = options;
+  const named = { ...(adapterName !== undefined && { adapterName }) };
+  const agreed = { ...(allowPartial !== undefined && { allowPartial }) };
+  const work = { ...(onProgress && { onProgress }), ...(signal && { signal }) };
+  try {
+    const read = await readAdapter(base, place.adapter, { ...named, ...agreed, ...work });
+    await base.session.prepare(read.weights.effects);
+    const attachSeconds = (performance.now() - started) / 1000;
+    return { ...base, attached: { ...read, attachSeconds } };
+  } catch (error) {
+    await base.session.dispose();
+    throw error;
+  }
+}
+
+async function openBase(folder: string, options: LoadBaseModelOptions): Promise<BaseModel> {
   const { onProgress, signal } = options;
   const started = performance.now();
   onProgress?.({ step: "Reading headers" });

@@ -1,4 +1,5 @@
-import { isFloatDtype, toFloat32 } from "../../base/dtype.ts";
+import { isReadableDtype, toFloat32 } from "../../base/dtype.ts";
+import type { Shape } from "../../base/shape.ts";
 import { type ModuleInfo, weightName } from "../../checkpoint/modules.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import {
@@ -9,7 +10,7 @@ import {
   type LinearEffect,
 } from "../effect.ts";
 import type { MethodBase } from "../method.ts";
-import type { WholeParameter } from "./binding.ts";
+import type { WholeParameter } from "./wholeParameters.ts";
 import type { Values } from "./tensors.ts";
 
 /** Effects under construction. */
@@ -125,9 +126,9 @@ export function mergeEffects(
 export function valueWarnings(values: Values, effects: AdapterEffects): string[] {
   const warnings: string[] = [];
   for (const [name, { entry, bytes }] of values) {
-    if (isFloatDtype(entry.dtype) && !toFloat32(bytes, entry.dtype).every(Number.isFinite)) {
-      warnings.push(`Tensor "${name}" holds NaN or infinite values.`);
-    }
+    if (!isReadableDtype(entry.dtype)) continue;
+    const found = notFinite(toFloat32(bytes, entry.dtype), entry.shape);
+    if (found) warnings.push(`Tensor "${name}" holds NaN or infinite values: ${found}.`);
   }
   const changes =
     [...effects.linear.values()].some(changesSomething) ||
@@ -135,6 +136,25 @@ export function valueWarnings(values: Values, effects: AdapterEffects): string[]
     Boolean(effects.virtualTokens ?? effects.cachePrefix ?? effects.attention);
   if (!changes) warnings.push("The adapter changes nothing: its update is zero in every module.");
   return warnings;
+}
+
+/** How many values are no numbers, and where the first is; null when all are numbers. */
+function notFinite(data: Float32Array, shape: Shape): string | null {
+  let [nan, infinite, first] = [0, 0, -1];
+  data.forEach((value, i) => {
+    if (Number.isFinite(value)) return;
+    if (first < 0) first = i;
+    if (Number.isNaN(value)) nan++;
+    else infinite++;
+  });
+  if (first < 0) return null;
+  const place: number[] = [];
+  let rest = first;
+  for (const size of [...shape].reverse()) {
+    place.unshift(rest % size);
+    rest = Math.floor(rest / size);
+  }
+  return `${nan} NaN and ${infinite} infinite of ${data.length}, the first at [${place.join(", ")}]`;
 }
 
 function changesSomething({
