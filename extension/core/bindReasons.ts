@@ -175,12 +175,11 @@ function missingReason(
   index: ModuleIndex,
 ): string {
   if (raw["use_dora"] === true) return "the config says use_dora, and magnitudes are missing";
-  const last = Math.max(...unbound.map((path) => layerIndex(path) ?? -1));
-  const isTail = index
-    .layersOf(unbound)
-    .every((layer, i, all) => layer === last - all.length + 1 + i);
-  if (last > 0 && last === index.lastLayer && isTail && index.isWhole(unbound)) {
-    return "the adapter was made for a base with fewer layers, or saved incompletely";
+  const layers = index.layersOf(unbound);
+  const [first = -1] = layers;
+  const isTail = first > 0 && layers.length === index.lastLayer - first + 1;
+  if (isTail && index.isWhole(unbound)) {
+    return `the adapter was made for a base with ${first} layers, or saved incompletely`;
   }
   return "the file was saved incompletely, or its config names more modules than it was trained with";
 }
