@@ -4,8 +4,8 @@ import { type ModuleInfo, type ModuleTree, weightName } from "../checkpoint/modu
 export interface AdapterLayer {
   /** Hugging Face path of the module; token rows beside another layer have ".token_adapter" behind it. */
   readonly path: string;
-  /** "tuner": the method's own; "saved": a whole copy of the module; "tokens": rows of a table. */
-  readonly kind: "tuner" | "saved" | "tokens";
+  /** "tuner": the method's own; "parameter": around one that is targeted by its name; "saved": a whole copy of the module; "tokens": rows of a table. */
+  readonly kind: "tuner" | "parameter" | "saved" | "tokens";
   readonly module: ModuleInfo["kind"];
 }
 
@@ -67,6 +67,7 @@ export const pythonNames: Readonly<Record<string, PythonNames>> = {
 /** PEFT's name for a layer's class. */
 export function layerType({ kind, module }: AdapterLayer, peftType: string): string {
   if (kind === "saved") return "ModulesToSaveWrapper";
+  if (kind === "parameter") return "lora.ParamWrapper";
   if (kind === "tokens") return "TrainableTokensLayer";
   return pythonNames[peftType]?.[module] ?? "Linear";
 }
@@ -76,6 +77,8 @@ export function adapterLayers(
   tree: ModuleTree,
   at: {
     targets: readonly ModuleInfo[];
+    /** Paths of modules with a targeted parameter. */
+    parameters?: ReadonlySet<string>;
     modulesToSave: readonly string[];
     /** Modules with rows for single tokens beside their own layer. */
     tokenTables: ReadonlySet<string>;
@@ -93,6 +96,7 @@ export function adapterLayers(
     const { path, kind } = module;
     const own: AdapterLayer[] = [];
     if (targets.has(path)) own.push({ path, kind: "tuner", module: kind });
+    else if (at.parameters?.has(path)) own.push({ path, kind: "parameter", module: kind });
     else if (isSaved(module)) own.push({ path, kind: "saved", module: kind });
     if (at.tokenTables.has(path)) {
       own.push({ path: `${path}.token_adapter`, kind: "tokens", module: kind });

@@ -3,7 +3,7 @@ import { GraftError, misfit, unsupported } from "../base/errors.ts";
 import type { JsonObject } from "../base/json.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
 import { matchPattern } from "../checkpoint/targets.ts";
-import type { FieldInfo, MethodBase } from "./method.ts";
+import type { MethodBase } from "./method.ts";
 import { tunerFields, wholeNumber } from "./tuner/config.ts";
 
 const initialisations = [
@@ -17,6 +17,7 @@ const initialisations = [
   "loftq",
   "orthogonal",
   "lora_ga",
+  "mica",
 ];
 
 const tokenIndices = z.union([z.array(z.int()), z.record(z.string(), z.array(z.int()))]);
@@ -62,6 +63,7 @@ export const loraSchema = z.looseObject({
       `PEFT 0.21 knows ${initialisations.join(", ")} and pissa_niter_N.`,
     )
     .default(true),
+  use_qalora: z.boolean().default(false),
   use_bdlora: z
     .union([blockFields, z.literal(false)])
     .nullish()
@@ -74,6 +76,7 @@ export const loraSchema = z.looseObject({
     .array(z.tuple([z.int(), z.int()]), "It must be a list of [first layer, layer after the last].")
     .nullish()
     .transform((value) => value ?? []),
+  target_parameters: nameList,
   kasa_config: z
     .record(z.string(), z.unknown())
     .nullish()
@@ -83,21 +86,16 @@ export const loraSchema = z.looseObject({
 export type LoraConfig = z.infer<typeof loraSchema>;
 
 /** Options that change the result and that Graft does not run yet. */
-const unsupportedOptions = ["target_parameters", "use_qalora", "arrow_config"];
+const unsupportedOptions = ["arrow_config"];
 
 const converted = "Save it again with path_initial_model_for_weight_conversion, as plain LoRA.";
 
-/** Why an adapter with raw factors of these initialisations is refused: the base it needs is unknown. */
+/** Why an adapter with raw factors of these initialisations is refused: PEFT has no one answer either. */
 const irrecoverable: readonly [RegExp, reason: string, remedy: string][] = [
   [
     /^pissa_niter_/,
-    "draws a randomised SVD for the base's residual, which PEFT itself cannot repeat at load",
-    converted,
-  ],
-  [
-    /^lora_ga$/,
-    "takes gradients of its training data out of the base, which the file does not hold; " +
-      "PEFT itself loads it without",
+    "draws a randomised SVD for the base's residual from an unseeded generator: " +
+      "two loads by PEFT differ from each other",
     converted,
   ],
   [
@@ -108,7 +106,8 @@ const irrecoverable: readonly [RegExp, reason: string, remedy: string][] = [
   ],
   [
     /^loftq$/,
-    "replaces the base by what bitsandbytes quantizes it to on a GPU, which the file does not hold",
+    "replaces the base by what bitsandbytes makes of it when it is loaded; without bitsandbytes " +
+      "PEFT itself refuses to load it",
     "Where the base was saved quantized, save the adapter with init_lora_weights = true beside it.",
   ],
 ];
@@ -124,7 +123,8 @@ const variants = [
   "arrow_config",
 ];
 
-function isOff(value: unknown): boolean {
+/** True for a field that is absent, false or empty. */
+export function isOff(value: unknown): boolean {
   if (value === undefined || value === null || value === false) return true;
   if (Array.isArray(value)) return value.length === 0;
   return typeof value === "object" && Object.keys(value).length === 0;
@@ -165,6 +165,9 @@ function checkVariants(config: LoraConfig, raw: JsonObject, file: string): void 
   const chosen = variants.filter(
     (option) => !isOff(raw[option]) || (option === "kasa_config" && usesKasa(config)),
   );
+  if (chosen.length > 0 && isMica(config)) {
+    throw fail(chosen[0] as string, "cannot be used with init_lora_weights mica, as in PEFT");
+  }
   if (chosen.length > 1) {
     throw fail(chosen[1] as string, `cannot be used with ${chosen[0]}, as in PEFT`);
   }
@@ -178,6 +181,11 @@ function checkVariants(config: LoraConfig, raw: JsonObject, file: string): void 
   const { target_modules_bd_a: a, target_modules_bd_b: b } = config.use_bdlora ?? noBlocks;
   const both = a.filter((name) => b.includes(name));
   if (both.length > 0) throw fail("use_bdlora", `names ${both.join(", ")} for both factors`);
+}
+
+/** MiCA (https://arxiv.org/abs/2604.01694): LoRA whose B was chosen once and not trained. */
+export function isMica({ init_lora_weights: init }: LoraConfig): boolean {
+  return init === "mica";
 }
 
 /** True when the base's smallest singular values give way to the adapter (KaSA). */
@@ -249,12 +257,8 @@ export function loraScale(
   return { rank, alpha, scaling: alpha / (config.use_rslora ? Math.sqrt(rank) : rank) };
 }
 
-/** What PEFT decides in silence: defaults for missing fields, targets that match nothing. */
-export function loraWarnings(
-  config: LoraConfig,
-  { raw }: AdapterConfig,
-  base: MethodBase,
-): string[] {
+/** What PEFT decides in silence: defaults for missing fields. */
+export function loraWarnings(config: LoraConfig, { raw }: AdapterConfig): string[] {
   const warnings: string[] = [];
   for (const field of ["r", "lora_alpha"] as const) {
     if (raw[field] === undefined) {
@@ -264,58 +268,17 @@ export function loraWarnings(
   if (config.lora_alpha < 0) {
     warnings.push(`Field "lora_alpha" is ${config.lora_alpha}: the update is subtracted.`);
   }
-  const idle = config.modules_to_save.filter((name) => !matchesSome(name, base));
-  if (idle.length > 0) {
+  if (config.init_lora_weights === "lora_ga") {
     warnings.push(
-      `Field "modules_to_save" names what this base does not have: ${idle.join(", ")}.`,
+      "LoRA-GA took a part of the base out when training began, which the file does not hold. As in " +
+        "PEFT the base stays whole, so answers are not those of the training. Convert the adapter " +
+        "with path_initial_model_for_weight_conversion when it is saved.",
+    );
+  }
+  if (config.use_qalora) {
+    warnings.push(
+      `Field "use_qalora" has no effect on this base: PEFT groups inputs of GPTQ layers alone.`,
     );
   }
   return warnings;
 }
-
-function matchesSome(name: string, { tree }: MethodBase): boolean {
-  return tree.modules.some(({ path }) => path === name || path.endsWith(`.${name}`));
-}
-
-/** Every field of PEFT 0.21's LoraConfig: what it means and its default. */
-export const loraFieldInfo: Readonly<Record<string, FieldInfo>> = {
-  r: { default: 8, meaning: "Rank: how many directions each module's update has." },
-  lora_alpha: { default: 8, meaning: "Strength: the update is scaled by alpha / r." },
-  lora_dropout: { default: 0, meaning: "Dropout in training; no effect on answers." },
-  fan_in_fan_out: { default: false, meaning: "The base stores its weights as [in, out]." },
-  bias: { default: "none", meaning: "Which biases were trained and are stored." },
-  use_rslora: { default: false, meaning: "Rank-stabilised: the update is scaled by alpha / √r." },
-  init_lora_weights: {
-    default: true,
-    meaning: "How the factors were initialised before training.",
-  },
-  rank_pattern: { default: {}, meaning: "Ranks of single modules; the first match counts." },
-  alpha_pattern: { default: {}, meaning: "Alphas of single modules; the first match counts." },
-  megatron_config: { default: null, meaning: "Megatron's parallel layers, in training." },
-  megatron_core: { default: "megatron.core", meaning: "Megatron's module, in training." },
-  trainable_token_indices: { default: null, meaning: "Tokens whose embeddings were trained." },
-  loftq_config: {
-    default: {},
-    meaning: "LoftQ: quantization that the initialisation made up for.",
-  },
-  eva_config: { default: null, meaning: "EVA: initialisation from activations." },
-  corda_config: { default: null, meaning: "CorDA: initialisation from covariances." },
-  lora_ga_config: { default: null, meaning: "LoRA-GA: initialisation from gradients." },
-  use_dora: {
-    default: false,
-    meaning: "DoRA: direction and magnitude of weights are trained apart.",
-  },
-  velora_config: { default: null, meaning: "VeLoRA: compressed activations in training." },
-  monteclora_config: { default: null, meaning: "MonteCLoRA: sampled factors in training." },
-  alora_invocation_tokens: { default: null, meaning: "aLoRA: active from these tokens on." },
-  use_qalora: { default: false, meaning: "QALoRA: grouped input for quantized bases." },
-  qalora_group_size: { default: 16, meaning: "QALoRA: size of the groups." },
-  layer_replication: { default: null, meaning: "Layers of the base that are repeated." },
-  lora_bias: { default: false, meaning: "The update has a bias." },
-  target_parameters: { default: null, meaning: "Parameters (not modules) that carry an update." },
-  use_bdlora: { default: null, meaning: "Block-diagonal factors." },
-  arrow_config: { default: null, meaning: "Arrow: routing between several adapters." },
-  kasa_config: { default: null, meaning: "KaSA: singular values of the base are replaced." },
-  ensure_weight_tying: { default: false, meaning: "Tied embeddings stay tied." },
-  runtime_config: { default: {}, meaning: "Options of a running model; not stored knowledge." },
-};

@@ -10,7 +10,7 @@ import { isChosen, type ParameterTarget, resolveParameters } from "../checkpoint
 import type { LinearModule } from "../onnx/layerHook.ts";
 import { type AdapterEffects, compose, type LowRank } from "./effect.ts";
 import { takenFromBase } from "./loraBase.ts";
-import { isOff, type LoraConfig, loraScale, usesKasa } from "./loraConfig.ts";
+import { isMica, isOff, type LoraConfig, loraScale, usesKasa } from "./loraConfig.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
 import type { ParameterTuner, TunerContext } from "./tuner/tuner.ts";
 
@@ -51,6 +51,7 @@ function checkOptions(config: LoraConfig, file: string): void {
     (config.use_dora && "use_dora") ||
     (config.lora_bias && "lora_bias") ||
     (usesKasa(config) && "kasa_config") ||
+    (isMica(config) && "init_lora_weights") ||
     (config.use_bdlora && "use_bdlora") ||
     (config.alora_invocation_tokens.length > 0 && "alora_invocation_tokens") ||
     ["fan_in_fan_out", "velora_config", "monteclora_config", "arrow_config"].find(

@@ -148,7 +148,8 @@ function fits(
   if (isResized) {
     throw unsupported(
       `${adapter.weights.file}: "${entry.name}" has ${shape[0]} rows, this base ${wanted[0]}: ` +
-        "Graft runs a vocabulary that has grown, not one that has shrunk",
+        "the vocabulary has shrunk. PEFT does not load it either, unless the base is cut to the same size before",
+      `Cut the base to ${shape[0]} tokens, save it, and load the adapter on that.`,
     );
   }
   throw shapeMisfit(adapter, { name: module.path, entry, wanted, module });

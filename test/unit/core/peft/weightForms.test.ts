@@ -28,6 +28,7 @@ const bias = make(outputs).data as Float32Array;
 const module = { kind: "linear", path: name, in: inputs, out: outputs, hasBias: true } as const;
 const base: MethodBase = {
   modelType: "llama",
+  config: { file: "config.json", modelType: "llama", architecture: "", raw: {} },
   tree: { modules: [module], outputEmbedding: null },
   groups: [],
   attention: { layers: 1, heads: 1, keyValueHeads: 1, headDim: 2 },
