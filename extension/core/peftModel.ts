@@ -16,6 +16,7 @@ import { arrowEffects, type ArrowOptions } from "./peft/arrow.ts";
 import { combineAdapters } from "./peft/combine.ts";
 import type { CombineOptions } from "./peft/combine/options.ts";
 import { activeAt } from "./peft/rowSlots.ts";
+import { checkTogether } from "./peft/together.ts";
 import type { BaseInputs } from "./baseSession.ts";
 import { saveAdapters, saveCombined, type SaveOptions } from "./savePretrained.ts";
 import {
@@ -348,12 +349,14 @@ export class PeftModel {
 
   private partsOf(adapters: readonly ActiveAdapter[]): ActiveEffects[] {
     const seen = new Set<string>();
-    return adapters.map(({ name, weight, task }) => {
+    const parts = adapters.map(({ name, weight, task }) => {
       if (seen.has(name)) throw badRequest(`Adapter "${name}" is named twice.`);
       if (!Number.isFinite(weight)) throw badRequest(`The weight of "${name}" is ${weight}.`);
       seen.add(name);
-      return { effects: this.require(name).weights.effects, weight, task };
+      return { name, effects: this.require(name).weights.effects, weight, task };
     });
+    checkTogether(parts);
+    return parts;
   }
 
   /**

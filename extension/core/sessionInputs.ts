@@ -1,6 +1,7 @@
 import { badRequest } from "./base/errors.ts";
 import type { Companion, CompanionBlock } from "./peft/effect.ts";
 import type { MethodBase } from "./peft/method.ts";
+import { activeRowDelta } from "./peft/activeEffect.ts";
 import { fedPlaces } from "./peft/fedSlot.ts";
 import {
   activeCachePrefix,
@@ -84,10 +85,10 @@ function embeddingFeed(
   return {
     name: embeddingSlot(path),
     width: module?.out ?? 0,
-    rowDelta: (id, row) => rowDelta(table, id, { active: activeIn(row) }),
+    rowDelta: (id, row) => activeRowDelta(table, id, { active: activeIn(row) }),
     ...(isRouted && {
       routedDelta: (id: number, weights: Float32Array) =>
-        rowDelta(table, id, { active: activeIn(0), weights }),
+        activeRowDelta(table, id, { active: activeIn(0), weights }),
     }),
   };
 }
@@ -180,22 +181,4 @@ function vocabularyOf(rows: Rows): number | null {
     throw badRequest("The rows of a batch cannot differ in how many tokens the vocabulary has.");
   }
   return first;
-}
-
-/** What all active adapters add to a token's row, under a router's weights where there are any. */
-function rowDelta(
-  { path, rows }: { path: string; rows: number },
-  id: number,
-  { active, weights }: { active: readonly ActiveEffects[]; weights?: Float32Array },
-): Float32Array | null {
-  let sum: Float32Array | null = null;
-  for (const { effects, weight } of active) {
-    const effect = weight === 0 ? undefined : effects.embeddings?.get(path);
-    if (!effect || id >= (effect.rows ?? rows)) continue;
-    const own = (weights && effect.routedDelta?.(id, weights)) ?? effect.rowDelta(id);
-    if (!own) continue;
-    const before: Float32Array | null = sum;
-    sum = own.map((value, i) => weight * value + (before?.[i] ?? 0));
-  }
-  return sum;
 }

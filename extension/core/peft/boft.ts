@@ -85,11 +85,9 @@ async function linearEffect(
     );
   }
   const weight = await context.weight(module);
-  const turned = Float64Array.from(weight);
   const stored = tensors.values("boft_R");
   const perFactor = blocks * size * size;
-  // W Rᵀ = W F_1ᵀ … F_mᵀ.
-  for (let factor = 0; factor < factors; factor++) {
+  const steps = Array.from({ length: factors }, (_, factor) => {
     const order = butterfly(module.in, { blocks, size, factor, factors });
     if (!order) {
       throw misfit(
@@ -97,14 +95,22 @@ async function linearEffect(
       );
     }
     const own = stored.subarray(factor * perFactor, (factor + 1) * perFactor);
-    turnBlocks(turned, order, { turns: rotations(own, size), size });
-  }
+    return { order, turns: rotations(own, size) };
+  });
+  // W Rᵀ = W F_1ᵀ … F_mᵀ.
+  const turn = (matrix: Float32Array): Float64Array => {
+    const out = Float64Array.from(matrix);
+    for (const { order, turns } of steps) turnBlocks(out, order, { turns, size });
+    return out;
+  };
+  const turned = turn(weight);
   const outputScale = tensors.values("boft_s");
   const difference = Float32Array.from(turned, (value, i) => value - (weight[i] as number));
   const bias = await context.bias(module);
   return {
     outputScale,
     delta: scaleRows(difference, outputScale, module.in),
+    rotation: { rows: (matrix) => Float32Array.from(turn(matrix)) },
     ...(bias && { shift: bias.map((value, row) => value * (1 - (outputScale[row] as number))) }),
   };
 }

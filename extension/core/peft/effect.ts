@@ -8,6 +8,9 @@
  */
 
 import { badRequest } from "../base/errors.ts";
+import type { WeightRef } from "../checkpoint/baseCheckpoint.ts";
+import type { ModelConfig } from "../checkpoint/modelConfig.ts";
+import { partly, rotatedBase, type Rotation } from "./rotation.ts";
 import { type Turn, turnedBase, turnRows } from "./turn.ts";
 
 /** Low-rank update; scaling is folded into b. */
@@ -38,6 +41,27 @@ export type Gate =
   /** Of the absolute values, over the `count` largest; the others get nothing. */
   | { readonly kind: "largest"; readonly count: number };
 
+/**
+ * Low-rank updates of several experts whose weights the adapter's router hands in anew for every
+ * token: B (g ⊙ (A x)).
+ */
+export interface FedLowRank extends LowRank {
+  /** Which of the router's weights each rank takes. [rank] */
+  readonly weightOf: Int32Array;
+  /** Weight of each rank in the pass that the router reads. [rank] */
+  readonly first: Float32Array;
+}
+
+/** Weighs an adapter's experts by what the model makes of each token in a pass before. */
+export interface Router {
+  /** Size of what it reads of a token: the stream behind the model's last norm. */
+  readonly hidden: number;
+  /** Weights of a token. */
+  readonly count: number;
+  /** [tokens, hidden] → [tokens, count] */
+  weights(hidden: Float32Array): Float32Array;
+}
+
 /** The effect on one linear layer; an absent part is neutral. */
 export interface LinearEffect {
   readonly lowRank?: LowRank;
@@ -49,6 +73,8 @@ export interface LinearEffect {
   readonly newRows?: Float32Array;
   /** Not linear in x: it cannot be merged, and only one adapter may have it at a time. */
   readonly routed?: RoutedLowRank;
+  /** Weighed by the adapter's `router`; such an adapter is active alone. */
+  readonly fed?: FedLowRank;
   /** [in] */
   readonly inputScale?: Float32Array;
   /** [out] */
@@ -57,12 +83,22 @@ export interface LinearEffect {
   readonly shift?: Float32Array;
   /** Where `delta` and `shift` stem from mixing the base's outputs; it has no slot of its own. */
   readonly turn?: Turn;
+  /** Where `lowRank` or `delta` stems from turning the base's inputs; it has no slot of its own. */
+  readonly rotation?: Rotation;
+  /** The part of `lowRank` that the method takes from the base: of several adapters' the largest counts. */
+  readonly taken?: LowRank;
 }
 
 /** The effect on an embedding table: what is added to a token's row, or null for nothing. */
 export interface EmbeddingEffect {
   /** [dim] */
   rowDelta(id: number): Float32Array | null;
+  /** What becomes of what adapters before have added to a row [dim]; it stays as it is when absent. */
+  carry?(added: Float32Array): Float32Array;
+  /** Ids of the rows that are replaced, where not the whole table is changed. */
+  readonly tokens?: readonly number[];
+  /** The same under a router's weights of the token [count]; `rowDelta` is then the pass before. */
+  routedDelta?(id: number, weights: Float32Array): Float32Array;
   /** Rows of a table that has grown; what a new one adds is counted from the row of token 0. */
   readonly rows?: number;
 }
@@ -101,6 +137,51 @@ export interface Activation {
   readonly tokens: readonly number[];
 }
 
+/** A network of two layers with GELU between, in the layout of graph inputs. */
+export interface SmallNetwork {
+  /** [hidden, width] */
+  readonly inner: Float32Array;
+  /** [width] */
+  readonly innerBias: Float32Array;
+  /** [width, hidden] */
+  readonly outer: Float32Array;
+  /** [hidden] */
+  readonly outerBias: Float32Array;
+}
+
+/**
+ * How a companion's state s is joined to a block: the block reads h + Up Down (h − s), and what it
+ * gives, h', updates the state: s + sigmoid(gate(h')) ⊙ (candidate(h') − s).
+ */
+export interface CompanionBlock {
+  readonly rank: number;
+  readonly width: number;
+  /** [hidden, rank] */
+  readonly down: Float32Array;
+  /** [rank, hidden], strength folded in. */
+  readonly up: Float32Array;
+  readonly candidate: SmallNetwork;
+  readonly gate: SmallNetwork;
+}
+
+/**
+ * A smaller decoder that reads the same tokens as the base. What it makes of each is the state that
+ * rides beside the base's stream through some blocks.
+ */
+export interface Companion {
+  /** Size of the base's stream, and of the state. */
+  readonly hidden: number;
+  readonly config: ModelConfig;
+  /** Weights by the names of a decoder's checkpoint. */
+  readonly weights: ReadonlyMap<string, WeightRef>;
+  /** True when it reads the base's embedding, with what the adapter adds to it. */
+  readonly sharesEmbedding: boolean;
+  /** [hidden, the companion's own]; null where the sizes are equal. */
+  readonly projection: Float32Array | null;
+  /** By the path of a block ("model.layers.0"). */
+  readonly blocks: ReadonlyMap<string, CompanionBlock>;
+}
+
 /** Everything an adapter does, by Hugging Face module path. */
 export interface AdapterEffects {
   readonly linear: ReadonlyMap<string, LinearEffect>;
@@ -116,6 +197,12 @@ export interface AdapterEffects {
   readonly layers?: readonly number[];
   /** By the path of an attention block ("model.layers.0.self_attn"). */
   readonly attention?: ReadonlyMap<string, AttentionPrompt>;
+  /** Parameters that are stored whole, by name: of several active adapters only one can replace each. */
+  readonly replaces?: ReadonlySet<string>;
+  /** Runs beside the base; such an adapter is active alone. */
+  readonly companion?: Companion;
+  /** Weighs `fed` updates and embeddings. */
+  readonly router?: Router;
 }
 
 export interface LayerSize {
@@ -129,12 +216,17 @@ export function weighted(effect: LinearEffect, weight: number): LinearEffect {
   const times = (values: Float32Array): Float32Array => values.map((value) => value * weight);
   const towards = (values: Float32Array): Float32Array =>
     values.map((value) => 1 + (value - 1) * weight);
-  const { lowRank, gated, newRows, routed, delta, inputScale, outputScale, shift, turn } = effect;
+  const { lowRank, gated, newRows, routed, fed, delta, inputScale, outputScale, shift, turn } =
+    effect;
+  const { rotation, taken } = effect;
   return {
+    ...(rotation && { rotation: partly(rotation, weight) }),
+    ...(taken && { taken: { ...taken, b: times(taken.b) } }),
     ...(lowRank && { lowRank: { ...lowRank, b: times(lowRank.b) } }),
     ...(gated && { gated: { ...gated, b: times(gated.b) } }),
     ...(newRows && { newRows }),
     ...(routed && { routed: { ...routed, b: times(routed.b) } }),
+    ...(fed && { fed: { ...fed, b: times(fed.b) } }),
     ...(delta && { delta: times(delta) }),
     ...(inputScale && { inputScale: towards(inputScale) }),
     ...(outputScale && { outputScale: towards(outputScale) }),
@@ -146,18 +238,27 @@ export function weighted(effect: LinearEffect, weight: number): LinearEffect {
 /** First one effect, then another on its result: the order in which adapters are active. */
 export function compose(first: LinearEffect, then: LinearEffect, size: LayerSize): LinearEffect {
   const { outputScale: rows, inputScale: columns } = then;
-  const own = then.turn ? turnedBase(first, then, size.in) : then;
+  const own = onBase(first, then, size.in);
+  const onInput = (matrix: Float32Array): Float32Array => {
+    const scaled = scaleColumns(matrix, columns, size.in);
+    return then.rotation ? then.rotation.rows(scaled) : scaled;
+  };
   const carry = ({ a, b, rank }: LowRank): LowRank => ({
-    a: scaleColumns(a, columns, size.in),
+    a: onInput(a),
     b: turnRows(b, then, rank),
     rank,
   });
-  const moved = first.delta && turnRows(scaleColumns(first.delta, columns, size.in), then, size.in);
+  const moved = first.delta && turnRows(onInput(first.delta), then, size.in);
+  const both = sideBySide(first.lowRank && carry(first.lowRank), own.lowRank, size);
   return prune({
-    lowRank: sideBySide(first.lowRank && carry(first.lowRank), then.lowRank, size),
+    lowRank: sideBySide(both, takenTwice(first.taken, then.taken), size),
     gated: sideBySide(first.gated && carry(first.gated), then.gated, size),
-    newRows: then.newRows ?? first.newRows,
-    routed: onlyOne(first.routed && carryRouted(first.routed, then, size), then.routed),
+    newRows: then.newRows ?? (first.newRows && onInput(first.newRows)),
+    routed: onlyOne(first.routed && carryRouted(first.routed, then, onInput), then.routed),
+    fed: then.fed ?? first.fed,
+    taken: larger(first.taken, then.taken),
+    // What stands before it has changed no weight.
+    rotation: Object.keys(first).every((part) => part === "shift") ? then.rotation : undefined,
     delta: plus(moved, own.delta),
     inputScale: product(first.inputScale, columns),
     outputScale: product(first.outputScale, rows),
@@ -165,13 +266,39 @@ export function compose(first: LinearEffect, then: LinearEffect, size: LayerSize
   });
 }
 
-function carryRouted(routed: RoutedLowRank, then: LinearEffect, size: LayerSize): RoutedLowRank {
+function carryRouted(
+  routed: RoutedLowRank,
+  then: LinearEffect,
+  onInput: (matrix: Float32Array) => Float32Array,
+): RoutedLowRank {
   return {
     ...routed,
-    a: scaleColumns(routed.a, then.inputScale, size.in),
-    router: scaleColumns(routed.router, then.inputScale, size.in),
+    a: onInput(routed.a),
+    router: onInput(routed.router),
     b: turnRows(routed.b, then, routed.rank),
   };
+}
+
+/** What an effect does to the base as an effect before has left it. */
+function onBase(
+  first: LinearEffect,
+  then: LinearEffect,
+  inputs: number,
+): Pick<LinearEffect, "lowRank" | "delta" | "shift"> {
+  if (then.rotation) return rotatedBase(first, then, inputs);
+  const { lowRank } = then;
+  return then.turn ? { ...(lowRank && { lowRank }), ...turnedBase(first, then, inputs) } : then;
+}
+
+function larger(x: LowRank | undefined, y: LowRank | undefined): LowRank | undefined {
+  return x && y ? (x.rank > y.rank ? x : y) : (x ?? y);
+}
+
+/** What gives back the smaller of two parts that were taken from one base. */
+function takenTwice(x: LowRank | undefined, y: LowRank | undefined): LowRank | undefined {
+  if (!x || !y) return undefined;
+  const smaller = x.rank > y.rank ? y : x;
+  return { ...smaller, b: smaller.b.map((value) => -value) };
 }
 
 function onlyOne(

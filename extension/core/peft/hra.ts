@@ -58,7 +58,21 @@ async function linearEffect(
   const b = multiply(onto, t, { rows: module.out, inner: r, columns: r });
   return {
     lowRank: { a: Float32Array.from(directions), b: Float32Array.from(b, (x) => -x), rank: r },
+    rotation: { rows: (matrix) => reflected(matrix, { directions, t, r, size: module.in }) },
   };
+}
+
+/** Rows w of a matrix become w (I − U T Uᵀ). */
+function reflected(
+  matrix: Float32Array,
+  at: { directions: Float64Array; t: Float64Array; r: number; size: number },
+): Float32Array {
+  const { directions, t, r, size } = at;
+  const rows = matrix.length / size;
+  const onto = multiply(matrix, transposed(directions, r, size), { rows, inner: size, columns: r });
+  const weights = multiply(onto, t, { rows, inner: r, columns: r });
+  const change = multiply(weights, directions, { rows, inner: r, columns: size });
+  return matrix.map((value, i) => value - (change[i] as number));
 }
 
 /** T [r, r] with H_1 … H_r = I − U T Uᵀ: column k is −2 T Uᵀ u_k above its diagonal of 2. */

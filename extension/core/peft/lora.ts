@@ -7,7 +7,7 @@
  * stores a factor as the blocks of its diagonal, [r, in / blocks] or [out, r / blocks]. aLoRA
  * (https://arxiv.org/abs/2504.12397) is the gated path: active from the last invocation on.
  */
-import { unsupported } from "../base/errors.ts";
+import { misfit, unsupported } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
 import type { ModuleInfo } from "../checkpoint/modules.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
@@ -15,9 +15,9 @@ import type { EmbeddingEffect, LinearEffect } from "./effect.ts";
 import { addProduct, compose, scaleColumns, scaleRows } from "./effect.ts";
 import {
   checkLoraConfig,
+  isMica,
   loraBlocks,
   type LoraConfig,
-  loraFieldInfo,
   loraScale,
   loraSchema,
   loraWarnings,
@@ -25,7 +25,10 @@ import {
   usesKasa,
 } from "./loraConfig.ts";
 import { takenFromBase } from "./loraBase.ts";
+import { loraFieldInfo } from "./loraFields.ts";
+import { loraParameters, targetName } from "./loraParameters.ts";
 import { loraTargets } from "./defaultTargets.ts";
+import { tieTargets } from "./tiedTargets.ts";
 import { tokenModules, trainableTokens } from "./tokenRows.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
 import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
@@ -38,6 +41,7 @@ export const lora = tunerMethod<LoraConfig>({
   fields: loraFieldInfo,
   defaultTargets: loraTargets,
   check: checkLoraConfig,
+  prepare: tieTargets,
   suffixes: [
     "lora_A.weight",
     "lora_B.weight",
@@ -50,11 +54,18 @@ export const lora = tunerMethod<LoraConfig>({
   ],
   // MonteCLoRA's sampler: in evaluation it is LoRA.
   ignored: /\.lora_monteclora_sampler\./,
+  // MiCA's B is chosen once; only A is trained.
+  isOwn: (suffix, { config }) => !isMica(config) || !/^lora_(embedding_)?B\b/.test(suffix),
+  unstored: (config, module) => ({
+    trained: 0,
+    frozen: isMica(config) ? module.out * loraScale(config, module.path, "").rank : 0,
+  }),
   frozen: [/\.lora_monteclora_sampler\.(expert_weights|gaussian_var_prior)$/],
   kinds: ["linear", "embedding"],
   rank: (config) => config.r,
-  scale: loraScale,
+  scale: (config, path, file) => loraScale(config, targetName(config, path), file),
   shapes,
+  parameters: loraParameters,
   linear: linearEffect,
   embedding: embeddingEffect,
   layers: replicatedLayers,
@@ -76,7 +87,8 @@ function shapes(module: ModuleInfo, config: LoraConfig, file: string): Record<st
     module.kind === "embedding"
       ? { lora_embedding_A: [rank, module.in], lora_embedding_B: [module.out, rank] }
       : {
-          "lora_A.weight": [rank, inputsOf(module) / blocks.a],
+          // QALoRA's A may be pooled: what it is good for is said when it is read.
+          "lora_A.weight": [rank, config.use_qalora ? -1 : inputsOf(module) / blocks.a],
           "lora_B.weight": [module.out, rank / blocks.b],
         };
   if (usesKasa(config)) expected["lora_diag"] = [rank];
@@ -115,6 +127,7 @@ async function linearEffect(
   const { config, file } = context;
   const { rank, scaling } = loraScale(config, module.path, file);
   const scaled = (values: Float32Array): Float32Array => values.map((value) => value * scaling);
+  if (config.use_qalora) checkPooled(module, tensors, file);
   const blocks = loraBlocks(config, module.path, file);
   const a = onDiagonal(tensors.values("lora_A.weight"), { count: blocks.a, columns: module.in });
   const b = onDiagonal(tensors.values("lora_B.weight"), { count: blocks.b, columns: rank });
@@ -127,8 +140,26 @@ async function linearEffect(
   const taken = await takenFromBase(module, context);
   // What is taken from the base is missing for every token.
   if (isActivated(config)) return { ...(taken && { lowRank: taken }), gated: update };
-  const plain = taken ? compose({ lowRank: taken }, trained, module) : trained;
+  const composed = taken ? compose({ lowRank: taken }, trained, module) : trained;
+  // PEFT takes KaSA's part from the base once, however many adapters rely on it.
+  const plain = taken && usesKasa(config) ? { ...composed, taken } : composed;
   return config.use_dora ? withMagnitude(plain, { module, tensors, context }) : plain;
+}
+
+/** PEFT groups inputs of GPTQ layers alone; on other bases its A has all inputs, or does not load. */
+function checkPooled(
+  { path, in: inputs }: LinearModule,
+  tensors: ModuleTensors,
+  file: string,
+): void {
+  const [, columns = 0] = tensors.shape("lora_A.weight");
+  if (columns === inputs) return;
+  throw misfit(
+    `${file}: lora_A of ${path} has ${columns} inputs where this base has ${inputs}: it was trained ` +
+      "with use_qalora on a GPTQ base, whose inputs PEFT pools in groups. On this base PEFT does not " +
+      "load it either.",
+    { file, module: path },
+  );
 }
 
 /** Blocks stacked as [rows, columns / count] in their places of a matrix [rows, columns]. */
@@ -203,6 +234,7 @@ async function embeddingEffect(
   }
   const scale = tensors.values(magnitude).map((m, i) => m / Math.sqrt(squares[i] as number));
   return {
+    carry: (added) => added.map((value, i) => value * (scale[i] as number)),
     rowDelta: (id) => {
       const added = update(id);
       return row(id).map(

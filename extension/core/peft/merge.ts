@@ -4,7 +4,8 @@ import { fromFloat32 } from "../base/halfFloat.ts";
 import type { BaseCheckpoint, WeightRef } from "../checkpoint/baseCheckpoint.ts";
 import { type ModuleInfo, weightName } from "../checkpoint/modules.ts";
 import { readTensors } from "../safetensors/read.ts";
-import { compose, type LinearEffect, mergedBias, mergedWeight, weighted } from "./effect.ts";
+import { activeEffect, activeRowDelta } from "./activeEffect.ts";
+import { type LinearEffect, mergedBias, mergedWeight } from "./effect.ts";
 import type { MethodBase } from "./method.ts";
 import type { ActiveEffects } from "./slots.ts";
 
@@ -88,7 +89,7 @@ export function planMerge(
   };
   for (const module of base.tree.modules) {
     if (module.kind === "linear") {
-      const effect = effectOn(module, active);
+      const effect = activeEffect(module, active);
       if (!effect) continue;
       const like = weightName(module);
       const isTied = module.weight !== undefined;
@@ -149,18 +150,6 @@ interface Pending {
   values(): Promise<Float32Array>;
 }
 
-function effectOn(
-  module: ModuleInfo & { kind: "linear" },
-  active: readonly ActiveEffects[],
-): LinearEffect | null {
-  let total: LinearEffect | null = null;
-  for (const { effects, weight } of active) {
-    const own = weight === 0 ? undefined : effects.linear.get(module.path);
-    if (own) total = compose(total ?? {}, weighted(own, weight), module);
-  }
-  return total;
-}
-
 function changesWeight(effect: LinearEffect): boolean {
   const { lowRank, delta, inputScale, outputScale, newRows } = effect;
   return [lowRank, delta, inputScale, outputScale, newRows].some((part) => part !== undefined);
@@ -213,14 +202,12 @@ async function mergedTable(
   table.set(own);
   const origin = own.subarray(0, module.out);
   for (let id = module.in; id < grown; id++) table.set(origin, id * module.out);
-  for (const { effects, weight } of active) {
-    const effect = effects.embeddings?.get(module.path);
-    for (let id = 0; id < (effect?.rows ?? module.in); id++) {
-      const start = id * module.out;
-      effect?.rowDelta(id)?.forEach((value, i) => {
-        table[start + i] = (table[start + i] as number) + weight * value;
-      });
-    }
+  const sizes = { path: module.path, rows: module.in };
+  for (let id = 0; id < grown; id++) {
+    const start = id * module.out;
+    activeRowDelta(sizes, id, { active })?.forEach((value, i) => {
+      table[start + i] = (table[start + i] as number) + value;
+    });
   }
   return table;
 }

@@ -130,26 +130,32 @@ async function linearEffect(
   const { size } = blocksOf(module.in, context.config);
   const turns = rotations(tensors.values(linearName), size, context.config);
   const weight = await context.weight(module);
-  const delta = new Float32Array(weight.length);
-  for (let start = 0; start < weight.length; start += size) {
-    const turn = turns[((start % module.in) / size) % turns.length] as Float64Array;
-    turnBack(delta, weight, { start, size, turn });
-  }
-  return { delta };
+  const turnRows = (matrix: Float32Array, own: number): Float32Array => {
+    const out = new Float32Array(matrix.length);
+    for (let start = 0; start < matrix.length; start += size) {
+      const turn = turns[((start % module.in) / size) % turns.length] as Float64Array;
+      turnBack(out, matrix, { start, size, turn, own });
+    }
+    return out;
+  };
+  // PEFT turns the input by one active adapter after another.
+  const rotation = { rows: (matrix: Float32Array) => turnRows(matrix, 0), firstTurnsFirst: true };
+  return { delta: turnRows(weight, -1), rotation };
 }
 
-/** One block of a row of ΔW = W (Rᵀ − I). */
+/** One block of a row r of a matrix: r Rᵀ + own · r. */
 function turnBack(
-  delta: Float32Array,
-  weight: Float32Array,
-  { start, size, turn }: { start: number; size: number; turn: Float64Array },
+  out: Float32Array,
+  matrix: Float32Array,
+  at: { start: number; size: number; turn: Float64Array; own: number },
 ): void {
+  const { start, size, turn, own } = at;
   for (let column = 0; column < size; column++) {
-    let sum = -(weight[start + column] as number);
+    let sum = own * (matrix[start + column] as number);
     for (let k = 0; k < size; k++) {
-      sum += (weight[start + k] as number) * (turn[column * size + k] as number);
+      sum += (matrix[start + k] as number) * (turn[column * size + k] as number);
     }
-    delta[start + column] = sum;
+    out[start + column] = sum;
   }
 }
 
@@ -162,18 +168,18 @@ async function embeddingEffect(
   const { size } = blocksOf(module.out, context.config);
   const turns = rotations(tensors.values(embeddingName), size, context.config);
   const table = await context.weight(module);
+  const turned = (row: Float32Array, own: number): Float32Array =>
+    row.map((value, column) => {
+      const start = column - (column % size);
+      const turn = turns[(start / size) % turns.length] as Float64Array;
+      let sum = own * value;
+      for (let k = 0; k < size; k++) {
+        sum += (row[start + k] as number) * (turn[k * size + (column % size)] as number);
+      }
+      return sum;
+    });
   return {
-    rowDelta: (id) => {
-      const row = table.subarray(id * module.out, (id + 1) * module.out);
-      return row.map((own, column) => {
-        const start = column - (column % size);
-        const turn = turns[(start / size) % turns.length] as Float64Array;
-        let sum = -own;
-        for (let k = 0; k < size; k++) {
-          sum += (row[start + k] as number) * (turn[k * size + (column % size)] as number);
-        }
-        return sum;
-      });
-    },
+    carry: (added) => turned(added, 0),
+    rowDelta: (id) => turned(table.subarray(id * module.out, (id + 1) * module.out), -1),
   };
 }

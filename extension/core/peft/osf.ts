@@ -74,6 +74,8 @@ export const osf = tunerMethod<OsfConfig>({
   defaultTargets: (modelType): DefaultTargets => targets[modelType] ?? "all-linear",
   suffixes: [left, values, right],
   kinds: ["linear"],
+  // PEFT runs the first active one and leaves the others out without a word.
+  replacesWeights: true,
   rank: () => null,
   // How many directions were trained is checked below, where the file's tensors are known.
   shapes: (module) => ({

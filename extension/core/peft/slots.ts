@@ -11,9 +11,9 @@ import {
   groupSize,
   type LayerHook,
   type LinearGroup,
-  type LinearModule,
 } from "../onnx/layerHook.ts";
-import { type AdapterEffects, compose, type LinearEffect, weighted } from "./effect.ts";
+import { activeEffect } from "./activeEffect.ts";
+import type { AdapterEffects } from "./effect.ts";
 import { forEachColumn, type Packed, type Part, transposeInto } from "./packing.ts";
 import { companionJoint } from "./shadow/companionSlot.ts";
 import { fedUpdate, packFed } from "./fedSlot.ts";
@@ -305,7 +305,10 @@ function packGroup(
   kinds: ReadonlySet<SlotKind>,
   active: readonly ActiveEffects[],
 ): SlotTensor[] {
-  const parts = group.modules.map((module) => ({ module, effect: effectOn(module, active) }));
+  const parts = group.modules.map((module) => ({
+    module,
+    effect: activeEffect(module, active) ?? {},
+  }));
   return [...kinds].flatMap((kind) =>
     packers[kind](groupSize(group), parts).map(({ part, shape, data }) => ({
       name: `${group.name}.${part}`,
@@ -313,15 +316,6 @@ function packGroup(
       data,
     })),
   );
-}
-
-function effectOn(module: LinearModule, active: readonly ActiveEffects[]): LinearEffect {
-  let total: LinearEffect = {};
-  for (const { effects, weight } of active) {
-    const own = effects.linear.get(module.path);
-    if (own) total = compose(total, weighted(own, weight), module);
-  }
-  return total;
 }
 
 type Size = { in: number; out: number };

@@ -103,7 +103,7 @@ export function replaceRows(
     const i = place.get(id);
     return i === undefined ? null : delta.subarray(i * width, (i + 1) * width);
   };
-  return { embedding: { rowDelta }, delta };
+  return { embedding: { rowDelta, tokens: ids }, delta };
 }
 
 /** The same rows in a head that reads the table the other way: rank = number of rows. */

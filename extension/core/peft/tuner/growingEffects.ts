@@ -18,6 +18,7 @@ export interface GrowingEffects extends AdapterEffects {
   readonly linear: Map<string, LinearEffect>;
   readonly embeddings: Map<string, EmbeddingEffect>;
   readonly norms: Map<string, Float32Array>;
+  readonly replaces: Set<string>;
   activation?: Activation;
   layers?: readonly number[];
 }
@@ -28,7 +29,8 @@ export async function wholeEffects(
   replaced: ReadonlyMap<string, Float32Array>,
   base: MethodBase,
 ): Promise<GrowingEffects> {
-  const effects: GrowingEffects = { linear: new Map(), embeddings: new Map(), norms: new Map() };
+  const [linear, embeddings, norms] = [new Map(), new Map(), new Map()];
+  const effects: GrowingEffects = { linear, embeddings, norms, replaces: new Set() };
   for (const { module, parameter } of whole) {
     const own = replaced.get(`${module.path}.${parameter}`) as Float32Array;
     const old = await base.readTensor(
@@ -36,10 +38,12 @@ export async function wholeEffects(
     );
     if (old && own.length > old.length && module.kind !== "norm") {
       growVocabulary(effects, { module, own, old }, { whole, base });
+      effects.replaces.add(`${module.path}.${parameter}`);
       continue;
     }
     const delta = own.map((value, i) => value - (old?.[i] ?? 0));
     if (delta.every((value) => value === 0)) continue;
+    effects.replaces.add(`${module.path}.${parameter}`);
     if (module.kind === "norm") effects.norms.set(module.path, own);
     else if (module.kind === "embedding") {
       effects.embeddings.set(module.path, {
@@ -98,7 +102,11 @@ export function addEmbedding(effects: GrowingEffects, path: string, effect: Embe
     effects.embeddings.set(path, effect);
     return;
   }
+  const carry = effect.carry ?? before.carry;
+  const tokens = [...(before.tokens ?? []), ...(effect.tokens ?? [])];
   effects.embeddings.set(path, {
+    ...(carry && { carry: (added: Float32Array) => carry(added) }),
+    ...(tokens.length > 0 && { tokens }),
     rowDelta: (id) => {
       const [first, second] = [before.rowDelta(id), effect.rowDelta(id)];
       return first && second
@@ -133,7 +141,7 @@ export function valueWarnings(values: Values, effects: AdapterEffects): string[]
   const changes =
     [...effects.linear.values()].some(changesSomething) ||
     (effects.embeddings?.size ?? 0) + (effects.norms?.size ?? 0) > 0 ||
-    Boolean(effects.virtualTokens ?? effects.cachePrefix ?? effects.attention);
+    Boolean(effects.virtualTokens ?? effects.cachePrefix ?? effects.attention ?? effects.companion);
   if (!changes) warnings.push("The adapter changes nothing: its update is zero in every module.");
   return warnings;
 }
@@ -162,6 +170,7 @@ function changesSomething({
   gated,
   newRows,
   routed,
+  fed,
   delta,
   inputScale,
   outputScale,
@@ -173,6 +182,7 @@ function changesSomething({
     (gated !== undefined && gated.a.some(not(0)) && gated.b.some(not(0))) ||
     newRows !== undefined ||
     (routed !== undefined && routed.a.some(not(0)) && routed.b.some(not(0))) ||
+    (fed !== undefined && fed.a.some(not(0)) && fed.b.some(not(0))) ||
     (delta?.some(not(0)) ?? false) ||
     (inputScale?.some(not(1)) ?? false) ||
     (outputScale?.some(not(1)) ?? false) ||

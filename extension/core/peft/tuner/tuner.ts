@@ -99,6 +99,8 @@ export interface Tuner<C extends TunerConfig> {
   shapes(module: ModuleInfo, config: C, file: string): Readonly<Record<string, Shape>>;
   /** For methods that can target parameters beside modules. */
   readonly parameters?: ParameterTuner<C>;
+  /** True where a targeted module's weight becomes another one: two such adapters cannot share it. */
+  readonly replacesWeights?: boolean;
   /** Kinds of modules that can be targeted. */
   readonly kinds: readonly ModuleInfo["kind"][];
   rank(config: C): number | null;
@@ -205,6 +207,7 @@ async function load<C extends TunerConfig>(
       throwIfAborted(signal);
       const own = tensorsOf(tensors, values, adapter.weights.file);
       await addEffect(tuner, effects, { module, own, context: { ...context, task } });
+      if (tuner.replacesWeights) effects.replaces.add(`${module.path}.weight`);
     }
     for (const { target, tensors } of bound.parameters) {
       throwIfAborted(signal);
