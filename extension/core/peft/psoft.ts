@@ -75,7 +75,9 @@ function check(config: PsoftConfig, { file }: AdapterConfig): void {
   const { psoft_svd: method, cayley_neumann_eps: eps } = config;
   if (method === "lowrank") {
     throw unsupported(
-      `${file}: Graft does not run PSOFT with psoft_svd = "lowrank", whose directions come from a randomised method`,
+      `${file}: Graft does not run PSOFT with psoft_svd = "lowrank": signs of its directions follow from ` +
+        "the LAPACK that torch was built with and from rounding, not from what is stored",
+      'Train it with psoft_svd = "full", or merge it into its base with Python.',
     );
   }
   if (config.use_cayley_neumann && eps !== null && !(eps > 0 && eps < 1)) {
