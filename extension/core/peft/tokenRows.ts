@@ -27,9 +27,11 @@ function tokenTargets(
   });
 }
 
-/** Paths of modules that hold trained token rows. */
+/** Paths of modules that hold trained token rows; the head of a tied table may have them once more. */
 export function tokenModules(config: TokenConfig, base: MethodBase): string[] {
-  return tokenTargets(config, base).flatMap(({ module }) => module?.path ?? []);
+  return tokenTargets(config, base).flatMap(({ module }) =>
+    module ? [module.path, ...tiedHeads(module, base).map(({ path }) => path)] : [],
+  );
 }
 
 /** The trained rows that `trainable_token_indices` adds to another method's adapter. */
@@ -73,19 +75,39 @@ export async function tokenEffects(
   module: TokenTable,
   { ids, rows }: { ids: readonly number[]; rows: Float32Array },
 ): Promise<{ embedding: EmbeddingEffect; head: (module: LinearModule) => LinearEffect }> {
-  const [vocabulary, width] =
-    module.kind === "linear" ? [module.out, module.in] : [module.in, module.out];
+  const table = await context.weight(module);
+  const width = module.kind === "linear" ? module.in : module.out;
+  const vocabulary = table.length / width;
   const beyond = ids.find((id) => id < 0 || id >= vocabulary);
   if (beyond !== undefined || rows.length !== ids.length * width) {
     const problem =
       beyond === undefined
         ? `${rows.length / width} rows are stored for ${ids.length} tokens`
-        : `token ${beyond} is not among the ${vocabulary} that this base has`;
+        : `token ${beyond} is not among the ${vocabulary} that this base has: its vocabulary was resized`;
     throw misfit(`${context.file}: ${module.path}: ${problem}.`);
   }
-  const table = await context.weight(module);
   const { embedding, delta } = replaceRows(ids, rows, { table, width });
-  return { embedding, head: ({ out }) => tiedHead(ids, delta, out) };
+  const head = (like: LinearModule): LinearEffect => {
+    const own = placesOnBase(like, ids);
+    if (own.length === ids.length) return tiedHead(ids, delta, like.out);
+    // What the head has beyond the base's rows is fed whole.
+    const newRows = table.slice(like.out * width);
+    ids.forEach((id, i) => {
+      if (id < like.out) return;
+      newRows.set(rows.subarray(i * width, (i + 1) * width), (id - like.out) * width);
+    });
+    const kept = own.map((i) => ids[i] as number);
+    const ownDelta = Float32Array.from(
+      own.flatMap((i) => [...delta.subarray(i * width, (i + 1) * width)]),
+    );
+    return { ...(kept.length > 0 && tiedHead(kept, ownDelta, like.out)), newRows };
+  };
+  return { embedding, head };
+}
+
+/** Which of the ids a head of the base has a row for, by their places. */
+function placesOnBase({ out }: LinearModule, ids: readonly number[]): number[] {
+  return ids.flatMap((id, i) => (id < out ? [i] : []));
 }
 
 /** Rows given for some ids, as what they add to the table's own. */

@@ -10,7 +10,7 @@ import type { BindReport, MethodBase, ModuleSummary } from "../method.ts";
 import { targetFields, type TunerConfig } from "./config.ts";
 import { shapeMisfit } from "./shapeMisfit.ts";
 import type { Tuner } from "./tuner.ts";
-import { type WholeParameter, wholeParameters } from "./wholeParameters.ts";
+import { type WholeParameter, wholeParameters, withRows } from "./wholeParameters.ts";
 
 /** The tensors of a file, sorted by what they belong to. */
 interface Stored {
@@ -83,6 +83,7 @@ export function summarize<C extends TunerConfig>(
 }
 
 interface BoundModule {
+  /** With as many rows as the file gives it: a vocabulary may have grown. */
   readonly module: ModuleInfo;
   readonly tensors: ReadonlyMap<string, TensorEntry>;
 }
@@ -115,10 +116,19 @@ export function bind<C extends TunerConfig>(
   const parameterTargets = tuner.parameters?.targets(config, base.tree, file) ?? [];
   checkOverlap(targets, parameterTargets, { config, file });
   const stored = sortTensors(tuner, adapter);
+  const extra = new Set(tuner.extraModules?.(config, base));
+  const wrapped = [...targets, ...parameterTargets.map((each) => each.module)];
+  const { whole, strangers } = wholeParameters(config, stored.others, {
+    adapter,
+    base,
+    targets: new Set(wrapped.map(({ path }) => path)),
+    tokens: extra,
+  });
   const modules: BoundModule[] = [];
   const parameters: BoundParameter[] = [];
   const unbound: string[] = [];
-  for (const module of targets) {
+  for (const target of targets) {
+    const module = withRows(target, whole);
     if (!tuner.kinds.includes(module.kind)) {
       throw unsupported(
         `${file}: ${tuner.peftType} cannot change ${module.path}, which is of kind ${module.kind}`,
@@ -135,14 +145,6 @@ export function bind<C extends TunerConfig>(
     if (tensors) parameters.push({ target, tensors });
     else unbound.push(target.name);
   }
-  const extra = new Set(tuner.extraModules?.(config, base));
-  const wrapped = [...targets, ...parameterTargets.map((each) => each.module)];
-  const { whole, strangers } = wholeParameters(config, stored.others, {
-    adapter,
-    base,
-    targets: new Set(wrapped.map(({ path }) => path)),
-    tokens: extra,
-  });
   const wanted = [
     ...targets.map(({ path }) => path),
     ...parameterTargets.map((each) => each.stored),

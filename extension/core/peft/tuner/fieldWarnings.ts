@@ -1,5 +1,5 @@
 import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
-import { containerPaths, type ModuleInfo } from "../../checkpoint/modules.ts";
+import { containerPaths, type ModuleInfo, weightName } from "../../checkpoint/modules.ts";
 import { fullMatch, isPatternKey } from "../../checkpoint/targets.ts";
 import type { MethodBase } from "../method.ts";
 import { namesSome } from "../names.ts";
@@ -25,6 +25,12 @@ export function fieldWarnings(
   }
   if (excludesNothing(config, base, file)) {
     warnings.push(`Field "exclude_modules" matches no module of this base.`);
+  }
+  if (changesOneEnd(config, { targets, base })) {
+    warnings.push(
+      "The base's head and embeddings are one tensor, and the adapter changes one of them: as in " +
+        "PEFT without ensure_weight_tying they are no longer tied under it.",
+    );
   }
   if (raw["fan_in_fan_out"] === true && targets.some(isPlainLinear(base))) {
     warnings.push(
@@ -80,6 +86,21 @@ function excludesNothing(
     return !paths.some((path) => pattern.test(path));
   }
   return !paths.some((path) => excluded.some((name) => path === name || path.endsWith(`.${name}`)));
+}
+
+/** PEFT tuners_utils._check_tied_modules. */
+function changesOneEnd(
+  config: TunerConfig,
+  { targets, base }: { targets: readonly ModuleInfo[]; base: MethodBase },
+): boolean {
+  const { modules } = base.tree;
+  const isTied = (module: ModuleInfo): boolean =>
+    modules.some((twin) => twin !== module && weightName(twin) === weightName(module));
+  if (config["ensure_weight_tying"] === true) return false;
+  const chosen = new Set(targets.map(({ path }) => path));
+  return modules.some(
+    (module) => isTied(module) && (chosen.has(module.path) || isSaved(module.path, config)),
+  );
 }
 
 /** GPT-2 alone keeps its weights as [in, out]. */

@@ -103,10 +103,12 @@ export function addEmbedding(effects: GrowingEffects, path: string, effect: Embe
     return;
   }
   const carry = effect.carry ?? before.carry;
+  const rows = effect.rows ?? before.rows;
   const tokens = [...(before.tokens ?? []), ...(effect.tokens ?? [])];
   effects.embeddings.set(path, {
     ...(carry && { carry: (added: Float32Array) => carry(added) }),
     ...(tokens.length > 0 && { tokens }),
+    ...(rows !== undefined && { rows }),
     rowDelta: (id) => {
       const [first, second] = [before.rowDelta(id), effect.rowDelta(id)];
       return first && second

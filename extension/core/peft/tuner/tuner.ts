@@ -27,7 +27,8 @@ import {
 } from "./growingEffects.ts";
 import { countParameters, layersOf } from "./counting.ts";
 import { fieldWarnings } from "./fieldWarnings.ts";
-import { wholeWarnings } from "./wholeParameters.ts";
+import { splitAtBase } from "./grownHead.ts";
+import { tableWarnings, wholeWarnings } from "./wholeParameters.ts";
 import { floats, type ModuleTensors, readAll, tensorsOf } from "./tensors.ts";
 
 /** What a method's effect may need besides its own tensors. */
@@ -201,8 +202,10 @@ async function load<C extends TunerConfig>(
     bias: (module) => readBias(module, replaced, at),
     signal,
   };
+  let tables: readonly string[] = [];
   const effectsOf = async (task: number): Promise<GrowingEffects> => {
     const effects = await wholeEffects(bound.whole, replaced, base);
+    tables = tableWarnings(bound.whole, effects);
     for (const { module, tensors } of bound.modules) {
       throwIfAborted(signal);
       const own = tensorsOf(tensors, values, adapter.weights.file);
@@ -233,7 +236,8 @@ async function load<C extends TunerConfig>(
     warnings: [
       ...(tuner.warnings?.(config, adapter.config, base) ?? []),
       ...fieldWarnings(config, adapter.config, { targets: bound.targets, base }),
-      ...wholeWarnings(bound.whole),
+      ...wholeWarnings(bound.whole, { config, targets: bound.targets, tree: base.tree }),
+      ...tables,
       ...valueWarnings(values, effects),
     ],
   };
@@ -267,7 +271,13 @@ async function addEffect<C extends TunerConfig>(
 ): Promise<void> {
   const { module, own, context } = at;
   if (module.kind === "linear" && tuner.linear) {
-    addLinear(effects, module, await tuner.linear(module, own, context));
+    const effect = await tuner.linear(module, own, context);
+    const base = context.base.tree.modules.find(({ path }) => path === module.path);
+    const rows = base?.out ?? module.out;
+    if (module.out === rows) return addLinear(effects, module, effect);
+    const weight = await context.weight(module);
+    const split = splitAtBase(effect, { grown: module, weight, rows });
+    addLinear(effects, { ...module, out: rows }, split);
   } else if (module.kind === "embedding" && tuner.embedding) {
     addEmbedding(effects, module.path, await tuner.embedding(module, own, context));
   } else if (module.kind === "norm" && tuner.norm) {

@@ -1,8 +1,9 @@
 import { misfit, unsupported } from "../../base/errors.ts";
 import { isSameShape, type Shape } from "../../base/shape.ts";
 import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
-import type { ModuleInfo, ModuleTree } from "../../checkpoint/modules.ts";
+import { type ModuleInfo, type ModuleTree, weightName } from "../../checkpoint/modules.ts";
 import type { TensorEntry } from "../../safetensors/header.ts";
+import type { AdapterEffects } from "../effect.ts";
 import type { MethodBase } from "../method.ts";
 import { namesSome } from "../names.ts";
 import type { TunerConfig } from "./config.ts";
@@ -65,11 +66,13 @@ export function wholeParameters(
     }
     const isTrained = isSaved(module.path, config) || place === "bias";
     const isVocabulary = isTable(module, tree);
-    const isUndeclared = !isTrained && wrapper === undefined && !isVocabulary;
+    const isBias = place === "bias" && config.bias !== "none";
+    const isUndeclared = !isSaved(module.path, config) && !isVocabulary && !isBias;
     const own = { module, parameter: place, entry, isTrained, isUndeclared };
     const key = `${path}.${place}`;
     if (!whole.has(key) || wrapper === undefined) whole.set(key, own);
   }
+  shareTables(whole, { config, tree });
   requireSaved(config, whole, { adapter, tree });
   return { whole: [...whole.values()], strangers };
 }
@@ -106,6 +109,22 @@ export function isSaved(path: string, config: Pick<TunerConfig, "modules_to_save
     const outer = parts.slice(0, i + 1).join(".");
     return config.modules_to_save.some((name) => outer.endsWith(name));
   });
+}
+
+/** One tensor that two modules share is replaced for both, unless one has a copy of its own. */
+function shareTables(
+  whole: Map<string, WholeParameter>,
+  { config, tree }: { config: Wrapping["config"]; tree: ModuleTree },
+): void {
+  for (const own of [...whole.values()]) {
+    const { module, parameter } = own;
+    if (parameter !== "weight" || isSaved(module.path, config)) continue;
+    for (const twin of tree.modules) {
+      const key = `${twin.path}.weight`;
+      if (weightName(twin) !== weightName(module) || whole.has(key)) continue;
+      if (!isSaved(twin.path, config)) whole.set(key, { ...own, module: twin });
+    }
+  }
 }
 
 function requireSaved(
@@ -160,9 +179,50 @@ function sizeOf(module: ModuleInfo, parameter: WholeParameter["parameter"]): Sha
   return module.kind === "embedding" ? [module.in, module.out] : [module.out, module.in];
 }
 
+/** Tables that PEFT keeps beside an adapter and that are not this base's: it loads them in silence. */
+export function tableWarnings(
+  whole: readonly WholeParameter[],
+  { linear, embeddings }: Pick<AdapterEffects, "linear" | "embeddings">,
+): string[] {
+  const other = whole
+    .filter(({ isTrained, isUndeclared }) => !isTrained && !isUndeclared)
+    .filter(({ module, entry }) => entry.shape[0] === sizeOf(module, "weight")[0])
+    .filter(({ module: { path } }) => linear.has(path) || (embeddings?.has(path) ?? false))
+    .map(({ module }) => module.path);
+  if (other.length === 0) return [];
+  const names = namesSome(other);
+  return [`The file's own ${names} differ from this base's and take their place.`];
+}
+
+/** A table or head with as many rows as the file has for it. */
+export function withRows<M extends ModuleInfo>(module: M, whole: readonly WholeParameter[]): M {
+  const own = whole.find((each) => each.module.path === module.path && each.parameter === "weight");
+  const rows = own?.entry.shape[0] ?? 0;
+  if (module.kind === "embedding" && rows > module.in) return { ...module, in: rows };
+  return module.kind === "linear" && rows > module.out ? { ...module, out: rows } : module;
+}
+
 /** What PEFT does to the base's own parameters without a word. */
-export function wholeWarnings(whole: readonly WholeParameter[]): string[] {
+export function wholeWarnings(
+  whole: readonly WholeParameter[],
+  {
+    config,
+    targets,
+    tree,
+  }: { config: Wrapping["config"]; targets: readonly ModuleInfo[]; tree: ModuleTree },
+): string[] {
   const warnings: string[] = [];
+  const biased = config.bias === "all" ? tree.modules : config.bias === "lora_only" ? targets : [];
+  const there = new Set(whole.map(({ module, parameter }) => `${module.path}.${parameter}`));
+  const missing = biased
+    .filter((module) => module.kind === "linear" && module.hasBias)
+    .map(({ path }) => `${path}.bias`)
+    .filter((name) => !there.has(name));
+  if (missing.length > 0) {
+    warnings.push(
+      `Field "bias" is ${config.bias}, but the file lacks ${namesSome(missing)}: they stay as in the base.`,
+    );
+  }
   const undeclared = whole.filter(({ isUndeclared }) => isUndeclared);
   if (undeclared.length > 0) {
     const names = undeclared.map(({ module, parameter }) => `${module.path}.${parameter}`);
