@@ -1,12 +1,25 @@
 /** An adapter turned into another form: one door for every conversion. */
-import { realpath } from "node:fs/promises";
-import { badRequest, unsupported } from "./base/errors.ts";
+import { realpath, stat } from "node:fs/promises";
+import * as path from "node:path";
+import { writeFolder } from "./adapterFolder.ts";
+import { badRequest } from "./base/errors.ts";
+import { isFile } from "./base/files.ts";
+import type { JsonObject } from "./base/json.ts";
 import { describeBase, type OnProgress } from "./baseModel.ts";
 import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
+import { adapterConfigName, adapterConfigOf } from "./checkpoint/adapterConfig.ts";
 import { type BaseCheckpoint, openBaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { findBaseFolder } from "./checkpoint/findBase.ts";
+import { openGguf } from "./gguf/read.ts";
+import { writeGguf } from "./gguf/write.ts";
+import { repoIdOf } from "./hub/cache.ts";
+import { readOrtAdapter } from "./ortAdapter/read.ts";
+import { writeOrtAdapter } from "./ortAdapter/write.ts";
 import type { ConvertedAdapter, ConvertedModule } from "./peft/convert/converted.ts";
+import { fromGguf, toGguf } from "./peft/convert/gguf.ts";
+import { importedAdapter } from "./peft/convert/imported.ts";
 import { intruderOptions, reduceIntruders } from "./peft/convert/intruders.ts";
+import { fromOrtAdapter, toOrtAdapter } from "./peft/convert/onnxAdapter.ts";
 import { resizeLora } from "./peft/convert/resize.ts";
 import type { RankChoice } from "./peft/convert/size.ts";
 import { toLora } from "./peft/convert/toLora.ts";
@@ -60,6 +73,7 @@ export interface ConvertReport {
  */
 export async function convertAdapter(options: ConvertAdapterOptions): Promise<ConvertReport> {
   const { to } = options;
+  await checkFree(options);
   switch (to.kind) {
     case "lora":
       return convertToLora(options, to);
@@ -70,8 +84,14 @@ export async function convertAdapter(options: ConvertAdapterOptions): Promise<Co
         const base = describeBase(await openBase(checkpoint, options));
         return reduceIntruders({ checkpoint, base }, { ...options, ...intruderOptions(to) });
       });
+    case "onnxAdapter":
+      return convertToOrt(options, to);
+    case "gguf":
+      return convertToGguf(options, to);
+    case "peft":
+      return importAdapter(options);
     default:
-      throw unsupported(`Graft does not convert to ${to.kind} yet`);
+      return to satisfies never;
   }
 }
 
@@ -101,6 +121,95 @@ async function changeLora(
   return write(await change(checkpoint), checkpoint, { ...options, warnings: [] });
 }
 
+async function convertToOrt(
+  options: ConvertAdapterOptions,
+  to: Conversion & { kind: "onnxAdapter" },
+): Promise<ConvertReport> {
+  const checkpoint = await openAdapterCheckpoint(options.path, options.signal);
+  const { adapter, modules } = await toOrtAdapter(checkpoint, { ...options, ...to });
+  return writeOneFile(options, modules, (file) => writeOrtAdapter(file, adapter, options.signal));
+}
+
+async function convertToGguf(
+  options: ConvertAdapterOptions,
+  to: Conversion & { kind: "gguf" },
+): Promise<ConvertReport> {
+  const { signal } = options;
+  const checkpoint = await openAdapterCheckpoint(options.path, signal);
+  const base = describeBase(await openBase(checkpoint, options));
+  const { keys, tensors, modules } = await toGguf({ checkpoint, base }, { ...options, ...to });
+  return writeOneFile(options, modules, (file) => writeGguf(file, keys, { tensors, signal }));
+}
+
+async function importAdapter(options: ConvertAdapterOptions): Promise<ConvertReport> {
+  const { path: file, signal } = options;
+  options.onProgress?.({ step: "Reading the adapter" });
+  const checkpoint =
+    options.base === undefined ? null : await openBaseCheckpoint(options.base, signal);
+  const described = checkpoint && describeBase(checkpoint);
+  const base =
+    checkpoint && described
+      ? { name: repoIdOf(checkpoint.dir) ?? checkpoint.dir, tree: described.tree }
+      : null;
+  const extension = path.extname(file);
+  if (extension === ".gguf") {
+    const { modules, invocation } = await fromGguf(await openGguf(file), {
+      base: described,
+      signal,
+    });
+    return writeImported(importedAdapter(modules, { base, file, invocation }), options);
+  }
+  if (extension === ".onnx_adapter") {
+    const modules = fromOrtAdapter(await readOrtAdapter(file, signal), file);
+    return writeImported(importedAdapter(modules, { base, file }), options);
+  }
+  throw badRequest(`${file} is no file that Graft turns into an adapter: .gguf or .onnx_adapter.`);
+}
+
+/** There is no card to start from: one is made. */
+async function writeImported(
+  converted: ConvertedAdapter,
+  options: ConvertAdapterOptions,
+): Promise<ConvertReport> {
+  const dir = path.resolve(options.target);
+  const config = adapterConfigOf(JSON.parse(converted.configText) as JsonObject);
+  return write(converted, { dir, config }, { ...options, warnings: [] });
+}
+
+/**
+ * Says before long work that its result would have no place.
+ * @throws bad-request when something is there that may not be replaced
+ */
+async function checkFree({ to, target, overwrite }: ConvertAdapterOptions): Promise<void> {
+  const isFileWanted = to.kind === "onnxAdapter" || to.kind === "gguf";
+  const found = await stat(target).catch(() => null);
+  if (!found) return;
+  if (found.isFile() !== isFileWanted) {
+    const [is, wanted] = isFileWanted ? ["a folder", "file"] : ["a file", "folder"];
+    throw badRequest(`${target} is ${is}. Name a ${wanted}.`);
+  }
+  if (isFileWanted && /^adapter_(model|config)\./.test(path.basename(target))) {
+    throw badRequest(`${target} has the name of an adapter's own file. Choose another one.`);
+  }
+  const owned = isFileWanted ? target : path.join(target, adapterConfigName);
+  if (overwrite === true || !(await isFile(owned))) return;
+  throw badRequest(`${owned} exists already. Choose another ${isFileWanted ? "file" : "folder"}.`);
+}
+
+async function writeOneFile(
+  { target, overwrite, onProgress, signal }: ConvertAdapterOptions,
+  modules: readonly ConvertedModule[],
+  write: (file: string) => Promise<void>,
+): Promise<ConvertReport> {
+  onProgress?.({ step: "Writing" });
+  const name = path.basename(target);
+  const plan = { files: [{ name, write }], owned: [name] };
+  const at = { ...(overwrite && { overwrite }), ...(signal && { signal }) };
+  await writeFolder(path.dirname(path.resolve(target)), plan, at);
+  const file = await realpath(target);
+  return { target: file, files: [file], modules, warnings: [] };
+}
+
 /** The base that is named, or the one that the adapter's config leads to. */
 async function openBase(
   checkpoint: AdapterCheckpoint,
@@ -114,7 +223,7 @@ async function openBase(
 
 async function write(
   { tensors, configText, modules, warnings }: ConvertedAdapter,
-  first: AdapterCheckpoint,
+  first: Pick<AdapterCheckpoint, "dir" | "config">,
   at: ConvertAdapterOptions & { warnings: readonly string[] },
 ): Promise<ConvertReport> {
   const { target, overwrite = false, onProgress, signal } = at;

@@ -79,6 +79,9 @@ export async function saveAdapter(
   return saveAdapters([{ name: "default", checkpoint }], folder, at);
 }
 
+/** An adapter that a card speaks of. */
+type CardSource = Pick<AdapterCheckpoint, "dir" | "config">;
+
 /** Writes an adapter that was made of others; the first one's card is its card's start. */
 export async function saveCombined(
   { tensors, configText }: CombinedAdapter,
@@ -86,7 +89,7 @@ export async function saveCombined(
   {
     first,
     ...options
-  }: { first: AdapterCheckpoint; overwrite?: boolean; signal?: AbortSignal } & Pick<
+  }: { first: CardSource; overwrite?: boolean; signal?: AbortSignal } & Pick<
     SaveOptions,
     "safeSerialization"
   >,
@@ -140,7 +143,7 @@ function planFiles(
 }
 
 /** The card of the folder, else the one that the first adapter brought, brought up to date. */
-function planCard(adapters: readonly AdapterCheckpoint[], folder: string): PlannedFile {
+function planCard(adapters: readonly CardSource[], folder: string): PlannedFile {
   const write = async (file: string): Promise<void> => {
     const own = path.join(folder, cardName);
     const [first] = adapters;

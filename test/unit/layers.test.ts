@@ -12,6 +12,7 @@ const rooms = [
   ["base"],
   ["hub"],
   ["safetensors"],
+  ["gguf", "ortAdapter"],
   ["checkpoint"],
   ["onnx"],
   ["models", "peft", "quant", "autodiff"],

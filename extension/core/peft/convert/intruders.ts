@@ -20,6 +20,7 @@ import {
   type ConvertOptions,
   factorTensors,
 } from "./converted.ts";
+import { squaredDistance, squaredNorm } from "./plainFactors.ts";
 import { biasTensor, editedConfig, type LoraModule, notPlain, openLora } from "./loraAdapter.ts";
 
 export interface IntruderOptions {
@@ -161,19 +162,11 @@ function unit(vector: Float64Array): Float64Array {
   return vector.map((value) => value / length);
 }
 
-/** How far a module's update moved: exact, from the factors' small products. */
+/** How far a module's update moved. */
 function changeOf({ path, factors, scaling }: LoraModule, now: Factors): ConvertedModule {
-  const square = (parts: Factors): number => {
-    const { b, rank } = truncated(parts, parts.rank);
-    return rank === 0 ? 0 : dot(b, b) * scaling ** 2;
-  };
-  const difference = joined([now, { ...factors, b: factors.b.map((value) => -value) }]);
-  return {
-    path,
-    rank: now.rank,
-    total: square(factors),
-    lost: now === factors ? 0 : square(difference),
-  };
+  const square = scaling ** 2;
+  const lost = now === factors ? 0 : squaredDistance(now, factors) * square;
+  return { path, rank: now.rank, total: squaredNorm(factors) * square, lost };
 }
 
 function at(values: ArrayLike<number>, i: number): number {

@@ -1,0 +1,117 @@
+import { badRequest, throwIfAborted, unsupported } from "../base/errors.ts";
+import { writeAtomically } from "../base/files.ts";
+import {
+  dataTypes,
+  formatVersion,
+  identifier,
+  largestFile,
+  type OrtAdapter,
+  type Parameter,
+} from "./format.ts";
+
+/** A table of four fields of 4 bytes behind its own offset: both kinds have the same vtable. */
+const tableSize = 20;
+const vtable = [12, tableSize, 4, 8, 12, 16];
+const vtableAt = 8;
+const rootAt = vtableAt + 2 * vtable.length;
+
+/** Writes an adapter file atomically. */
+export async function writeOrtAdapter(
+  file: string,
+  adapter: OrtAdapter,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { head, data } = layOut(adapter, file);
+  await writeAtomically(file, async (handle) => {
+    await handle.writeFile(head);
+    for (const part of data) {
+      throwIfAborted(signal);
+      await handle.writeFile(part);
+    }
+  });
+}
+
+/** Where the parts of a parameter stand, in bytes from the file's start. */
+interface Place {
+  readonly table: number;
+  readonly name: number;
+  readonly dims: number;
+  readonly data: number;
+}
+
+/** Everything but the values in one buffer, then each parameter's values with padding before. */
+function layOut(
+  { adapterVersion, modelVersion, parameters }: OrtAdapter,
+  file: string,
+): { head: Buffer; data: Uint8Array[] } {
+  const names = parameters.map(({ name }) => Buffer.from(name, "utf8"));
+  const list = rootAt + tableSize;
+  let end = list + 4 + 4 * parameters.length;
+  const heads = parameters.map(({ shape }, i) => {
+    const table = end;
+    const name = table + tableSize;
+    // A string ends with a zero byte that its length does not count.
+    const dims = lengthBefore(name + 4 + (names[i] as Buffer).length + 1);
+    end = dims + 4 + 8 * shape.length;
+    return { table, name, dims };
+  });
+  const headSize = end;
+  const places = heads.map((head, i): Place => {
+    const data = lengthBefore(end);
+    end = data + 4 + (parameters[i] as Parameter).bytes.length;
+    return { ...head, data };
+  });
+  if (end > largestFile) {
+    throw unsupported(`${file} would take ${end} bytes; the format holds ${largestFile}`);
+  }
+  const head = Buffer.alloc(headSize);
+  const table = (at: number, fields: readonly number[]): void => {
+    head.writeInt32LE(at - vtableAt, at);
+    fields.forEach((value, i) => head.writeInt32LE(value, at + 4 + 4 * i));
+  };
+  const to = (target: number, from: number): number => target - from;
+  head.writeUInt32LE(rootAt, 0);
+  head.write(identifier, 4, "latin1");
+  vtable.forEach((value, i) => head.writeUInt16LE(value, vtableAt + 2 * i));
+  table(rootAt, [formatVersion, adapterVersion, modelVersion, to(list, rootAt + 16)]);
+  head.writeUInt32LE(parameters.length, list);
+  places.forEach((place, i) => {
+    const { shape, ...parameter } = parameters[i] as Parameter;
+    const at = place.table;
+    head.writeUInt32LE(to(at, list + 4 + 4 * i), list + 4 + 4 * i);
+    const type = typeOf(parameter);
+    table(at, [to(place.name, at + 4), to(place.dims, at + 8), type, to(place.data, at + 16)]);
+    const name = names[i] as Buffer;
+    head.writeUInt32LE(name.length, place.name);
+    name.copy(head, place.name + 4);
+    head.writeUInt32LE(shape.length, place.dims);
+    shape.forEach((size, d) => head.writeBigInt64LE(BigInt(size), place.dims + 4 + 8 * d));
+  });
+  return { head, data: valuesOf(parameters, places, headSize) };
+}
+
+/** Where the length of a vector stands whose elements begin at a multiple of 8. */
+function lengthBefore(end: number): number {
+  return Math.ceil((end + 4) / 8) * 8 - 4;
+}
+
+function valuesOf(
+  parameters: readonly Parameter[],
+  places: readonly Place[],
+  start: number,
+): Uint8Array[] {
+  let end = start;
+  return parameters.flatMap(({ bytes }, i) => {
+    const { data } = places[i] as Place;
+    const before = Buffer.alloc(data + 4 - end);
+    before.writeUInt32LE(bytes.length, before.length - 4);
+    end = data + 4 + bytes.length;
+    return [before, bytes];
+  });
+}
+
+function typeOf({ name, dtype }: Pick<Parameter, "name" | "dtype">): number {
+  const [type] = [...dataTypes].find(([, own]) => own === dtype) ?? [];
+  if (type !== undefined) return type;
+  throw badRequest(`Tensor "${name}" is ${dtype}, which the format has no name for.`);
+}
