@@ -23,7 +23,8 @@ const usage = `Usage:
             [--max-tokens N] [--temperature T] [--top-p P] [--top-k K] [--seed S]
   graft run MODEL PROMPT    a base or an adapter, which brings its base; a folder or a Hub id
   graft inspect DIR [--base DIR] [--json]
-  graft merge [--base DIR] --adapter DIR[:WEIGHT]... --out DIR [--allow-partial] [--json]
+  graft merge [--base DIR] --adapter DIR[:WEIGHT]... (--out DIR [--allow-lossy] | --preview)
+            [--allow-partial] [--json]
   graft save [--base DIR] --adapter DIR --out DIR [--overwrite] [--allow-partial] [--json]
   graft combine --adapter DIR[:WEIGHT]... --out DIR [--base DIR] [--type TYPE] [--density N]
             [--svd-rank N] [--svd-clamp N] [--majority-sign total|frequency] [--seed S]

@@ -34,7 +34,7 @@ export async function answerBatch(
   const inputs: BaseInputs = rows ? model.inputsOfRows(rows) : model.inputsOf(active);
   const ids = prompts.map((prompt, i) => model.encode(prompt, adapters[i]));
   const streams = adapters.map((own) => new TextStream(tokenizerOf(model, own)));
-  const counts = prompts.map(() => 0);
+  const counts = new Map<number, number>();
   const generated = await base.session.with(inputs, (session) =>
     generateBatch(
       session,
@@ -46,7 +46,9 @@ export async function answerBatch(
         onToken: (row, id) => {
           const stream = streams[row] as TextStream;
           stream.push(id);
-          options.onText?.(row, stream.text, ++(counts as [number])[row as 0]);
+          const count = (counts.get(row) ?? 0) + 1;
+          counts.set(row, count);
+          options.onText?.(row, stream.text, count);
         },
         ...(signal && { signal }),
       },

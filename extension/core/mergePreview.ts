@@ -99,7 +99,7 @@ export function checkLoss(
   throw new GraftError(
     "lossy-merge",
     `Rounding to the base's type would swallow ${percent} % of what the adapter changes: the merged ` +
-      "model would answer much like the base. Use the adapter unmerged, or merge anyway.",
+      "model would answer much like the base. Use the adapter unmerged, or allow a lossy merge.",
     {
       swallowed,
       threshold: lossyShare,

@@ -20,7 +20,7 @@ import { convertResult } from "./convertResult.ts";
 import { describeCheckpoint, discover } from "./discover.ts";
 import { checkFit, inspectAdapter } from "./inspect.ts";
 import { Library } from "./library.ts";
-import { mergeResult } from "./mergeResult.ts";
+import { mergeResult, previewResult } from "./mergeResult.ts";
 import { statusResult } from "./statusResult.ts";
 
 /** What the engine answers to each request of its contract. */
@@ -91,10 +91,16 @@ export function createService(library = new Library()): Handlers<EngineContract>
       );
       return adapterInfo(combined);
     },
-    mergeAdapters: async ({ base, adapters, folder }, { emit, signal }) => {
-      const options = { adapters, folder, onProgress: emit, signal };
-      return mergeResult(await library.require(base).mergeAndUnload(options));
+    mergeAdapters: async ({ base, ...options }, { emit, signal }) => {
+      const work = { ...options, onProgress: emit, signal };
+      return mergeResult(await library.require(base).mergeAndUnload(work));
     },
+    previewMerge: async ({ base, ...options }, { emit, signal }) => {
+      const work = { ...options, onProgress: emit, signal };
+      return previewResult(await library.require(base).previewMerge(work));
+    },
+    measureEffect: ({ base, ...options }, { emit, signal }) =>
+      library.require(base).measureEffect({ ...options, onProgress: emit, signal }),
     convertAdapter: async (params, { emit, signal }) =>
       convertResult(await convertAdapter({ ...params, onProgress: emit, signal })),
     modelStatus: ({ base }) => statusResult(library.require(base)),

@@ -136,6 +136,50 @@ export interface MergeParams {
   adapters: ActiveAdapter[];
   /** Where the merged model is written: a folder that does not exist yet. */
   folder: string;
+  /** Write although rounding swallows much of the change. Without it such a merge fails with "lossy-merge". */
+  allowLossy?: boolean;
+  /** False writes NaN and infinite values; without it they fail the merge, naming the module. */
+  safeMerge?: boolean;
+}
+
+/** What rounding to the base's type would do to a merge; nothing is written. */
+export interface MergePreviewResult {
+  /** Tensors that would change, and of how many of them this tells. */
+  changedTensors: number;
+  computed: number;
+  /** Predicted share of the change that rounding swallows, 0 to 1. */
+  swallowed: number;
+  /** Largest difference that rounding makes to a weight. */
+  largest: number;
+  /** Merging would fail with "lossy-merge": `swallowed` is at least `threshold`. */
+  lossy: boolean;
+  threshold: number;
+  /** The tensors that lose most, worst first; at most 5. */
+  worst: { name: string; swallowed: number }[];
+}
+
+export interface MeasureParams {
+  base: string;
+  /** The active ones when absent. */
+  adapters?: ActiveAdapter[];
+  /** Prompts or token ids; a few of everyday kinds when absent. */
+  probes?: (GenerateParams["prompt"] | number[])[];
+}
+
+/** How far adapters move what the base says, over every position of the probes. */
+export interface EffectResult {
+  probes: number;
+  positions: number;
+  /** Largest and mean absolute change of a logit. */
+  largest: number;
+  mean: number;
+  /** Kullback-Leibler divergence of the next token from the base's, in nats. */
+  divergence: { mean: number; largest: number };
+  /** Positions where another token has become the likeliest. */
+  changedTop: number;
+  /** Probes whose answer begins with another token. */
+  changedAnswers: number;
+  changesNothing: boolean;
 }
 
 export interface MergeResult {
@@ -405,6 +449,14 @@ export type EngineContract = {
   /** Makes an adapter of loaded ones, writes it and loads it; it is not active yet. */
   combineAdapters: { params: CombineParams; result: AdapterInfo; event: ProgressEvent };
   mergeAdapters: { params: MergeParams; result: MergeResult; event: ProgressEvent };
+  /** Predicts what merging would lose; `samples` tensors are enough for a quick look. */
+  previewMerge: {
+    params: { base: string; adapters: ActiveAdapter[]; samples?: number };
+    result: MergePreviewResult;
+    event: ProgressEvent;
+  };
+  /** Compares a base with and without adapters on probe prompts. */
+  measureEffect: { params: MeasureParams; result: EffectResult; event: ProgressEvent };
   convertAdapter: { params: ConvertParams; result: ConvertResult; event: ProgressEvent };
   /** A loaded base with its adapters, as PEFT's get_model_status and get_layer_status. */
   modelStatus: { params: { base: string }; result: ModelStatusResult };

@@ -143,6 +143,8 @@ test("merge and save write folders that run, once", async (t) => {
   assert.equal(saving.stdout.split("\n")[0], path.join(saved, "adapter_config.json"));
   assert.deepEqual([incomplete.code, incomplete.stdout], [1, ""]);
   assert.match(incomplete.stderr, /--adapter/);
+  const preview = await graft("merge", ...given, "--preview");
+  assert.match(preview.stdout, /^28 tensors would change\nrounding would swallow .* loses little/);
   const answers = await Promise.all([
     graft("run", "--base", merged, ...prompt),
     graft("run", "--base", base, "--adapter", saved, ...prompt),

@@ -13,7 +13,7 @@ import {
   writeLora,
   writeMerged,
 } from "./peft/tinyLlama.ts";
-import { difference, failure, temporaryFolder } from "./support.ts";
+import { difference, failure, fixtures, temporaryFolder } from "./support.ts";
 
 const base = await loadBaseModel(tinyLlama);
 after(() => base.session.dispose());
@@ -219,4 +219,49 @@ test("a base without tokenizer answers nothing, and says why", async (t) => {
   t.after(() => mute.dispose());
   const answer = mute.answer({ kind: "text", text: "Hi" });
   await assert.rejects(answer, failure("unsupported", "tokenizer.json"));
+});
+
+test("a hotswap keeps name, place and weight; the old one stays when it fails", async (t) => {
+  const { model, folder } = await twoAdapters(t);
+  const strange = strangers("transformer.h.0.attn.c_attn", 4, 4);
+  const config = { target_modules: ["c_attn"] };
+  const misfitting = await writeLora(path.join(folder, "strange"), strange, config);
+  const active = [
+    { name: "b", weight: 0.5 },
+    { name: "a", weight: 1 },
+  ];
+  model.setAdapter(active);
+  const before = await logitsOf(model, active);
+  const a = await logitsOf(model, [{ name: "a", weight: 1 }]);
+  await assert.rejects(model.hotswapAdapter(misfitting, "b"), failure("misfit"));
+  await assert.rejects(model.hotswapAdapter(folder, "c"), failure("bad-request", '"c"'));
+  const signal = AbortSignal.abort();
+  await assert.rejects(model.hotswapAdapter(path.join(folder, "a"), "b", { signal }));
+  assert.deepEqual(await logitsOf(model, active), before);
+  const swapped = await model.hotswapAdapter(path.join(folder, "a"), "b");
+  assert.equal(swapped.name, "b");
+  assert.deepEqual(
+    [model.adapters.map(({ name }) => name).join(), model.activeAdapters],
+    ["a,b", active],
+  );
+  assert.deepEqual(await logitsOf(model, [{ name: "b", weight: 1 }]), a);
+});
+
+test("two adapters that replace the same parameter are not active together", async () => {
+  const model = new PeftModel(base);
+  for (const method of ["lora_modules_to_save", "ln_tuning", "lora_trainable_tokens_list", "osf"]) {
+    const folder = path.join(fixtures, "adapters/llama", method);
+    for (const name of [`${method} 1`, `${method} 2`]) {
+      await model.loadAdapter(folder, { adapterName: name });
+    }
+    const both = [`${method} 1`, `${method} 2`];
+    const named = failure("bad-request", ...both.map((name) => `"${name}"`), "both replace");
+    assert.throws(() => model.setAdapter(both), named);
+    model.setAdapter([
+      { name: both[0] ?? "", weight: 1 },
+      { name: both[1] ?? "", weight: 0 },
+    ]);
+  }
+  model.setAdapter(["lora_modules_to_save 1", "ln_tuning 1"]);
+  assert.equal(model.activeAdapters.length, 2);
 });

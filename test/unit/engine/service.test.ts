@@ -304,6 +304,20 @@ async function sayOf(asked: Pick<GenerateParams, "base" | "adapters">): Promise<
   return (await ask("generate", { ...asked, prompt, sampling: greedy })).text;
 }
 
+test("a merge is previewed, and an adapter's effect measured", async (t) => {
+  const { name } = await ask("loadAdapter", { base, path: adapterAt("lora-sentiment") });
+  t.after(() => ask("unloadAdapter", { base, name }));
+  const adapters = [{ name, weight: 1 }];
+  const preview = await ask("previewMerge", { base, adapters, samples: 6 });
+  assert.deepEqual([preview.changedTensors, preview.computed, preview.lossy], [8, 6, false]);
+  assert(preview.swallowed < 1e-5 && preview.worst.length === 5);
+  const prompt = { kind: "text" as const, text: "The shop was" };
+  const effect = await ask("measureEffect", { base, adapters, probes: [prompt, [1, 2, 3]] });
+  assert.deepEqual([effect.probes, effect.changesNothing], [2, false]);
+  const none = await ask("measureEffect", { base, adapters: [] });
+  assert.deepEqual([none.changesNothing, none.largest], [true, 0]);
+});
+
 test("a merge that is stopped leaves nothing behind", async (t) => {
   const parent = await temporaryFolder(t);
   const { name } = await ask("loadAdapter", { base, path: adapterAt("lora-json") });
