@@ -1,3 +1,5 @@
+import * as path from "node:path";
+import { unsupported } from "./base/errors.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import type { CausalModel } from "./models/causalModel.ts";
 import { buildBackbone } from "./models/index.ts";
@@ -8,7 +10,8 @@ import { embeddingSlot, hiddenOutput } from "./peft/slots.ts";
 /**
  * The graph of an adapter's companion: a decoder of the adapter's weights whose last stream, brought
  * to the size of the base's, is the output.
- * @throws bad-file where a tensor is missing or of another shape than the companion's config asks for
+ * @throws bad-file where a tensor is missing or of another shape than the companion's config asks for;
+ * unsupported where base and adapter cannot be mapped together
  */
 export function buildCompanion(base: BaseCheckpoint, companion: Companion): CausalModel {
   const { config, sharesEmbedding } = companion;
@@ -16,6 +19,12 @@ export function buildCompanion(base: BaseCheckpoint, companion: Companion): Caus
   const shared = sharesEmbedding ? base.weights.get(table) : undefined;
   const weights = new Map([...companion.weights, ...(shared ? [[table, shared] as const] : [])]);
   const dir = [...companion.weights.values()][0]?.file ?? base.dir;
+  if (shared && path.parse(shared.file).root !== path.parse(dir).root) {
+    throw unsupported(
+      `${dir} lies on another drive than ${shared.file}, which the adapter's own decoder reads too`,
+      "Copy the adapter to the base's drive.",
+    );
+  }
   return buildBackbone({ ...base, dir, config, weights }, hookOf(companion));
 }
 

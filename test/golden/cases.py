@@ -15,6 +15,8 @@ def cases():
     yield from dense()
     yield from others()
     yield from prompts()
+    yield from parameters()
+    yield from shadow()
 
 
 def lora():
@@ -193,3 +195,44 @@ def prompts():
         yield arch, "cartridge_v6", lambda: CartridgeConfig(**lm, num_virtual_tokens=6, num_frozen_tokens=2)
         yield arch, "adaption_all", lambda: AdaptionPromptConfig(**lm, adapter_len=3, adapter_layers=2)
     yield "llama", "mpt_two_ranks", lambda: MultitaskPromptTuningConfig(**lm, num_virtual_tokens=4, num_tasks=3, num_ranks=2), {"task_ids": [0, 2]}
+
+
+def parameters():
+    def case(arch, name, **fields):
+        return arch, f"lora_parameters_{name}", lambda: LoraConfig(**{**lm, **fields})
+
+    yield case("llama", "suffixes", r=4, lora_alpha=8, target_modules=[], target_parameters=["q_proj.weight", "mlp.down_proj.weight"])
+    yield case("llama", "beside_modules", r=4, lora_alpha=6, target_modules=["v_proj", "up_proj"], target_parameters=["q_proj.weight", "down_proj.weight"])
+    yield case("llama", "beside_default", r=4, target_parameters=["k_proj.weight", "o_proj.weight"])
+    yield case("llama", "patterns", r=4, lora_alpha=8, use_rslora=True, target_modules=[], target_parameters=["q_proj.weight", "mlp.down_proj.weight", "gate_proj.weight"], rank_pattern={"q_proj.weight": 2, "layers.1.mlp.down_proj.weight": 6, "gate_proj": 3}, alpha_pattern={"down_proj.weight": 3})
+    yield case("llama", "full_names", r=3, target_modules=[], target_parameters=["model.layers.0.self_attn.q_proj.weight", "model.layers.1.mlp.gate_proj.weight"])
+    yield case("llama", "olora", r=4, target_modules=[], target_parameters=["q_proj.weight", "down_proj.weight"], init_lora_weights="olora")
+    yield case("llama", "not_excluded", r=4, target_modules=["v_proj"], target_parameters=["q_proj.weight"], exclude_modules=["layers.0.self_attn.q_proj"], layers_to_transform=[1])
+    yield case("llama", "tokens", r=4, target_modules=["v_proj"], target_parameters=["q_proj.weight"], trainable_token_indices=[3, 5])
+    yield case("llama", "repeated_layers", r=4, target_modules=[], target_parameters=["q_proj.weight"], layer_replication=[[0, 2], [1, 2]])
+    yield case("llama", "saved_norm", r=4, target_modules=[], target_parameters=["q_proj.weight"], modules_to_save=["norm"])
+    yield case("llama-bias", "bias_all", r=3, bias="all", target_modules=["k_proj"], target_parameters=["q_proj.weight", "up_proj.weight"])
+    yield case("llama-bias", "bias_lora_only", r=3, bias="lora_only", target_modules=["k_proj"], target_parameters=["q_proj.weight", "up_proj.weight"])
+    yield case("llama-tied", "tied_ends", r=3, target_modules=[], target_parameters=["embed_tokens.weight", "q_proj.weight"])
+    yield case("llama-tied", "tied_head", r=3, target_modules=[], target_parameters=["lm_head.weight"])
+    for arch in ["mistral", "qwen2", "qwen3"]:
+        yield case(arch, "mixed", r=4, lora_alpha=6, target_modules=["v_proj"], target_parameters=["q_proj.weight", "mlp.gate_proj.weight", "down_proj.weight"])
+    yield "llama", "lora_mica_all", lambda: LoraConfig(**lm, r=4, init_lora_weights="mica", target_modules=["embed_tokens", *all_seven])
+    yield "llama", "lora_qalora_unquantized", lambda: LoraConfig(**lm, r=4, use_qalora=True, qalora_group_size=32, target_modules="all-linear")
+
+
+def shadow():
+    def case(arch, name, **fields):
+        return arch, f"shadow_{name}", lambda: ShadowConfig(**{**lm, "r": 4, "shadow_alpha": 0.8, **fields})
+
+    for arch in ["llama", "llama-bias", "llama-tied", "llama-sharded", "llama-rope3", "mistral", "qwen2", "qwen3"]:
+        yield case(arch, "mirror")
+        yield case(arch, "sizes", r=3, shadow_num_hidden_layers=3, shadow_hidden_size=32, shadow_intermediate_size=40, shadow_num_attention_heads=2, update_hidden_size=7)
+    yield case("llama", "own_table", share_embeddings=False)
+    yield case("llama", "heads", shadow_num_attention_heads=8, shadow_num_hidden_layers=2)
+    yield case("llama", "one_block", target_modules=["model.layers.1"])
+    yield case("llama", "regex", target_modules=r".*\.layers\.0$")
+    yield case("llama", "excluded", exclude_modules=["model.layers.0"])
+    yield case("llama", "saved_head", modules_to_save=["lm_head"])
+    yield case("llama", "saved_table", modules_to_save=["embed_tokens"])
+    yield case("qwen3", "deep", shadow_alpha=-0.7, shadow_num_hidden_layers=4, share_embeddings=False)

@@ -122,7 +122,9 @@ def write(folder, model, batch, out, arch, name, trained, base_logits, task_ids)
     tensors = {**batch, "base_logits": base_logits, "adapter_logits": run(model, batch, task_ids=task_ids)}
     tensors["greedy_base"] = greedy(base_model(out, arch), batch["input_ids"])
     tensors["greedy_adapter"] = greedy(model, batch["input_ids"], task_ids)
-    targeted = sorted(getattr(model.base_model, "targeted_module_names", []))
+    tuner = model.base_model
+    targeted = sorted(getattr(tuner, "targeted_module_names", []) + getattr(tuner, "targeted_parameter_names", []))
+    parameters = sorted(getattr(model.base_model, "targeted_parameter_names", []))
     parts = {"merge": "refused", "merged_vs_adapter": None}
     try:
         merged = model.merge_and_unload()
@@ -147,6 +149,7 @@ def write(folder, model, batch, out, arch, name, trained, base_logits, task_ids)
         "base_dtype": "torch.float32",
         "trainable_parameters": trained,
         "targeted_module_names": targeted,
+        "targeted_parameter_names": parameters,
         "saved_tensors": saved,
         "note": f"task_ids = {task_ids}" if task_ids else None,
         **parts,
