@@ -230,13 +230,17 @@ export function wholeWarnings(
       `The file replaces parameters of the base that its config does not name: ${namesSome(names)}.`,
     );
   }
+  const grown = new Map<string, string[]>();
   for (const { module, parameter, entry } of whole) {
     const [rows = 0] = entry.shape;
     const [own = 0] = sizeOf(module, parameter);
     if (parameter !== "weight" || rows <= own) continue;
+    const sizes = `${rows} rows in the file, ${own} in this base`;
+    grown.set(sizes, [...(grown.get(sizes) ?? []), module.path]);
+  }
+  for (const [sizes, paths] of grown) {
     warnings.push(
-      `The vocabulary was resized: ${module.path} has ${rows} rows in the file and ${own} in this ` +
-        `base; the ${rows - own} more are added, as resize_token_embeddings would.`,
+      `The vocabulary was resized, as by resize_token_embeddings: ${sizes} (${namesSome(paths)}).`,
     );
   }
   return warnings;

@@ -137,3 +137,26 @@ test("a fresh seed is one that a user can type again", () => {
   const seed = freshSeed();
   assert(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32);
 });
+
+/** Bytes and the values that torch gives them. */
+const smallFloats: [dtype: "F8_E4M3" | "F8_E5M2", byte: number, value: number][] = [
+  ["F8_E4M3", 0x00, 0],
+  ["F8_E4M3", 0x01, 2 ** -9],
+  ["F8_E4M3", 0x08, 2 ** -6],
+  ["F8_E4M3", 0x38, 1],
+  ["F8_E4M3", 0xb9, -1.125],
+  ["F8_E4M3", 0x7e, 448],
+  ["F8_E4M3", 0x7f, NaN],
+  ["F8_E5M2", 0x01, 2 ** -16],
+  ["F8_E5M2", 0x3c, 1],
+  ["F8_E5M2", 0xbd, -1.25],
+  ["F8_E5M2", 0x7b, 57344],
+  ["F8_E5M2", 0x7c, Infinity],
+  ["F8_E5M2", 0x7e, NaN],
+];
+
+for (const [dtype, byte, value] of smallFloats) {
+  test(`${dtype} 0x${byte.toString(16)} is ${value}`, () => {
+    assert.deepEqual([...toFloat32(Uint8Array.of(byte), dtype)], [value]);
+  });
+}
