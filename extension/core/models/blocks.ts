@@ -49,6 +49,11 @@ export function buildDecoder(m: ModelBuilder, own: DecoderShape): CausalModel {
   let pending: Value | null = null;
   for (let layer = 0; layer < shape.layers; layer++) {
     const path = `model.layers.${layer}`;
+    const around = m.block(path, hidden);
+    if (around) {
+      stream = around.enter(pending === null ? stream : g.add(stream, pending));
+      pending = null;
+    }
     const before = addAndNorm(m, {
       stream,
       pending,
@@ -68,10 +73,18 @@ export function buildDecoder(m: ModelBuilder, own: DecoderShape): CausalModel {
     });
     pending = gatedMlp(m, shape, { path: `${path}.mlp`, x: after.normed });
     stream = after.stream;
+    if (around) {
+      stream = around.leave(g.add(stream, pending));
+      pending = null;
+    }
   }
   const last = addAndNorm(m, { stream, pending, path: "model.norm", hidden, epsilon });
-  const rows = g.gather(last.normed, g.input("logits_rows", "int64", ["rows"]), 1);
-  g.output(languageModelHead(m, shape, rows), "logits", "float32", ["batch", "rows", "vocabulary"]);
+  m.hidden(last.normed, hidden);
+  if (m.hasHead) {
+    const rows = g.gather(last.normed, g.input("logits_rows", "int64", ["rows"]), 1);
+    const logits = languageModelHead(m, shape, rows);
+    g.output(logits, "logits", "float32", ["batch", "rows", "vocabulary"]);
+  }
   const flat = [...keys, ...values].map((kv) => g.unsqueeze(kv, 0));
   const kvShape = [2 * shape.layers, "batch", keyValueHeads, "seq", headDim];
   g.output(g.concat(flat, 0), "new_kv", "float32", kvShape);

@@ -8,6 +8,7 @@ import { type OnnxType, onnxTypes, type Value } from "../onnx/graph.ts";
 import {
   type AttentionValues,
   type BaseLayers,
+  type BlockHook,
   type LayerHook,
   type LinearGroup,
   linearGroup,
@@ -34,6 +35,8 @@ export class ModelBuilder {
     private readonly hook: LayerHook,
     /** The checkpoint's layer for each of the model's, where layers are repeated; else null. */
     readonly layers: readonly number[] | null = null,
+    /** Without a head the model ends with the stream behind its last norm, which the hook is shown. */
+    readonly hasHead = true,
   ) {}
 
   /** A weight as fp32 whatever it is stored in; ONNX Runtime maps it from the checkpoint file. */
@@ -85,6 +88,16 @@ export class ModelBuilder {
     this.modules.push({ kind: "norm", path, out: size });
     const value = this.weight(`${path}.weight`, [size]);
     return this.hook.norm(this.g, path, { value, size });
+  }
+
+  /** What is put around a block; null for nothing. */
+  block(path: string, size: number): BlockHook | null {
+    return this.hook.block(this.g, path, size);
+  }
+
+  /** Shows what the head reads, the stream behind the last norm, to whoever asks for it. */
+  hidden(stream: Value, size: number): void {
+    this.hook.hidden(this.g, stream, size);
   }
 
   private linear(x: Value, { path, in: inputs, out, hasBias, weight }: LinearModule): Value {

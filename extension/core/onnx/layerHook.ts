@@ -23,6 +23,14 @@ export interface AttentionValues {
   readonly headDim: number;
 }
 
+/** What is put around a whole block of the stack: attention, MLP and what is added to the stream. */
+export interface BlockHook {
+  /** The stream [batch, seq, hidden] before the block → what the block reads. */
+  enter(stream: Value): Value;
+  /** The stream behind the block → what the model goes on with. */
+  leave(stream: Value): Value;
+}
+
 /** A group's base layers, on one input for all or one for each. */
 export type BaseLayers = (x: Value | readonly Value[]) => Value;
 
@@ -42,6 +50,10 @@ export interface LayerHook {
   attention(g: GraphBuilder, path: string, values: AttentionValues): Value;
   /** A norm's weight [size]. */
   norm(g: GraphBuilder, path: string, weight: { value: Value; size: number }): Value;
+  /** A block of the stack by its path ("model.layers.0"); null leaves it as it is. */
+  block(g: GraphBuilder, path: string, size: number): BlockHook | null;
+  /** The stream behind the last norm, [batch, seq, hidden], as it is. */
+  hidden(g: GraphBuilder, stream: Value, size: number): void;
 }
 
 export const bareLayers: LayerHook = {
@@ -49,6 +61,8 @@ export const bareLayers: LayerHook = {
   embedding: (_g, _path, rows) => rows,
   attention: (_g, _path, { mixed }) => mixed,
   norm: (_g, _path, { value }) => value,
+  block: () => null,
+  hidden: () => undefined,
 };
 
 /** Names a group after its layers: the shared parent once, then each layer's own name. */

@@ -82,6 +82,11 @@ function checkCombinable(config: LoraConfig, { name, checkpoint }: CombineSource
   const refused: [isOn: boolean, option: string, reason: string][] = [
     [config.use_dora, "use_dora", "its trained magnitudes belong to its own update"],
     [config.use_bdlora !== null, "use_bdlora", "its factors are blocks"],
+    [
+      config.target_parameters.length > 0,
+      "target_parameters",
+      "PEFT does not combine updates of parameters",
+    ],
     [config.kasa_config !== null, "kasa_config", "it replaces a part of the base"],
     [config.bias !== "none", `bias = "${config.bias}"`, "PEFT allows only one adapter with biases"],
     [config.trainable_token_indices !== null, "trainable_token_indices", "its rows would be lost"],

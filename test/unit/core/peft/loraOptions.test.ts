@@ -77,8 +77,8 @@ const refused: [
   code: "unsupported" | "bad-file" | "misfit",
   says: string,
 ][] = [
-  ["pissa_raw", { init_lora_weights: "pissa_niter_4" }, "unsupported", "PEFT itself cannot repeat"],
-  ["pissa_raw", { init_lora_weights: "lora_ga" }, "unsupported", "gradients"],
+  ["pissa_raw", { init_lora_weights: "pissa_niter_4" }, "unsupported", "two loads by PEFT differ"],
+  ["pissa_raw", { init_lora_weights: "mica", use_dora: true }, "bad-file", "use_dora"],
   ["pissa_raw", { init_lora_weights: "corda" }, "unsupported", "sample data"],
   ["pissa_raw", { init_lora_weights: "loftq" }, "unsupported", "bitsandbytes"],
   ["pissa_raw", { use_dora: true, kasa_config: {} }, "bad-file", "kasa_config"],
