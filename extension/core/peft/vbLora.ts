@@ -88,6 +88,13 @@ export const vbLora = tunerMethod<VbLoraConfig>({
     `${name}_topk_weights`,
   ]),
   shared: [bankName],
+  // What is stored of a mixture is not what is trained: PEFT trains its logits over the whole bank.
+  frozen: [/_topk_(indices|weights)$/],
+  unstored: ({ r, vector_length: length, ...config }, module) => {
+    const size = module.kind === "linear" ? (r * (module.in + module.out)) / length : 0;
+    const rebuilt = config.save_only_topk_weights ? size * config.num_vectors : 0;
+    return { trained: 0, frozen: 0, rebuilt };
+  },
   kinds: ["linear"],
   rank: ({ r }) => r,
   shapes: (module, config, file): Record<string, Shape> => {

@@ -32,13 +32,14 @@ export function countParameters<C extends TunerConfig>(
       ),
     );
   const unstored = bound.targets.flatMap((module) => tuner.unstored?.(config, module) ?? []);
-  const sumOf = (kind: "trained" | "frozen"): number =>
-    unstored.reduce((sum, each) => sum + each[kind], 0);
+  const sumOf = (kind: "trained" | "frozen" | "rebuilt"): number =>
+    unstored.reduce((sum, each) => sum + (each[kind] ?? 0), 0);
+  const whenLoaded = own + sumOf("rebuilt") + copies;
   return {
-    trained: own + copies + biases + sumOf("trained"),
-    trainable: own + copies + biases,
+    trained: whenLoaded + biases + sumOf("trained"),
+    trainable: whenLoaded + biases,
     alwaysTrainable: biases,
-    added: own + copies + sumOf("frozen") + grownRows(bound, base),
+    added: whenLoaded + sumOf("frozen") + grownRows(bound, base),
     stored: elements(adapter.weights.tensors),
   };
 }

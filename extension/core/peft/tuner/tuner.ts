@@ -94,8 +94,11 @@ export interface Tuner<C extends TunerConfig> {
     suffix: string,
     at: { module: ModuleInfo; config: C; targets: readonly ModuleInfo[] },
   ): boolean;
-  /** Parameters of a module that PEFT has and does not store: dropped by saving, or never trained. */
-  unstored?(config: C, module: ModuleInfo): { trained: number; frozen: number };
+  /**
+   * Parameters of a module that PEFT has and does not store: dropped by saving, never trained, or
+   * put together again from what is stored.
+   */
+  unstored?(config: C, module: ModuleInfo): { trained: number; frozen: number; rebuilt?: number };
   /** Shapes that a targeted module's tensors must have; a suffix not named may be absent. */
   shapes(module: ModuleInfo, config: C, file: string): Readonly<Record<string, Shape>>;
   /** For methods that can target parameters beside modules. */
