@@ -122,8 +122,7 @@ def write(folder, model, batch, out, arch, name, trained, base_logits, task_ids)
     tensors = {**batch, "base_logits": base_logits, "adapter_logits": run(model, batch, task_ids=task_ids)}
     tensors["greedy_base"] = greedy(base_model(out, arch), batch["input_ids"])
     tensors["greedy_adapter"] = greedy(model, batch["input_ids"], task_ids)
-    tuner = model.base_model
-    targeted = sorted(getattr(tuner, "targeted_module_names", []) + getattr(tuner, "targeted_parameter_names", []))
+    targeted = sorted(getattr(model.base_model, "targeted_module_names", []))
     parameters = sorted(getattr(model.base_model, "targeted_parameter_names", []))
     parts = {"merge": "refused", "merged_vs_adapter": None}
     try:
