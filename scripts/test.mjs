@@ -13,6 +13,7 @@ import { root, runMain, say, Stop } from "./shared.mjs";
 const suites = {
   unit: { flags: ["--test-timeout=120000"] },
   golden: { flags: ["--test-timeout=300000"] },
+  python: { flags: ["--test-timeout=1200000"] },
   bench: { flags: ["--test-concurrency=1", "--test-timeout=1200000"] },
   e2e: { prepare: prepareE2e, flags: ["--test-concurrency=1", "--test-timeout=600000"] },
 };
