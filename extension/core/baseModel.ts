@@ -1,5 +1,5 @@
 import * as path from "node:path";
-import { throwIfAborted, unsupported } from "./base/errors.ts";
+import { badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
 import { isFile } from "./base/files.ts";
 import { readJsonObject } from "./base/json.ts";
 import {
@@ -14,6 +14,7 @@ import type { MethodBase } from "./peft/method.ts";
 import { readFloat32 } from "./safetensors/read.ts";
 import type { HubPlace } from "./checkpoint/findAdapter.ts";
 import { BaseSession } from "./baseSession.ts";
+import { type Quantization, quantizedBase } from "./quantizedBase.ts";
 import { type LoadedAdapter, readAdapter } from "./loadAdapter.ts";
 import { resolveModel } from "./resolveModel.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
@@ -35,6 +36,8 @@ export interface BaseModel {
   readonly tokenizer: Tokenizer | null;
   readonly stopTokens: ReadonlySet<number>;
   readonly adaptable: MethodBase;
+  /** How its linear layers were rounded as it was loaded; null when they are as stored. */
+  readonly quantization: Quantization | null;
   readonly loadSeconds: number;
   /** The adapter whose folder was loaded in place of a base's: a PeftModel begins with it. */
   readonly attached?: LoadedAdapter;
@@ -44,6 +47,10 @@ export interface LoadBaseModelOptions extends SessionOptions, HubPlace {
   /** Of an adapter's folder: the adapter's name, and whether it may bind in part. */
   readonly adapterName?: string;
   readonly allowPartial?: boolean;
+  /** Run on the values that bitsandbytes rounds the linear layers to, as QLoRA does. */
+  readonly quantization?: Quantization["type"];
+  /** Keep the scales of 4-bit blocks in 8 bits, too. */
+  readonly doubleQuant?: boolean;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
@@ -81,15 +88,24 @@ async function openBase(folder: string, options: LoadBaseModelOptions): Promise<
   const { onProgress, signal } = options;
   const started = performance.now();
   onProgress?.({ step: "Reading headers" });
-  const checkpoint = await openBaseCheckpoint(folder, signal);
+  const stored = await openBaseCheckpoint(folder, signal);
   onProgress?.({ step: "Building the graph" });
-  const adaptable = describeBase(checkpoint);
+  const described = describeBase(stored);
   throwIfAborted(signal);
-  const tokenizer = await readTokenizer(checkpoint.dir);
-  const stopTokens = await readStopTokens(checkpoint, tokenizer);
+  const tokenizer = await readTokenizer(stored.dir);
+  const stopTokens = await readStopTokens(stored, tokenizer);
   throwIfAborted(signal);
+  const quantization = quantizationOf(options);
+  const rounded = quantization
+    ? await quantizedBase(stored, described.tree, { ...options, quantization })
+    : null;
+  const checkpoint = rounded?.checkpoint ?? stored;
+  const adaptable = rounded ? describeBase(checkpoint) : described;
   onProgress?.({ step: "Reading weights", total: checkpoint.bytes, unit: "bytes" });
-  const session = await BaseSession.create(checkpoint, adaptable, options);
+  const session = await BaseSession.create(checkpoint, adaptable, {
+    ...options,
+    ...(rounded && { release: rounded.dispose }),
+  });
   if (signal?.aborted) await session.dispose();
   throwIfAborted(signal);
   return {
@@ -98,8 +114,18 @@ async function openBase(folder: string, options: LoadBaseModelOptions): Promise<
     tokenizer,
     stopTokens,
     adaptable,
+    quantization,
     loadSeconds: (performance.now() - started) / 1000,
   };
+}
+
+function quantizationOf(options: LoadBaseModelOptions): Quantization | null {
+  const { quantization: type, doubleQuant = false } = options;
+  if (type === undefined) return null;
+  if (doubleQuant && type === "int8") {
+    throw badRequest("doubleQuant is for 4-bit quantization, int8 has one scale a row.");
+  }
+  return { type, doubleQuant };
 }
 
 /** What adapters can bind to in a checkpoint, from headers alone: nothing is loaded. */

@@ -1,6 +1,6 @@
 import { realpath } from "node:fs/promises";
 import * as path from "node:path";
-import { badRequest, throwIfAborted } from "./base/errors.ts";
+import { badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
 import { type BaseModel, requireTokenizer } from "./baseModel.ts";
 import { openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
 import { type LoadAdapterOptions, type LoadedAdapter, readAdapter } from "./loadAdapter.ts";
@@ -420,6 +420,12 @@ export class PeftModel {
     adapters = this.active,
     ...options
   }: MergeOptions & { adapters?: readonly ActiveAdapter[] }): Promise<MergeReport> {
+    if (this.base.quantization) {
+      throw unsupported(
+        "Graft does not write a merged model of a base that was quantized as it was loaded",
+        "Load the base without quantization, then merge.",
+      );
+    }
     return mergeModel(this.base, activeAt(this.partsOf(adapters), 0), options);
   }
 

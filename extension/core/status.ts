@@ -110,7 +110,7 @@ export function layerStatus(state: ModelState): LayerStatus[] {
 
 function describe(
   { name, type, isTuner, of }: { name: string; type: string; isTuner: boolean; of: string[] },
-  { active, merged, trainable }: ModelState,
+  { active, merged, trainable, base }: ModelState,
 ): LayerStatus {
   return {
     name,
@@ -122,8 +122,15 @@ function describe(
     requiresGrad: Object.fromEntries(of.map((each) => [each, trainable.has(each)])),
     availableAdapters: [...of].sort(),
     devices: Object.fromEntries(of.map((each) => [each, ["cpu"]])),
-    quantizationBackend: null,
+    quantizationBackend: isTuner ? backendOf(name, base) : null,
   };
+}
+
+/** PEFT's name for what quantized a module; the head and embeddings are as stored. */
+function backendOf(name: string, { quantization, adaptable: { tree } }: BaseModel): string | null {
+  const module = tree.modules.find(({ path }) => path === name);
+  if (!quantization || module?.kind !== "linear" || name === tree.outputEmbedding) return null;
+  return quantization.type === "int8" ? "bnb 8bit" : "bnb 4bit";
 }
 
 /** The whole model in one record; "irregular" where its layers disagree. */

@@ -6,6 +6,7 @@ import { checkBadCase } from "./badCase.ts";
 import { Bases } from "./models.ts";
 import { checkMultiCase } from "./multiCase.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
+import { checkQuantCase } from "./quantCase.ts";
 import { checkSample } from "./sampleCase.ts";
 import { checkStatus } from "./statusCheck.ts";
 
@@ -39,6 +40,10 @@ export async function runCases(
     const folder = path.join(root, "bad", name);
     add(await outcomeOf(`bad/${name}`, "bad input", () => checkBadCase(folder, bases)));
   }
+  for (const file of quantFiles(root)) {
+    const id = `quant/${path.basename(file, ".safetensors")}`;
+    add(await outcomeOf(id, "quantization", () => checkQuantCase(file, root)));
+  }
   for (const outcome of await checkStatus(root, bases)) add(outcome);
   await bases.dispose();
   const sample = path.join(root, "sample");
@@ -47,6 +52,13 @@ export async function runCases(
     for (const outcome of await checkSample(sample, models)) add(outcome);
   }
   return outcomes;
+}
+
+function quantFiles(root: string): string[] {
+  const folder = path.join(root, "quant");
+  if (!existsSync(folder)) return [];
+  const names = readdirSync(folder).filter((name) => name.endsWith(".safetensors"));
+  return names.sort().map((name) => path.join(folder, name));
 }
 
 function folders(parent: string): string[] {

@@ -1,0 +1,122 @@
+/**
+ * The tensors in which bitsandbytes stores a quantized weight beside its packed bytes:
+ * `<name>.absmax`, `<name>.quant_map`, with double quantization `<name>.nested_absmax` and
+ * `<name>.nested_quant_map`, and `<name>.quant_state.bitsandbytes__<type>`, JSON as bytes. Of int8
+ * there is `SCB` beside `weight`.
+ */
+import { z } from "zod";
+import { type Dtype, isReadableDtype, toFloat32 } from "../base/dtype.ts";
+import { badFile } from "../base/errors.ts";
+import { parseFields, parseJsonObject } from "../base/json.ts";
+import { elementCount, type Shape } from "../base/shape.ts";
+import { dequantizeFourBit, type FourBitTensor } from "./fourBit.ts";
+import { dequantizeInt8 } from "./int8.ts";
+
+export interface StoredTensor {
+  readonly dtype: Dtype;
+  readonly shape: Shape;
+  readonly bytes: Uint8Array;
+}
+
+/** Tensors of one file by name. */
+export type StoredTensors = ReadonlyMap<string, StoredTensor>;
+
+const statePattern = /\.quant_state\.bitsandbytes__(nf4|fp4)$/;
+
+const size = z.int().positive();
+
+const stateFields = z.looseObject({
+  quant_type: z.enum(["nf4", "fp4"], "It must be nf4 or fp4."),
+  blocksize: size,
+  shape: z.array(z.int().nonnegative()),
+  nested_blocksize: size.optional(),
+  nested_offset: z.number().optional(),
+});
+
+/** Names of the weights that are stored in 4 bits. */
+export function fourBitNames(names: Iterable<string>): string[] {
+  return [...names]
+    .filter((name) => statePattern.test(name))
+    .map((name) => name.replace(statePattern, ""));
+}
+
+/**
+ * Reads a weight in 4 bits as stored.
+ * @param file names it in errors
+ * @throws bad-file when a part is missing or sizes disagree
+ */
+export function readFourBit(tensors: StoredTensors, name: string, file: string): FourBitTensor {
+  const stateName = [...tensors.keys()].find(
+    (each) => each.startsWith(`${name}.`) && statePattern.test(each),
+  );
+  if (stateName === undefined) throw badFile(file, `"${name}" has no bitsandbytes state`);
+  const text = new TextDecoder().decode((tensors.get(stateName) as StoredTensor).bytes);
+  const state = parseFields(stateFields, parseJsonObject(text, file), file);
+  const count = elementCount(state.shape);
+  const blocks = Math.ceil(count / state.blocksize);
+  const reader = { tensors, file };
+  const packed = bytesOf(reader, name, Math.ceil(count / 2));
+  const code = floatsOf(reader, `${name}.quant_map`, 16);
+  const { nested_blocksize: nestedSize, nested_offset: offset } = state;
+  const common = { code, blockSize: state.blocksize, shape: state.shape, packed };
+  if (nestedSize === undefined || offset === undefined) {
+    return { ...common, absmax: floatsOf(reader, `${name}.absmax`, blocks) };
+  }
+  return {
+    ...common,
+    absmax: {
+      indices: bytesOf(reader, `${name}.absmax`, blocks),
+      absmax: floatsOf(reader, `${name}.nested_absmax`, Math.ceil(blocks / nestedSize)),
+      code: floatsOf(reader, `${name}.nested_quant_map`, 256),
+      blockSize: nestedSize,
+      offset: Math.fround(offset),
+    },
+  };
+}
+
+/** A quantized weight of either kind as fp32 with its own shape; null when it is a plain tensor. */
+export function readQuantized(
+  tensors: StoredTensors,
+  name: string,
+  file: string,
+): { shape: Shape; values: Float32Array } | null {
+  const isFourBit = [...tensors.keys()].some(
+    (each) => each.startsWith(`${name}.`) && statePattern.test(each),
+  );
+  if (isFourBit) {
+    const tensor = readFourBit(tensors, name, file);
+    return { shape: tensor.shape, values: dequantizeFourBit(tensor) };
+  }
+  const weight = tensors.get(name);
+  const scales = name.replace(/weight$/, "SCB");
+  if (weight?.dtype !== "I8" || !tensors.has(scales)) return null;
+  const [rows = 0] = weight.shape;
+  const { buffer, byteOffset, byteLength } = weight.bytes;
+  const codes = new Int8Array(buffer, byteOffset, byteLength);
+  const absmax = floatsOf({ tensors, file }, scales, rows);
+  return { shape: weight.shape, values: dequantizeInt8({ codes, absmax }) };
+}
+
+interface Reader {
+  readonly tensors: StoredTensors;
+  readonly file: string;
+}
+
+function tensorOf({ tensors, file }: Reader, name: string, count: number): StoredTensor {
+  const tensor = tensors.get(name);
+  if (!tensor) throw badFile(file, `tensor "${name}" is missing`);
+  if (elementCount(tensor.shape) === count) return tensor;
+  throw badFile(file, `tensor "${name}" has ${elementCount(tensor.shape)} numbers, not ${count}`);
+}
+
+function bytesOf(reader: Reader, name: string, count: number): Uint8Array {
+  const { dtype, bytes } = tensorOf(reader, name, count);
+  if (dtype === "U8") return bytes;
+  throw badFile(reader.file, `tensor "${name}" is ${dtype}, not U8`);
+}
+
+function floatsOf(reader: Reader, name: string, count: number): Float32Array {
+  const { dtype, bytes } = tensorOf(reader, name, count);
+  if (isReadableDtype(dtype)) return toFloat32(bytes, dtype);
+  throw badFile(reader.file, `tensor "${name}" is ${dtype}, not a floating-point type`);
+}
