@@ -6,12 +6,15 @@ import {
   type AdapterCheckpoint,
   openAdapterCheckpoint,
 } from "../core/checkpoint/adapterCheckpoint.ts";
-import { bindWarnings, checkReport, type PeftModel } from "../core/peftModel.ts";
+import { bindReasons } from "../core/bindReasons.ts";
+import { bindWarnings, checkReport } from "../core/bindReport.ts";
+import type { PeftModel } from "../core/peftModel.ts";
 import { methodOf, methods } from "../core/peft/index.ts";
 import {
   type BindReport,
   commonFields,
   type Method,
+  type MethodBase,
   type ModuleSummary,
 } from "../core/peft/method.ts";
 import type {
@@ -65,21 +68,22 @@ export async function inspectAdapter(folder: string, model?: PeftModel): Promise
 export async function checkFit(folder: string, model: PeftModel): Promise<FitReport> {
   try {
     const adapter = await openAdapterCheckpoint(folder);
-    return fitOf(adapter, methodOf(adapter.config).bind(adapter, model.base.adaptable));
+    const base = model.base.adaptable;
+    return fitOf(adapter, methodOf(adapter.config).bind(adapter, base), base);
   } catch (error) {
     return { path: folder, fits: false, bound: 0, total: 0, reason: problemIn(folder, error) };
   }
 }
 
-function fitOf(adapter: AdapterCheckpoint, report: BindReport): FitReport {
+function fitOf(adapter: AdapterCheckpoint, report: BindReport, base: MethodBase): FitReport {
   const counts = { path: adapter.dir, bound: report.bound.length, total: report.total };
   try {
-    checkReport(adapter, report, { allowPartial: true });
+    checkReport(adapter, report, { base, allowPartial: true });
   } catch (error) {
     return { ...counts, fits: false, reason: problemIn(adapter.dir, error) };
   }
-  const [partial] = bindWarnings(report);
-  return { ...counts, fits: true, ...(partial === undefined ? {} : { reason: partial }) };
+  const partial = [...bindWarnings(report), ...bindReasons(adapter, report, base)];
+  return { ...counts, fits: true, ...(partial.length > 0 && { reason: partial.join(" ") }) };
 }
 
 function describeFit(adapter: AdapterCheckpoint, { base }: PeftModel): AdapterReport["fit"] {
@@ -97,7 +101,7 @@ function describeFit(adapter: AdapterCheckpoint, { base }: PeftModel): AdapterRe
     const report = methodOf(adapter.config).bind(adapter, adaptable);
     const { unbound, unexpected } = report;
     return {
-      ...fitOf(adapter, report),
+      ...fitOf(adapter, report, adaptable),
       ...about,
       unbound: [...unbound],
       unexpected: [...unexpected],
