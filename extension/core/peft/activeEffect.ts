@@ -1,6 +1,7 @@
 /** What several active adapters together do to one module: their composition in order. */
 import type { LinearModule } from "../onnx/layerHook.ts";
-import { compose, type LinearEffect, weighted } from "./effect.ts";
+import { compose, weighted } from "./compose.ts";
+import type { LinearEffect } from "./effect.ts";
 import type { ActiveEffects } from "./slots.ts";
 
 /** The effect on a linear layer; null where no active adapter has one. */

@@ -7,11 +7,10 @@
  * composition, and merging reads off W' = outputScale W inputScale + B A + Δ, b' = outputScale b + shift.
  */
 
-import { badRequest } from "../base/errors.ts";
 import type { WeightRef } from "../checkpoint/baseCheckpoint.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
-import { partly, rotatedBase, type Rotation } from "./rotation.ts";
-import { type Turn, turnedBase, turnRows } from "./turn.ts";
+import type { Rotation } from "./rotation.ts";
+import type { Turn } from "./turn.ts";
 
 /** Low-rank update; scaling is folded into b. */
 export interface LowRank {
@@ -108,7 +107,7 @@ export interface VirtualTokens {
   /** Path of the embedding that they bypass. */
   readonly path: string;
   readonly count: number;
-  /** Per task (most have one) [count, hidden]: the tokens' embeddings less the table's row of token 0. */
+  /** Per task (most have one) the tokens' embeddings [count, hidden]. */
   readonly tasks: readonly Float32Array[];
 }
 
@@ -210,105 +209,6 @@ export interface LayerSize {
   readonly out: number;
 }
 
-/** An effect at a weight: 1 is as trained, 0 neutral, linear between and beyond. */
-export function weighted(effect: LinearEffect, weight: number): LinearEffect {
-  if (weight === 1) return effect;
-  const times = (values: Float32Array): Float32Array => values.map((value) => value * weight);
-  const towards = (values: Float32Array): Float32Array =>
-    values.map((value) => 1 + (value - 1) * weight);
-  const { lowRank, gated, newRows, routed, fed, delta, inputScale, outputScale, shift, turn } =
-    effect;
-  const { rotation, taken } = effect;
-  return {
-    ...(rotation && { rotation: partly(rotation, weight) }),
-    ...(taken && { taken: { ...taken, b: times(taken.b) } }),
-    ...(lowRank && { lowRank: { ...lowRank, b: times(lowRank.b) } }),
-    ...(gated && { gated: { ...gated, b: times(gated.b) } }),
-    ...(newRows && { newRows }),
-    ...(routed && { routed: { ...routed, b: times(routed.b) } }),
-    ...(fed && { fed: { ...fed, b: times(fed.b) } }),
-    ...(delta && { delta: times(delta) }),
-    ...(inputScale && { inputScale: towards(inputScale) }),
-    ...(outputScale && { outputScale: towards(outputScale) }),
-    ...(shift && { shift: times(shift) }),
-    ...(turn && { turn: { ...turn, factor: times(turn.factor) } }),
-  };
-}
-
-/** First one effect, then another on its result: the order in which adapters are active. */
-export function compose(first: LinearEffect, then: LinearEffect, size: LayerSize): LinearEffect {
-  const { outputScale: rows, inputScale: columns } = then;
-  const own = onBase(first, then, size.in);
-  const onInput = (matrix: Float32Array): Float32Array => {
-    const scaled = scaleColumns(matrix, columns, size.in);
-    return then.rotation ? then.rotation.rows(scaled) : scaled;
-  };
-  const carry = ({ a, b, rank }: LowRank): LowRank => ({
-    a: onInput(a),
-    b: turnRows(b, then, rank),
-    rank,
-  });
-  const moved = first.delta && turnRows(onInput(first.delta), then, size.in);
-  const both = sideBySide(first.lowRank && carry(first.lowRank), own.lowRank, size);
-  return prune({
-    lowRank: sideBySide(both, takenTwice(first.taken, then.taken), size),
-    gated: sideBySide(first.gated && carry(first.gated), then.gated, size),
-    newRows: then.newRows ?? (first.newRows && onInput(first.newRows)),
-    routed: onlyOne(first.routed && carryRouted(first.routed, then, onInput), then.routed),
-    fed: then.fed ?? first.fed,
-    taken: larger(first.taken, then.taken),
-    // What stands before it has changed no weight.
-    rotation: Object.keys(first).every((part) => part === "shift") ? then.rotation : undefined,
-    delta: plus(moved, own.delta),
-    inputScale: product(first.inputScale, columns),
-    outputScale: product(first.outputScale, rows),
-    shift: plus(first.shift && turnRows(first.shift, then, 1), own.shift),
-  });
-}
-
-function carryRouted(
-  routed: RoutedLowRank,
-  then: LinearEffect,
-  onInput: (matrix: Float32Array) => Float32Array,
-): RoutedLowRank {
-  return {
-    ...routed,
-    a: onInput(routed.a),
-    router: onInput(routed.router),
-    b: turnRows(routed.b, then, routed.rank),
-  };
-}
-
-/** What an effect does to the base as an effect before has left it. */
-function onBase(
-  first: LinearEffect,
-  then: LinearEffect,
-  inputs: number,
-): Pick<LinearEffect, "lowRank" | "delta" | "shift"> {
-  if (then.rotation) return rotatedBase(first, then, inputs);
-  const { lowRank } = then;
-  return then.turn ? { ...(lowRank && { lowRank }), ...turnedBase(first, then, inputs) } : then;
-}
-
-function larger(x: LowRank | undefined, y: LowRank | undefined): LowRank | undefined {
-  return x && y ? (x.rank > y.rank ? x : y) : (x ?? y);
-}
-
-/** What gives back the smaller of two parts that were taken from one base. */
-function takenTwice(x: LowRank | undefined, y: LowRank | undefined): LowRank | undefined {
-  if (!x || !y) return undefined;
-  const smaller = x.rank > y.rank ? y : x;
-  return { ...smaller, b: smaller.b.map((value) => -value) };
-}
-
-function onlyOne(
-  x: RoutedLowRank | undefined,
-  y: RoutedLowRank | undefined,
-): RoutedLowRank | undefined {
-  if (x && y) throw badRequest("Only one adapter that routes tokens can be active at a time.");
-  return x ?? y;
-}
-
 /** W' [out, in] of a weight W [out, in]: what merging writes. */
 export function mergedWeight(
   weight: Float32Array,
@@ -343,37 +243,6 @@ export function addProduct(target: Float64Array, { a, b, rank }: LowRank, inputs
   }
 }
 
-function sideBySide(
-  x: LowRank | undefined,
-  y: LowRank | undefined,
-  { in: inputs, out }: LayerSize,
-): LowRank | undefined {
-  if (!x || !y) return x ?? y;
-  const rank = x.rank + y.rank;
-  const a = new Float32Array(rank * inputs);
-  a.set(x.a);
-  a.set(y.a, x.a.length);
-  const b = new Float32Array(out * rank);
-  for (let row = 0; row < out; row++) {
-    b.set(x.b.subarray(row * x.rank, (row + 1) * x.rank), row * rank);
-    b.set(y.b.subarray(row * y.rank, (row + 1) * y.rank), row * rank + x.rank);
-  }
-  return { a, b, rank };
-}
-
-function plus(x: Float32Array | undefined, y: Float32Array | undefined): Float32Array | undefined {
-  if (!x || !y) return x ?? y;
-  return x.map((value, i) => value + (y[i] as number));
-}
-
-function product(
-  x: Float32Array | undefined,
-  y: Float32Array | undefined,
-): Float32Array | undefined {
-  if (!x || !y) return x ?? y;
-  return x.map((value, i) => value * (y[i] as number));
-}
-
 /** Row i of a matrix with `columns` columns times scale[i]. */
 export function scaleRows(
   matrix: Float32Array,
@@ -392,8 +261,4 @@ export function scaleColumns(
   columns: number,
 ): Float32Array {
   return scale ? matrix.map((value, i) => value * (scale[i % columns] as number)) : matrix;
-}
-
-function prune(effect: { [K in keyof LinearEffect]: LinearEffect[K] | undefined }): LinearEffect {
-  return Object.fromEntries(Object.entries(effect).filter(([, part]) => part !== undefined));
 }

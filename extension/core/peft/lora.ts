@@ -11,8 +11,9 @@ import { misfit, unsupported } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
 import type { ModuleInfo } from "../checkpoint/modules.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
+import { compose } from "./compose.ts";
 import type { EmbeddingEffect, LinearEffect } from "./effect.ts";
-import { addProduct, compose, scaleColumns, scaleRows } from "./effect.ts";
+import { addProduct, scaleColumns, scaleRows } from "./effect.ts";
 import {
   checkLoraConfig,
   isMica,

@@ -8,7 +8,8 @@
 import { GraftError, unsupported } from "../base/errors.ts";
 import { isChosen, type ParameterTarget, resolveParameters } from "../checkpoint/parameters.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
-import { type AdapterEffects, compose, type LowRank } from "./effect.ts";
+import { compose } from "./compose.ts";
+import type { AdapterEffects, LowRank } from "./effect.ts";
 import { takenFromBase } from "./loraBase.ts";
 import { isMica, isOff, type LoraConfig, loraScale, usesKasa } from "./loraConfig.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";

@@ -79,7 +79,7 @@ async function missEffect(
   const block = tensors.values(name);
   if (variant === "bat") {
     for (const size of [module.in, module.out]) requireMultiple(size, r, { module, file });
-    return { delta: batDelta(module, { block, r, weight: await context.weight(module) }) };
+    return batEffect(module, { block, r, weight: await context.weight(module) });
   }
   if (variant !== "mini") {
     const b = Float32Array.from({ length: module.out * r }, (_, i) =>
@@ -122,24 +122,33 @@ function sums(r: number, inputs: number): Float32Array {
   );
 }
 
-/** ΔW [out, in] of blocks D [out / r, r, r]. */
-function batDelta(
+/** ΔW = W D + D of blocks D [out / r, r, r], each for r outputs: what came before is turned as W is. */
+function batEffect(
   { in: inputs, out }: LinearModule,
   { block, r, weight }: { block: Float32Array; r: number; weight: Float32Array },
-): Float32Array {
-  const delta = new Float32Array(out * inputs);
-  for (let row = 0; row < out; row++) {
-    const own = Math.floor(row / r) * r * r;
-    for (let column = 0; column < inputs; column++) {
-      const [first, inner] = [column - (column % r), column % r];
-      let sum = at(block, own + (row % r) * r + inner);
+): LinearEffect {
+  /** matrix · B, and what a column gets besides; rows of the matrix are the outputs. */
+  const product = (
+    matrix: Float32Array,
+    extra: (own: number, inner: number, value: number) => number,
+  ): Float32Array =>
+    matrix.map((value, i) => {
+      const [row, column] = [Math.floor(i / inputs), i % inputs];
+      const own = Math.floor(row / r) * r * r;
+      const inner = column % r;
+      let sum = extra(own + (row % r) * r, inner, value);
       for (let k = 0; k < r; k++) {
-        sum += at(weight, row * inputs + first + k) * at(block, own + k * r + inner);
+        sum += at(matrix, i - inner + k) * at(block, own + k * r + inner);
       }
-      delta[row * inputs + column] = sum;
-    }
-  }
-  return delta;
+      return sum;
+    });
+  return {
+    delta: product(weight.subarray(0, out * inputs), (own, inner) => at(block, own + inner)),
+    rotation: {
+      rows: (matrix) => product(matrix, (_own, _inner, value) => value),
+      perOutput: true,
+    },
+  };
 }
 
 function at(values: Float32Array, i: number): number {

@@ -14,6 +14,8 @@ export interface Rotation {
    * one does (W M₁ M₂), as if each wrapped the layer that the one before has made.
    */
   readonly firstTurnsFirst?: boolean;
+  /** M is another one for each output: `rows` takes a matrix [out, in] alone. */
+  readonly perOutput?: boolean;
 }
 
 /** M at a weight: I + weight (M − I). */

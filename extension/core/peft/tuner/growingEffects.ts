@@ -2,13 +2,8 @@ import { isReadableDtype, toFloat32 } from "../../base/dtype.ts";
 import type { Shape } from "../../base/shape.ts";
 import { type ModuleInfo, weightName } from "../../checkpoint/modules.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
-import {
-  type Activation,
-  type AdapterEffects,
-  compose,
-  type EmbeddingEffect,
-  type LinearEffect,
-} from "../effect.ts";
+import { compose } from "../compose.ts";
+import type { Activation, AdapterEffects, EmbeddingEffect, LinearEffect } from "../effect.ts";
 import type { MethodBase } from "../method.ts";
 import type { WholeParameter } from "./wholeParameters.ts";
 import type { Values } from "./tensors.ts";
@@ -67,7 +62,7 @@ function growVocabulary(
     effects.linear.set(module.path, grownHead(own, old));
     return;
   }
-  // New tokens are fed as token 0 (VirtualTokens do the same), so theirs is what differs from it.
+  // New tokens are fed as token 0, so theirs is what differs from it.
   const { path, out: width } = module;
   const delta = own.map((value, i) => value - (old[i < old.length ? i : i % width] as number));
   effects.embeddings.set(path, {

@@ -1,11 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { activeEffect } from "../../../../extension/core/peft/activeEffect.ts";
-import {
-  compose,
-  type LinearEffect,
-  mergedWeight,
-} from "../../../../extension/core/peft/effect.ts";
+import { compose } from "../../../../extension/core/peft/compose.ts";
+import { type LinearEffect, mergedWeight } from "../../../../extension/core/peft/effect.ts";
 import { difference, failure } from "../support.ts";
 
 const size = { in: 2, out: 2 };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { compose } from "../../../../extension/core/peft/compose.ts";
 import {
-  compose,
   type LinearEffect,
   mergedBias,
   mergedWeight,
