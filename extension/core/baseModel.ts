@@ -139,6 +139,7 @@ export function describeBase(
     checkpoint.weights.get(sourceName(name, order));
   return {
     modelType: checkpoint.config.modelType,
+    config: checkpoint.config,
     tree,
     groups,
     attention: { layers, heads: keyValueHeads * queriesPerKey, keyValueHeads, headDim },
@@ -146,13 +147,6 @@ export function describeBase(
       const ref = weight(name);
       if (!ref) return null;
       return (await readFloat32(ref.file, [ref], signal)).get(ref.name) ?? null;
-    },
-    readRow: async (name, row) => {
-      const ref = weight(name);
-      if (!ref) return null;
-      const byteLength = ref.byteLength / (ref.shape[0] as number);
-      const entry = { ...ref, offset: ref.offset + row * byteLength, byteLength };
-      return (await readFloat32(ref.file, [entry])).get(ref.name) ?? null;
     },
     withLayers: (other) => describeBase(checkpoint, other),
   };

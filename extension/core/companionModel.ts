@@ -5,7 +5,7 @@ import type { CausalModel } from "./models/causalModel.ts";
 import { buildBackbone } from "./models/index.ts";
 import { bareLayers, type LayerHook } from "./onnx/layerHook.ts";
 import type { Companion } from "./peft/effect.ts";
-import { embeddingSlot, hiddenOutput } from "./peft/slots.ts";
+import { changeRows, hiddenOutput } from "./peft/slots.ts";
 
 /**
  * The graph of an adapter's companion: a decoder of the adapter's weights whose last stream, brought
@@ -33,12 +33,7 @@ function hookOf({ sharesEmbedding, projection, hidden }: Companion): LayerHook {
     ...bareLayers,
     // What the adapter adds to the base's embedding is added here too.
     embedding: (g, path, rows) =>
-      sharesEmbedding
-        ? g.add(
-            rows,
-            g.input(embeddingSlot(path), "float32", ["embedded_rows", "embedded", hidden]),
-          )
-        : rows,
+      sharesEmbedding ? changeRows(g, path, { rows, size: hidden }) : rows,
     hidden: (g, stream, size) => {
       const state = projection
         ? g.matMulTransposed(stream, g.float32s("projection", projection, [hidden, size]))

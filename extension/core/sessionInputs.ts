@@ -83,7 +83,7 @@ function embeddingFeed(
   const table = { path, rows: module?.kind === "embedding" ? module.in : 0 };
   const activeIn = (row: number): readonly ActiveEffects[] => rows[row] ?? rows[0] ?? [];
   return {
-    name: embeddingSlot(path),
+    ...embeddingSlot(path),
     width: module?.out ?? 0,
     rowDelta: (id, row) => activeRowDelta(table, id, { active: activeIn(row) }),
     ...(isRouted && {

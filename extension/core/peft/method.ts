@@ -25,8 +25,6 @@ export interface MethodBase {
   readonly attention: AttentionShape;
   /** A tensor of the base as fp32, by its Hugging Face name; null when there is none. */
   readTensor(name: string, signal?: AbortSignal): Promise<Float32Array | null>;
-  /** One row of a matrix of the base as fp32. */
-  readRow(name: string, row: number): Promise<Float32Array | null>;
   /** The same base with its layers in another order or repeated, sharing their weights. */
   withLayers(layers: readonly number[]): MethodBase;
 }

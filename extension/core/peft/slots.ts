@@ -125,12 +125,7 @@ export function slotHook(plan: SlotPlan): LayerHook {
         gate: () => gate(g, group),
       }),
     embedding: (g, path, rows) =>
-      plan.embeddings.has(path)
-        ? g.add(
-            rows,
-            g.input(embeddingSlot(path), "float32", ["embedded_rows", "embedded", "hidden"]),
-          )
-        : rows,
+      plan.embeddings.has(path) ? changeRows(g, path, { rows, size: "hidden" }) : rows,
     attention: (g, path, values) =>
       plan.attention.has(path) ? attendToPrompt(g, path, values) : values.mixed,
     norm: (g, path, { value, size }) =>
@@ -145,9 +140,28 @@ export function slotHook(plan: SlotPlan): LayerHook {
 /** Name of the output that routers read [batch, seq, hidden]. */
 export const hiddenOutput = "hidden";
 
-/** Name of the input that is added to an embedding's rows [batch or 1, seq or 1, dim]. */
-export function embeddingSlot(path: string): string {
-  return `${path}.delta`;
+/** Inputs around an embedding: what its rows are multiplied by, and what is then added to them. */
+export interface EmbeddingSlot {
+  /** [batch or 1, seq or 1, 1]: 1, or 0 where a virtual token stands. */
+  readonly kept: string;
+  /** [batch or 1, seq or 1, dim] */
+  readonly delta: string;
+}
+
+export function embeddingSlot(path: string): EmbeddingSlot {
+  return { kept: `${path}.kept`, delta: `${path}.delta` };
+}
+
+/** Puts an embedding's slot behind its rows [batch, seq, dim]. */
+export function changeRows(
+  g: GraphBuilder,
+  path: string,
+  { rows, size }: { rows: Value; size: number | string },
+): Value {
+  const slot = embeddingSlot(path);
+  const kept = g.input(slot.kept, "float32", ["kept_rows", "kept", 1]);
+  const delta = g.input(slot.delta, "float32", ["embedded_rows", "embedded", size]);
+  return g.add(g.mul(rows, kept), delta);
 }
 
 /** Name of the input that says which tokens gated updates change [batch or 1, seq or 1, 1]. */

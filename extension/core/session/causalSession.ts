@@ -21,9 +21,12 @@ export interface AdapterFeed {
   readonly data: Float32Array;
 }
 
-/** An input that is added to the embedded tokens; filled anew for the tokens of each run. */
+/** Inputs around the embedded tokens; filled anew for the tokens of each run. */
 export interface EmbeddingFeed {
-  readonly name: string;
+  /** What the table's rows are multiplied by: 0 where a virtual token stands. */
+  readonly kept: string;
+  /** What is added to them. */
+  readonly delta: string;
   /** Size of a row. */
   readonly width: number;
   /** What a token in a row of the batch gets [width], or null for nothing. */
@@ -31,8 +34,8 @@ export interface EmbeddingFeed {
   /** The same under the router's weights of the token; `rowDelta` is then for its first pass. */
   routedDelta?(id: number, weights: Float32Array): Float32Array | null;
   /**
-   * What the places of the virtual tokens get instead [virtual tokens, width], where token 0 stands:
-   * one entry a row of the batch, or one for all.
+   * What the places of the virtual tokens get in the table's place [virtual tokens, width]: one entry
+   * a row of the batch, or one for all.
    */
   readonly virtualRows?: readonly Float32Array[];
 }
@@ -365,7 +368,9 @@ export class CausalSession {
         data.length === embedding.width
           ? [1, 1, embedding.width]
           : [tokens.length, tokens[0]?.length ?? 0, embedding.width];
-      this.feeds[embedding.name] = float32Tensor(data, shape);
+      this.feeds[embedding.delta] = float32Tensor(data, shape);
+      const isReplaced = virtual > 0 && embedding.virtualRows !== undefined;
+      this.feeds[embedding.kept] = keptRows(tokens[0]?.length ?? 0, isReplaced ? virtual : 0);
     }
   }
 
@@ -443,6 +448,12 @@ function prepend(
       logitsRows: options.logitsRows?.map((row) => row + count),
     },
   };
+}
+
+/** [1, seq, 1]: 0 for the virtual tokens in front; a single 1 without any. */
+function keptRows(seq: number, virtual: number): Tensor {
+  if (virtual === 0) return float32Tensor(Float32Array.of(1), [1, 1, 1]);
+  return float32Tensor(new Float32Array(seq).fill(1, virtual), [1, seq, 1]);
 }
 
 /** [batch, seq, width], or one row of zeros where no token gets anything. */

@@ -2,7 +2,6 @@ import type { Shape } from "../../base/shape.ts";
 import type { AdapterEffects } from "../effect.ts";
 import type { MethodBase } from "../method.ts";
 import type { ModuleTensors } from "../tuner/tensors.ts";
-import { misfit } from "../../base/errors.ts";
 import { checkSize, type PromptConfig, tokenEmbedding } from "./config.ts";
 import type { PromptContext } from "./prompt.ts";
 
@@ -21,7 +20,7 @@ export function promptRows<C extends PromptConfig>({
 }
 
 /** Rows that go into the model as they are stored. */
-export async function storedRows<C extends PromptConfig>(
+export function storedRows<C extends PromptConfig>(
   { base }: PromptContext<C>,
   tensors: ModuleTensors,
 ): Promise<Partial<AdapterEffects>> {
@@ -29,15 +28,11 @@ export async function storedRows<C extends PromptConfig>(
 }
 
 /** The effect of embeddings [count, hidden], one a task, before every prompt. */
-export async function virtualTokens(
+export function virtualTokens(
   base: MethodBase,
-  embeddings: readonly Float32Array[],
+  tasks: readonly Float32Array[],
 ): Promise<Pick<AdapterEffects, "virtualTokens">> {
   const { path, out: hidden } = tokenEmbedding(base);
-  const origin = await base.readRow(`${path}.weight`, 0);
-  if (!origin) throw misfit(`The base has no tensor "${path}.weight", which the adapter needs.`);
-  const tasks = embeddings.map((rows) =>
-    rows.map((value, i) => value - (origin[i % hidden] as number)),
-  );
-  return { virtualTokens: { path, count: (tasks[0]?.length ?? 0) / hidden, tasks } };
+  const count = (tasks[0]?.length ?? 0) / hidden;
+  return Promise.resolve({ virtualTokens: { path, count, tasks } });
 }

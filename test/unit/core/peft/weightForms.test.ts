@@ -33,7 +33,6 @@ const base: MethodBase = {
   groups: [],
   attention: { layers: 1, heads: 1, keyValueHeads: 1, headDim: 2 },
   readTensor: (tensor) => Promise.resolve(tensor === `${name}.bias` ? bias : weight),
-  readRow: () => Promise.resolve(null),
   withLayers: () => base,
 };
 
