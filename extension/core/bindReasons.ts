@@ -100,7 +100,8 @@ const movedParts = /language_model|text_model/;
 
 function prefixReason(name: string, { index }: Known): string | null {
   if (!name.startsWith("base_model.")) {
-    if (!index.moduleOf(`base_model.model.${name}`)) return otherHead(name, name, index);
+    const whole = `base_model.model.${name}`;
+    if (!index.moduleOf(whole) && !index.isInside(whole)) return otherHead(name, name, index);
     return `the names lack PEFT's "base_model.model." in front; keyMapping {"^": "base_model.model."} adds it`;
   }
   const plain = plainSegments(name).join(".");

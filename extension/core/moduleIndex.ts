@@ -1,9 +1,11 @@
-import { layerIndex, type ModuleTree } from "./checkpoint/modules.ts";
+import { containerPaths, layerIndex, type ModuleTree } from "./checkpoint/modules.ts";
 
 /** Where names of tensors lead in a base, also those that stand under another prefix. */
 export interface ModuleIndex {
   /** The module that a tensor's name begins with, or null. */
   moduleOf(name: string): string | null;
+  /** Does a tensor's name begin with a module, or with a block of modules? */
+  isInside(name: string): boolean;
   /** What stands before the part of a name that the base has too, in the name and in the base. */
   placeOf(plain: string): { head: string; ownHead: string } | null;
   readonly lastLayer: number;
@@ -18,8 +20,9 @@ export function plainSegments(name: string): string[] {
   return name.replace(/^base_model\.model\./, "").split(".");
 }
 
-export function moduleIndex({ modules }: ModuleTree): ModuleIndex {
-  const paths = new Set(modules.map(({ path }) => path));
+export function moduleIndex(tree: ModuleTree): ModuleIndex {
+  const paths = new Set(tree.modules.map(({ path }) => path));
+  const blocks = containerPaths(tree);
   const tails = tailsOf(paths);
   const layersOf = (some: readonly string[]): number[] =>
     [...new Set(some.map((path) => layerIndex(path) ?? -1))].sort((a, b) => a - b);
@@ -34,6 +37,12 @@ export function moduleIndex({ modules }: ModuleTree): ModuleIndex {
         if (paths.has(path)) return path;
       }
       return null;
+    },
+    isInside: (name) => {
+      const parts = plainSegments(name);
+      // The last two name the tensor and at least one part of the model.
+      const inner = parts.slice(0, -1).join(".");
+      return parts.length > 2 && (paths.has(inner) || blocks.has(inner));
     },
     placeOf: (plain) => {
       const parts = plain.split(".");

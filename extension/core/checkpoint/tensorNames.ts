@@ -60,6 +60,21 @@ export function adapterNameIn(name: string): { adapterName: string; without: str
   return { adapterName, without: `${before}${after}` };
 }
 
+const ownParameter = new RegExp(`^(?:${beginnings})`);
+
+/**
+ * A name without the adapter's, wherever PEFT keeps that in memory: "oft_R.pirate.weight",
+ * "glora_A.pirate.Xd", "adamss_A.pirate.0". Rows for single tokens are found by their plain name alone.
+ */
+function withoutAdapterName(name: string, adapterName: string): string {
+  if (/^(\d+|weight|bias)$/.test(adapterName) || name.includes(".token_adapter.")) return name;
+  const parts = name.split(".");
+  const at = parts.findIndex(
+    (part, i) => part === adapterName && ownParameter.test(parts[i - 1] ?? ""),
+  );
+  return at < 0 ? name : parts.filter((_, i) => i !== at).join(".");
+}
+
 export interface TensorNaming {
   /**
    * PEFT's key_mapping: Python pattern → replacement, tried in order on names without
@@ -85,11 +100,9 @@ export function renameTensors(
   let strange = 0;
   const renamed = tensors.map((entry) => {
     const mapped = mapName(entry.name);
-    const left = adapterNameIn(mapped);
-    const isOwn = left?.adapterName === (adapterName ?? "default");
-    const isDefault = left?.adapterName === "default";
-    if (isDefault && !isOwn) strange++;
-    const bare = left && (isOwn || isDefault) ? left.without : mapped;
+    const own = withoutAdapterName(mapped, adapterName ?? "default");
+    const bare = own === mapped ? withoutAdapterName(mapped, "default") : own;
+    if (own === mapped && bare !== mapped) strange++;
     // DoRA's magnitude is a module's weight in memory, and a plain tensor on disk.
     const name = bare.replace(/(\.lora_magnitude_vector)\.weight$/, "$1");
     const twin = sources.get(name);

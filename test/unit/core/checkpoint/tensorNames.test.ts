@@ -28,6 +28,14 @@ const renamed: [what: string, name: string, naming: TensorNaming, result: string
   ["a magnitude", "q.lora_magnitude_vector.default.weight", {}, "q.lora_magnitude_vector"],
   ["another name stays", "q.lora_A.foo.weight", {}, "q.lora_A.foo.weight"],
   ["unless it is its own", "q.lora_A.foo.weight", { adapterName: "foo" }, "q.lora_A.weight"],
+  ["before what follows", "q.glora_A.default.Xd", {}, "q.glora_A.Xd"],
+  ["before numbers", "q.adamss_A.default.0", {}, "q.adamss_A.0"],
+  [
+    "rows of tokens are left to PEFT's way",
+    "embed.token_adapter.trainable_tokens_delta.default",
+    {},
+    "embed.token_adapter.trainable_tokens_delta.default",
+  ],
   ["numbers are no names", "q.adamss_A.0", { adapterName: "0" }, "q.adamss_A.0"],
   ["a module is no name", "foo.lora_A.weight", { adapterName: "foo" }, "foo.lora_A.weight"],
 ];
