@@ -18,6 +18,7 @@ import type {
   ModelStatusResult,
   ProgressEvent,
   SaveAdapterParams,
+  SaveAdapterResult,
 } from "./protocol/engineContract.ts";
 import { type EngineState, emptyState, type State } from "./state.ts";
 
@@ -193,7 +194,7 @@ export class Session {
   saveAdapter(
     params: Omit<SaveAdapterParams, "base">,
     options: RequestOptions<never> = {},
-  ): Promise<{ files: string[] }> {
+  ): Promise<SaveAdapterResult> {
     const base = this.needBase().path;
     return this.options.engine.request("saveAdapter", { base, ...params }, options);
   }

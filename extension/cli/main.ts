@@ -25,7 +25,8 @@ const usage = `Usage:
   graft inspect DIR [--base DIR] [--json]
   graft merge [--base DIR] --adapter DIR[:WEIGHT]... (--out DIR [--allow-lossy] | --preview)
             [--allow-partial] [--json]
-  graft save [--base DIR] --adapter DIR --out DIR [--overwrite] [--allow-partial] [--json]
+  graft save [--base DIR] --adapter DIR --out DIR [--bin] [--convert-from DIR]
+            [--embedding-layers auto|true|false] [--overwrite] [--allow-partial] [--json]
   graft combine --adapter DIR[:WEIGHT]... --out DIR [--base DIR] [--type TYPE] [--density N]
             [--svd-rank N] [--svd-clamp N] [--majority-sign total|frequency] [--seed S]
   graft convert DIR --to lora|resize (--rank N | --energy SHARE | --exact) --out DIR

@@ -71,9 +71,17 @@ export function createService(library = new Library()): Handlers<EngineContract>
       library.require(base).renameAdapter(name, newName);
       return null;
     },
-    saveAdapter: async ({ base, name, folder, overwrite }, { signal }) => ({
-      files: await library.require(base).saveAdapter(name, folder, { overwrite, signal }),
-    }),
+    saveAdapter: async ({ base, name, folder, format, convertFrom, ...wishes }, { signal }) => {
+      const warnings: string[] = [];
+      const files = await library.require(base).saveAdapter(name, folder, {
+        ...wishes,
+        safeSerialization: format !== "bin",
+        pathInitialModelForWeightConversion: convertFrom,
+        onWarning: (warning) => warnings.push(warning),
+        signal,
+      });
+      return { files, warnings };
+    },
     combineAdapters: async ({ base, adapters, name, folder, type, ...options }, context) => {
       const { majoritySign: majoritySignMethod, ...rest } = options;
       const combined = await library.require(base).addWeightedAdapter(

@@ -201,6 +201,18 @@ export interface SaveAdapterParams {
   folder: string;
   /** Replace adapter files that are there already; without it such a save fails. */
   overwrite?: boolean;
+  /** "safetensors" when absent; "bin" is what torch.save writes. */
+  format?: "safetensors" | "bin";
+  /** PEFT's save_embedding_layers; when absent those that the adapter came with. */
+  saveEmbeddingLayers?: boolean | "auto";
+  /** Folder of the adapter as it was before training (PiSSA, OLoRA, CorDA): a plain LoRA is saved. */
+  convertFrom?: string;
+}
+
+export interface SaveAdapterResult {
+  files: string[];
+  /** Sentences about what is unusual. */
+  warnings: string[];
 }
 
 /** How large a LoRA's modules become. */
@@ -445,7 +457,7 @@ export type EngineContract = {
     result: { swapSeconds: number };
   };
   renameAdapter: { params: { base: string; name: string; newName: string }; result: null };
-  saveAdapter: { params: SaveAdapterParams; result: { files: string[] } };
+  saveAdapter: { params: SaveAdapterParams; result: SaveAdapterResult };
   /** Makes an adapter of loaded ones, writes it and loads it; it is not active yet. */
   combineAdapters: { params: CombineParams; result: AdapterInfo; event: ProgressEvent };
   mergeAdapters: { params: MergeParams; result: MergeResult; event: ProgressEvent };

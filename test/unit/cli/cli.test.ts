@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import * as path from "node:path";
 import { after, test } from "node:test";
 import { readArguments, readNumber, readWeighted } from "../../../extension/cli/arguments.ts";
-import { failure, sample, temporaryFolder } from "../core/support.ts";
+import { failure, fixtures, sample, temporaryFolder } from "../core/support.ts";
 import { bundle, bundleEnvironment } from "../engine/bundle.ts";
 
 const weighted: [text: string, folder: string, weight: number][] = [
@@ -153,4 +153,30 @@ test("merge and save write folders that run, once", async (t) => {
   const said = answers.map(({ stdout }) => stdout);
   assert.deepEqual(said, ["Arr! Th' sky be blue, matey!\n", "Arr! Th' sky be blue, matey!\n", ""]);
   assert.match(answers[2].stderr, /exists already/);
+});
+
+test("save writes .bin on request, and makes a plain LoRA of one that cannot run", async (t) => {
+  const folder = await temporaryFolder(t);
+  const corda = path.join(fixtures, "initial/corda");
+  const llama = path.join(fixtures, "models/llama");
+  const given = ["--base", llama, "--adapter", path.join(corda, "trained"), "--out", folder];
+  const converting = [...given, "--convert-from", path.join(corda, "start"), "--bin"];
+  const [raw, plain, wrong] = [
+    await graft("save", ...given),
+    await graft("save", ...converting, "--json"),
+    await graft("save", ...given, "--embedding-layers", "some"),
+  ];
+  assert.equal(raw.code, 1);
+  assert.match(raw.stderr, /corda.*cannot|takes directions/);
+  assert.deepEqual([plain.code, plain.stderr], [0, ""]);
+  const { files } = JSON.parse(plain.stdout) as { files: string[] };
+  const names = ["adapter_config.json", "adapter_model.bin", "README.md"];
+  assert.deepEqual(
+    files,
+    names.map((name) => path.join(folder, name)),
+  );
+  const inspected = await graft("inspect", folder, "--base", llama, "--json");
+  assert.equal(inspected.code, 0, inspected.stderr);
+  assert.equal(wrong.code, 1);
+  assert.match(wrong.stderr, /auto, true or false/);
 });

@@ -381,6 +381,20 @@ test("an adapter is saved into its own folder, and over another only when that w
   assert.equal(await sayOf({ base, adapters }), pirateSky);
 });
 
+test("an adapter is saved in the format that was asked for, with what is unusual", async (t) => {
+  const folder = await temporaryFolder(t);
+  const { name } = await ask("loadAdapter", { base, path: adapterAt("lora-json") });
+  t.after(() => ask("unloadAdapter", { base, name }));
+  const wishes = { format: "bin", saveEmbeddingLayers: "auto" } as const;
+  const { files, warnings } = await ask("saveAdapter", { base, name, folder, ...wishes });
+  const names = ["adapter_config.json", "adapter_model.bin", "README.md"];
+  assert.deepEqual(
+    files.map((file) => path.basename(file)),
+    names,
+  );
+  assert(warnings.length <= 1, warnings.join(" "));
+});
+
 test("adapters are combined into one that is loaded, or nothing is left behind", async (t) => {
   const parent = await temporaryFolder(t);
   const names = ["lora-pirate", "lora-json"];
