@@ -13,6 +13,8 @@ export const saveAdapterAs: Command = {
     const adapter = await chooseLoaded(graft, argument, vscode.l10n.t("Adapter to save"));
     if (!adapter) return;
     const { name } = adapter;
+    const format = await chooseFormat(vscode.l10n.t("Save {0}", name));
+    if (!format) return;
     const [picked] =
       (await vscode.window.showOpenDialog({
         title: vscode.l10n.t("Save {0} in", name),
@@ -25,16 +27,18 @@ export const saveAdapterAs: Command = {
     const overwrite = await holdsAdapter(folder);
     if (overwrite && !(await mayOverwrite(folder))) return;
     const title = vscode.l10n.t("Saving {0}", name);
-    const params = { name, folder: folder.fsPath, overwrite };
-    await withProgress(title, ({ signal }) => graft.session.saveAdapter(params, { signal }));
+    const params = { name, folder: folder.fsPath, overwrite, format };
+    const { warnings } = await withProgress(title, ({ signal }) =>
+      graft.session.saveAdapter(params, { signal }),
+    );
     const text = vscode.l10n.t("{0} saved in {1}.", name, folder.fsPath);
-    offerReveal(graft, { text, folder });
+    offerReveal(graft, { text: [text, ...warnings].join(" "), folder });
   },
 };
 
 /** Whether saving here would replace a file. */
 async function holdsAdapter(folder: vscode.Uri): Promise<boolean> {
-  const files = ["adapter_config.json", "adapter_model.safetensors"];
+  const files = ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"];
   const found = await Promise.all(files.map((file) => exists(vscode.Uri.joinPath(folder, file))));
   return found.includes(true);
 }
@@ -45,4 +49,25 @@ async function mayOverwrite(folder: vscode.Uri): Promise<boolean> {
   const detail = vscode.l10n.t("Its configuration and weights are replaced.");
   const chosen = await vscode.window.showWarningMessage(text, { modal: true, detail }, overwrite);
   return chosen === overwrite;
+}
+
+/** Asks in which of PEFT's two formats the weights are to be; undefined when the user leaves. */
+async function chooseFormat(title: string): Promise<"safetensors" | "bin" | undefined> {
+  const items = [
+    {
+      label: "safetensors",
+      description: "adapter_model.safetensors",
+      detail: vscode.l10n.t("What PEFT writes unless asked otherwise"),
+      format: "safetensors" as const,
+    },
+    {
+      label: "bin",
+      description: "adapter_model.bin",
+      detail: vscode.l10n.t("What torch.save writes, for tools that read no safetensors"),
+      format: "bin" as const,
+    },
+  ];
+  const placeHolder = vscode.l10n.t("In which format?");
+  const options = { title, placeHolder, ignoreFocusOut: true };
+  return (await vscode.window.showQuickPick(items, options))?.format;
 }
