@@ -2,7 +2,6 @@ import { badRequest } from "../core/base/errors.ts";
 import { loadBaseModel } from "../core/baseModel.ts";
 import { PeftModel } from "../core/peftModel.ts";
 import { mergeResult, previewResult } from "../engine/mergeResult.ts";
-import type { MergePreviewResult, MergeResult } from "../protocol/engineContract.ts";
 import { baseOf, loadAdapters } from "./adapters.ts";
 import { readArguments } from "./arguments.ts";
 
@@ -15,6 +14,9 @@ const options = {
   preview: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
 } as const;
+
+type MergeResult = Awaited<ReturnType<typeof mergeResult>>;
+type MergePreviewResult = ReturnType<typeof previewResult>;
 
 /**
  * Writes a base with adapters merged in, into a folder that does not exist yet; with --preview it only
