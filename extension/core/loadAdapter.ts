@@ -79,15 +79,32 @@ const promptMethods = new Set([
   "CARTRIDGE",
 ]);
 
+/** Initialisations that PEFT takes out of the base itself, for every adapter on it. */
+const changesBase = ["pissa", "olora", "corda"];
+
+/** PEFT warns of an adapter beside others when one of them has changed the base. */
+function besideWarnings({ config }: AdapterCheckpoint, others: readonly LoadedAdapter[]): string[] {
+  const inits = [config, ...others.map(({ checkpoint }) => checkpoint.config)].map(({ raw }) =>
+    String(raw["init_lora_weights"]),
+  );
+  const init = changesBase.find((each) => inits.includes(each));
+  if (others.length === 0 || init === undefined) return [];
+  return [
+    `A raw ${init} adapter takes its part out of the base: in PEFT for all adapters that are loaded, ` +
+      "here for itself alone. Convert it to plain LoRA to have the same in both.",
+  ];
+}
+
 /**
  * Reads an adapter and binds it to a base; the session is not touched.
+ * @param options `others`: what is loaded on the base already
  * @param modelId a folder, or the id of a repository in the Hugging Face cache
  * @throws misfit when no module is bound or shapes disagree; partial-bind when only some are
  */
 export async function readAdapter(
   base: BaseModel,
   modelId: string,
-  options: LoadAdapterOptions,
+  { others = [], ...options }: LoadAdapterOptions & { others?: readonly LoadedAdapter[] },
 ): Promise<Omit<LoadedAdapter, "attachSeconds">> {
   const { adapterName: name = "default", isTrainable = false, onProgress, signal } = options;
   onProgress?.({ step: "Reading the adapter" });
@@ -113,6 +130,11 @@ export async function readAdapter(
     report,
     working: isTrainable ? await workingWeights(checkpoint, signal) : null,
     tokenizer: own.tokenizer,
-    warnings: [...warnings, ...weights.warnings, ...own.warnings],
+    warnings: [
+      ...warnings,
+      ...weights.warnings,
+      ...own.warnings,
+      ...besideWarnings(checkpoint, others),
+    ],
   };
 }

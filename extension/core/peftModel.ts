@@ -127,7 +127,7 @@ export class PeftModel {
     const { adapterName: name = "default", signal } = options;
     if (this.loaded.has(name)) throw badRequest(`An adapter named "${name}" is already loaded.`);
     const started = performance.now();
-    const read = await readAdapter(this.base, modelId, options);
+    const read = await readAdapter(this.base, modelId, { ...options, others: this.adapters });
     throwIfAborted(signal);
     await this.prepare(read.weights.effects);
     // Somebody else may have taken the name while the file was read.

@@ -108,8 +108,17 @@ export function isPatternKey(
   path: string,
   place: { field: string; file: string },
 ): boolean {
-  return pythonRegex(`(?:.*\\.)?(?:${key})$`, place, fromStart).test(path);
+  const known = patternKeys.get(key);
+  if (known) return known.test(path);
+  const pattern = pythonRegex(`(?:.*\\.)?(?:${key})$`, place, fromStart);
+  if (patternKeys.size >= mostPatternKeys) patternKeys.clear();
+  patternKeys.set(key, pattern);
+  return pattern.test(path);
 }
+
+/** Keys that were compiled before: each is asked of every module, and configs have hundreds of both. */
+const patternKeys = new Map<string, RegExp>();
+const mostPatternKeys = 2000;
 
 /** PEFT's re.match: a pattern holds from the start of the name on. */
 const fromStart = { wrap: (pattern: string) => `^(?:${pattern})` };

@@ -143,6 +143,15 @@ test("tensors of another shape are left out when that is asked for", async (t) =
   assert.match(warnings.join(), /stay as in the base/);
 });
 
+test("a raw PiSSA adapter beside another one is warned of, as in PEFT", async (t) => {
+  const folder = await writeLora(await temporaryFolder(t), factors);
+  const pissa = path.join(fixtures, "adapters/llama/pissa_raw");
+  const model = await PeftModel.fromPretrained(base, pissa);
+  assert.doesNotMatch(model.adapters[0]?.warnings.join() ?? "", /raw pissa/);
+  const { warnings } = await model.loadAdapter(folder, { adapterName: "other" });
+  assert.match(warnings.join(), /raw pissa adapter takes its part out of the base/);
+});
+
 test("what means nothing here changes nothing", async (t) => {
   const folder = await writeLora(await temporaryFolder(t), factors);
   const idle = {
