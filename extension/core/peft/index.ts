@@ -35,6 +35,7 @@ import { vbLora } from "./vbLora.ts";
 import { lily } from "./lily.ts";
 import { road } from "./road.ts";
 import { osf } from "./osf.ts";
+import { shadow } from "./shadow/shadow.ts";
 import { psoft } from "./psoft.ts";
 import type { Method } from "./method.ts";
 import { refused } from "./refused.ts";
@@ -91,6 +92,7 @@ export const methods: readonly Method[] = [
   road,
   osf,
   psoft,
+  shadow,
 ];
 
 /** The method of a config; one that Graft does not run is refused by name. */
