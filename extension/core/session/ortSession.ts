@@ -49,8 +49,12 @@ export class OrtSession {
     return this.session.inputNames;
   }
 
-  async run(feeds: Record<string, Tensor>): Promise<Record<string, Tensor>> {
-    return this.session.run(feeds);
+  /** @param outputs those wanted, all when absent; the others are not copied */
+  async run(
+    feeds: Record<string, Tensor>,
+    outputs: readonly string[] = this.session.outputNames,
+  ): Promise<Record<string, Tensor>> {
+    return this.session.run(feeds, outputs);
   }
 
   async dispose(): Promise<void> {
