@@ -52,6 +52,8 @@ export interface AnswerOptions {
   readonly maxNewTokens?: number;
   /** Adapters for this answer alone; the active ones when absent. */
   readonly adapters?: readonly ActiveAdapter[];
+  /** Follow what is active: other adapters and weights act from the next token on. */
+  readonly live?: boolean;
   /** The whole text so far, with each token. */
   readonly onText?: (text: string, tokens: number) => void;
   readonly signal?: AbortSignal;
@@ -474,6 +476,13 @@ export class PeftModel {
     return answerBatch(this, prompts, { ...options, signal: this.stopSignal(options.signal) });
   }
 
+  /** The active inputs, where they are for the session that an answer began in; else its own. */
+  private liveInputs(own: BaseInputs): BaseInputs {
+    const now = this.activeInputs;
+    const isSame = now.order === own.order && now.tensors.size === own.tensors.size;
+    return isSame && !this.merged.isMerged ? now : own;
+  }
+
   private stopSignal(signal: AbortSignal | undefined): AbortSignal {
     return AbortSignal.any([this.closing.signal, ...(signal ? [signal] : [])]);
   }
@@ -525,6 +534,7 @@ export class PeftModel {
           maxNewTokens: options.maxNewTokens ?? 256,
           stopTokens: this.stopTokensFor(adapters),
           signal: this.stopSignal(options.signal),
+          ...(options.live && { adaptersNow: () => this.liveInputs(inputs) }),
           onToken: (id) => {
             stream.push(id);
             options.onText?.(stream.text, ++tokens);

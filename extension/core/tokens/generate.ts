@@ -11,6 +11,8 @@ export interface GenerateOptions {
   /** Ids that end the answer; they are not part of it. */
   readonly stopTokens: ReadonlySet<number>;
   readonly onToken?: (id: number) => void;
+  /** Adapters of the tokens to come, asked before each: what is read already stays as it was read. */
+  readonly adaptersNow?: () => AdapterInputs;
   readonly signal?: AbortSignal;
 }
 
@@ -64,6 +66,7 @@ export async function generate(
       if (ids.length >= options.maxNewTokens) return end("length");
       if (before + prompt.length + ids.length >= contextLength) return end("context");
       throwIfAborted(options.signal);
+      if (options.adaptersNow) state.adapters = options.adaptersNow();
       logits = (await session.forward(state, [[id]])).data;
       steps++;
     }

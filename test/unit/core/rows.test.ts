@@ -111,6 +111,26 @@ test("rows that cannot differ are refused by name", async () => {
   await assert.rejects(logitsOf(two, 3), failure("bad-request", "2 rows", "batch has 3"));
 });
 
+test("a running answer keeps its adapters, or follows the active ones from the next token on", async (t) => {
+  const model = new PeftModel(await loadBaseModel(path.join(sample, "base")));
+  t.after(() => model.dispose());
+  await model.loadAdapter(path.join(sample, "adapters/lora-pirate"), { adapterName: "pirate" });
+  const prompt: Prompt = { kind: "chat", messages: [{ role: "user", content: "Hello!" }] };
+  const answer = async (live: boolean, change: () => void): Promise<number[]> => {
+    model.setAdapter("pirate");
+    const onText = (_text: string, tokens: number): void => {
+      if (tokens === 2) change();
+    };
+    return (await model.answer(prompt, { live, onText, maxNewTokens: 12 })).ids;
+  };
+  const far = (): void => model.setAdapter([{ name: "pirate", weight: -20 }]);
+  const pirate = await answer(true, () => undefined);
+  assert.deepEqual(await answer(false, far), pirate);
+  const changed = await answer(true, far);
+  assert.deepEqual(changed.slice(0, 2), pirate.slice(0, 2));
+  assert.notDeepEqual(changed, pirate);
+});
+
 test("prompts of several lengths are answered in one batch as they are alone", async (t) => {
   const model = new PeftModel(await loadBaseModel(path.join(sample, "base")));
   t.after(() => model.dispose());

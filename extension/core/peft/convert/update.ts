@@ -68,8 +68,8 @@ export function tableUpdate(
   { path, in: tokens, out: dim }: { path: string; in: number; out: number },
   effect: EmbeddingEffect,
 ): Update {
-  const { rows = tokens } = effect;
-  refuseOthers(path, rows > tokens ? { newRows: rows } : effect);
+  if ((effect.rows ?? tokens) > tokens) throw refusal(path, reasons.newRows);
+  if (effect.routedDelta) throw refusal(path, reasons.fed);
   const values = new Float32Array(dim * tokens);
   for (let id = 0; id < tokens; id++) {
     effect.rowDelta(id)?.forEach((value, i) => (values[i * tokens + id] = value));
@@ -77,29 +77,23 @@ export function tableUpdate(
   return { kind: "dense", values, inputs: tokens, out: dim };
 }
 
-/** Why parts of an effect are no matrix; one that is not listed is none either. */
-const reasons: Readonly<Record<string, string>> = {
+type OnWeights =
+  "lowRank" | "delta" | "inputScale" | "outputScale" | "shift" | "turn" | "rotation" | "taken";
+
+/** Why the other parts of an effect are no matrix. */
+const reasons: Readonly<Record<Exclude<keyof LinearEffect, OnWeights>, string>> = {
   gated: "its update holds for some tokens alone",
   routed: "it routes tokens, and a router is no part of a LoRA",
+  fed: "it weighs its experts anew for every token",
   newRows: "it adds rows for new tokens",
 };
 
-const onWeights = new Set([
-  "lowRank",
-  "delta",
-  "inputScale",
-  "outputScale",
-  "shift",
-  "turn",
-  "rowDelta",
-  "rows",
-]);
+function refuseOthers(path: string, effect: LinearEffect): void {
+  const parts = Object.entries(reasons) as [keyof LinearEffect, string][];
+  const [, reason] = parts.find(([part]) => effect[part] !== undefined) ?? [];
+  if (reason !== undefined) throw refusal(path, reason);
+}
 
-function refuseOthers(path: string, effect: object): void {
-  const [part] =
-    Object.entries(effect).find(([name, value]) => value !== undefined && !onWeights.has(name)) ??
-    [];
-  if (part === undefined) return;
-  const reason = reasons[part] ?? "its update is not the same for every token";
-  throw unsupported(`The adapter cannot become a LoRA: on ${path} ${reason}`);
+function refusal(path: string, reason: string): Error {
+  return unsupported(`The adapter cannot become a LoRA: on ${path} ${reason}`);
 }
