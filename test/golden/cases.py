@@ -17,6 +17,7 @@ def cases():
     yield from prompts()
     yield from parameters()
     yield from shadow()
+    yield from resized()
 
 
 def lora():
@@ -219,6 +220,21 @@ def parameters():
         yield case(arch, "mixed", r=4, lora_alpha=6, target_modules=["v_proj"], target_parameters=["q_proj.weight", "mlp.gate_proj.weight", "down_proj.weight"])
     yield "llama", "lora_mica_all", lambda: LoraConfig(**lm, r=4, init_lora_weights="mica", target_modules=["embed_tokens", *all_seven])
     yield "llama", "lora_qalora_unquantized", lambda: LoraConfig(**lm, r=4, use_qalora=True, qalora_group_size=32, target_modules="all-linear")
+
+
+def resized():
+    """Vocabularies that have grown by four: PEFT's user resizes the base, then saves what was resized."""
+
+    def case(arch, name, **fields):
+        config = lambda: LoraConfig(**{**lm, "r": 4, "lora_alpha": 8, **fields})
+        return arch, f"lora_resized_{name}", config, {"rows": 132, "save": {"save_embedding_layers": True}}
+
+    for arch in ["llama", "llama-tied"]:
+        yield case(arch, "tokens", target_modules=["q_proj"], trainable_token_indices=[128, 129, 130, 131, 5])
+        yield case(arch, "dora_both_ends", target_modules=["embed_tokens", "lm_head"], use_dora=True)
+        yield case(arch, "saved_both_ends", target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"])
+    yield case("llama-tied", "embedding", target_modules=["q_proj", "embed_tokens"])
+    yield case("llama-tied", "head", target_modules=["q_proj", "lm_head"])
 
 
 def shadow():

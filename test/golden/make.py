@@ -52,14 +52,16 @@ def main() -> None:
         print(f"{arch}/{name}: {note}", flush=True)
 
 
-def base_model(out: Path, arch: str):
+def base_model(out: Path, arch: str, rows: int | None = None):
     folder = str(out / "models" / arch)
     model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32)
     model.config.name_or_path = model.name_or_path = f"models/{arch}"
+    if rows is not None:
+        model.resize_token_embeddings(rows)
     return model.eval()
 
 
-def make(out, folder, arch, name, config, scale=1.0, task_ids=None, save=None) -> str:
+def make(out, folder, arch, name, config, scale=1.0, task_ids=None, save=None, rows=None) -> str:
     seed = zlib.crc32(f"{arch}/{name}".encode())
     torch.manual_seed(seed)
     base = base_model(out, arch)
@@ -68,17 +70,18 @@ def make(out, folder, arch, name, config, scale=1.0, task_ids=None, save=None) -
     changed = 0.0
     for noise in noises:
         torch.manual_seed(seed)
-        model = peft.get_peft_model(base_model(out, arch), config() if callable(config) else config)
+        model = peft.get_peft_model(base_model(out, arch, rows), config() if callable(config) else config)
         perturb(model, noise * scale)
         model.eval()
         logits = run(model, batch, task_ids=task_ids)
-        changed = float((logits[:, -base_logits.shape[1] :] - base_logits).abs().max())
+        comparable = logits[:, -base_logits.shape[1] :, : base_logits.shape[2]]
+        changed = float((comparable - base_logits).abs().max())
         if changed > 0.3 or not torch.isfinite(logits).all():
             break
     trained = trainable(model)
     model.save_pretrained(str(folder), **(save or {}))
     (folder / "README.md").unlink(missing_ok=True)
-    again = peft.PeftModel.from_pretrained(base_model(out, arch), str(folder)).eval()
+    again = peft.PeftModel.from_pretrained(base_model(out, arch, rows), str(folder)).eval()
     write(folder, again, batch, out, arch, name, trained, base_logits, task_ids)
     return f"moves logits by {changed:.3f}"
 
