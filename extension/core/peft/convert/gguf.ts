@@ -9,6 +9,7 @@ import { transposed } from "../../base/matrix.ts";
 import { pause } from "../../base/pause.ts";
 import { isSameShape, showShape } from "../../base/shape.ts";
 import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
+import { weightName } from "../../checkpoint/modules.ts";
 import type { GgufFile } from "../../gguf/read.ts";
 import type { WrittenValue } from "../../gguf/write.ts";
 import { readFloat32 } from "../../safetensors/read.ts";
@@ -121,7 +122,7 @@ function sharedAlpha(modules: readonly LoraModule[]): number {
 
 function ggufName(path: string, { tree }: GgufBase): string {
   const module = tree.modules.find((each) => each.path === path);
-  if (module?.kind === "linear" && module.weight !== undefined) {
+  if (module && weightName(module) !== `${path}.weight`) {
     throw unsupported(
       `llama.cpp cannot change ${path} of this base: the head is tied to the embeddings and no tensor of its own`,
     );

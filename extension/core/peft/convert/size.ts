@@ -38,16 +38,16 @@ export function enough(
   total: number,
 ): number | null {
   if (total === 0) return 1;
+  // PEFT (lora/conversion.py, _find_cutoff_index) squares and compares in fp32.
+  const wanted =
+    choice.kind === "exact"
+      ? total * (1 - negligible ** 2)
+      : Math.fround(Math.fround(choice.energy) * Math.fround(total));
   let sum = 0;
   for (let i = 0; i < values.length; i++) {
-    // PEFT (lora/conversion.py, _find_cutoff_index) squares and compares in fp32.
-    const value = Math.fround(values[i] as number);
-    sum += Math.fround(value * value);
-    const isEnough =
-      choice.kind === "exact"
-        ? total - sum <= negligible ** 2 * total
-        : Math.fround(sum) >= Math.fround(Math.fround(choice.energy) * Math.fround(total));
-    if (isEnough) return i + 1;
+    const value = values[i] as number;
+    sum += choice.kind === "exact" ? value * value : Math.fround(Math.fround(value) ** 2);
+    if ((choice.kind === "exact" ? sum : Math.fround(sum)) >= wanted) return i + 1;
   }
   return null;
 }

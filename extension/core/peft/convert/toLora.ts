@@ -73,24 +73,24 @@ export async function toLora(
   };
 }
 
-/** Why parts of an adapter are in no weight; one that is not listed is in none either. */
-const reasons: Readonly<Record<string, string>> = {
+type InWeights = "linear" | "embeddings" | "norms" | "layers" | "replaces";
+
+/** Why the other parts of an adapter are in no weight. */
+const reasons: Readonly<Record<Exclude<keyof AdapterEffects, InWeights>, string>> = {
   virtualTokens: "it puts tokens before the prompt and changes no weight",
   cachePrefix: "it puts keys and values before the prompt and changes no weight",
   attention: "it adds keys and values to attention and changes no weight",
   tasks: "it holds several tasks, a LoRA is for one",
   activation: "it changes only some tokens of a prompt",
+  companion: "it runs a decoder of its own beside the base",
+  router: "it weighs its experts anew for every token",
 };
 
-const inWeights = new Set(["linear", "embeddings", "norms", "layers"]);
-
 function checkEffects({ config }: AdapterCheckpoint, effects: AdapterEffects): void {
-  const [part] =
-    Object.entries(effects).find(([name, value]) => value !== undefined && !inWeights.has(name)) ??
-    [];
-  if (part === undefined) return;
+  const parts = Object.entries(reasons) as [keyof AdapterEffects, string][];
+  const [, reason] = parts.find(([part]) => effects[part] !== undefined) ?? [];
+  if (reason === undefined) return;
   const label = methodLabels[config.peftType] ?? config.peftType;
-  const reason = reasons[part] ?? "it does more than change weights";
   throw unsupported(`${config.file}: this ${label} adapter cannot become a LoRA: ${reason}`);
 }
 
