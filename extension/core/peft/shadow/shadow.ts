@@ -75,17 +75,18 @@ function summarize(
   for (const entry of tensors) {
     const path = entry.name
       .replace(/^base_model\.(model\.)?/, "")
-      .replace(/\.shadow_(down|up|update_\w+)\..*$|\.(weight|bias)$/, "");
+      .replace(/\.(\d+\.)?(weight|bias)$/, "")
+      .replace(/(?<=(^|\.)shadow_\w+)\.default/, "");
     places.set(path, [...(places.get(path) ?? []), entry]);
   }
   return [...places].map(([path, own]) => {
-    const isBlock = own.some(({ name }) => name.includes(".shadow_down."));
+    const isJoint = /\.shadow_(down|up)$/.test(path);
     return {
       path,
       parameters: sizeOf(own),
-      rank: isBlock ? r : null,
-      alpha: isBlock ? shadow_alpha : null,
-      scaling: isBlock ? shadow_alpha : null,
+      rank: isJoint ? r : null,
+      alpha: isJoint ? shadow_alpha : null,
+      scaling: isJoint ? shadow_alpha : null,
       shape: null,
       dtype: own[0] ? dtypeLabel(own[0].dtype) : "",
     };

@@ -3,8 +3,11 @@ import { cp, readFile, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import { after, test } from "node:test";
 import { loadBaseModel } from "../../../../extension/core/baseModel.ts";
+import { openAdapterCheckpoint } from "../../../../extension/core/checkpoint/adapterCheckpoint.ts";
+import { toLora } from "../../../../extension/core/peft/convert/toLora.ts";
 import type { MethodBase } from "../../../../extension/core/peft/method.ts";
 import { chosenBlocks } from "../../../../extension/core/peft/shadow/blocks.ts";
+import { shadow } from "../../../../extension/core/peft/shadow/shadow.ts";
 import { shadowSchema } from "../../../../extension/core/peft/shadow/shadowConfig.ts";
 import { PeftModel } from "../../../../extension/core/peftModel.ts";
 import { difference, failure, fixtures, temporaryFolder } from "../support.ts";
@@ -134,6 +137,42 @@ void test("fewer layers than stored leave tensors over, which are named", async 
   await assert.rejects(
     model.loadAdapter(copy, { adapterName: "bad" }),
     failure("partial-bind", "layers.2"),
+  );
+});
+
+void test("the inspector's rows are modules of PEFT's model, without the adapter's name", async () => {
+  const rows = shadow.summarize(await openAdapterCheckpoint(folder("shadow_last_block")));
+  assert.deepEqual(
+    rows.map(({ path: row, rank }) => `${row} ${rank}`).filter((row) => row.includes("shadow_")),
+    [
+      "model.layers.1.shadow_down 4",
+      "model.layers.1.shadow_up 4",
+      "model.layers.1.shadow_update_gate null",
+      "model.layers.1.shadow_update_transform null",
+      ...[
+        "input_layernorm",
+        "mlp.down_proj",
+        "mlp.gate_proj",
+        "mlp.up_proj",
+        "post_attention_layernorm",
+        "self_attn.k_proj",
+        "self_attn.o_proj",
+        "self_attn.q_proj",
+        "self_attn.v_proj",
+      ].map((name) => `shadow_backbone.layers.0.${name} null`),
+      "shadow_backbone.norm null",
+    ],
+  );
+});
+
+void test("a Shadow adapter cannot become a LoRA", async () => {
+  const { adaptable } = base;
+  const checkpoint = await openAdapterCheckpoint(folder("shadow_small"));
+  const { effects } = await shadow.load(checkpoint, adaptable);
+  const source = { checkpoint, effects, bound: [], base: adaptable };
+  await assert.rejects(
+    toLora(source, { size: { kind: "rank", rank: 4 } }),
+    failure("unsupported", "Shadow"),
   );
 });
 
