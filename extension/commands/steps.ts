@@ -126,7 +126,17 @@ export async function withAdapter(
     const loaded = await loadAdapter(graft, adapter);
     if (loaded) await then(loaded);
   } catch (thrown) {
+    forgetWrongBase(graft, adapter, thrown);
     void presentError(graft, thrown, { adapter, again, loadAnyway });
+  }
+}
+
+/** A base that the user named for an adapter, and that it does not fit, is asked for again. */
+function forgetWrongBase({ session }: Graft, { path }: AdapterSummary, thrown: unknown): void {
+  const { adapters, base } = session.state;
+  const named = adapters.find((each) => each.path === path)?.basePath;
+  if (failureOf(thrown).code === "misfit" && base && named === base.path) {
+    session.rememberBaseOf(path, null);
   }
 }
 
