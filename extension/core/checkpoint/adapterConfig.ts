@@ -1,3 +1,4 @@
+import { readdir } from "node:fs/promises";
 import * as path from "node:path";
 import { visit } from "jsonc-parser";
 import { z } from "zod";
@@ -41,13 +42,26 @@ const common = z.looseObject({
     .nullish(),
 });
 
+/** @param dir an adapter's folder, or its adapter_config.json */
 export async function readAdapterConfig(dir: string, signal?: AbortSignal): Promise<AdapterConfig> {
-  const file = path.join(dir, adapterConfigName);
-  if (!(await isFile(file))) {
-    throw notFound(adapterConfigName, dir, "Choose a folder that PEFT's save_pretrained wrote.");
-  }
+  const isNamed = path.basename(dir) === adapterConfigName && (await isFile(dir));
+  const file = isNamed ? dir : path.join(dir, adapterConfigName);
+  if (!(await isFile(file))) throw notFound(adapterConfigName, dir, await whereElse(dir));
   const text = await readText(file, signal);
   return parseConfig(text, file);
+}
+
+/** PEFT keeps adapters not named "default" in subfolders of their names. */
+async function whereElse(dir: string): Promise<string> {
+  const entries = await readdir(dir, { withFileTypes: true }).catch(() => []);
+  const inner: string[] = [];
+  for (const entry of entries) {
+    const isAdapter = await isFile(path.join(dir, entry.name, adapterConfigName));
+    if (isAdapter) inner.push(entry.name);
+  }
+  return inner.length === 0
+    ? "Choose a folder that PEFT's save_pretrained wrote."
+    : `Choose one of its subfolders: ${inner.slice(0, 8).join(", ")}.`;
 }
 
 /** A config that is given as its fields instead of as a file; messages call it "the config given". */

@@ -180,6 +180,13 @@ test("an adapter's folder is its base with the adapter attached", async (t) => {
   assert(difference(await logitsOf(model, own), await plainLogits(adapter)) === 0);
 });
 
+test("a folder of several adapters says which there are", async (t) => {
+  const folder = await temporaryFolder(t);
+  for (const name of ["one", "two"]) await writeLora(path.join(folder, name), factors);
+  const unclear = PeftModel.fromPretrained(base, folder);
+  await assert.rejects(unclear, failure("not-found", folder, "subfolders: one, two"));
+});
+
 test("a base that is nowhere is an error that says where it was looked for", async (t) => {
   const folder = await temporaryFolder(t);
   const cacheDir = path.join(folder, "cache");
