@@ -24,8 +24,8 @@ const options = {
  */
 export async function run(args: string[], signal: AbortSignal): Promise<void> {
   const { values, positionals } = readArguments(args, options);
-  const { json, adapter: adapters = [] } = values;
-  const { named, prompt } = readRequest(values, positionals);
+  const { json } = values;
+  const { named, adapters, prompt } = readRequest(values, positionals);
   const allowPartial = values["allow-partial"];
   const folder = named ?? (await baseOf(adapters[0], "run"));
   const base = await loadBaseModel(folder, { allowPartial, signal });
@@ -58,19 +58,24 @@ export async function run(args: string[], signal: AbortSignal): Promise<void> {
   else process.stdout.write(`${answer.text.slice(shown.length)}\n`);
 }
 
-/** `run [MODEL] [PROMPT]`: what --base or --prompt says need not stand in its place. */
+/**
+ * `run [MODEL] [PROMPT]`: what --base or --prompt says need not stand in its place. Beside --base the
+ * model is an adapter for it.
+ */
 function readRequest(
-  { base, prompt, adapter }: { base?: string; prompt?: string; adapter?: string[] },
+  { base, prompt, adapter = [] }: { base?: string; prompt?: string; adapter?: string[] },
   positionals: readonly string[],
-): { named: string | undefined; prompt: string } {
+): { named: string | undefined; adapters: string[]; prompt: string } {
   const rest = [...positionals];
-  const isPromptOnly = prompt === undefined && rest.length === 1 && adapter !== undefined;
-  const named = base ?? (isPromptOnly ? undefined : rest.shift());
-  const text = prompt ?? rest.shift();
-  if (text === undefined || rest.length > 0) {
+  const text = prompt ?? rest.pop();
+  const model = rest.shift();
+  const isComplete = base !== undefined || model !== undefined || adapter.length > 0;
+  if (text === undefined || rest.length > 0 || !isComplete) {
     throw badRequest("run needs a model (a base or an adapter) and a prompt: run MODEL PROMPT.");
   }
-  return { named, prompt: text };
+  const isAdapter = base !== undefined && model !== undefined;
+  const adapters = isAdapter ? [...adapter, model] : adapter;
+  return { named: base ?? model, adapters, prompt: text };
 }
 
 function toJson(model: PeftModel, answer: Answer): object {

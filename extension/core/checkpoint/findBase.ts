@@ -35,6 +35,7 @@ export async function searchBase(
   const tried: string[] = [];
   if (name === null || name === "") return { found: null, tried };
   const isBase = async (folder: string): Promise<boolean> => {
+    if (tried.includes(folder)) return false;
     tried.push(folder);
     return isFile(path.join(folder, "config.json"));
   };

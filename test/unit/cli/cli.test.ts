@@ -107,14 +107,14 @@ test("an unknown verb shows what there is", () => {
 
 test("an adapter's folder stands for its base too, and --adapter needs none", async () => {
   const prompt = ["What colour is the sky?", "--json", "--max-tokens", "8"];
-  const [alone, added, usual] = await Promise.all([
+  const [alone, added, usual, named] = await Promise.all([
     graft("run", adapter("lora-pirate"), ...prompt),
     graft("run", "--adapter", adapter("lora-pirate"), ...prompt),
     graft("run", base, "--adapter", adapter("lora-pirate"), ...prompt),
+    graft("run", "--base", base, adapter("lora-pirate"), ...prompt),
   ]);
-  const texts = [alone, added, usual].map(({ stdout }) => (JSON.parse(stdout) as Json).text);
-  assert.equal(texts[0], texts[2]);
-  assert.equal(texts[1], texts[2]);
+  const texts = [alone, added, usual, named].map(({ stdout }) => (JSON.parse(stdout) as Json).text);
+  assert.equal(new Set(texts).size, 1, texts.join("\n"));
   const nothing = await graft("run", "no/where", "Hi");
   assert.equal(nothing.code, 1);
   assert.match(nothing.stderr, /no\/where.*nor in the Hugging Face cache.*hf download no\/where/);
@@ -179,4 +179,28 @@ test("save writes .bin on request, and makes a plain LoRA of one that cannot run
   assert.equal(inspected.code, 0, inspected.stderr);
   assert.equal(wrong.code, 1);
   assert.match(wrong.stderr, /auto, true or false/);
+});
+
+test("convert writes other forms, and says in a line what they lost", async (t) => {
+  const folder = await temporaryFolder(t);
+  const [small, file, back] = ["small", "x.onnx_adapter", "back"].map((name) =>
+    path.join(folder, name),
+  ) as [string, string, string];
+  const pirate = adapter("lora-pirate");
+  const [resized, exported, unsized, unknown] = await Promise.all([
+    graft("convert", pirate, "--to", "resize", "--rank", "2", "--out", small),
+    graft("convert", pirate, "--to", "onnx-adapter", "--names", "genai", "--out", file, "--json"),
+    graft("convert", pirate, "--to", "lora", "--base", base, "--out", small),
+    graft("convert", pirate, "--to", "zip", "--out", small),
+  ]);
+  assert.match(resized.stdout, /^28 modules of rank 2, written to .*small\n[\d.]+ % of the update/);
+  assert.deepEqual((JSON.parse(exported.stdout) as { files: string[] }).files, [file]);
+  assert.match(unsized.stderr, /one of --rank N, --energy SHARE and --exact/);
+  assert.match(unknown.stderr, /"zip": lora, resize/);
+  assert.equal(
+    (await graft("convert", file, "--to", "peft", "--base", base, "--out", back)).code,
+    0,
+  );
+  const said = await graft("run", "--base", base, "--adapter", back, ...prompt);
+  assert.equal(said.stdout, "Arr! Th' sky be blue, matey!\n");
 });
