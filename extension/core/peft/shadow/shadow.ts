@@ -10,32 +10,22 @@
  * inputs of the base's session. It cannot be merged.
  */
 import { realpath } from "node:fs/promises";
-import { dtypeLabel } from "../../base/dtype.ts";
 import { misfit, unsupported } from "../../base/errors.ts";
 import { parseFields } from "../../base/json.ts";
 import { transposed } from "../../base/matrix.ts";
-import { elementCount } from "../../base/shape.ts";
 import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
 import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
 import type { WeightRef } from "../../checkpoint/baseCheckpoint.ts";
 import type { ModelConfig } from "../../checkpoint/modelConfig.ts";
 import type { TensorEntry } from "../../safetensors/header.ts";
 import type { Companion, CompanionBlock, SmallNetwork } from "../effect.ts";
-import { type AdapterLayer, adapterLayers } from "../adapterLayers.ts";
-import type {
-  BindReport,
-  LoadedWeights,
-  Method,
-  MethodBase,
-  ModuleSummary,
-  ParameterCounts,
-} from "../method.ts";
+import type { LoadedWeights, Method, MethodBase } from "../method.ts";
 import { checkCombinations } from "../tuner/config.ts";
 import { valueWarnings, wholeEffects } from "../tuner/growingEffects.ts";
 import { shapeMisfit } from "../tuner/shapeMisfit.ts";
 import { floats, readEntries, type Values } from "../tuner/tensors.ts";
-import { type WholeParameter, wholeParameters } from "../tuner/wholeParameters.ts";
-import { blockTensors, chosenBlocks, hiddenSize } from "./blocks.ts";
+import { type Binding, bind, countsOf, layersOf, projectionName, summarize } from "./binding.ts";
+import { hiddenSize } from "./blocks.ts";
 import { mirrorConfig, namedConfig } from "./companionConfig.ts";
 import {
   checkShadowConfig,
@@ -43,9 +33,6 @@ import {
   shadowFields,
   shadowSchema,
 } from "./shadowConfig.ts";
-
-const decoder = "base_model.shadow_backbone.default.";
-const projectionName = "base_model.shadow_projection.default.weight";
 
 export const shadow: Method = {
   peftType: "SHADOW",
@@ -65,94 +52,6 @@ function parse({ raw, file, taskType }: AdapterConfig): ShadowConfig {
     throw unsupported(`${file}: Graft runs language models, not Shadow adapters that classify`);
   }
   return config;
-}
-
-function summarize(
-  tensors: readonly TensorEntry[],
-  { r, shadow_alpha }: ShadowConfig,
-): ModuleSummary[] {
-  const places = new Map<string, TensorEntry[]>();
-  for (const entry of tensors) {
-    const path = entry.name
-      .replace(/^base_model\.(model\.)?/, "")
-      .replace(/\.(\d+\.)?(weight|bias)$/, "")
-      .replace(/(?<=(^|\.)shadow_\w+)\.default/, "");
-    places.set(path, [...(places.get(path) ?? []), entry]);
-  }
-  return [...places].map(([path, own]) => {
-    const isJoint = /\.shadow_(down|up)$/.test(path);
-    return {
-      path,
-      parameters: sizeOf(own),
-      rank: isJoint ? r : null,
-      alpha: isJoint ? shadow_alpha : null,
-      scaling: isJoint ? shadow_alpha : null,
-      shape: null,
-      dtype: own[0] ? dtypeLabel(own[0].dtype) : "",
-    };
-  });
-}
-
-interface Binding {
-  readonly report: BindReport;
-  /** By block, then by the tensor's name after the block's path. */
-  readonly blocks: ReadonlyMap<string, ReadonlyMap<string, TensorEntry>>;
-  /** The decoder's own tensors by their names in it. */
-  readonly decoder: ReadonlyMap<string, TensorEntry>;
-  readonly projection: TensorEntry | undefined;
-  readonly whole: readonly WholeParameter[];
-}
-
-function bind(config: ShadowConfig, adapter: AdapterCheckpoint, base: MethodBase): Binding {
-  const { file } = adapter.config;
-  const entries = new Map(adapter.weights.tensors.map((entry) => [entry.name, entry]));
-  const blocks = new Map<string, Map<string, TensorEntry>>();
-  const unbound: string[] = [];
-  for (const path of chosenBlocks(config, base, file)) {
-    const own = new Map<string, TensorEntry>();
-    for (const [part, shape] of Object.entries(blockTensors(config, base))) {
-      const name = `base_model.model.${path}.${part}`;
-      const entry = entries.get(name);
-      if (!entry) continue;
-      if (entry.shape.join() !== shape.join()) {
-        throw shapeMisfit(adapter, { name: `${path}.${part}`, entry, wanted: shape });
-      }
-      entries.delete(name);
-      own.set(part, entry);
-    }
-    if (own.size === Object.keys(blockTensors(config, base)).length) blocks.set(path, own);
-    else unbound.push(path);
-  }
-  const projection = entries.get(projectionName);
-  entries.delete(projectionName);
-  const own = new Map<string, TensorEntry>();
-  for (const [name, entry] of [...entries]) {
-    if (!name.startsWith(decoder) || !isOfDecoder(name.slice(decoder.length), config)) continue;
-    own.set(name.slice(decoder.length), entry);
-    entries.delete(name);
-  }
-  const others = [...entries].map(
-    ([name, entry]) => [name.replace(/^base_model\.model\./, ""), entry] as const,
-  );
-  const { whole, strangers } = wholeParameters(
-    { modules_to_save: config.modules_to_save, bias: "none" },
-    new Map(others),
-    { adapter, base },
-  );
-  const report = {
-    total: blocks.size + unbound.length,
-    bound: [...blocks.keys()],
-    unbound,
-    unexpected: strangers,
-  };
-  return { report, blocks, decoder: own, projection, whole };
-}
-
-/** Layers beyond those of the config are none of the decoder's. */
-function isOfDecoder(name: string, config: ShadowConfig): boolean {
-  const layer = /^layers\.(\d+)\./.exec(name)?.[1];
-  if (layer === undefined || config.shadow_model !== "mirror") return true;
-  return Number(layer) < (config.shadow_num_hidden_layers ?? 1);
 }
 
 async function load(
@@ -277,39 +176,4 @@ function blockOf(
     candidate: network("transform"),
     gate: network("gate"),
   };
-}
-
-/** PEFT leaves the decoder trainable also in inference; one that was loaded keeps its embedding frozen. */
-function countsOf(config: ShadowConfig, bound: Binding): ParameterCounts {
-  const small = sizeOf([...bound.blocks.values()].flatMap((own) => [...own.values()]));
-  const saved = sizeOf(bound.whole.filter(({ isTrained }) => isTrained).map(({ entry }) => entry));
-  const own = sizeOf([...bound.decoder.values(), ...(bound.projection ? [bound.projection] : [])]);
-  const table = bound.decoder.get("embed_tokens.weight");
-  const frozen = config.shadow_model !== "mirror" && table ? sizeOf([table]) : 0;
-  const all = small + saved + own;
-  return {
-    trained: all - frozen,
-    trainable: all - frozen,
-    alwaysTrainable: own - frozen,
-    added: all,
-    stored: all,
-  };
-}
-
-/** PEFT's layers: the wrapped blocks, then modules that are stored whole. */
-function layersOf(config: ShadowConfig, bound: Binding, { tree }: MethodBase): AdapterLayer[] {
-  const saved = adapterLayers(tree, {
-    targets: [],
-    modulesToSave: config.modules_to_save,
-    tokenTables: new Set(),
-    tiesCopies: false,
-  });
-  const blocks = [...bound.blocks.keys()].map(
-    (path) => ({ path, kind: "tuner", module: "linear" }) as const,
-  );
-  return [...blocks, ...saved];
-}
-
-function sizeOf(entries: readonly TensorEntry[]): number {
-  return entries.reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }
