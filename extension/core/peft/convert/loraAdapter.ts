@@ -94,6 +94,11 @@ export const notPlain: readonly Refusal[] = [
     reason: "its rank says what it replaces in the base",
   },
   {
+    option: "use_qalora",
+    isOn: (_, { use_qalora: isOn }) => isOn === true,
+    reason: "its factors take sums of inputs",
+  },
+  {
     option: "monteclora_config",
     isOn: (_, { monteclora_config: monte }) => monte !== null && monte !== undefined,
     reason: "its sampler belongs to its rank",
