@@ -31,11 +31,10 @@ export function rowsOf(active: readonly ActiveEffects[]): ActiveEffects[][] {
 export function checkRows(rows: readonly (readonly ActiveEffects[])[]): void {
   if (rows.length === 1) return;
   const all = rows.flat().filter(({ weight }) => weight !== 0);
-  if (all.some(({ effects }) => effects.router !== undefined)) {
-    throw unsupported("An adapter with a router reads the whole batch: give all rows the same one");
-  }
-  const isRouted = all.some(({ effects }) =>
-    [...effects.linear.values()].some(({ routed }) => routed !== undefined),
+  const isRouted = all.some(
+    ({ effects }) =>
+      effects.router !== undefined ||
+      [...effects.linear.values()].some(({ routed }) => routed !== undefined),
   );
   // Their weights are averaged over all tokens of the pass, those of other rows included.
   if (isRouted && rows.some((row) => !isSame(row, rows[0] as readonly ActiveEffects[]))) {
