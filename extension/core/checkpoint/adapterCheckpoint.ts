@@ -1,10 +1,16 @@
 import { realpath, stat } from "node:fs/promises";
 import * as path from "node:path";
-import { notFound } from "../base/errors.ts";
+import { asGraftError, notFound, throwIfAborted } from "../base/errors.ts";
 import { isFile } from "../base/files.ts";
 import { openSafetensors, type SafetensorsFile } from "../safetensors/read.ts";
 import type { JsonObject } from "../base/json.ts";
-import { type AdapterConfig, adapterConfigOf, readAdapterConfig } from "./adapterConfig.ts";
+import {
+  type AdapterConfig,
+  adapterConfigName,
+  adapterConfigOf,
+  readAdapterConfig,
+} from "./adapterConfig.ts";
+import { expertFolders, expertSources, type ExpertSource } from "./experts.ts";
 import { renameTensors, type TensorNaming } from "./tensorNames.ts";
 import { openTorchFile } from "./torchFile.ts";
 
@@ -21,6 +27,16 @@ export interface AdapterCheckpoint {
   readonly ignoreMismatchedSizes: boolean;
   /** Milliseconds since the epoch. */
   readonly modified: number;
+  /** The adapters that it is made of, in their order; absent for most. */
+  readonly experts?: readonly Expert[];
+}
+
+/** One of the adapters that another one is made of. */
+export interface Expert extends ExpertSource {
+  /** Folders of this machine that may be it, the likeliest first. */
+  readonly found: readonly AdapterCheckpoint[];
+  /** Why folders in its place could not be read. */
+  readonly problems: readonly string[];
 }
 
 /** How an adapter's files are read where they alone do not say it. */
@@ -31,6 +47,38 @@ export interface AdapterReading extends TensorNaming {
 }
 
 export async function openAdapterCheckpoint(
+  folder: string,
+  signal?: AbortSignal,
+  reading: AdapterReading = {},
+): Promise<AdapterCheckpoint> {
+  const adapter = await openFolder(folder, signal, reading);
+  const sources = expertSources(adapter.config);
+  if (sources.length === 0) return adapter;
+  const experts: Expert[] = [];
+  for (const source of sources) experts.push(await openExpert(adapter.dir, source, signal));
+  return { ...adapter, experts };
+}
+
+async function openExpert(
+  dir: string,
+  source: ExpertSource,
+  signal: AbortSignal | undefined,
+): Promise<Expert> {
+  const found: AdapterCheckpoint[] = [];
+  const problems: string[] = [];
+  for (const candidate of await expertFolders(dir, source)) {
+    if (!(await isFile(path.join(candidate, adapterConfigName)))) continue;
+    try {
+      found.push(await openFolder(candidate, signal));
+    } catch (error) {
+      throwIfAborted(signal);
+      problems.push(asGraftError(error).message);
+    }
+  }
+  return { ...source, found, problems };
+}
+
+async function openFolder(
   folder: string,
   signal?: AbortSignal,
   { config: given, ignoreMismatchedSizes = false, ...naming }: AdapterReading = {},

@@ -37,6 +37,7 @@ import { road } from "./road.ts";
 import { osf } from "./osf.ts";
 import { shadow } from "./shadow/shadow.ts";
 import { psoft } from "./psoft.ts";
+import { xlora } from "./xlora/xlora.ts";
 import type { Method } from "./method.ts";
 import { refused } from "./refused.ts";
 import { adaptionPrompt } from "./prompt/adaptionPrompt.ts";
@@ -92,6 +93,7 @@ export const methods: readonly Method[] = [
   road,
   osf,
   psoft,
+  xlora,
   shadow,
 ];
 
