@@ -1,11 +1,16 @@
 import { badRequest } from "./base/errors.ts";
 import type { BaseInputs } from "./baseSession.ts";
-import type { ActiveAdapter, Answer, AnswerOptions, PeftModel, Prompt } from "./peftModel.ts";
+import {
+  type Answer,
+  type AnswerOptions,
+  type Prompt,
+  promptTokenizer,
+  stopTokens,
+} from "./answer.ts";
+import type { ActiveAdapter, PeftModel } from "./peftModel.ts";
 import { generateBatch } from "./tokens/generateBatch.ts";
 import { greedy } from "./tokens/sampler.ts";
 import { TextStream } from "./tokens/textStream.ts";
-import type { Tokenizer } from "./tokens/tokenizer.ts";
-import { requireTokenizer } from "./baseModel.ts";
 
 export interface AnswerBatchOptions extends Omit<AnswerOptions, "adapters" | "onText"> {
   /**
@@ -29,11 +34,11 @@ export async function answerBatch(
     throw badRequest(`${prompts.length} prompts have adapters for ${rows.length} rows.`);
   }
   const { base } = model;
-  const active = model.mergedAdapters.length > 0 ? model.mergedAdapters : model.activeAdapters;
+  const active = model.currentAdapters;
   const adapters = prompts.map((_, i) => adaptersOf(rows?.[i], active));
   const inputs: BaseInputs = rows ? model.inputsOfRows(rows) : model.inputsOf(active);
   const ids = prompts.map((prompt, i) => model.encode(prompt, adapters[i]));
-  const streams = adapters.map((own) => new TextStream(tokenizerOf(model, own)));
+  const streams = adapters.map((own) => new TextStream(promptTokenizer(model, own)));
   const counts = new Map<number, number>();
   const generated = await base.session.with(inputs, (session) =>
     generateBatch(
@@ -42,7 +47,7 @@ export async function answerBatch(
       {
         sampling,
         maxNewTokens,
-        stopTokens: adapters.map((own) => model.stopTokensFor(own)),
+        stopTokens: adapters.map((own) => stopTokens(model, own)),
         onToken: (row, id) => {
           const stream = streams[row] as TextStream;
           stream.push(id);
@@ -60,10 +65,6 @@ export async function answerBatch(
     promptTokens: (ids[i] as number[]).length,
     adapters: adapters[i] as readonly ActiveAdapter[],
   }));
-}
-
-function tokenizerOf(model: PeftModel, adapters: readonly ActiveAdapter[]): Tokenizer {
-  return model.tokenizerFor(adapters) ?? requireTokenizer(model.base);
 }
 
 function adaptersOf(

@@ -1,9 +1,10 @@
 import { realpath } from "node:fs/promises";
 import * as path from "node:path";
 import { badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
-import { type BaseModel, requireTokenizer } from "./baseModel.ts";
-import { openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
+import type { BaseModel } from "./baseModel.ts";
+import { LoadedAdapters } from "./loadedAdapters.ts";
 import { type LoadAdapterOptions, type LoadedAdapter, readAdapter } from "./loadAdapter.ts";
+import { answer, type Answer, type AnswerOptions, encodePrompt, type Prompt } from "./answer.ts";
 import { answerBatch, type AnswerBatchOptions } from "./answerBatch.ts";
 import { type EffectReport, measureEffect, type MeasureOptions } from "./measureEffect.ts";
 import { MergedState, type MergedReport } from "./mergedState.ts";
@@ -12,13 +13,19 @@ import { mergeModel, type MergeOptions, type MergeReport } from "./mergeModel.ts
 import { type MergePreview, previewMerge, type PreviewOptions } from "./mergePreview.ts";
 import type { AdapterEffects } from "./peft/effect.ts";
 import type { ActiveEffects } from "./peft/slots.ts";
-import { arrowEffects, type ArrowOptions } from "./peft/arrow.ts";
+import {
+  type ArrowAdapter,
+  arrowEffects,
+  type ArrowOptions,
+  withoutGeneral,
+} from "./peft/arrow.ts";
 import { combineAdapters } from "./peft/combine.ts";
 import type { CombineOptions } from "./peft/combine/options.ts";
 import { activeAt } from "./peft/rowSlots.ts";
 import { checkTogether } from "./peft/together.ts";
 import type { BaseInputs } from "./baseSession.ts";
-import { saveAdapters, saveCombined, type SaveOptions } from "./savePretrained.ts";
+import { saveLoaded } from "./saveLoaded.ts";
+import { saveCombined, type SaveOptions } from "./savePretrained.ts";
 import {
   countModel,
   layerStatus,
@@ -27,13 +34,9 @@ import {
   modelStatus,
   type ModelStatus,
 } from "./status.ts";
-import { renderChat, type Message } from "./tokens/chatTemplate.ts";
-import { type Generated, generate } from "./tokens/generate.ts";
-import { greedy, type Sampling } from "./tokens/sampler.ts";
-import { TextStream } from "./tokens/textStream.ts";
 import type { Tokenizer } from "./tokens/tokenizer.ts";
 
-export type { LoadAdapterOptions, LoadedAdapter };
+export type { Answer, AnswerOptions, LoadAdapterOptions, LoadedAdapter, Prompt };
 
 export interface ActiveAdapter {
   readonly name: string;
@@ -41,28 +44,6 @@ export interface ActiveAdapter {
   readonly weight: number;
   /** Task of an adapter for several: one, or one a row of the batch; the first when absent. */
   readonly task?: number | readonly number[] | undefined;
-}
-
-export type Prompt =
-  | { readonly kind: "chat"; readonly messages: readonly Message[] }
-  | { readonly kind: "text"; readonly text: string };
-
-export interface AnswerOptions {
-  readonly sampling?: Sampling;
-  readonly maxNewTokens?: number;
-  /** Adapters for this answer alone; the active ones when absent. */
-  readonly adapters?: readonly ActiveAdapter[];
-  /** Follow what is active: other adapters and weights act from the next token on. */
-  readonly live?: boolean;
-  /** The whole text so far, with each token. */
-  readonly onText?: (text: string, tokens: number) => void;
-  readonly signal?: AbortSignal;
-}
-
-export interface Answer extends Generated {
-  readonly text: string;
-  readonly promptTokens: number;
-  readonly adapters: readonly ActiveAdapter[];
 }
 
 /** Names stand for adapters as trained. */
@@ -79,7 +60,7 @@ const baseRow = "__base__";
  * by choosing other tensors. The session is built once and never again.
  */
 export class PeftModel {
-  private readonly loaded = new Map<string, LoadedAdapter>();
+  private readonly loaded = new LoadedAdapters();
   private active: readonly ActiveAdapter[] = [];
   private trainable: ReadonlySet<string> = new Set();
   private readonly closing = new AbortController();
@@ -91,7 +72,7 @@ export class PeftModel {
     this.activeInputs = this.inputsOf([]);
     const { attached } = base;
     if (!attached) return;
-    this.loaded.set(attached.name, attached);
+    this.loaded.put(attached);
     this.setAdapter(attached.name, { inferenceMode: true });
   }
 
@@ -108,11 +89,21 @@ export class PeftModel {
   }
 
   get adapters(): readonly LoadedAdapter[] {
-    return [...this.loaded.values()];
+    return this.loaded.list;
   }
 
   get activeAdapters(): readonly ActiveAdapter[] {
     return this.active;
+  }
+
+  /** Inputs of the adapters that answers have now. */
+  get currentInputs(): BaseInputs {
+    return this.activeInputs;
+  }
+
+  /** The merged adapters, or the active ones where none is merged. */
+  get currentAdapters(): readonly ActiveAdapter[] {
+    return this.merged.isMerged ? this.merged.adapters : this.active;
   }
 
   /** Adapters whose change the session's weights hold, in the order in which they were merged. */
@@ -127,15 +118,15 @@ export class PeftModel {
    */
   async loadAdapter(modelId: string, options: LoadAdapterOptions = {}): Promise<LoadedAdapter> {
     const { adapterName: name = "default", signal } = options;
-    if (this.loaded.has(name)) throw badRequest(`An adapter named "${name}" is already loaded.`);
+    this.loaded.refuseTaken(name);
     const started = performance.now();
     const read = await readAdapter(this.base, modelId, { ...options, others: this.adapters });
     throwIfAborted(signal);
     await this.prepare(read.weights.effects);
     // Somebody else may have taken the name while the file was read.
-    if (this.loaded.has(name)) throw badRequest(`An adapter named "${name}" is already loaded.`);
+    this.loaded.refuseTaken(name);
     const adapter = { ...read, attachSeconds: (performance.now() - started) / 1000 };
-    this.loaded.set(name, adapter);
+    this.loaded.put(adapter);
     if (options.isTrainable) this.trainable = new Set([...this.trainable, name]);
     return adapter;
   }
@@ -166,8 +157,7 @@ export class PeftModel {
   }
 
   private refreshInputs(): void {
-    const { isMerged, adapters } = this.merged;
-    this.activeInputs = this.inputsOf(isMerged ? adapters : this.active);
+    this.activeInputs = this.inputsOf(this.currentAdapters);
   }
 
   /** Answers come from the bare base from now on; adapters stay loaded. */
@@ -177,7 +167,7 @@ export class PeftModel {
 
   /** Forgets an adapter; when it was active the others stay active. */
   deleteAdapter(name: string): void {
-    const { weights } = this.require(name);
+    const { weights } = this.loaded.require(name);
     this.merged.refuseWhileMerged("delete it", name);
     const before = this.active;
     if (before.some((each) => each.name === name)) {
@@ -187,26 +177,13 @@ export class PeftModel {
     this.base.session.forget(weights.effects);
     // In PEFT a new active set is the trainable one.
     const hasChanged = before.length > this.active.length;
-    const rest = hasChanged ? this.active.map((each) => each.name) : [...this.loaded.keys()];
+    const rest = hasChanged ? this.active.map((each) => each.name) : this.loaded.names;
     this.trainable = new Set(rest.filter((each) => this.trainable.has(each)));
   }
 
   /** Gives an adapter another name; its weights, its place and whether it is active stay. */
   renameAdapter(name: string, newName: string): void {
-    this.require(name);
-    if (newName === name) return;
-    // It names the folder that savePretrained writes.
-    if (newName.trim() === "" || /[\\/]|^\.{1,2}$/.test(newName)) {
-      throw badRequest(`"${newName}" cannot be the name of an adapter. Use a name for a folder.`);
-    }
-    if (this.loaded.has(newName)) {
-      throw badRequest(`An adapter named "${newName}" is already loaded.`);
-    }
-    const renamed = this.adapters.map((each) =>
-      each.name === name ? { ...each, name: newName } : each,
-    );
-    this.loaded.clear();
-    for (const adapter of renamed) this.loaded.set(adapter.name, adapter);
+    this.loaded.rename(name, newName);
     this.trainable = new Set([...this.trainable].map((each) => (each === name ? newName : each)));
     this.active = this.active.map((each) =>
       each.name === name ? { ...each, name: newName } : each,
@@ -224,20 +201,20 @@ export class PeftModel {
     name: string,
     options: Omit<LoadAdapterOptions, "adapterName"> = {},
   ): Promise<LoadedAdapter> {
-    const old = this.require(name);
+    const old = this.loaded.require(name);
     this.merged.refuseWhileMerged("swap it", name);
     const started = performance.now();
     const read = await readAdapter(this.base, modelId, { ...options, adapterName: name });
     throwIfAborted(options.signal);
     await this.prepare(read.weights.effects);
-    if (this.loaded.get(name) !== old) throw badRequest(`"${name}" has changed in the meantime.`);
+    if (this.loaded.find(name) !== old) throw badRequest(`"${name}" has changed in the meantime.`);
     this.merged.refuseWhileMerged("swap it", name);
     const adapter = { ...read, attachSeconds: (performance.now() - started) / 1000 };
-    this.loaded.set(name, adapter);
+    this.loaded.put(adapter);
     try {
       this.refreshInputs();
     } catch (error) {
-      this.loaded.set(name, old);
+      this.loaded.put(old);
       throw error;
     }
     this.base.session.forget(old.weights.effects);
@@ -299,12 +276,26 @@ export class PeftModel {
 
   /**
    * Inputs that route every token among loaded LoRA adapters (PEFT's create_arrow_model).
+   * @param options `generalAdapters`: those whose knowledge `useGks` subtracts
    * @throws bad-request unless all are plain LoRA of one rank on the same modules
    */
-  async arrowInputs(names: readonly string[], options: ArrowOptions = {}): Promise<BaseInputs> {
-    const experts = names.map((name) => this.require(name).weights.effects);
+  async arrowInputs(
+    names: readonly string[],
+    {
+      generalAdapters = [],
+      ...options
+    }: ArrowOptions & { generalAdapters?: readonly string[] } = {},
+  ): Promise<BaseInputs> {
+    const adapterOf = (name: string): ArrowAdapter => {
+      const { checkpoint, weights } = this.loaded.require(name);
+      return { config: checkpoint.config, effects: weights.effects };
+    };
+    const experts = names.map(adapterOf);
     this.merged.refuseWhileMerged("route among adapters");
-    const effects = arrowEffects(experts, options);
+    const routed = options.useGks
+      ? withoutGeneral(experts, generalAdapters.map(adapterOf))
+      : experts.map(({ effects }) => effects);
+    const effects = arrowEffects(routed, options);
     await this.prepare(effects);
     return this.base.session.inputs([{ effects, weight: 1 }]);
   }
@@ -329,14 +320,12 @@ export class PeftModel {
     const target = await realpath(folder).catch(() => path.resolve(folder));
     const own = this.adapters.find(({ checkpoint }) => checkpoint.dir === target);
     if (own) throw badRequest(`"${own.name}" is loaded from ${target}. Choose another folder.`);
-    if (this.loaded.has(adapterName)) {
-      throw badRequest(`An adapter named "${adapterName}" is already loaded.`);
-    }
+    this.loaded.refuseTaken(adapterName);
     if (adapters.length !== weights.length) {
       throw badRequest(`${adapters.length} adapters are named with ${weights.length} weights.`);
     }
     const sources = adapters.map((name, i) => {
-      const { checkpoint } = this.require(name);
+      const { checkpoint } = this.loaded.require(name);
       return { name, weight: weights[i] as number, checkpoint };
     });
     const combined = await combineAdapters(sources, options, this.base.adaptable);
@@ -345,7 +334,7 @@ export class PeftModel {
     // It is written: a wish to stop comes too late, and what its parts leave out was agreed to.
     const adapter = await this.loadAdapter(folder, { adapterName, allowPartial: true });
     const told = { ...adapter, warnings: [...combined.warnings, ...adapter.warnings] };
-    this.loaded.set(adapterName, told);
+    this.loaded.put(told);
     return told;
   }
 
@@ -355,7 +344,7 @@ export class PeftModel {
       if (seen.has(name)) throw badRequest(`Adapter "${name}" is named twice.`);
       if (!Number.isFinite(weight)) throw badRequest(`The weight of "${name}" is ${weight}.`);
       seen.add(name);
-      return { name, effects: this.require(name).weights.effects, weight, task };
+      return { name, effects: this.loaded.require(name).weights.effects, weight, task };
     });
     checkTogether(parts);
     return parts;
@@ -370,12 +359,9 @@ export class PeftModel {
     folder: string,
     { selectedAdapters, ...options }: SaveOptions & { selectedAdapters?: readonly string[] } = {},
   ): Promise<string[]> {
-    const names = [...new Set(selectedAdapters ?? this.loaded.keys())];
-    return this.save(
-      names.map((name) => ({ name, own: this.require(name) })),
-      folder,
-      options,
-    );
+    const names = [...new Set(selectedAdapters ?? this.loaded.names)];
+    const adapters = names.map((name) => ({ name, own: this.loaded.require(name) }));
+    return saveLoaded(this.loaded, adapters, { ...options, folder, base: this.base });
   }
 
   /**
@@ -383,34 +369,8 @@ export class PeftModel {
    * @returns the paths of all files written
    */
   async saveAdapter(name: string, folder: string, options: SaveOptions = {}): Promise<string[]> {
-    return this.save([{ name: "default", own: this.require(name) }], folder, options);
-  }
-
-  private async save(
-    adapters: readonly { name: string; own: LoadedAdapter }[],
-    folder: string,
-    options: SaveOptions,
-  ): Promise<string[]> {
-    const replaced: LoadedAdapter[] = [];
-    for (const { name, own } of adapters) {
-      const target = path.join(folder, name === "default" ? "" : name);
-      const dir = await realpath(target).catch(() => path.resolve(target));
-      const there = this.adapters.filter(({ checkpoint }) => checkpoint.dir === dir);
-      const other = there.find((each) => each.checkpoint !== own.checkpoint);
-      if (other) throw badRequest(`"${other.name}" is loaded from ${dir}. Choose another folder.`);
-      replaced.push(...there);
-    }
-    const { checkpoint, adaptable } = this.base;
-    const parts = adapters.map(({ name, own }) => ({ name, checkpoint: own.checkpoint }));
-    const at = { ...options, checkpoint, tree: adaptable.tree };
-    const files = await saveAdapters(parts, folder, at);
-    // An adapter that is saved over its own folder is read from other files from now on.
-    for (const { name, checkpoint: old } of files.length > 0 ? replaced : []) {
-      const adapter = this.loaded.get(name);
-      const reopened = await openAdapterCheckpoint(old.dir);
-      if (adapter?.checkpoint === old) this.loaded.set(name, { ...adapter, checkpoint: reopened });
-    }
-    return files;
+    const adapters = [{ name: "default", own: this.loaded.require(name) }];
+    return saveLoaded(this.loaded, adapters, { ...options, folder, base: this.base });
   }
 
   /**
@@ -476,13 +436,6 @@ export class PeftModel {
     return answerBatch(this, prompts, { ...options, signal: this.stopSignal(options.signal) });
   }
 
-  /** The active inputs, where they are for the session that an answer began in; else its own. */
-  private liveInputs(own: BaseInputs): BaseInputs {
-    const now = this.activeInputs;
-    const isSame = now.order === own.order && now.tensors.size === own.tensors.size;
-    return isSame && !this.merged.isMerged ? now : own;
-  }
-
   private stopSignal(signal: AbortSignal | undefined): AbortSignal {
     return AbortSignal.any([this.closing.signal, ...(signal ? [signal] : [])]);
   }
@@ -492,7 +445,7 @@ export class PeftModel {
    * else the base's; null where there is none.
    */
   tokenizerFor(adapters: readonly ActiveAdapter[] = this.active): Tokenizer | null {
-    const own = adapters.map(({ name }) => this.require(name).tokenizer);
+    const own = adapters.map(({ name }) => this.loaded.require(name).tokenizer);
     return own.find((tokenizer) => tokenizer !== null) ?? this.base.tokenizer;
   }
 
@@ -501,48 +454,12 @@ export class PeftModel {
    * @param adapters for which the prompt is meant: an adapter may bring a tokenizer of its own
    */
   encode(prompt: Prompt, adapters: readonly ActiveAdapter[] = this.active): number[] {
-    const tokenizer = this.requireTokenizer(adapters);
-    return prompt.kind === "chat"
-      ? tokenizer.encode(renderChat(tokenizer, prompt.messages), { addSpecialTokens: false })
-      : tokenizer.encode(prompt.text);
-  }
-
-  /** The base's end-of-text ids, and that of the tokenizer in use. */
-  stopTokensFor(adapters: readonly ActiveAdapter[]): ReadonlySet<number> {
-    const end = this.tokenizerFor(adapters)?.eosTokenId ?? null;
-    return end === null ? this.base.stopTokens : new Set([...this.base.stopTokens, end]);
-  }
-
-  private requireTokenizer(adapters: readonly ActiveAdapter[]): Tokenizer {
-    return this.tokenizerFor(adapters) ?? requireTokenizer(this.base);
+    return encodePrompt(this, prompt, adapters);
   }
 
   /** Answers a prompt, with the active adapters or with those named. */
   async answer(prompt: Prompt, options: AnswerOptions = {}): Promise<Answer> {
-    const current = this.merged.isMerged ? this.mergedAdapters : this.active;
-    const adapters = options.adapters ?? current;
-    const ids = this.encode(prompt, adapters);
-    const inputs = options.adapters ? this.inputsOf(options.adapters) : this.activeInputs;
-    const stream = new TextStream(this.requireTokenizer(adapters));
-    let tokens = 0;
-    const generated = await this.base.session.with(inputs, (session) =>
-      generate(
-        session,
-        { prompt: ids, adapters: inputs },
-        {
-          sampling: options.sampling ?? greedy,
-          maxNewTokens: options.maxNewTokens ?? 256,
-          stopTokens: this.stopTokensFor(adapters),
-          signal: this.stopSignal(options.signal),
-          ...(options.live && { adaptersNow: () => this.liveInputs(inputs) }),
-          onToken: (id) => {
-            stream.push(id);
-            options.onText?.(stream.text, ++tokens);
-          },
-        },
-      ),
-    );
-    return { ...generated, text: stream.finish(), promptTokens: ids.length, adapters };
+    return answer(this, prompt, { ...options, signal: this.stopSignal(options.signal) });
   }
 
   /** Ends the answers under way as cancelled, then frees the base. */
@@ -550,12 +467,5 @@ export class PeftModel {
     this.closing.abort();
     await this.base.session.dispose();
     await this.merged.dispose();
-  }
-
-  private require(name: string): LoadedAdapter {
-    const adapter = this.loaded.get(name);
-    if (adapter) return adapter;
-    const names = [...this.loaded.keys()].join(", ") || "none";
-    throw badRequest(`No adapter named "${name}" is loaded. Loaded: ${names}.`);
   }
 }

@@ -1,0 +1,110 @@
+import { type BaseModel, requireTokenizer } from "./baseModel.ts";
+import type { BaseInputs } from "./baseSession.ts";
+import type { ActiveAdapter } from "./peftModel.ts";
+import { type Message, renderChat } from "./tokens/chatTemplate.ts";
+import { type Generated, generate } from "./tokens/generate.ts";
+import { greedy, type Sampling } from "./tokens/sampler.ts";
+import { TextStream } from "./tokens/textStream.ts";
+import type { Tokenizer } from "./tokens/tokenizer.ts";
+
+export type Prompt =
+  | { readonly kind: "chat"; readonly messages: readonly Message[] }
+  | { readonly kind: "text"; readonly text: string };
+
+export interface AnswerOptions {
+  readonly sampling?: Sampling;
+  readonly maxNewTokens?: number;
+  /** Adapters for this answer alone; the active ones when absent. */
+  readonly adapters?: readonly ActiveAdapter[];
+  /** Follow what is active: other adapters and weights act from the next token on. */
+  readonly live?: boolean;
+  /** The whole text so far, with each token. */
+  readonly onText?: (text: string, tokens: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface Answer extends Generated {
+  readonly text: string;
+  readonly promptTokens: number;
+  readonly adapters: readonly ActiveAdapter[];
+}
+
+/** A model as answers need it. */
+export interface Answering {
+  readonly base: BaseModel;
+  readonly currentAdapters: readonly ActiveAdapter[];
+  readonly currentInputs: BaseInputs;
+  readonly mergedAdapters: readonly ActiveAdapter[];
+  inputsOf(adapters: readonly ActiveAdapter[]): BaseInputs;
+  tokenizerFor(adapters: readonly ActiveAdapter[]): Tokenizer | null;
+}
+
+/** Answers one prompt. */
+export async function answer(
+  model: Answering,
+  prompt: Prompt,
+  options: AnswerOptions,
+): Promise<Answer> {
+  const { sampling = greedy, maxNewTokens = 256, signal, live } = options;
+  const adapters = options.adapters ?? model.currentAdapters;
+  const ids = encodePrompt(model, prompt, adapters);
+  const inputs = options.adapters ? model.inputsOf(options.adapters) : model.currentInputs;
+  const stream = new TextStream(promptTokenizer(model, adapters));
+  let tokens = 0;
+  const generated = await model.base.session.with(inputs, (session) =>
+    generate(
+      session,
+      { prompt: ids, adapters: inputs },
+      {
+        sampling,
+        maxNewTokens,
+        stopTokens: stopTokens(model, adapters),
+        ...(signal && { signal }),
+        ...(live && { adaptersNow: () => liveInputs(model, inputs) }),
+        onToken: (id) => {
+          stream.push(id);
+          options.onText?.(stream.text, ++tokens);
+        },
+      },
+    ),
+  );
+  return { ...generated, text: stream.finish(), promptTokens: ids.length, adapters };
+}
+
+/** The active inputs, where they are for the session that an answer began in; else its own. */
+function liveInputs(
+  { currentInputs: now, mergedAdapters }: Answering,
+  own: BaseInputs,
+): BaseInputs {
+  const isSame = now.order === own.order && now.tensors.size === own.tensors.size;
+  return isSame && mergedAdapters.length === 0 ? now : own;
+}
+
+/** Token ids of a prompt for these adapters, one of which may bring a tokenizer of its own. */
+export function encodePrompt(
+  model: Pick<Answering, "base" | "tokenizerFor">,
+  prompt: Prompt,
+  adapters: readonly ActiveAdapter[],
+): number[] {
+  const tokenizer = promptTokenizer(model, adapters);
+  return prompt.kind === "chat"
+    ? tokenizer.encode(renderChat(tokenizer, prompt.messages), { addSpecialTokens: false })
+    : tokenizer.encode(prompt.text);
+}
+
+/** The tokenizer in use, or the reason why prompts cannot be run. */
+export function promptTokenizer(
+  model: Pick<Answering, "base" | "tokenizerFor">,
+  adapters: readonly ActiveAdapter[],
+): Tokenizer {
+  return model.tokenizerFor(adapters) ?? requireTokenizer(model.base);
+}
+
+/** The base's end-of-text ids, and that of the tokenizer in use. */
+export function stopTokens(
+  model: Pick<Answering, "base" | "tokenizerFor">,
+  adapters: readonly ActiveAdapter[],
+): ReadonlySet<number> {
+  const end = model.tokenizerFor(adapters)?.eosTokenId ?? null;
+  return end === null ? model.base.stopTokens : new Set([...model.base.stopTokens, end]);
+}
