@@ -7,12 +7,14 @@ import { isFile, writeAtomically } from "./base/files.ts";
 import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
 import { adapterConfigName } from "./checkpoint/adapterConfig.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
+import { expertFolderName } from "./checkpoint/experts.ts";
 import type { ModuleTree } from "./checkpoint/modules.ts";
 import { writeTorchFile } from "./checkpoint/writeTorchFile.ts";
 import type { CombinedAdapter } from "./peft/combine/source.ts";
 import { type EmbeddingOptions, withEmbeddingLayers } from "./peft/embeddingLayers.ts";
 import { modelCard } from "./peft/modelCard.ts";
 import { plainLoraConfig, plainLoraTensors, plainLoraWarning } from "./peft/plainLora.ts";
+import { chooseExperts } from "./peft/xlora/experts.ts";
 import { readTensors } from "./safetensors/read.ts";
 import { type TensorData, writeSafetensors } from "./safetensors/write.ts";
 
@@ -106,7 +108,11 @@ async function planAdapter(
   const { pathInitialModelForWeightConversion: initial } = at;
   const own = await withEmbeddingLayers(storedTensors(adapter, at.signal), adapter, at);
   const text = withInferenceMode(adapter.config.text);
-  if (initial === undefined) return planFiles(place, { tensors: own, configText: text }, at);
+  if (initial === undefined) {
+    const { files, owned } = planFiles(place, { tensors: own, configText: text }, at);
+    const experts = planExperts(adapter, place, at);
+    return { files: [...files, ...experts.files], owned: [...owned, ...experts.owned] };
+  }
   const start = await openAdapterCheckpoint(initial, at.signal);
   const target = path.join(folder, place);
   const real = await realpath(target).catch(() => path.resolve(target));
@@ -119,6 +125,21 @@ async function planAdapter(
   if (warning !== null) at.onWarning?.(warning);
   const tensors = plainLoraTensors(own, adapter, start);
   return planFiles(place, { tensors, configText: plainLoraConfig(text, adapter.config) }, at);
+}
+
+/** The adapters that an adapter is made of, whole, in folders of their names. */
+function planExperts(adapter: AdapterCheckpoint, place: string, at: SaveOptions): FolderPlan {
+  const plans = (adapter.experts ? chooseExperts(adapter) : []).map((expert) => {
+    const { config, weights } = expert.adapter;
+    const tensors = [...weights.tensors, ...expert.frozen];
+    const whole = { ...expert.adapter, weights: { ...weights, tensors } };
+    const files = { tensors: storedTensors(whole, at.signal), configText: config.text };
+    return planFiles(path.join(place, expertFolderName(expert.name)), files, at);
+  });
+  return {
+    files: plans.flatMap(({ files }) => files),
+    owned: plans.flatMap(({ owned }) => owned),
+  };
 }
 
 function planFiles(

@@ -55,10 +55,17 @@ export async function expertFolders(
   const cached = isHubId ? await findCachedRepo(source, {}) : null;
   const all = [
     ...localCandidates(dir, source),
-    ...ends,
-    ...(/^[^\\/]+$/.test(name) ? [path.join(dir, name)] : []),
+    ...ends.slice(0, -1),
+    // Before the path's last part alone, which may be the number of another expert.
+    path.join(dir, expertFolderName(name)),
+    ...ends.slice(-1),
     ...(cached ? [cached] : []),
   ];
   const own = path.resolve(dir);
   return [...new Set(all.map((folder) => path.resolve(folder)))].filter((each) => each !== own);
+}
+
+/** The folder of an expert inside the adapter's: its name, where that is one. */
+export function expertFolderName(name: string): string {
+  return name.replace(/[\\/]/g, "_").replace(/^\.*$/, "_");
 }

@@ -5,13 +5,19 @@
  *
  *     y = W x + Σ_e g_e(x) s_e B_e A_e x
  *
+ * With general knowledge subtracted (GenKnowSub, https://aclanthology.org/2025.acl-short.54), each task's
+ * factors lose the mean of the general adapters' factors first: A_e − mean A, B_e − mean B.
+ *
  * Run time: the routed low-rank slot. PEFT's 15 power iterations from a seeded start are followed
  * rather than the exact vector, which they do not quite reach.
  */
 import { badRequest } from "../base/errors.ts";
 import { dot, multiply, transposed } from "../base/matrix.ts";
 import { torchGenerator } from "../base/torchRandom.ts";
+import { parseFields } from "../base/json.ts";
+import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
 import type { AdapterEffects, LinearEffect, LowRank, RoutedLowRank } from "./effect.ts";
+import { loraScale, loraSchema } from "./loraConfig.ts";
 
 export interface ArrowOptions {
   /** Adapters that share a token. */
@@ -20,6 +26,8 @@ export interface ArrowOptions {
   readonly temperature?: number;
   /** Seed of the power iteration (PEFT's rng_seed). */
   readonly seed?: number;
+  /** Subtract the general adapters' knowledge from the tasks' (PEFT's use_gks). */
+  readonly useGks?: boolean;
 }
 
 /**
@@ -45,6 +53,59 @@ export function arrowEffects(
   return { linear };
 }
 
+/** A loaded LoRA adapter. */
+export interface ArrowAdapter {
+  readonly config: AdapterConfig;
+  readonly effects: AdapterEffects;
+}
+
+/**
+ * What adapters do without the mean of general ones.
+ * @throws bad-request unless all are plain LoRA of one rank on the same modules
+ */
+export function withoutGeneral(
+  experts: readonly ArrowAdapter[],
+  general: readonly ArrowAdapter[],
+): AdapterEffects[] {
+  if (general.length === 0) {
+    throw badRequest("Name the general adapters whose knowledge is to be subtracted.");
+  }
+  return experts.map((expert) => {
+    const { linear } = expert.effects;
+    const effects = [...linear.keys()].map((path) => {
+      const own = unscaled(expert, path, linear.size);
+      const others = general.map((each) => unscaled(each, path, linear.size));
+      if (others.some(({ rank }) => rank !== own.rank)) {
+        throw badRequest("Arrow routes among adapters of one rank.");
+      }
+      const a = own.a.map((value, i) => value - mean(others, (other) => other.a[i]));
+      const b = own.b.map(
+        (value, i) => own.scaling * (value - mean(others, (other) => other.b[i])),
+      );
+      return [path, { lowRank: { a, b, rank: own.rank } }] as const;
+    });
+    return { linear: new Map(effects) };
+  });
+}
+
+/** An adapter's factors as the file has them: scaling counts once, when all is subtracted. */
+function unscaled(
+  { config, effects }: ArrowAdapter,
+  path: string,
+  modules: number,
+): LowRank & { scaling: number } {
+  const { a, b, rank } = plainLora(effects, path, modules);
+  const fields = parseFields(loraSchema, config.raw, config.file);
+  const { scaling } = loraScale(fields, path, config.file);
+  if (scaling === 0)
+    throw badRequest(`${config.file}: an adapter of scaling 0 cannot be routed to.`);
+  return { a, b: b.map((value) => value / scaling), rank, scaling };
+}
+
+function mean(adapters: readonly LowRank[], value: (of: LowRank) => number | undefined): number {
+  return adapters.reduce((sum, each) => sum + (value(each) ?? 0), 0) / adapters.length;
+}
+
 function plainLora(effects: AdapterEffects, path: string, modules: number): LowRank {
   const { lowRank, ...rest } = effects.linear.get(path) ?? {};
   if (!lowRank || Object.keys(rest).length > 0 || effects.linear.size !== modules) {
@@ -55,7 +116,7 @@ function plainLora(effects: AdapterEffects, path: string, modules: number): LowR
 
 function route(
   experts: readonly LowRank[],
-  { topK, temperature, seed }: Required<ArrowOptions>,
+  { topK, temperature, seed }: Required<Omit<ArrowOptions, "useGks">>,
 ): RoutedLowRank {
   const [{ rank: own, a: one, b: other }] = experts as [LowRank];
   if (experts.some(({ rank }) => rank !== own)) {

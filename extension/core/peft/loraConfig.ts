@@ -85,9 +85,6 @@ export const loraSchema = z.looseObject({
 
 export type LoraConfig = z.infer<typeof loraSchema>;
 
-/** Options that change the result and that Graft does not run yet. */
-const unsupportedOptions = ["arrow_config"];
-
 const converted = "Save it again with path_initial_model_for_weight_conversion, as plain LoRA.";
 
 /** Why an adapter with raw factors of these initialisations is refused: PEFT has no one answer either. */
@@ -147,10 +144,12 @@ export function checkLoraConfig(
   }
   // A broken pattern is an error before any module asks for it.
   loraScale(config, "", file);
-  for (const option of unsupportedOptions) {
-    if (isOff(raw[option])) continue;
+  if (!isOff(raw["arrow_config"])) {
     throw unsupported(
-      `${file}: Graft does not run LoRA with ${option} = ${JSON.stringify(raw[option])} yet`,
+      `${file}: arrow_config makes a router among other adapters, which PEFT 0.21 saves and cannot load`,
+      "It holds nothing of its own: load the task adapters and route among them " +
+        "(PeftModel.arrowInputs). Where use_gks was on, those saved beside it have lost the general " +
+        "knowledge already.",
     );
   }
   const init = String(config.init_lora_weights);
