@@ -14,6 +14,8 @@ const tableSize = 20;
 const vtable = [12, tableSize, 4, 8, 12, 16];
 const vtableAt = 8;
 const rootAt = vtableAt + 2 * vtable.length;
+/** The list of parameters. */
+const listAt = rootAt + tableSize;
 
 /** Writes an adapter file atomically. */
 export async function writeOrtAdapter(
@@ -40,13 +42,10 @@ interface Place {
 }
 
 /** Everything but the values in one buffer, then each parameter's values with padding before. */
-function layOut(
-  { adapterVersion, modelVersion, parameters }: OrtAdapter,
-  file: string,
-): { head: Buffer; data: Uint8Array[] } {
+function layOut(adapter: OrtAdapter, file: string): { head: Buffer; data: Uint8Array[] } {
+  const { parameters } = adapter;
   const names = parameters.map(({ name }) => Buffer.from(name, "utf8"));
-  const list = rootAt + tableSize;
-  let end = list + 4 + 4 * parameters.length;
+  let end = listAt + 4 + 4 * parameters.length;
   const heads = parameters.map(({ shape }, i) => {
     const table = end;
     const name = table + tableSize;
@@ -55,39 +54,50 @@ function layOut(
     end = dims + 4 + 8 * shape.length;
     return { table, name, dims };
   });
-  const headSize = end;
-  const places = heads.map((head, i): Place => {
+  const head = Buffer.alloc(end);
+  const places = heads.map((each, i): Place => {
     const data = lengthBefore(end);
     end = data + 4 + (parameters[i] as Parameter).bytes.length;
-    return { ...head, data };
+    return { ...each, data };
   });
   if (end > largestFile) {
     throw unsupported(`${file} would take ${end} bytes; the format holds ${largestFile}`);
   }
-  const head = Buffer.alloc(headSize);
-  const table = (at: number, fields: readonly number[]): void => {
-    head.writeInt32LE(at - vtableAt, at);
-    fields.forEach((value, i) => head.writeInt32LE(value, at + 4 + 4 * i));
-  };
-  const to = (target: number, from: number): number => target - from;
+  writeRoot(head, adapter);
+  places.forEach((place, i) => {
+    const entry = listAt + 4 + 4 * i;
+    head.writeUInt32LE(place.table - entry, entry);
+    writeParameter(head, parameters[i] as Parameter, { place, name: names[i] as Buffer });
+  });
+  return { head, data: valuesOf(parameters, places, head.length) };
+}
+
+function writeRoot(head: Buffer, { adapterVersion, modelVersion, parameters }: OrtAdapter): void {
   head.writeUInt32LE(rootAt, 0);
   head.write(identifier, 4, "latin1");
   vtable.forEach((value, i) => head.writeUInt16LE(value, vtableAt + 2 * i));
-  table(rootAt, [formatVersion, adapterVersion, modelVersion, to(list, rootAt + 16)]);
-  head.writeUInt32LE(parameters.length, list);
-  places.forEach((place, i) => {
-    const { shape, ...parameter } = parameters[i] as Parameter;
-    const at = place.table;
-    head.writeUInt32LE(to(at, list + 4 + 4 * i), list + 4 + 4 * i);
-    const type = typeOf(parameter);
-    table(at, [to(place.name, at + 4), to(place.dims, at + 8), type, to(place.data, at + 16)]);
-    const name = names[i] as Buffer;
-    head.writeUInt32LE(name.length, place.name);
-    name.copy(head, place.name + 4);
-    head.writeUInt32LE(shape.length, place.dims);
-    shape.forEach((size, d) => head.writeBigInt64LE(BigInt(size), place.dims + 4 + 8 * d));
-  });
-  return { head, data: valuesOf(parameters, places, headSize) };
+  writeTable(head, rootAt, [formatVersion, adapterVersion, modelVersion, listAt - (rootAt + 16)]);
+  head.writeUInt32LE(parameters.length, listAt);
+}
+
+/** Offsets in a table count from the field that holds them. */
+function writeParameter(
+  head: Buffer,
+  { shape, ...parameter }: Parameter,
+  { place, name }: { place: Place; name: Buffer },
+): void {
+  const { table, name: nameAt, dims, data } = place;
+  const type = typeOf(parameter);
+  writeTable(head, table, [nameAt - (table + 4), dims - (table + 8), type, data - (table + 16)]);
+  head.writeUInt32LE(name.length, nameAt);
+  name.copy(head, nameAt + 4);
+  head.writeUInt32LE(shape.length, dims);
+  shape.forEach((size, d) => head.writeBigInt64LE(BigInt(size), dims + 4 + 8 * d));
+}
+
+function writeTable(head: Buffer, at: number, fields: readonly number[]): void {
+  head.writeInt32LE(at - vtableAt, at);
+  fields.forEach((value, i) => head.writeInt32LE(value, at + 4 + 4 * i));
 }
 
 /** Where the length of a vector stands whose elements begin at a multiple of 8. */

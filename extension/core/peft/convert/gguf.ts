@@ -5,6 +5,7 @@
  * of the token table A is stored transposed, [tokens, rank].
  */
 import { badFile, badRequest, unsupported } from "../../base/errors.ts";
+import { fromFloat32 } from "../../base/halfFloat.ts";
 import { transposed } from "../../base/matrix.ts";
 import { pause } from "../../base/pause.ts";
 import { isSameShape, showShape } from "../../base/shape.ts";
@@ -70,30 +71,12 @@ export async function toGguf(
   const tensors: TensorData[] = [];
   const modules: ConvertedModule[] = [];
   for (const [done, module] of lora.modules.entries()) {
-    const { path, kind, scaling } = module;
     const total = lora.modules.length;
     onProgress?.({ step: "Converting modules", done, total, unit: "items" });
     await pause(signal);
-    const name = ggufName(path, base);
-    const heads = pairwise.has(architecture) ? headsOf(path, base.attention) : null;
-    // What one alpha of the file cannot say of this module's scaling goes into B.
-    const factor = (scaling * module.factors.rank) / alpha;
-    const own = turned(module.factors, heads, "pairs");
-    const scaled = factor === 1 ? own : { ...own, b: own.b.map((value) => value * factor) };
-    const { rank, inputs, out } = scaled;
-    const isTable = kind === "embedding";
-    const a = isTable ? Float32Array.from(transposed(scaled.a, rank, inputs)) : scaled.a;
-    const rounded = roundFactors(path, { ...scaled, a }, dtype);
-    const square = (alpha / rank) ** 2;
-    const { total: before, lost } = isTable
-      ? roundFactors(path, scaled, dtype).module
-      : rounded.module;
-    modules.push({ path, rank, total: before * square, lost: lost * square });
-    const shape = isTable ? [inputs, rank] : [rank, inputs];
-    tensors.push(
-      { name: `${name}.lora_a`, dtype: rounded.dtype, shape, bytes: rounded.a },
-      { name: `${name}.lora_b`, dtype: rounded.dtype, shape: [out, rank], bytes: rounded.b },
-    );
+    const made = ggufModule(module, { base, architecture, alpha, dtype });
+    tensors.push(...made.tensors);
+    modules.push(made.module);
   }
   const tokens = lora.config.alora_invocation_tokens;
   const keys = new Map<string, WrittenValue>([
@@ -107,6 +90,37 @@ export async function toGguf(
     keys.set("adapter.alora.invocation_tokens", { kind: "uint32s", value: tokens });
   }
   return { keys, tensors, modules };
+}
+
+/** Both tensors of a module, and what rounding them loses. */
+function ggufModule(
+  { path, kind, factors, scaling }: LoraModule,
+  at: { base: GgufBase; architecture: string; alpha: number; dtype: StoredDtype },
+): { tensors: TensorData[]; module: ConvertedModule } {
+  const name = ggufName(path, at.base);
+  const heads = pairwise.has(at.architecture) ? headsOf(path, at.base.attention) : null;
+  const { rank, inputs, out } = factors;
+  // What one alpha of the file cannot say of this module's scaling goes into B.
+  const factor = (scaling * rank) / at.alpha;
+  const own = turned(factors, heads, "pairs");
+  const scaled = factor === 1 ? own : { ...own, b: own.b.map((value) => value * factor) };
+  const { a, b, dtype, module } = roundFactors(path, scaled, at.dtype);
+  const isTable = kind === "embedding";
+  const table = (): Uint8Array =>
+    fromFloat32(Float32Array.from(transposed(scaled.a, rank, inputs)), dtype);
+  const square = (at.alpha / rank) ** 2;
+  return {
+    tensors: [
+      {
+        name: `${name}.lora_a`,
+        dtype,
+        shape: isTable ? [inputs, rank] : [rank, inputs],
+        bytes: isTable ? table() : a,
+      },
+      { name: `${name}.lora_b`, dtype, shape: [out, rank], bytes: b },
+    ],
+    module: { path, rank, total: module.total * square, lost: module.lost * square },
+  };
 }
 
 /** The alpha of most modules; never 0, by which llama.cpp means "no scaling". */
