@@ -72,20 +72,26 @@ export async function checkMultiCase(folder: string, bases: Bases): Promise<stri
   return notes.join(", ");
 }
 
-/** Routing among all adapters, with the options that the case was made with. */
+/** Routing among all adapters, without the knowledge of those called as PEFT calls general ones. */
 function arrowInputs(
   model: PeftModel,
   folder: string,
   names: readonly string[],
 ): Promise<BaseInputs> {
   const { arrow } = readJson<{
-    arrow: { top_k: number; router_temperature: number; rng_seed: number };
+    arrow: { top_k: number; router_temperature: number; rng_seed: number; use_gks?: boolean };
   }>(path.join(folder, "expected.json"));
-  return model.arrowInputs(names, {
-    topK: arrow.top_k,
-    temperature: arrow.router_temperature,
-    seed: arrow.rng_seed,
-  });
+  const isGeneral = (name: string): boolean => /^gks_\d+$/.test(name);
+  return model.arrowInputs(
+    names.filter((name) => !isGeneral(name)),
+    {
+      topK: arrow.top_k,
+      temperature: arrow.router_temperature,
+      seed: arrow.rng_seed,
+      useGks: arrow.use_gks ?? false,
+      generalAdapters: names.filter(isGeneral),
+    },
+  );
 }
 
 function adapterNames(folder: string): string[] {
