@@ -24,6 +24,11 @@ export function weightName(module: ModuleInfo): string {
   return (module.kind === "linear" ? module.weight : undefined) ?? `${module.path}.weight`;
 }
 
+/** True for a head that reads the embedding's table. */
+export function isTied(module: ModuleInfo): boolean {
+  return weightName(module) !== `${module.path}.weight`;
+}
+
 /** "model.layers.3.mlp.up_proj" → 3: the number behind the first `.<word>.` that has one, as PEFT reads it. */
 export function layerIndex(path: string, patterns: readonly string[] = []): number | null {
   if (patterns.length === 0) {

@@ -2,7 +2,7 @@ import { type FloatDtype, isFloatDtype, toFloat32 } from "../base/dtype.ts";
 import { GraftError, unsupported } from "../base/errors.ts";
 import { fromFloat32 } from "../base/halfFloat.ts";
 import type { BaseCheckpoint, WeightRef } from "../checkpoint/baseCheckpoint.ts";
-import { type ModuleInfo, weightName } from "../checkpoint/modules.ts";
+import { isTied, type ModuleInfo, weightName } from "../checkpoint/modules.ts";
 import { readTensors } from "../safetensors/read.ts";
 import { activeEffect, activeRowDelta } from "./activeEffect.ts";
 import { type LinearEffect, mergedBias, mergedWeight } from "./effect.ts";
@@ -92,9 +92,8 @@ export function planMerge(
       const effect = activeEffect(module, active);
       if (!effect) continue;
       const like = weightName(module);
-      const isTied = module.weight !== undefined;
       if (changesWeight(effect)) {
-        unties ||= isTied;
+        unties ||= isTied(module);
         change(`${module.path}.weight`, {
           like,
           rows: module.out + (effect.newRows?.length ?? 0) / module.in,
@@ -129,9 +128,7 @@ export function planMerge(
         });
     }
   }
-  const tied = base.tree.modules.find(
-    (module) => module.kind === "linear" && module.weight !== undefined,
-  );
+  const tied = base.tree.modules.find(isTied);
   // An embedding that changes while its tied head does not would change the head with it.
   const table = tied && weightName(tied);
   const isSplit = table !== undefined && tensors.some(({ name }) => name === table) !== unties;

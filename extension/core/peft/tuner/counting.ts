@@ -1,6 +1,6 @@
 import { elementCount } from "../../base/shape.ts";
 import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
-import { type ModuleInfo, weightName } from "../../checkpoint/modules.ts";
+import { isTied, type ModuleInfo, weightName } from "../../checkpoint/modules.ts";
 import type { TensorEntry } from "../../safetensors/header.ts";
 import { type AdapterLayer, adapterLayers } from "../adapterLayers.ts";
 import type { MethodBase, ParameterCounts } from "../method.ts";
@@ -75,10 +75,6 @@ function isFrozen<C extends TunerConfig>({ frozen }: Tuner<C>, name: string): bo
   return (
     frozen?.some((each) => (typeof each === "string" ? each === name : each.test(name))) ?? false
   );
-}
-
-function isTied(module: ModuleInfo): boolean {
-  return weightName(module) !== `${module.path}.weight`;
 }
 
 function isTableOf(table: ModuleInfo, head: ModuleInfo): boolean {
