@@ -39,7 +39,6 @@ import { shadow } from "./shadow/shadow.ts";
 import { psoft } from "./psoft.ts";
 import { xlora } from "./xlora/xlora.ts";
 import type { Method } from "./method.ts";
-import { refused } from "./refused.ts";
 import { adaptionPrompt } from "./prompt/adaptionPrompt.ts";
 import { cpt } from "./prompt/cpt.ts";
 import { multitaskPromptTuning } from "./prompt/multitaskPromptTuning.ts";
@@ -97,16 +96,14 @@ export const methods: readonly Method[] = [
   shadow,
 ];
 
-/** The method of a config; one that Graft does not run is refused by name. */
+/** The method of a config; a name that PEFT does not know is refused. */
 export function methodOf({ peftType, file }: AdapterConfig): Method {
   const method = methods.find((known) => known.peftType === peftType);
   if (method) return method;
   const label = methodLabels[peftType];
-  if (label === undefined) {
-    throw unsupported(
-      `${file}: field "peft_type" is "${peftType}", which no method of PEFT 0.21 is called`,
-      "Method names are written in capitals, for example LORA.",
-    );
-  }
-  throw unsupported(`${file}: Graft does not run ${label} adapters yet`, refused[peftType]);
+  if (label !== undefined) throw unsupported(`${file}: Graft does not run ${label} adapters yet`);
+  throw unsupported(
+    `${file}: field "peft_type" is "${peftType}", which no method of PEFT 0.21 is called`,
+    "Method names are written in capitals, for example LORA.",
+  );
 }

@@ -78,6 +78,20 @@ void test("left-padded batches give PEFT's ids", async () => {
   }
 });
 
+void test("answers stream with what the experts say", async () => {
+  const heard: number[] = [];
+  const answer = await model.answer(
+    { kind: "text", text: "w5 w9 w33" },
+    {
+      adapters: [{ name: first, weight: 1 }],
+      maxNewTokens: 5,
+      onText: (_text, tokens) => heard.push(tokens),
+    },
+  );
+  assert.equal(heard.length, answer.ids.length);
+  assert(answer.ids.length > 0);
+});
+
 void test("weight 0 is the base; other adapters beside it and merging are refused", async (t) => {
   const none = model.inputsOf([{ name: first, weight: 0 }]);
   assert.equal(none.router, null);
