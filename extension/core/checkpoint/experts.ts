@@ -14,6 +14,8 @@ export interface ExpertSource {
   readonly name: string;
   /** The config's path or Hub id: mostly one of the machine that trained it. */
   readonly source: string;
+  /** What PEFT calls it, and its folder beside the adapter: its name where that is a number. */
+  readonly number: string;
 }
 
 /**
@@ -26,15 +28,17 @@ export function expertSources({ raw, text }: Pick<AdapterConfig, "raw" | "text">
   const fields = parseTree(text)?.children ?? [];
   const adapters = fields.find(({ children }) => children?.[0]?.value === "adapters")
     ?.children?.[1];
-  const entries = (adapters?.children ?? []).map(({ children }) => ({
+  const entries = (adapters?.children ?? []).map(({ children }, i) => ({
     name: String(children?.[0]?.value),
     source: String(children?.[1]?.value),
+    number: String(i),
   }));
   const numbers = new Set(entries.map((_, i) => String(i)));
   if (!entries.every(({ name }) => numbers.has(name))) return entries;
   return entries.map(({ name }) => ({
     name,
     source: (entries[Number(name)] as ExpertSource).source,
+    number: name,
   }));
 }
 
@@ -45,7 +49,7 @@ export function expertSources({ raw, text }: Pick<AdapterConfig, "raw" | "text">
  */
 export async function expertFolders(
   dir: string,
-  { name, source }: ExpertSource,
+  { name, source, number }: ExpertSource,
 ): Promise<string[]> {
   const parts = source
     .split(/[\\/]/)
@@ -58,6 +62,7 @@ export async function expertFolders(
     ...ends.slice(0, -1),
     // Before the path's last part alone, which may be the number of another expert.
     path.join(dir, expertFolderName(name)),
+    path.join(dir, number),
     ...ends.slice(-1),
     ...(cached ? [cached] : []),
   ];

@@ -117,6 +117,19 @@ void test("what is saved is whole: without the first experts it gives the same",
   }
 });
 
+void test("experts with names of their own are found and run in their order", async (t) => {
+  const folder = path.join(await temporaryFolder(t), "adapter");
+  await model.saveAdapter(first, folder);
+  const file = path.join(folder, "adapter_config.json");
+  await rename(path.join(folder, "2"), path.join(folder, "law"));
+  const text = await readFile(file, "utf8");
+  const names = '{ "poet": "/nowhere/a", "10": "/nowhere/b", "law": "/nowhere/c" }';
+  await writeFile(file, text.replace(/"adapters": \{[^}]*\}/, `"adapters": ${names}`));
+  const { warnings } = await model.loadAdapter(folder, { adapterName: "named" });
+  assert(warnings.some((warning) => warning.includes("poet, law")));
+  assert.equal(difference(await last([[["named"], 7]]), await last([[[first], 7]])), 0);
+});
+
 void test("missing classifier layers and experts are refused by name", async (t) => {
   const folder = path.join(await temporaryFolder(t), "adapter");
   await cp(fixture(first), folder, { recursive: true });
