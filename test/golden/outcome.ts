@@ -1,28 +1,36 @@
 import { asGraftError } from "../../extension/core/base/errors.ts";
+import { leftOutReason } from "./leftOut.ts";
 
-/** How one case ended; `note` is the figure seen, the reason of a skip, or what differs. */
+/** Refused: by name, with a reason. Left out: its truth is none (leftOut.ts). */
+export const results = ["passed", "refused", "failed", "left out"] as const;
+
+export type Result = (typeof results)[number];
+
+/** How one case ended; `note` is the figure seen, the reason, or what differs. */
 export interface Outcome {
   readonly id: string;
   /** What the table groups by: a method, "bad", "tokenizer". */
   readonly group: string;
-  readonly result: "passed" | "failed" | "skipped";
+  readonly result: Result;
   readonly note: string;
 }
 
 /** Thrown by a check: the case needs something that Graft does not run yet. */
 export class Skip extends Error {}
 
-/** Runs a check; an "unsupported" of the core is a skip, any other error a failure. */
+/** Runs a check; an "unsupported" of the core is a refusal, any other error a failure. */
 export async function outcomeOf(
   id: string,
   group: string,
   check: () => Promise<string>,
 ): Promise<Outcome> {
+  const reason = leftOutReason(id);
+  if (reason !== undefined) return { id, group, result: "left out", note: reason };
   try {
     return { id, group, result: "passed", note: await check() };
   } catch (error) {
     const { code, message } = asGraftError(error);
-    const result = error instanceof Skip || code === "unsupported" ? "skipped" : "failed";
+    const result = error instanceof Skip || code === "unsupported" ? "refused" : "failed";
     return { id, group, result, note: message };
   }
 }

@@ -1,29 +1,30 @@
 // The golden checks over any folder laid out like the golden data: npm run test:golden -- DIR
 import * as path from "node:path";
-import type { Outcome } from "./outcome.ts";
+import { type Outcome, type Result, results } from "./outcome.ts";
 import { runCases } from "./runCases.ts";
 
 const here = import.meta.dirname;
 const root = path.resolve(process.argv[2] ?? path.join(here, "fixtures"));
 const outcomes = await runCases(root, {
   sampleModels: path.join(here, "../../media/sample"),
-  onOutcome: ({ id, result, note }) => console.log(`${result.padEnd(7)} ${id}  ${note}`),
+  onOutcome: ({ id, result, note }) => console.log(`${result.padEnd(8)} ${id}  ${note}`),
 });
 
-console.log(`\n${"group".padEnd(26)} passed skipped failed`);
+const width = Math.max(...outcomes.map(({ group }) => group.length));
+console.log(`\n${"method".padEnd(width)} ${results.join(" ")}`);
 for (const group of [...new Set(outcomes.map((outcome) => outcome.group))].sort()) {
   const own = outcomes.filter((outcome) => outcome.group === group);
-  const columns = (["passed", "skipped", "failed"] as const).map((result) =>
-    String(count(own, result)).padStart(result.length),
-  );
-  console.log(`${group.padEnd(26)} ${columns.join(" ")}`);
+  const columns = results.map((result) => String(count(own, result)).padStart(result.length));
+  console.log(`${group.padEnd(width)} ${columns.join(" ")}`);
 }
-const [passed, failed, skipped] = (["passed", "failed", "skipped"] as const).map((result) =>
-  count(outcomes, result),
-);
-console.log(`\n${passed} passed, ${failed} failed, ${skipped} skipped`);
-process.exitCode = failed === 0 && (passed ?? 0) > 0 ? 0 : 1;
+for (const result of ["refused", "left out"] as const) {
+  const own = outcomes.filter((outcome) => outcome.result === result);
+  if (own.length > 0) console.log(`\n${result}:`);
+  for (const { id, note } of own) console.log(`  ${id}  ${note}`);
+}
+console.log(`\n${results.map((result) => `${count(outcomes, result)} ${result}`).join(", ")}`);
+process.exitCode = count(outcomes, "failed") === 0 && count(outcomes, "passed") > 0 ? 0 : 1;
 
-function count(list: readonly Outcome[], result: Outcome["result"]): number {
+function count(list: readonly Outcome[], result: Result): number {
   return list.filter((outcome) => outcome.result === result).length;
 }
