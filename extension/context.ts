@@ -5,6 +5,7 @@ import type { Answers } from "./views/answers.ts";
 import type { InlineThreads } from "./views/inlineThreads.ts";
 import type { InspectorPanels } from "./views/inspectorPanel.ts";
 import type { PlaygroundPanel } from "./views/playgroundPanel.ts";
+import type { StatusPanel } from "./views/statusPanel.ts";
 
 /** What a command may use. */
 export interface Graft {
@@ -16,12 +17,14 @@ export interface Graft {
   readonly threads: InlineThreads;
   readonly inspectors: InspectorPanels;
   readonly playground: PlaygroundPanel;
+  readonly status: StatusPanel;
 }
 
 /** A command: one file under commands/, one line in commands/index.ts, one entry in package.json. */
 export interface Command {
   id: `graft.${string}`;
-  run(graft: Graft, argument?: unknown): unknown;
+  /** @param selected all rows that are selected, where a tree's menu was used on several */
+  run(graft: Graft, argument?: unknown, selected?: unknown): unknown;
 }
 
 /** The window's built-in sample, shipped with the extension. */

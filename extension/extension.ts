@@ -12,6 +12,7 @@ import { InlineThreads } from "./views/inlineThreads.ts";
 import { InspectorPanels } from "./views/inspectorPanel.ts";
 import { PlaygroundPanel } from "./views/playgroundPanel.ts";
 import { StatusBar } from "./views/statusBar.ts";
+import { StatusPanel } from "./views/statusPanel.ts";
 import { showTree } from "./views/trees.ts";
 
 export function activate(extension: vscode.ExtensionContext): void {
@@ -37,6 +38,7 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     threads: new InlineThreads(session),
     inspectors: new InspectorPanels(extension, session),
     playground: new PlaygroundPanel(extension, session),
+    status: new StatusPanel(extension, session),
   };
   const refresh = (): void => void session.refresh().catch((error) => presentError(graft, error));
   extension.subscriptions.push(
@@ -45,6 +47,7 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     graft.threads,
     graft.inspectors,
     graft.playground,
+    graft.status,
     registerCommands(graft),
     showTree(graft, "graft.baseModels", new BaseModelTree(session)),
     showTree(graft, "graft.adapters", new AdapterTree(session)),

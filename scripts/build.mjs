@@ -39,6 +39,7 @@ await Promise.all([
     entryPoints: {
       inspector: "webview/inspector/main.ts",
       playground: "webview/playground/main.ts",
+      status: "webview/status/main.ts",
     },
     outdir: "dist/webview",
   }),

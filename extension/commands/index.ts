@@ -3,9 +3,15 @@ import type { Command, Graft } from "../context.ts";
 import { presentError } from "../views/errors.ts";
 import { activateAdapter } from "./activateAdapter.ts";
 import { addFolder } from "./addFolder.ts";
+import { chooseTask } from "./chooseTask.ts";
 import { closeThread } from "./closeThread.ts";
+import { combineAdapters } from "./combineAdapters.ts";
+import { compareStatus } from "./compareStatus.ts";
+import { convertAdapter } from "./convertAdapter.ts";
 import { copyAnswer } from "./copyAnswer.ts";
 import { deactivateAdapters } from "./deactivateAdapters.ts";
+import { deleteAdapter } from "./deleteAdapter.ts";
+import { importAdapter } from "./importAdapter.ts";
 import { insertAnswer } from "./insertAnswer.ts";
 import { loadAdapter } from "./loadAdapter.ts";
 import { loadBaseModel } from "./loadBaseModel.ts";
@@ -43,7 +49,13 @@ export const commands: readonly Command[] = [
   unloadAdapter,
   renameAdapter,
   saveAdapterAs,
+  combineAdapters,
+  convertAdapter,
+  importAdapter,
   mergeIntoBase,
+  deleteAdapter,
+  compareStatus,
+  chooseTask,
   loadItsBase,
   runTestPrompt,
   rerunTestPrompt,
@@ -69,9 +81,9 @@ export const commands: readonly Command[] = [
 export function registerCommands(graft: Graft): vscode.Disposable {
   return vscode.Disposable.from(
     ...commands.map(({ id, run }) =>
-      vscode.commands.registerCommand(id, async (argument?: unknown) => {
+      vscode.commands.registerCommand(id, async (argument?: unknown, selected?: unknown) => {
         try {
-          return await run(graft, argument);
+          return await run(graft, argument, selected);
         } catch (thrown) {
           // Not awaited: whoever called is done, whether or not the message is read.
           void presentError(graft, thrown);

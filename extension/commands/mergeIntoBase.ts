@@ -7,8 +7,8 @@ import type { ActiveAdapter, MergeResult } from "../protocol/engineContract.ts";
 import { formatModel, formatShare } from "../views/format.ts";
 import { withProgress } from "../views/progress.ts";
 import { wake } from "../wake.ts";
-import { chooseAdapter } from "./pickers.ts";
-import { loadBase, offerReveal, requireTrust, withAdapter } from "./steps.ts";
+import { chooseAdapter, pathsOf } from "./pickers.ts";
+import { loadBase, offerReveal, requireTrust, withAdapters } from "./steps.ts";
 
 /** Below this share, what rounding swallowed is not worth a sentence. */
 const noticeableShare = 0.01;
@@ -16,21 +16,25 @@ const noticeableShare = 0.01;
 /** Writes the base with the given adapter, or with the active ones, merged in: a new model folder. */
 export const mergeIntoBase: Command = {
   id: "graft.mergeIntoBase",
-  async run(graft, argument) {
+  async run(graft, argument, selected) {
     if (!requireTrust()) return;
     await wake(graft.session);
     const { active } = graft.session.state;
-    if (argument === undefined && active.length > 0) return merge(graft, active);
-    const adapter = await chooseAdapter(graft, argument, {
+    const given = pathsOf(argument, selected);
+    if (given.length === 0 && active.length > 0) return merge(graft, active);
+    const adapter = await chooseAdapter(graft, given[0], {
       placeHolder: vscode.l10n.t("Adapter to merge into its base"),
     });
     if (!adapter) return;
-    await withAdapter(graft, adapter, ({ name }) => {
-      const weighted = graft.session.state.active.find((a) => a.name === name);
-      return merge(graft, [weighted ?? { name, weight: 1 }]);
-    });
+    const paths = given.length > 1 ? given : [adapter.path];
+    await withAdapters(graft, paths, (loaded) => merge(graft, loaded.map(weighted(graft))));
   },
 };
+
+/** An adapter with the weight that it is active with, or as trained. */
+function weighted({ session }: Graft): (adapter: { name: string }) => ActiveAdapter {
+  return ({ name }) => session.state.active.find((a) => a.name === name) ?? { name, weight: 1 };
+}
 
 async function merge(graft: Graft, adapters: readonly ActiveAdapter[]): Promise<void> {
   const { base } = graft.session.state;

@@ -39,7 +39,7 @@ async function setWeight({ session }: Graft, name: string, weight: number): Prom
   const { active } = session.state;
   const known = active.some((a) => a.name === name);
   const changed = known
-    ? active.map((a) => (a.name === name ? { name, weight } : a))
+    ? active.map((a) => (a.name === name ? { ...a, weight } : a))
     : [...active, { name, weight }];
   await session.activate(changed.filter((a) => a.weight !== 0));
 }

@@ -1,10 +1,12 @@
 /** Host ⇄ webviews. Types only. */
 import type {
   ActiveAdapter,
+  AdapterInfo,
   AdapterReport,
   ChatMessage,
   GenerateEvent,
   GenerateResult,
+  ModelStatusResult,
   Sampling,
 } from "./engineContract.ts";
 
@@ -65,4 +67,25 @@ export type PlaygroundContract = {
   update: { params: HostState; result: null };
   /** Put a prompt into the box and give it the focus. */
   focusPrompt: { params: { text: string | null; adapter: string | null }; result: null };
+};
+
+export interface StatusState {
+  host: HostState;
+  /** Loaded adapters with all that is known of them, in load order. */
+  adapters: AdapterInfo[];
+  status: ModelStatusResult | null;
+  /** Why there is no status; a sentence. */
+  problem: string | null;
+}
+
+/** What the host offers to the page that compares loaded adapters. */
+export type StatusHostContract = {
+  ready: { params: null; result: StatusState };
+  openInspector: { params: { path: string }; result: null };
+  loadAdapter: { params: null; result: null };
+};
+
+/** What that page offers to the host. */
+export type StatusContract = {
+  update: { params: StatusState; result: null };
 };

@@ -44,7 +44,7 @@ export class AdapterTree implements vscode.TreeDataProvider<AdapterNode> {
     const row = adapterRow(this.session.state, adapter);
     const item = rowItem(row);
     const title = vscode.l10n.t("Activate Adapter");
-    if (row.contextValue !== "adapter.active") {
+    if (!row.contextValue.startsWith("adapter.active")) {
       item.command = { command: "graft.activateAdapter", title, arguments: [adapter.path] };
     }
     return item;

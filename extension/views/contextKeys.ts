@@ -23,6 +23,7 @@ function keysOf(state: State): Record<string, unknown> {
     "graft.engine": state.engine,
     "graft.baseLoaded": state.base !== null,
     "graft.adapterLoaded": state.loaded.length > 0,
+    "graft.adapterWithTasks": state.loaded.some(({ tasks }) => tasks !== null),
     "graft.adapterActive": state.active.length > 0,
     "graft.discovery": typeof discovery === "string" ? discovery : "failed",
   };

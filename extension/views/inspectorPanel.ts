@@ -47,6 +47,11 @@ export class InspectorPanels implements vscode.Disposable {
     this.attach(vscode.window.createWebviewPanel(viewType, title, column), adapterPath);
   }
 
+  /** Closes the page of an adapter that is no more. */
+  close(adapterPath: string): void {
+    this.open.get(adapterPath)?.panel.dispose();
+  }
+
   dispose(): void {
     this.subscriptions.dispose();
     for (const { panel } of [...this.open.values()]) panel.dispose();

@@ -58,6 +58,7 @@ export function adapterRow(state: State, adapter: AdapterSummary): Row {
   const status = adapterStatus(state, adapter);
   const look = adapterLook(state, adapter, status);
   const size = `${formatMethod(adapter)} · ${formatBytes(adapter.bytes)}`;
+  const tasks = state.loaded.find((l) => l.path === adapter.path)?.tasks ?? null;
   const description = [adapter.bytes > 0 ? size : "", look.word];
   return {
     id: adapter.path,
@@ -66,7 +67,7 @@ export function adapterRow(state: State, adapter: AdapterSummary): Row {
     description: description.filter(Boolean).join(status.kind === "active" ? "  " : " · "),
     icon: look.icon,
     color: look.color,
-    contextValue: `adapter.${status.kind}`,
+    contextValue: `adapter.${status.kind}${tasks === null ? "" : ".tasks"}`,
     status: look.status,
     facts: adapterFacts(state, adapter, look.status),
   };
@@ -105,7 +106,9 @@ function adapterLook(state: State, adapter: AdapterSummary, status: AdapterStatu
   switch (status.kind) {
     case "active": {
       const weight = formatWeight(status.weight);
-      return { icon: "record", color: green, word: weight, status: `active, weight ${weight}` };
+      const task = status.task === undefined ? "" : ` task ${status.task}`;
+      const words = `active, weight ${weight}${task && `,${task}`}`;
+      return { icon: "record", color: green, word: `${weight}${task}`, status: words };
     }
     case "loaded":
       return { icon: "circle-filled", word: "loaded", status: "loaded, not active" };

@@ -11,7 +11,12 @@ export function showTree<T>(
   id: "graft.baseModels" | "graft.adapters",
   treeDataProvider: vscode.TreeDataProvider<T> & vscode.Disposable,
 ): vscode.Disposable {
-  const view = vscode.window.createTreeView(id, { treeDataProvider, showCollapseAll: false });
+  const view = vscode.window.createTreeView(id, {
+    treeDataProvider,
+    showCollapseAll: false,
+    // Several adapters can be combined, merged, unloaded and compared.
+    canSelectMany: id === "graft.adapters",
+  });
   const seen = (): void => {
     if (view.visible) void wake(graft.session, id).catch((error) => presentError(graft, error));
   };

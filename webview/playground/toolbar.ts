@@ -51,7 +51,7 @@ function adapterChoice(
   const own = active.find((each) => each.name === name);
   const change = (weight: number | null): void => {
     const others = active.filter((each) => each.name !== name);
-    actions.setAdapters(weight === null ? others : [...others, { name, weight }]);
+    actions.setAdapters(weight === null ? others : [...others, { ...own, name, weight }]);
   };
   const id = `adapter-${name}`;
   const box = element("input", {

@@ -41,5 +41,15 @@ export function adapter(name: string, change: Partial<AdapterSummary> = {}): Ada
 export function loaded(name: string): AdapterInfo {
   const { path, peftType, method, rank, parameters } = adapter(name);
   const proof = { bound: 28, total: 28, attachSeconds: 0.003, warnings: [] };
-  return { name, path, peftType, method, rank, tasks: null, dtypes: ["fp32"], parameters, ...proof };
+  return {
+    name,
+    path,
+    peftType,
+    method,
+    rank,
+    tasks: null,
+    dtypes: ["fp32"],
+    parameters,
+    ...proof,
+  };
 }

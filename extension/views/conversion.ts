@@ -1,0 +1,83 @@
+import type { Conversion, ConvertResult } from "../protocol/engineContract.ts";
+import { formatShare } from "./format.ts";
+
+/** What an adapter can be turned into. Plain data and words; the command asks. */
+
+export interface ConversionChoice {
+  kind: Exclude<Conversion["kind"], "peft">;
+  label: string;
+  meaning: string;
+  /** Ending of the file that is written; absent where it is a folder of PEFT's. */
+  extension?: string;
+  /** Added to the adapter's name for the new one. */
+  suffix: string;
+  needsBase: boolean;
+}
+
+const toLora: ConversionChoice = {
+  kind: "lora",
+  label: "LoRA",
+  meaning: "The same update as plain low-rank factors, which everything reads",
+  suffix: "lora",
+  needsBase: true,
+};
+
+const ofLora: readonly ConversionChoice[] = [
+  {
+    kind: "resize",
+    label: "Another Rank",
+    meaning: "The closest LoRA of a rank, or of the energy to keep",
+    suffix: "resized",
+    needsBase: false,
+  },
+  {
+    kind: "reduceIntruders",
+    label: "Fewer Intruder Dimensions",
+    meaning: "Damps directions that the base does not have, against forgetting",
+    suffix: "reduced",
+    needsBase: true,
+  },
+  {
+    kind: "onnxAdapter",
+    label: "ONNX Runtime Adapter",
+    meaning: "A .onnx_adapter file for models of Olive or of the GenAI builder",
+    extension: "onnx_adapter",
+    suffix: "",
+    needsBase: false,
+  },
+  {
+    kind: "gguf",
+    label: "GGUF",
+    meaning: "A .gguf file for llama.cpp and what is built on it",
+    extension: "gguf",
+    suffix: "",
+    needsBase: true,
+  },
+];
+
+/** Methods whose change is not one matrix a module: there is no LoRA that does the same. */
+const withoutMatrix = new Set([
+  ...["PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT", "CARTRIDGE"],
+  ...["ADAPTION_PROMPT", "LN_TUNING", "TRAINABLE_TOKENS", "XLORA", "POLY", "SHADOW"],
+]);
+
+/** What fits an adapter of this method; none where nothing does. */
+export function conversionsOf(peftType: string): ConversionChoice[] {
+  if (peftType === "LORA") return [...ofLora, { ...toLora, label: "Plain LoRA" }];
+  return peftType === "" || withoutMatrix.has(peftType) ? [] : [toLora];
+}
+
+/** "28 modules of rank 8 to 16, 0.4 % of the update is lost, most in layers.0.q_proj (1.2 %)." */
+export function describeResult(
+  { modules, ranks: [least, most], lost, worst, warnings }: ConvertResult,
+  kind: Conversion["kind"],
+): string {
+  const count = modules === 1 ? "1 module" : `${modules} modules`;
+  const rank = least === most ? `rank ${least}` : `rank ${least} to ${most}`;
+  const [first] = worst;
+  const fate = kind === "reduceIntruders" ? "changed" : "lost";
+  const share = `${formatShare(lost)} of the update is ${fate}`;
+  const where = first ? `, most in ${first.module} (${formatShare(first.lost)})` : "";
+  const sentences = [`${count} of ${rank}${lost === 0 ? "" : `, ${share}${where}`}.`, ...warnings];
+  return sentences.join(" ");
+}
