@@ -9,6 +9,7 @@ import type {
   ConvertParams,
   ConvertResult,
   DiscoverParams,
+  EffectResult,
   EngineContract,
   GenerateEvent,
   GenerateParams,
@@ -203,6 +204,12 @@ export class Session {
   merge(params: Omit<MergeParams, "base">, work: Work = {}): Promise<MergeResult> {
     const base = this.needBase().path;
     return this.options.engine.request("mergeAdapters", { base, ...params }, work);
+  }
+
+  /** Compares answers to probe prompts with and without adapters. */
+  measureEffect(adapters: ActiveAdapter[], work: Work = {}): Promise<EffectResult> {
+    const base = this.needBase().path;
+    return this.options.engine.request("measureEffect", { base, adapters }, work);
   }
 
   /** Turns an adapter into another form on disk. Not queued: it changes nothing in memory. */

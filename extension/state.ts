@@ -101,7 +101,13 @@ export function hostState(state: State): HostState {
       dtype: base.dtype,
       contextLength: base.contextLength,
     },
-    adapters: loaded.map(({ name, path, method, rank }) => ({ name, path, method, rank })),
+    adapters: loaded.map(({ name, path, method, rank, tasks }) => ({
+      name,
+      path,
+      method,
+      rank,
+      tasks,
+    })),
     active: [...active],
   };
 }

@@ -16,6 +16,7 @@ import { insertAnswer } from "./insertAnswer.ts";
 import { loadAdapter } from "./loadAdapter.ts";
 import { loadBaseModel } from "./loadBaseModel.ts";
 import { loadItsBase } from "./loadItsBase.ts";
+import { measureEffect } from "./measureEffect.ts";
 import { mergeIntoBase } from "./mergeIntoBase.ts";
 import { openAdapterConfig } from "./openAdapterConfig.ts";
 import { openInspector } from "./openInspector.ts";
@@ -56,6 +57,7 @@ export const commands: readonly Command[] = [
   deleteAdapter,
   compareStatus,
   chooseTask,
+  measureEffect,
   loadItsBase,
   runTestPrompt,
   rerunTestPrompt,

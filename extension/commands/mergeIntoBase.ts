@@ -3,6 +3,7 @@ import * as path from "node:path";
 import * as vscode from "vscode";
 import { addFolder } from "../config.ts";
 import type { Command, Graft } from "../context.ts";
+import { failureOf } from "../failure.ts";
 import type { ActiveAdapter, MergeResult } from "../protocol/engineContract.ts";
 import { formatModel, formatShare } from "../views/format.ts";
 import { withProgress } from "../views/progress.ts";
@@ -46,13 +47,64 @@ async function merge(graft: Graft, adapters: readonly ActiveAdapter[]): Promise<
     defaultUri: defaultFolder(base.name, adapters),
   });
   if (!folder) return;
-  const params = { adapters: [...adapters], folder: folder.fsPath };
-  const result = await withProgress(vscode.l10n.t("Merging {0}", model), (work) =>
-    graft.session.merge(params, work),
-  );
+  const result = await write(graft, { model, adapters, folder });
+  if (!result) return;
   const load = { title: vscode.l10n.t("Load It"), run: () => loadMerged(graft, result.folder) };
   offerReveal(graft, { text: textFor(model, result, base.dtype), folder }, load);
   await graft.session.refresh();
+}
+
+/** Merges; where rounding would swallow much of the change, only after a question. */
+async function write(
+  graft: Graft,
+  {
+    model,
+    adapters,
+    folder,
+  }: { model: string; adapters: readonly ActiveAdapter[]; folder: vscode.Uri },
+): Promise<MergeResult | undefined> {
+  const run = (allowLossy: boolean): Promise<MergeResult> => {
+    const params = { adapters: [...adapters], folder: folder.fsPath, allowLossy };
+    const title = vscode.l10n.t("Merging {0}", model);
+    return withProgress(title, (work) => graft.session.merge(params, work));
+  };
+  try {
+    return await run(false);
+  } catch (thrown) {
+    const failure = failureOf(thrown);
+    if (failure.code !== "lossy-merge") throw thrown;
+    return (await acceptLoss(model, failure.message)) ? run(true) : undefined;
+  }
+}
+
+/** Nothing is written yet: says what would be lost, and offers what loses nothing. */
+async function acceptLoss(model: string, detail: string): Promise<boolean> {
+  const anyway = vscode.l10n.t("Merge Anyway");
+  const other = vscode.l10n.t("Choose Another Way");
+  const text = vscode.l10n.t("Merging {0} would lose much of the change.", model);
+  const options = { modal: true, detail };
+  const chosen = await vscode.window.showWarningMessage(text, options, anyway, other);
+  if (chosen !== other) return chosen === anyway;
+  const ways = [
+    {
+      label: vscode.l10n.t("Use It Unmerged"),
+      detail: vscode.l10n.t("Active adapters cost little, and nothing of them is rounded"),
+      command: "graft.openPlayground",
+    },
+    {
+      label: vscode.l10n.t("Save the Adapter"),
+      detail: vscode.l10n.t("A folder in PEFT's layout, to be used beside the base"),
+      command: "graft.saveAdapterAs",
+    },
+    {
+      label: vscode.l10n.t("Combine into One Adapter"),
+      detail: vscode.l10n.t("Several with their weights become one, beside the base"),
+      command: "graft.combineAdapters",
+    },
+  ];
+  const way = await vscode.window.showQuickPick(ways, { title: model });
+  if (way) void vscode.commands.executeCommand(way.command);
+  return false;
 }
 
 /** Beside the workspace, so that a model of many gigabytes does not become part of it. */

@@ -21,7 +21,7 @@ export interface HostState {
     contextLength: number;
   } | null;
   /** Loaded adapters, in load order. */
-  adapters: { name: string; path: string; method: string; rank: number | null }[];
+  adapters: Pick<AdapterInfo, "name" | "path" | "method" | "rank" | "tasks">[];
   active: ActiveAdapter[];
 }
 
@@ -38,6 +38,8 @@ export type InspectorHostContract = {
   ready: { params: null; result: InspectorState };
   activate: { params: null; result: null };
   tryInPlayground: { params: null; result: null };
+  compareStatus: { params: null; result: null };
+  merge: { params: null; result: null };
   openRawConfig: { params: null; result: null };
   loadItsBase: { params: null; result: null };
 };

@@ -112,6 +112,8 @@ class Inspection {
     },
     activate: () => run("graft.activateAdapter", this.adapterPath),
     tryInPlayground: () => run("graft.openPlayground", this.adapterPath),
+    compareStatus: () => run("graft.compareStatus", this.adapterPath),
+    merge: () => run("graft.mergeIntoBase", this.adapterPath),
     openRawConfig: () => run("graft.openAdapterConfig", this.adapterPath),
     loadItsBase: () => run("graft.loadItsBase", this.adapterPath),
   };

@@ -6,7 +6,8 @@ import { icon, type IconName } from "../shared/icon.ts";
 import { text } from "./strings.ts";
 
 /** What a reader can ask for here; each maps to one request of the contract. */
-export type InspectorAction = "activate" | "tryInPlayground" | "openRawConfig" | "loadItsBase";
+export type InspectorAction =
+  "activate" | "tryInPlayground" | "compareStatus" | "merge" | "openRawConfig" | "loadItsBase";
 
 export interface HeaderOptions {
   /** The request that is under way. */
@@ -127,11 +128,51 @@ function buttons(report: AdapterReport, host: HostState, options: HeaderOptions)
     actionButton("tryInPlayground", text.tryInPlayground, options, { isDisabled: cannotRun }),
     needsBase &&
       actionButton("loadItsBase", text.loadItsBase, options, { busyLabel: text.loadingBase }),
-    actionButton("openRawConfig", text.rawConfigShort, options, {
-      icon: "file",
-      title: text.openRawConfig,
-    }),
+    actionButton("compareStatus", text.compare, options, { isDisabled: cannotRun }),
+    actionButton("merge", text.merge, options, { isDisabled: cannotRun }),
+    moreButton(),
   );
+}
+
+/** Opens the editor's own menu of what else can be done, which `webview/context` contributes. */
+function moreButton(): HTMLElement {
+  const button = element(
+    "vscode-button",
+    {
+      attributes: {
+        id: "more",
+        appearance: "secondary",
+        title: text.more,
+        "aria-label": text.more,
+        "aria-haspopup": "menu",
+      },
+      on: {
+        click: () => {
+          const { left: clientX, bottom: clientY } = button.getBoundingClientRect();
+          button.dispatchEvent(
+            new MouseEvent("contextmenu", { bubbles: true, composed: true, clientX, clientY }),
+          );
+        },
+      },
+    },
+    "⋯",
+  );
+  return button;
+}
+
+/** What the menu's entries depend on and get handed over. */
+export function menuContext({ report, host }: InspectorState): string | undefined {
+  if (!report) return undefined;
+  const { path, problem } = report.summary;
+  const loaded = host.adapters.find((adapter) => adapter.path === path);
+  return JSON.stringify({
+    webviewSection: "adapter",
+    preventDefaultContextMenuItems: true,
+    adapterPath: path,
+    graftRuns: problem === undefined,
+    graftLoaded: loaded !== undefined,
+    graftTasks: loaded !== undefined && loaded.tasks !== null,
+  });
 }
 
 function actionButton(

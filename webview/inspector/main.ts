@@ -5,14 +5,14 @@ import {
   type InspectorHostContract,
   type InspectorState,
 } from "../../extension/protocol/webviewContract.ts";
-import { element } from "../shared/element.ts";
+import { element, setAttribute } from "../shared/element.ts";
 import { keepFocus } from "../shared/focus.ts";
 import { connectToHost, loadState, saveState } from "../shared/host.ts";
 import { registerToolkit } from "../shared/toolkit.ts";
 import { changesSection } from "./changes.ts";
 import { configSection } from "./configSection.ts";
 import { filesSection } from "./filesSection.ts";
-import { headerView, type InspectorAction } from "./header.ts";
+import { headerView, type InspectorAction, menuContext } from "./header.ts";
 import { restoreUi } from "./ui.ts";
 
 registerToolkit();
@@ -49,6 +49,7 @@ function show(next: InspectorState): void {
 
 function renderHeader(): void {
   if (!state) return;
+  setAttribute(header, "data-vscode-context", menuContext(state) ?? null);
   header.replaceChildren(
     ...headerView(state, { busy, failure, run: (action) => void run(action) }),
   );

@@ -3,7 +3,9 @@ export const text = {
   reading: "Reading the adapter…",
   unreadable: "This adapter cannot be read",
   openRawConfig: "Open adapter_config.json",
-  rawConfigShort: "Config",
+  compare: "Compare…",
+  merge: "Merge…",
+  more: "More Actions…",
 
   rank: (rank: string) => `r ${rank}`,
   alpha: (alpha: string) => `α ${alpha}`,
