@@ -167,6 +167,18 @@ const layers: Layers[] = [
   { what: "false keeps modules_to_save", adapter: "lora_modules_to_save", wish: false },
   { what: "auto looks away from single tokens", adapter: "trainable_tokens", wish: "auto" },
   {
+    what: "true adds the matrix below single tokens",
+    adapter: "trainable_tokens",
+    wish: true,
+    added: [`${embedding}.base_layer.weight`],
+  },
+  {
+    what: "auto with a targeted head leaves the embedding out",
+    adapter: "lora_target_lm_head",
+    wish: "auto",
+    warns: "target_modules names them",
+  },
+  {
     what: "true with a prompt uses the names of prompt methods",
     adapter: "prompt_tuning_random",
     wish: true,
