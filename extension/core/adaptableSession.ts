@@ -3,6 +3,8 @@ import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { buildCompanion } from "./companionModel.ts";
 import { buildModel } from "./models/index.ts";
 import type { CausalModel } from "./models/causalModel.ts";
+import { bareLayers } from "./onnx/layerHook.ts";
+import { type Arithmetic, inLowPrecision } from "./onnx/lowPrecision.ts";
 import type { AdapterEffects, Companion } from "./peft/effect.ts";
 import type { MethodBase } from "./peft/method.ts";
 import { sessionInputs } from "./sessionInputs.ts";
@@ -19,6 +21,21 @@ import type { SessionOptions } from "./session/ortSession.ts";
 export interface AdaptableOptions extends SessionOptions {
   /** The checkpoint's layers in the order in which they run; each once when absent. */
   readonly layers?: readonly number[];
+  /** Rounding in the base's arithmetic; plain fp32 when absent. */
+  readonly arithmetic?: Arithmetic;
+}
+
+/** The base's graph with a plan's slots. */
+function slottedModel(
+  checkpoint: BaseCheckpoint,
+  plan: SlotPlan,
+  { layers, arithmetic }: AdaptableOptions,
+): CausalModel {
+  const model = buildModel(checkpoint, slotHook(plan), layers);
+  if (!arithmetic) return model;
+  const bare = buildModel(checkpoint, bareLayers, layers).graph;
+  const ofBase = new Set<string>(bare.inputs.map(({ name }) => name));
+  return { ...model, graph: inLowPrecision(model.graph, arithmetic, ofBase) };
 }
 
 /**
@@ -49,7 +66,7 @@ export class AdaptableSession {
     options: AdaptableOptions,
   ): Promise<AdaptableSession> {
     const plan = initialPlan(base.groups, base.tree.outputEmbedding);
-    const model = buildModel(checkpoint, slotHook(plan), options.layers);
+    const model = slottedModel(checkpoint, plan, options);
     const session = await CausalSession.create(model, options);
     return new AdaptableSession(checkpoint, base, options, plan, session, new Map());
   }
@@ -104,7 +121,7 @@ export class AdaptableSession {
       if (weight) norms.set(path, weight);
     }
     const old = this.session;
-    const model = buildModel(checkpoint, slotHook(plan), this.options.layers);
+    const model = slottedModel(checkpoint, plan, this.options);
     this.session = await CausalSession.create(model, this.options);
     this.checkpoint = checkpoint;
     this.base = base;

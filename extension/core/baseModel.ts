@@ -9,6 +9,7 @@ import {
 } from "./checkpoint/baseCheckpoint.ts";
 import { sourceName } from "./checkpoint/modules.ts";
 import { buildModel } from "./models/index.ts";
+import type { LowPrecision } from "./onnx/lowPrecision.ts";
 import { bareLayers } from "./onnx/layerHook.ts";
 import type { MethodBase } from "./peft/method.ts";
 import { readFloat32 } from "./safetensors/read.ts";
@@ -47,6 +48,13 @@ export interface LoadBaseModelOptions extends SessionOptions, HubPlace {
   /** Of an adapter's folder: the adapter's name, and whether it may bind in part. */
   readonly adapterName?: string;
   readonly allowPartial?: boolean;
+  /**
+   * Compute as PyTorch does in this type, every result rounded: for answers equal to Python's, not for
+   * speed. Without it the stored weights, whatever their type, are computed with in fp32.
+   */
+  readonly dtype?: LowPrecision;
+  /** With `dtype`: false has adapters compute in it as well; PEFT's default keeps them in fp32. */
+  readonly autocastAdapterDtype?: boolean;
   /** Run on the values that bitsandbytes rounds the linear layers to, as QLoRA does. */
   readonly quantization?: Quantization["type"];
   /** Keep the scales of 4-bit blocks in 8 bits, too. */
@@ -85,7 +93,7 @@ export async function loadBaseModel(
 }
 
 async function openBase(folder: string, options: LoadBaseModelOptions): Promise<BaseModel> {
-  const { onProgress, signal } = options;
+  const { dtype, autocastAdapterDtype = true, onProgress, signal } = options;
   const started = performance.now();
   onProgress?.({ step: "Reading headers" });
   const stored = await openBaseCheckpoint(folder, signal);
@@ -104,6 +112,7 @@ async function openBase(folder: string, options: LoadBaseModelOptions): Promise<
   onProgress?.({ step: "Reading weights", total: checkpoint.bytes, unit: "bytes" });
   const session = await BaseSession.create(checkpoint, adaptable, {
     ...options,
+    ...(dtype && { arithmetic: { dtype, autocastAdapterDtype } }),
     ...(rounded && { release: rounded.dispose }),
   });
   if (signal?.aborted) await session.dispose();

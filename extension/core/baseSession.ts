@@ -4,6 +4,7 @@ import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import type { CausalModel } from "./models/causalModel.ts";
 import type { AdapterEffects } from "./peft/effect.ts";
 import type { MethodBase } from "./peft/method.ts";
+import type { Arithmetic } from "./onnx/lowPrecision.ts";
 import { rowsOf } from "./peft/rowSlots.ts";
 import type { ActiveEffects } from "./peft/slots.ts";
 import type { AdapterInputs, CausalSession } from "./session/causalSession.ts";
@@ -16,6 +17,8 @@ export interface BaseInputs extends AdapterInputs {
 }
 
 export interface BaseSessionOptions extends SessionOptions {
+  /** Rounding in the base's arithmetic; plain fp32 when absent. */
+  readonly arithmetic?: Arithmetic;
   /** Frees what the weights stand in, once no session maps them. */
   readonly release?: () => Promise<void>;
 }

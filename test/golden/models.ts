@@ -1,5 +1,9 @@
 import * as path from "node:path";
-import { type BaseModel, loadBaseModel } from "../../extension/core/baseModel.ts";
+import {
+  type BaseModel,
+  type LoadBaseModelOptions,
+  loadBaseModel,
+} from "../../extension/core/baseModel.ts";
 import { PeftModel } from "../../extension/core/peftModel.ts";
 import type { BaseInputs } from "../../extension/core/baseSession.ts";
 import type { AdapterInputs, CausalSession } from "../../extension/core/session/causalSession.ts";
@@ -12,10 +16,11 @@ export class Bases {
   constructor(private readonly root: string) {}
 
   /** A fresh PeftModel over a shared base, e.g. "models/llama". */
-  async model(name: string): Promise<PeftModel> {
+  async model(name: string, options: LoadBaseModelOptions = {}): Promise<PeftModel> {
     const folder = path.join(this.root, name);
-    const base = this.open.get(folder) ?? loadBaseModel(folder);
-    this.open.set(folder, base);
+    const key = JSON.stringify([folder, options]);
+    const base = this.open.get(key) ?? loadBaseModel(folder, options);
+    this.open.set(key, base);
     return new PeftModel(await base);
   }
 
