@@ -131,6 +131,8 @@ test("the model refuses wrong names, weights and folders, and stays as it was", 
   assert.equal(model.adapters.length, 2);
   await add(["a", "b"], [0.5, 0.5]);
   assert.equal(model.adapters.length, 3);
+  await assert.rejects(add(["a"], [1], "d"), failure("bad-request", '"c" is loaded from'));
+  model.deleteAdapter("c");
   await assert.rejects(add(["a"], [1], "d"), failure("bad-request", "exists already"));
 });
 
