@@ -44,10 +44,11 @@ export async function combine(args: string[], signal: AbortSignal): Promise<void
     seed: number("seed"),
     signal,
   };
-  const on = base === undefined ? undefined : describeBase(await openBaseCheckpoint(base, signal));
-  const combined = await combineAdapters(sources, withoutAbsent(chosen), on);
+  const on = base === undefined ? undefined : await openBaseCheckpoint(base, signal);
+  const combined = await combineAdapters(sources, withoutAbsent(chosen), on && describeBase(on));
   const { checkpoint: first } = sources[0] as CombineSource;
-  const files = await saveCombined(combined, out, { first, signal });
+  const named = { first, base: on?.dir, leadToBase: true };
+  const files = await saveCombined(combined, out, { ...named, signal });
   for (const warning of combined.warnings) process.stderr.write(`${warning}\n`);
   process.stdout.write(`${files.join("\n")}\n`);
 }

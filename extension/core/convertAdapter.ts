@@ -232,6 +232,8 @@ async function write(
   const lora = { ...first, config: { ...first.config, peftType: "LORA" } };
   const files = await saveCombined(made, target, {
     first: lora,
+    base: at.base && (await realpath(at.base)),
+    leadToBase: true,
     overwrite,
     ...(signal && { signal }),
   });

@@ -304,7 +304,8 @@ export class PeftModel {
    * Makes a new adapter of loaded ones (PEFT's add_weighted_adapter), writes it into a folder of its
    * own and loads it from there; it takes part once `setAdapter` names it.
    * @param options `folder`: where the new adapter is kept; an adapter that is there already stays,
-   *   by an error, unless `overwrite` is true
+   *   by an error, unless `overwrite` is true; `leadToBase`: name the base so that the new folder
+   *   leads to it, where PEFT keeps a name that is relative to the first adapter's
    */
   async addWeightedAdapter(
     adapters: readonly string[],
@@ -313,8 +314,9 @@ export class PeftModel {
     {
       folder,
       overwrite = false,
+      leadToBase = false,
       ...options
-    }: CombineOptions & { folder: string; overwrite?: boolean },
+    }: CombineOptions & { folder: string; overwrite?: boolean; leadToBase?: boolean },
   ): Promise<LoadedAdapter> {
     const { signal } = options;
     const target = await realpath(folder).catch(() => path.resolve(folder));
@@ -330,7 +332,9 @@ export class PeftModel {
     });
     const combined = await combineAdapters(sources, options, this.base.adaptable);
     const { checkpoint: first } = sources[0] as (typeof sources)[0];
-    await saveCombined(combined, folder, { first, overwrite, ...(signal && { signal }) });
+    const base = this.base.checkpoint.dir;
+    const at = { first, base, leadToBase, overwrite, ...(signal && { signal }) };
+    await saveCombined(combined, folder, at);
     // It is written: a wish to stop comes too late, and what its parts leave out was agreed to.
     const adapter = await this.loadAdapter(folder, { adapterName, allowPartial: true });
     const told = { ...adapter, warnings: [...combined.warnings, ...adapter.warnings] };

@@ -8,6 +8,7 @@ import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adap
 import { adapterConfigName } from "./checkpoint/adapterConfig.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { expertFolderName } from "./checkpoint/experts.ts";
+import { baseNameFor, withBaseName } from "./checkpoint/leadToBase.ts";
 import type { ModuleTree } from "./checkpoint/modules.ts";
 import { writeTorchFile } from "./checkpoint/writeTorchFile.ts";
 import type { CombinedAdapter } from "./peft/combine/source.ts";
@@ -84,20 +85,31 @@ export async function saveAdapter(
 /** An adapter that a card speaks of. */
 type CardSource = Pick<AdapterCheckpoint, "dir" | "config">;
 
-/** Writes an adapter that was made of others; the first one's card is its card's start. */
+interface CombinedOptions extends Pick<SaveOptions, "safeSerialization"> {
+  /** Its card is the new card's start. */
+  readonly first: CardSource;
+  /** Real path of the base's folder, where it is known. */
+  readonly base?: string | undefined;
+  /** Let the config lead to the base from the new folder too; else it names it as `first` does. */
+  readonly leadToBase?: boolean | undefined;
+  readonly overwrite?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** Writes an adapter that was made of others into a folder of its own. All files or none. */
 export async function saveCombined(
   { tensors, configText }: CombinedAdapter,
   folder: string,
-  {
-    first,
-    ...options
-  }: { first: CardSource; overwrite?: boolean; signal?: AbortSignal } & Pick<
-    SaveOptions,
-    "safeSerialization"
-  >,
+  { first, base, leadToBase = false, ...options }: CombinedOptions,
 ): Promise<string[]> {
-  const { files, owned } = planFiles("", { tensors, configText }, options);
-  return writeFolder(folder, { files: [...files, planCard([first], folder)], owned }, options);
+  const target = path.resolve(folder);
+  const { baseName: own } = first.config;
+  const baseName = leadToBase ? await baseNameFor(first, { target, base }) : own;
+  const text =
+    baseName === null || baseName === own ? configText : withBaseName(configText, baseName);
+  const source = { ...first, config: { ...first.config, baseName } };
+  const { files, owned } = planFiles("", { tensors, configText: text }, options);
+  return writeFolder(folder, { files: [...files, planCard([source], folder)], owned }, options);
 }
 
 /** An adapter's weights and config, below `place` in the folder. */

@@ -93,6 +93,7 @@ export function createService(library = new Library()): Handlers<EngineContract>
           ...(majoritySignMethod && { majoritySignMethod }),
           folder,
           combinationType: type,
+          leadToBase: true,
           onProgress: context.emit,
           signal: context.signal,
         },
