@@ -212,13 +212,14 @@ test("two loads of a folder at one time are one, also through another path", asy
   const load = (place: string, signal?: AbortSignal) =>
     ask("loadAdapter", { base, path: place }, { ...(signal && { signal }) });
   const stop = new AbortController();
-  const [stopped, first, second, other] = await Promise.allSettled([
+  const loads = Promise.allSettled([
     load(twin, stop.signal),
     load(twin),
     load(link),
     load(adapterAt("lora-json")),
-    stop.abort(),
   ]);
+  stop.abort();
+  const [stopped, first, second, other] = await loads;
   assert.equal(stopped.status, "rejected");
   assert(first.status === "fulfilled" && second.status === "fulfilled");
   assert.deepEqual(second.value, first.value);
