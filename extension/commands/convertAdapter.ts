@@ -10,7 +10,7 @@ import { formatMethod } from "../views/format.ts";
 import { askConversion } from "./convertQuestions.ts";
 import { type Converting, writeConverted } from "./convertSteps.ts";
 import { chooseAdapter, chooseBase } from "./pickers.ts";
-import { chooseTarget } from "./targets.ts";
+import { chooseTarget, usualParent } from "./targets.ts";
 
 /** Turns an adapter into another form, or one of another size; what is there stays as it is. */
 export const convertAdapter: Command = {
@@ -34,10 +34,10 @@ export const convertAdapter: Command = {
 };
 
 async function chooseConversion(
-  { name, method, peftType, rank }: AdapterSummary,
+  { name, path: folder, method, peftType, rank }: AdapterSummary,
   title: string,
 ): Promise<ConversionChoice | undefined> {
-  const choices = conversionsOf(peftType);
+  const choices = conversionsOf(peftType, await configOf(folder));
   if (choices.length === 0) {
     const text = vscode.l10n.t(
       "{0} has no other form: {1} is not a change of weights.",
@@ -54,6 +54,17 @@ async function chooseConversion(
   const placeHolder = vscode.l10n.t("{0} becomes", formatMethod({ method, rank }));
   const options = { title, placeHolder, matchOnDetail: true, ignoreFocusOut: true };
   return (await vscode.window.showQuickPick(items, options))?.choice;
+}
+
+/** What the config says; nothing where it cannot be read, which the conversion itself will say. */
+async function configOf(folder: string): Promise<Record<string, unknown>> {
+  const file = vscode.Uri.file(path.join(folder, "adapter_config.json"));
+  try {
+    const text = new TextDecoder().decode(await vscode.workspace.fs.readFile(file));
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
 }
 
 /** The base that the conversion reads; undefined where it needs none, null when the user leaves. */
@@ -73,7 +84,7 @@ async function baseFor(
 
 async function targetFor(
   graft: Graft,
-  { name, path: source }: AdapterSummary,
+  { name, path: own, source }: AdapterSummary,
   { choice, title }: { choice: ConversionChoice; title: string },
 ): Promise<Pick<Converting, "target" | "overwrite"> | undefined> {
   const { extension, suffix } = choice;
@@ -82,10 +93,13 @@ async function targetFor(
     const made = await chooseTarget(graft, { name: freeName(`${name}-${suffix}`, taken), title });
     return made && { target: made.folder, overwrite: made.overwrite };
   }
+  // The sample and the Hub's cache are no place for the user's files.
+  const isOwn = source === "workspace" || source === "folder";
+  const parent = isOwn ? path.dirname(own) : path.dirname(usualParent());
   const file = await vscode.window.showSaveDialog({
     title,
     saveLabel: vscode.l10n.t("Convert"),
-    defaultUri: vscode.Uri.file(path.join(path.dirname(source), `${name}.${extension}`)),
+    defaultUri: vscode.Uri.file(path.join(parent, `${name}.${extension}`)),
     filters: { [choice.label]: [extension] },
   });
   // The dialog itself asks before it names a file that is there.

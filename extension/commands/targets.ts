@@ -115,7 +115,7 @@ async function filesIn(folder: vscode.Uri): Promise<string[]> {
 }
 
 /** "adapters" in the workspace, or in the home folder where none is open. */
-function usualParent(): string {
+export function usualParent(): string {
   const workspace = vscode.workspace.workspaceFolders?.[0]?.uri;
   return path.join(workspace?.scheme === "file" ? workspace.fsPath : homedir(), "adapters");
 }

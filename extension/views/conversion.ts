@@ -61,9 +61,27 @@ const withoutMatrix = new Set([
   ...["ADAPTION_PROMPT", "LN_TUNING", "TRAINABLE_TOKENS", "XLORA", "POLY", "SHADOW"],
 ]);
 
-/** What fits an adapter of this method; none where nothing does. */
-export function conversionsOf(peftType: string): ConversionChoice[] {
-  if (peftType === "LORA") return [...ofLora, { ...toLora, label: "Plain LoRA" }];
+/** What is beside the factors of a LoRA; the file formats of other runtimes have no place for it. */
+const besideFactors: readonly string[] = [
+  ...["use_dora", "lora_bias", "layer_replication", "modules_to_save", "trainable_token_indices"],
+];
+
+/** What fits an adapter of this method with this config; none where nothing does. */
+export function conversionsOf(
+  peftType: string,
+  config: Readonly<Record<string, unknown>> = {},
+): ConversionChoice[] {
+  if (peftType === "LORA") {
+    const isOn = (option: string): boolean => {
+      const value = config[option];
+      return Array.isArray(value) ? value.length > 0 : Boolean(value);
+    };
+    // llama.cpp's format alone knows the tokens that switch a LoRA on.
+    const outOfOnnx = [...besideFactors, "alora_invocation_tokens"];
+    const fits = ({ kind }: ConversionChoice): boolean =>
+      !(kind === "onnxAdapter" ? outOfOnnx : kind === "gguf" ? besideFactors : []).some(isOn);
+    return [...ofLora.filter(fits), { ...toLora, label: "Plain LoRA" }];
+  }
   return peftType === "" || withoutMatrix.has(peftType) ? [] : [toLora];
 }
 

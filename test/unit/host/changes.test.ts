@@ -78,6 +78,11 @@ test("each method is offered what it can become, and the result is told", () => 
   const kinds = (type: string) => conversionsOf(type).map(({ kind }) => kind);
   assert.deepEqual(kinds("LORA"), ["resize", "reduceIntruders", "onnxAdapter", "gguf", "lora"]);
   assert.deepEqual([kinds("LOHA"), kinds("PROMPT_TUNING")], [["lora"], []]);
+  const files = (config: object) =>
+    conversionsOf("LORA", { ...config }).flatMap(({ extension }) => extension ?? []);
+  assert.deepEqual(files({ use_dora: false, modules_to_save: null }), ["onnx_adapter", "gguf"]);
+  assert.deepEqual([files({ use_dora: true }), files({ modules_to_save: ["lm_head"] })], [[], []]);
+  assert.deepEqual(files({ alora_invocation_tokens: [1] }), ["gguf"]);
   const result = {
     ...{ target: "/t", files: [], modules: 28, ranks: [4, 8] as [number, number] },
     ...{ lost: 0.004, worst: [{ module: "q_proj", lost: 0.012 }], warnings: [] },
