@@ -55,6 +55,8 @@ def cases():
     yield "cat_embedding", [{**plain, "target_modules": ["q_proj", "embed_tokens"]}] * 2, two, {"combination_type": "cat"}
     yield "linear_embedding", [{**plain, "target_modules": ["q_proj", "embed_tokens"]}] * 2, two, {"combination_type": "linear"}
     yield "svd_embedding", [{**plain, "target_modules": ["q_proj", "embed_tokens"]}] * 2, two, {"combination_type": "svd"}
+    yield "dare_ties_dora_embedding", [{**plain, "use_dora": True, "target_modules": ["embed_tokens", "q_proj"]}] * 2, two, {"combination_type": "dare_ties", "density": 0.5}
+    yield "cat_plain_dora", [plain, {**plain, "use_dora": True}], two, {"combination_type": "cat"}
     yield "linear_dora", [{**plain, "use_dora": True}] * 2, two, {"combination_type": "linear"}
     yield "svd_dora", [{**plain, "use_dora": True}] * 2, two, {"combination_type": "svd"}
     yield "cat_dora_plain", [{**plain, "use_dora": True}, plain], two, {"combination_type": "cat"}

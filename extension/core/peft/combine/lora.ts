@@ -16,6 +16,7 @@ import { torchGenerator } from "../../base/torchRandom.ts";
 import { resolveTargets } from "../../checkpoint/targets.ts";
 import type { TensorData } from "../../safetensors/write.ts";
 import { checkLoraConfig, type LoraConfig, loraSchema } from "../loraConfig.ts";
+import { freshMagnitude } from "./magnitudes.ts";
 import { combineModule, isSvd, mixingOf, skipInitialDraws } from "./loraModule.ts";
 import { type LoraSource, suffixes } from "./loraParts.ts";
 import { type CombinationType, type CombineOptions, readOptions } from "./options.ts";
@@ -34,7 +35,7 @@ export async function combineLora(
   options: CombineOptions,
   base?: CombineBase,
 ): Promise<CombinedAdapter> {
-  const own: string[] = [...suffixes.linear, ...suffixes.embedding, "lora_B.bias"];
+  const own: string[] = [...suffixes.linear, ...suffixes.embedding, "lora_B.bias", magnitude];
   const sources: LoraSource[] = [];
   for (const source of given) {
     const { config } = source.checkpoint;
@@ -61,6 +62,7 @@ export async function combineLora(
     options.onProgress?.({ step: "Combining modules", done, total: paths.length, unit: "items" });
     await pause(options.signal);
     tensors.push(...combineModule(path, sources, plan));
+    if (first.config.use_dora) tensors.push(await freshMagnitude(path, base, options.signal));
   }
   return {
     tensors: [...tensors, ...whole],
@@ -71,16 +73,38 @@ export async function combineLora(
       rank_pattern: {},
       alpha_pattern: {},
     }),
-    warnings: first.config.lora_bias
-      ? [...warnings, "Biases of the updates (lora_bias) are not combined; the new ones are 0."]
-      : warnings,
+    warnings: [...warnings, ...lossWarnings(sources)],
   };
+}
+
+const magnitude = "lora_magnitude_vector";
+
+/** What PEFT's combination drops in silence. */
+function lossWarnings(sources: readonly LoraSource[]): string[] {
+  const [first] = sources as [LoraSource];
+  const trained = sources.filter(({ config }) => config.use_dora).map(({ name }) => `"${name}"`);
+  const own = first.config.use_dora ? "the new ones are the base's" : "the new adapter has none";
+  return [
+    ...(first.config.lora_bias
+      ? ["Biases of the updates (lora_bias) are not combined; the new ones are 0."]
+      : []),
+    ...(trained.length > 0
+      ? [
+          `Trained magnitudes (DoRA) of ${trained.join(", ")} are dropped, as in PEFT; ${own}. ` +
+            "Active together, the adapters keep them.",
+        ]
+      : []),
+  ];
 }
 
 /** Options whose tensors a combination of factors would lose or contradict. */
 function checkCombinable(config: LoraConfig, { name, checkpoint }: CombineSource): void {
   const refused: [isOn: boolean, option: string, reason: string][] = [
-    [config.use_dora, "use_dora", "its trained magnitudes belong to its own update"],
+    [
+      config.use_dora && config.init_lora_weights === false,
+      "use_dora with init_lora_weights = false",
+      "PEFT would draw the new magnitudes at random",
+    ],
     [config.use_bdlora !== null, "use_bdlora", "its factors are blocks"],
     [
       config.target_parameters.length > 0,

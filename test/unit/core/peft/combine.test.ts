@@ -56,10 +56,10 @@ const refusals: Refusal[] = [
   },
   { what: "a regex beside a list", second: { target_modules: ".*q_proj" }, says: ["regex"] },
   {
-    what: "DoRA",
-    config: { use_dora: true },
+    what: "DoRA whose magnitudes start at random",
+    config: { use_dora: true, init_lora_weights: false },
     code: "unsupported",
-    says: ['"a"', "use_dora"],
+    says: ['"a"', "use_dora", "random"],
   },
   { what: "biases", second: { bias: "all" }, code: "unsupported", says: ['"b"', "bias"] },
   {
