@@ -236,7 +236,8 @@ function warningsOf(
   { modules, size }: { modules: readonly ConvertedModule[]; size: RankChoice },
 ): string[] {
   const warnings: string[] = [];
-  if (config.peftType === "LORA") {
+  // Magnitudes are a reason to convert; without them there was a plain LoRA before.
+  if (config.peftType === "LORA" && config.raw["use_dora"] !== true) {
     warnings.push("The adapter is a LoRA already; resizing one keeps its options.");
   }
   if (size.kind === "rank" && modules.some(({ rank }) => rank !== size.rank)) {
