@@ -10,7 +10,7 @@ import {
 } from "../core/checkpoint/adapterCheckpoint.ts";
 import {
   adapterConfigName,
-  methodLabels,
+  methodLabel,
   readAdapterConfig,
 } from "../core/checkpoint/adapterConfig.ts";
 import { type BaseCheckpoint, openBaseCheckpoint } from "../core/checkpoint/baseCheckpoint.ts";
@@ -149,7 +149,7 @@ export async function summarizeAdapter(folder: string, source: Source): Promise<
     const known: AdapterSummary = {
       ...blank,
       peftType: config.peftType,
-      method: methodLabels[config.peftType] ?? config.peftType,
+      method: methodLabel(config),
       baseName: config.baseName,
       basePath: await findBaseFolder({ dir: folder, config }),
     };

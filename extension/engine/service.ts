@@ -1,6 +1,6 @@
 import { dtypeLabel } from "../core/base/dtype.ts";
 import { unsupported } from "../core/base/errors.ts";
-import { methodLabels } from "../core/checkpoint/adapterConfig.ts";
+import { methodLabel } from "../core/checkpoint/adapterConfig.ts";
 import { convertAdapter } from "../core/convertAdapter.ts";
 import { families } from "../core/models/index.ts";
 import { methods } from "../core/peft/index.ts";
@@ -175,7 +175,7 @@ function adapterInfo({ name, checkpoint, report, weights, ...rest }: LoadedAdapt
     peftType,
     tasks: taskCount > 1 ? taskCount : null,
     dtypes: [...new Set(checkpoint.weights.tensors.map(({ dtype }) => dtypeLabel(dtype)))],
-    method: methodLabels[peftType] ?? peftType,
+    method: methodLabel(checkpoint.config),
     rank: method?.rank(checkpoint.config) ?? null,
     parameters: weights.parameters,
     bound: report.bound.length,

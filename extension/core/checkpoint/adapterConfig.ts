@@ -145,3 +145,11 @@ export const methodLabels: Readonly<Record<string, string>> = {
   UNILORA: "UniLoRA",
   SUPERTUNING: "Supertuning",
 };
+
+/** An adapter's method as people say it: variants of LoRA that change the formula have names of their own. */
+export function methodLabel({ peftType, raw }: Pick<AdapterConfig, "peftType" | "raw">): string {
+  if (peftType === "LORA" && raw["use_dora"] === true) return "DoRA";
+  const invocation = raw["alora_invocation_tokens"];
+  if (peftType === "LORA" && Array.isArray(invocation) && invocation.length > 0) return "aLoRA";
+  return methodLabels[peftType] ?? peftType;
+}
