@@ -1,5 +1,6 @@
 import { GraftError } from "./base/errors.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
+import { normTensor } from "./checkpoint/modules.ts";
 import { buildCompanion } from "./companionModel.ts";
 import { buildModel } from "./models/index.ts";
 import type { CausalModel } from "./models/causalModel.ts";
@@ -117,7 +118,7 @@ export class AdaptableSession {
   ): Promise<void> {
     const norms = new Map<string, Float32Array>();
     for (const path of plan.norms) {
-      const weight = await base.readTensor(`${path}.weight`);
+      const weight = await base.readTensor(normTensor(path));
       if (weight) norms.set(path, weight);
     }
     const old = this.session;

@@ -2,12 +2,13 @@ import * as path from "node:path";
 import { badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
 import { isFile } from "./base/files.ts";
 import { readJsonObject } from "./base/json.ts";
+import { transposed } from "./base/matrix.ts";
 import {
   type BaseCheckpoint,
   openBaseCheckpoint,
   type WeightRef,
 } from "./checkpoint/baseCheckpoint.ts";
-import { sourceName } from "./checkpoint/modules.ts";
+import { sourceName, weightName } from "./checkpoint/modules.ts";
 import { buildModel } from "./models/index.ts";
 import type { LowPrecision } from "./onnx/lowPrecision.ts";
 import { bareLayers } from "./onnx/layerHook.ts";
@@ -144,6 +145,9 @@ export function describeBase(
 ): MethodBase {
   const model = buildModel(checkpoint, bareLayers, order);
   const { tree, groups, layers, keyValueHeads, queriesPerKey, headDim } = model;
+  const turned = new Set(
+    tree.modules.flatMap((m) => (m.kind === "linear" && m.isTransposed ? weightName(m) : [])),
+  );
   const weight = (name: string): WeightRef | undefined =>
     checkpoint.weights.get(sourceName(name, order));
   return {
@@ -155,7 +159,12 @@ export function describeBase(
     readTensor: async (name, signal) => {
       const ref = weight(name);
       if (!ref) return null;
-      return (await readFloat32(ref.file, [ref], signal)).get(ref.name) ?? null;
+      const values = (await readFloat32(ref.file, [ref], signal)).get(ref.name) ?? null;
+      // The one place where a weight stored [in, out] becomes [out, in]; merging turns it back.
+      const [rows = 0, columns = 0] = ref.shape;
+      return values && turned.has(name)
+        ? Float32Array.from(transposed(values, rows, columns))
+        : values;
     },
     withLayers: (other) => describeBase(checkpoint, other),
   };

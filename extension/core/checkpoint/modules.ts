@@ -8,9 +8,16 @@ export type ModuleInfo =
       readonly hasBias: boolean;
       /** Name of its weight tensor where it is not `<path>.weight` (a head tied to the embeddings). */
       readonly weight?: string;
+      /** True where the weight is stored [in, out] (transformers' Conv1D). */
+      readonly isTransposed?: boolean;
     }
   | { readonly kind: "embedding"; readonly path: string; readonly in: number; readonly out: number }
-  | { readonly kind: "norm"; readonly path: string; readonly out: number };
+  | {
+      readonly kind: "norm";
+      readonly path: string;
+      readonly out: number;
+      readonly hasBias?: boolean;
+    };
 
 /** All modules of a model in the order of PyTorch's `named_modules`, and which one makes the logits. */
 export interface ModuleTree {
@@ -22,6 +29,11 @@ export interface ModuleTree {
 /** Name of the tensor that holds a module's weight: a tied head's is the embedding's. */
 export function weightName(module: ModuleInfo): string {
   return (module.kind === "linear" ? module.weight : undefined) ?? `${module.path}.weight`;
+}
+
+/** Name of a norm's tensor by its key among a plan's or adapter's norms: a path, or a bias's name. */
+export function normTensor(key: string): string {
+  return key.endsWith(".bias") ? key : `${key}.weight`;
 }
 
 /** True for a head that reads the embedding's table. */

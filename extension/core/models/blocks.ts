@@ -34,6 +34,23 @@ interface DecoderInputs {
   readonly masks: ReadonlyMap<number | null, Value>;
 }
 
+/** What attention needs to know of a decoder. */
+export interface AttentionShape {
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly headDim: number;
+  readonly windows: readonly (number | null)[];
+  /** Factor on each layer's scores; 1 / √headDim without. */
+  readonly scales?: readonly number[];
+}
+
+export interface AttentionInputs {
+  readonly kvSizes: Value;
+  readonly masks: ReadonlyMap<number | null, Value>;
+  /** What queries and keys go through before they meet: norms, rotation. */
+  turn?(path: string, queryKey: Value): Value;
+}
+
 /** Builds the Llama pattern: pre-norm attention and gated MLP, both added to the stream. */
 export function buildDecoder(m: ModelBuilder, own: DecoderShape): CausalModel {
   const { g } = m;
@@ -162,20 +179,35 @@ function attention(
     projection("k_proj", kv),
     projection("v_proj", kv),
   ]);
-  const joined = g.scope(path, () => {
+  const turn = (at: string, queryKey: Value): Value => {
+    const normed = shape.queryKeyNorm ? normQueryKey(m, shape, { path: at, queryKey }) : queryKey;
+    return g.rotary(normed, inputs.positions, inputs);
+  };
+  const joined = attend(m, shape, { layer, path, qkv, inputs: { ...inputs, turn } });
+  const outputModule = linear(`${path}.o_proj`, [heads * headDim, hiddenSize], shape.outputBias);
+  return { output: m.linears(joined.mixed, [outputModule]), key: joined.key, value: joined.value };
+}
+
+/** Attention of projected [query | key | value] rows over [past | new], before its output projection. */
+export function attend(
+  m: ModelBuilder,
+  shape: AttentionShape,
+  at: { layer: number; path: string; qkv: Value; inputs: AttentionInputs },
+): { mixed: Value; key: Value; value: Value } {
+  const { g } = m;
+  const { layer, path, qkv, inputs } = at;
+  const { heads, keyValueHeads: kv, headDim } = shape;
+  return g.scope(path, () => {
     // [batch, seq, (heads + 2 kv) · dim] → [batch, heads + 2 kv, seq, dim]
     const perHead = g.transpose(g.reshape(qkv, [0, 0, heads + 2 * kv, headDim]), [0, 2, 1, 3]);
     const [queryKey, value] = g.split(perHead, [heads + kv, kv], 1) as [Value, Value];
-    const normed = shape.queryKeyNorm ? normQueryKey(m, shape, { path, queryKey }) : queryKey;
-    const [query, key] = g.split(g.rotary(normed, inputs.positions, inputs), [heads, kv], 1) as [
-      Value,
-      Value,
-    ];
+    const turned = inputs.turn ? inputs.turn(path, queryKey) : queryKey;
+    const [query, key] = g.split(turned, [heads, kv], 1) as [Value, Value];
     const pastKey = g.input(`past_key.${layer}`, "float32", ["batch", kv, "past", headDim]);
     const pastValue = g.input(`past_value.${layer}`, "float32", ["batch", kv, "past", headDim]);
     // [batch, heads, seq, dim] → [batch, kv, queries per key · seq, dim]
     const stacked = g.reshape(query, [0, kv, -1, headDim]);
-    const scale = 1 / Math.sqrt(headDim);
+    const scale = shape.scales?.[layer] ?? 1 / Math.sqrt(headDim);
     const scores = g.concat(
       [g.matMulTransposed(stacked, pastKey, scale), g.matMulTransposed(stacked, key, scale)],
       -1,
@@ -197,8 +229,6 @@ function attention(
     const perToken = g.transpose(g.reshape(mixed, [0, heads, -1, headDim]), [0, 2, 1, 3]);
     return { mixed: g.reshape(perToken, [0, 0, heads * headDim]), key, value };
   });
-  const outputModule = linear(`${path}.o_proj`, [heads * headDim, hiddenSize], shape.outputBias);
-  return { output: m.linears(joined.mixed, [outputModule]), key: joined.key, value: joined.value };
 }
 
 function normQueryKey(

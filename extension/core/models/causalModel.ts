@@ -26,7 +26,7 @@ export interface CausalModel {
   readonly vocabulary: number;
   /** The longest sequence that the model was made for, in tokens. */
   readonly contextLength: number;
-  /** Rotary inverse frequencies [dim / 2]. */
+  /** Rotary inverse frequencies [dim / 2]; none where positions are learned. */
   readonly inverseFrequencies: Float32Array;
   readonly masks: readonly AttentionMask[];
 }

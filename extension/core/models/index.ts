@@ -4,6 +4,7 @@ import type { ModelConfig } from "../checkpoint/modelConfig.ts";
 import { bareLayers, type LayerHook } from "../onnx/layerHook.ts";
 import type { CausalModel } from "./causalModel.ts";
 import type { Family } from "./family.ts";
+import { gpt2 } from "./gpt2.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
 import { ModelBuilder } from "./modelBuilder.ts";
@@ -11,7 +12,7 @@ import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
 
 /** Every family that Graft runs; a new one is its file and its line here. */
-export const families: readonly Family[] = [llama, mistral, qwen2, qwen3];
+export const families: readonly Family[] = [llama, mistral, qwen2, qwen3, gpt2];
 
 /** The family of a config; an unknown one is refused by name. */
 export function familyOf({ modelType, architecture, file }: ModelConfig): Family {

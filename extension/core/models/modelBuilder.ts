@@ -2,7 +2,7 @@ import type { Dtype } from "../base/dtype.ts";
 import { badFile, unsupported } from "../base/errors.ts";
 import { isSameShape, type Shape, showShape } from "../base/shape.ts";
 import type { BaseCheckpoint } from "../checkpoint/baseCheckpoint.ts";
-import { type ModuleInfo, sourceName } from "../checkpoint/modules.ts";
+import { type ModuleInfo, normTensor, sourceName, weightName } from "../checkpoint/modules.ts";
 import { GraphBuilder } from "../onnx/builder.ts";
 import { type OnnxType, onnxTypes, type Value } from "../onnx/graph.ts";
 import {
@@ -90,6 +90,19 @@ export class ModelBuilder {
     return this.hook.norm(this.g, path, { value, size });
   }
 
+  /** Weight and bias [size] of a LayerNorm. */
+  biasedNorm(path: string, size: number): { weight: Value; bias: Value } {
+    this.modules.push({ kind: "norm", path, out: size, hasBias: true });
+    const own = (key: string): Value =>
+      this.hook.norm(this.g, key, { value: this.weight(normTensor(key), [size]), size });
+    return { weight: own(path), bias: own(`${path}.bias`) };
+  }
+
+  /** Rows of a learned table of positions [rows, dim]; adapters have no place there. */
+  positions(path: string, ids: Value, size: [number, number]): Value {
+    return this.g.scope(path, () => this.g.gather(this.weight(`${path}.weight`, size), ids));
+  }
+
   /** What is put around a block; null for nothing. */
   block(path: string, size: number): BlockHook | null {
     return this.hook.block(this.g, path, size);
@@ -100,8 +113,11 @@ export class ModelBuilder {
     this.hook.hidden(this.g, stream, size);
   }
 
-  private linear(x: Value, { path, in: inputs, out, hasBias, weight }: LinearModule): Value {
-    const y = this.g.matMulTransposed(x, this.weight(weight ?? `${path}.weight`, [out, inputs]));
+  private linear(x: Value, module: LinearModule): Value {
+    const { path, in: inputs, out, hasBias } = module;
+    const y = module.isTransposed
+      ? this.g.matMul(x, this.weight(weightName(module), [inputs, out]))
+      : this.g.matMulTransposed(x, this.weight(weightName(module), [out, inputs]));
     return hasBias ? this.g.add(y, this.weight(`${path}.bias`, [out])) : y;
   }
 

@@ -172,6 +172,17 @@ export class GraphBuilder {
     return this.push("QuickGelu", [x], { domain: microsoft, attributes: { alpha: float(1) } })[0];
   }
 
+  /** x · Φ(x) by its tanh approximation (gelu_new). */
+  geluTanh(x: Value): Value {
+    return this.push("FastGelu", [x], { domain: microsoft })[0];
+  }
+
+  /** (x − mean) / √(variance + ε) · weight + bias over the last axis. */
+  layerNorm(x: Value, at: { weight: Value; bias: Value; epsilon: number }): Value {
+    const attributes = { axis: int(-1), epsilon: float(at.epsilon), stash_type: int(1) };
+    return this.push("LayerNormalization", [x, at.weight, at.bias], { attributes })[0];
+  }
+
   /** x / rms(x) · weight over the last axis. */
   rmsNorm(x: Value, weight: Value, epsilon: number): Value {
     const attributes = { axis: int(-1), epsilon: float(epsilon), stash_type: int(1) };

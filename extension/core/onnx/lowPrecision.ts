@@ -5,6 +5,7 @@
  * autocast_adapter_dtype makes them unless that is off; what they add is rounded with the sum. ONNX Runtime still
  * computes in fp32, so this is for answers equal to Python's, not for speed.
  */
+import { unsupported } from "../base/errors.ts";
 import {
   type Attribute,
   type Graph,
@@ -78,8 +79,10 @@ class Rounding {
       else this.roundOutput(node);
     } else if (rule) {
       rule(this, node);
-    } else {
+    } else if (exact.has(node.op)) {
       this.nodes.push(node);
+    } else {
+      throw unsupported(`Graft has no 16-bit arithmetic for models with the operator ${node.op}`);
     }
   }
 
@@ -282,6 +285,9 @@ const norms = {
 };
 
 const ofBaseAlways = new Set(["Add", "Concat", "FusedMatMul", ...Object.keys(norms)]);
+
+/** Operators that move values without computing. */
+const exact = new Set(["Cast", "Concat", "Identity", "Reshape", "Split", "Transpose", "Unsqueeze"]);
 
 const rules: Readonly<Record<string, Rule>> = {
   Add: add,

@@ -1,8 +1,9 @@
 import { type FloatDtype, isFloatDtype, toFloat32 } from "../base/dtype.ts";
 import { GraftError, unsupported } from "../base/errors.ts";
 import { fromFloat32 } from "../base/halfFloat.ts";
+import { transposed } from "../base/matrix.ts";
 import type { BaseCheckpoint, WeightRef } from "../checkpoint/baseCheckpoint.ts";
-import { isTied, type ModuleInfo, weightName } from "../checkpoint/modules.ts";
+import { isTied, type ModuleInfo, normTensor, weightName } from "../checkpoint/modules.ts";
 import { readTensors } from "../safetensors/read.ts";
 import { activeEffect, activeRowDelta } from "./activeEffect.ts";
 import { type LinearEffect, mergedBias, mergedWeight } from "./effect.ts";
@@ -96,9 +97,15 @@ export function planMerge(
         unties ||= isTied(module);
         change(`${module.path}.weight`, {
           like,
-          rows: module.out + (effect.newRows?.length ?? 0) / module.in,
-          values: async () =>
-            withRows(mergedWeight(await readBase(base, like), effect, module), effect.newRows),
+          ...(!module.isTransposed && {
+            rows: module.out + (effect.newRows?.length ?? 0) / module.in,
+          }),
+          values: async () => {
+            const merged = mergedWeight(await readBase(base, like), effect, module);
+            return module.isTransposed
+              ? Float32Array.from(transposed(merged, module.out, module.in))
+              : withRows(merged, effect.newRows);
+          },
         });
       }
       addBias(base, { module, effect, weights, change });
@@ -116,16 +123,19 @@ export function planMerge(
         change(like, { like, rows: grown, values });
       }
     } else {
-      const last = active.findLast(
-        ({ effects, weight }) => weight !== 0 && effects.norms?.has(module.path),
-      );
-      const own = last?.effects.norms?.get(module.path);
-      const like = `${module.path}.weight`;
-      if (last && own)
-        change(like, {
-          like,
-          values: async () => blend(await readBase(base, like), own, last.weight),
-        });
+      for (const key of [module.path, ...(module.hasBias ? [`${module.path}.bias`] : [])]) {
+        const last = active.findLast(
+          ({ effects, weight }) => weight !== 0 && effects.norms?.has(key),
+        );
+        const own = last?.effects.norms?.get(key);
+        const like = normTensor(key);
+        if (last && own) {
+          change(like, {
+            like,
+            values: async () => blend(await readBase(base, like), own, last.weight),
+          });
+        }
+      }
     }
   }
   const tied = base.tree.modules.find(isTied);

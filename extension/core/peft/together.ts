@@ -1,4 +1,5 @@
 import { badRequest } from "../base/errors.ts";
+import { normTensor } from "../checkpoint/modules.ts";
 import type { AdapterEffects } from "./effect.ts";
 
 /**
@@ -27,7 +28,7 @@ export function checkTogether(
 /** Names of parameters, and of single rows of a table. */
 function replacedBy({ replaces, norms, embeddings }: AdapterEffects): Set<string> {
   const names = new Set(replaces);
-  for (const path of norms?.keys() ?? []) names.add(`${path}.weight`);
+  for (const path of norms?.keys() ?? []) names.add(normTensor(path));
   for (const [path, { tokens }] of embeddings ?? []) {
     for (const id of tokens ?? []) names.add(`token ${id} of ${path}.weight`);
   }

@@ -401,13 +401,24 @@ export class CausalSession {
     const seq = (tokens[0] as readonly number[]).length;
     const shape = [tokens.length, seq];
     const positions = seen.map((row) => realPositions(row).slice(past));
-    const rope = this.rope.rows(Math.max(past + seq, tokens.length * seq));
     // A token that an adapter added has no row in the base's table; its own is in the embedding slot.
     const ids = tokens.flat().map((id) => (id < this.model.vocabulary ? id : 0));
     this.feeds["input_ids"] = int64Tensor(ids, shape);
     this.feeds["position_ids"] = int64Tensor(positions.flat(), shape);
+    if (this.model.inverseFrequencies.length === 0) {
+      this.checkPositions(positions);
+      return;
+    }
+    const rope = this.rope.rows(Math.max(past + seq, tokens.length * seq));
     this.feeds["rope_cos"] = float32Tensor(rope.cos, rope.shape);
     this.feeds["rope_sin"] = float32Tensor(rope.sin, rope.shape);
+  }
+
+  /** Learned positions end where the context does. */
+  private checkPositions(positions: readonly (readonly number[])[]): void {
+    const { contextLength } = this.model;
+    if (positions.every((row) => row.every((position) => position < contextLength))) return;
+    throw badRequest(`The model has positions for ${contextLength} tokens. Shorten the prompt.`);
   }
 
   private feedPast(cache: KvCache, seq: number): void {

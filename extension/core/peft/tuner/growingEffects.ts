@@ -39,8 +39,9 @@ export async function wholeEffects(
     const delta = own.map((value, i) => value - (old?.[i] ?? 0));
     if (delta.every((value) => value === 0)) continue;
     effects.replaces.add(`${module.path}.${parameter}`);
-    if (module.kind === "norm") effects.norms.set(module.path, own);
-    else if (module.kind === "embedding") {
+    if (module.kind === "norm") {
+      effects.norms.set(parameter === "bias" ? `${module.path}.bias` : module.path, own);
+    } else if (module.kind === "embedding") {
       effects.embeddings.set(module.path, {
         rowDelta: (id) => delta.subarray(id * module.out, (id + 1) * module.out),
       });

@@ -6,6 +6,7 @@
 import type { z } from "zod";
 import { misfit, throwIfAborted, unsupported } from "../../base/errors.ts";
 import { parseFields } from "../../base/json.ts";
+import { transposed } from "../../base/matrix.ts";
 import type { Shape } from "../../base/shape.ts";
 import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
 import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
@@ -187,10 +188,14 @@ async function load<C extends TunerConfig>(
   const bound = bind(tuner, config, at);
   const values = await readAll(bound, adapter.weights.file, signal);
   const replaced = new Map(
-    bound.whole.map(({ module, parameter, entry }) => [
-      `${module.path}.${parameter}`,
-      floats(values, entry, adapter.weights.file),
-    ]),
+    bound.whole.map(({ module, parameter, entry }) => {
+      const own = floats(values, entry, adapter.weights.file);
+      const isTurned = module.kind === "linear" && module.isTransposed && parameter === "weight";
+      return [
+        `${module.path}.${parameter}`,
+        isTurned ? Float32Array.from(transposed(own, module.in, module.out)) : own,
+      ];
+    }),
   );
   const context: TunerContext<C> = {
     config,

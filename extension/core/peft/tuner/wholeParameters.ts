@@ -176,7 +176,8 @@ function fits(
 
 function sizeOf(module: ModuleInfo, parameter: WholeParameter["parameter"]): Shape {
   if (parameter === "bias" || module.kind === "norm") return [module.out];
-  return module.kind === "embedding" ? [module.in, module.out] : [module.out, module.in];
+  const isStoredInOut = module.kind === "embedding" || module.isTransposed;
+  return isStoredInOut ? [module.in, module.out] : [module.out, module.in];
 }
 
 /** Tables that PEFT keeps beside an adapter and that are not this base's: it loads them in silence. */
