@@ -1,4 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { asGraftError } from "../../extension/core/base/errors.ts";
 import type { ActiveAdapter, PeftModel } from "../../extension/core/peftModel.ts";
@@ -48,6 +50,12 @@ export async function checkMultiCase(folder: string, bases: Bases): Promise<stri
       notes.push(await checkUnmerged(model, names, { batch, truth }));
       continue;
     }
+    if (key === "combo_logits" && !names.includes("combo")) {
+      // A combination that is not in the folder: the exact one, whose logits are those of the sum.
+      const actual = await exactCombination(model, names, batch);
+      notes.push(closeLogits(key, { actual, truth, mask: batch.mask, tolerance: 1e-4 }));
+      continue;
+    }
     if (key.endsWith("_hotswapped_logits")) await hotswap(model, folder, key);
     const active = activeSet(key, names);
     if (active === null) {
@@ -70,6 +78,25 @@ export async function checkMultiCase(folder: string, bases: Bases): Promise<stri
   await checkDeletion(model, names);
   if (unknown.length > 0) throw new Skip(`Graft does not do ${unknown.join(", ")} yet`);
   return notes.join(", ");
+}
+
+/** Logits of all adapters in one, made by "cat" with the weight 1 for each. */
+async function exactCombination(
+  model: PeftModel,
+  names: readonly string[],
+  batch: { ids: number[][]; mask: number[][] },
+): Promise<Float32Array> {
+  const folder = await mkdtemp(path.join(tmpdir(), "graft-combine-"));
+  try {
+    const weights = names.map(() => 1);
+    const options = { combinationType: "cat", folder } as const;
+    const { name } = await model.addWeightedAdapter(names, weights, "combo", options);
+    const logits = await allLogits(model, model.inputsOf([{ name, weight: 1 }]), batch);
+    model.deleteAdapter(name);
+    return logits;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 /** Routing among all adapters, without the knowledge of those called as PEFT calls general ones. */
