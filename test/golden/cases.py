@@ -15,6 +15,7 @@ def cases():
     yield from dense()
     yield from others()
     yield from prompts()
+    yield from conv1d()
     yield from parameters()
     yield from shadow()
     yield from resized()
@@ -252,3 +253,37 @@ def shadow():
     yield case("llama", "saved_head", modules_to_save=["lm_head"])
     yield case("llama", "saved_table", modules_to_save=["embed_tokens"])
     yield case("qwen3", "deep", shadow_alpha=-0.7, shadow_num_hidden_layers=4, share_embeddings=False)
+
+
+def conv1d():
+    """GPT-2, whose layers are stored as [in, out]."""
+    layers = ["c_attn", "c_proj", "c_fc"]
+    for name, maker in (
+        ("lora_patterns", lambda: LoraConfig(**lm, r=4, target_modules=layers, rank_pattern={"c_fc": 2}, alpha_pattern={"mlp.c_proj": 3}, use_rslora=True)),
+        ("lora_pissa", lambda: LoraConfig(**lm, r=4, target_modules=layers, init_lora_weights="pissa")),
+        ("lora_saved", lambda: LoraConfig(**lm, r=4, target_modules=["c_attn"], modules_to_save=["ln_f", "mlp.c_proj"])),
+        ("lora_bias_own", lambda: LoraConfig(**lm, r=4, target_modules=["c_attn"], bias="lora_only")),
+        ("lora_tokens", lambda: LoraConfig(**lm, r=4, target_modules=["c_attn"], trainable_token_indices={"wte": [1, 4]})),
+        ("lora_option_bias", lambda: LoraConfig(**lm, r=4, target_modules=layers, lora_bias=True)),
+        ("ia3", lambda: IA3Config(**lm)),
+        ("ia3_all", lambda: IA3Config(**lm, target_modules=layers, feedforward_modules=["c_proj"])),
+        ("vera", lambda: VeraConfig(**lm, r=5, target_modules=layers)),
+        ("randlora", lambda: RandLoraConfig(**lm, r=6, target_modules=layers)),
+        ("fourierft", lambda: FourierFTConfig(**lm, n_frequency=40)),
+        ("waveft", lambda: WaveFTConfig(**lm, n_frequency=40)),
+        ("hira", lambda: HiraConfig(**lm, r=4, target_modules=layers)),
+        ("vblora", lambda: VBLoRAConfig(**lm, r=2, num_vectors=9, vector_length=8)),
+        ("unilora", lambda: UniLoraConfig(**lm, r=3, theta_d_length=50, target_modules=layers)),
+        ("gralora", lambda: GraloraConfig(**lm, r=4, gralora_k=2, target_modules=layers)),
+        ("ln", lambda: LNTuningConfig(**lm, target_modules=["ln_1", "ln_f"])),
+        ("tokens", lambda: TrainableTokensConfig(**lm, token_indices=[1, 5], target_modules=["wte"])),
+        ("adalora_all", lambda: AdaLoraConfig(**lm, init_r=4, total_step=10, target_modules=layers)),
+        ("deft", lambda: DeftConfig(**lm, r=4, target_modules=layers)),
+        ("tinylora", lambda: TinyLoraConfig(**lm, r=2, u=5, target_modules=layers)),
+        ("frod", lambda: FrodConfig(**lm, sparse_rate=0.1, target_modules=layers)),
+        ("pvera", lambda: PveraConfig(**lm, r=5, target_modules=layers)),
+        ("cpt_like_prompt", lambda: PromptTuningConfig(**lm, num_virtual_tokens=3)),
+        ("cartridge", lambda: CartridgeConfig(**lm, num_virtual_tokens=4)),
+        ("p_tuning", lambda: PromptEncoderConfig(**lm, num_virtual_tokens=3, encoder_hidden_size=16)),
+    ):
+        yield "gpt2", f"{name}_conv1d", maker
