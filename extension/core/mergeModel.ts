@@ -11,6 +11,7 @@ import {
   planMerge,
   roundMerged,
   summarizeDrift,
+  mergedConfig,
 } from "./peft/merge.ts";
 import type { ActiveEffects } from "./peft/slots.ts";
 import { readTensors } from "./safetensors/read.ts";
@@ -132,11 +133,7 @@ async function copyRest(
     if (entry.isDirectory() || isWeights || entry.name.startsWith(".")) continue;
     const target = path.join(folder, entry.name);
     if (entry.name === "config.json" && (plan.unties || plan.vocabulary !== null)) {
-      const config = {
-        ...checkpoint.config.raw,
-        ...(plan.unties && { tie_word_embeddings: false }),
-        ...(plan.vocabulary !== null && { vocab_size: plan.vocabulary }),
-      };
+      const config = mergedConfig(checkpoint, plan);
       await writeText(target, JSON.stringify(config, null, 2));
     } else if (entry.name === "model.safetensors.index.json" && plan.unties) {
       await writeText(target, JSON.stringify(indexOf(checkpoint, plan), null, 2));

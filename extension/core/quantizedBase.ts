@@ -1,6 +1,3 @@
-import { mkdtemp, realpath, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import * as path from "node:path";
 import { isFloatDtype } from "./base/dtype.ts";
 import { unsupported } from "./base/errors.ts";
 import { fromFloat32 } from "./base/halfFloat.ts";
@@ -9,8 +6,8 @@ import type { BaseCheckpoint, WeightRef } from "./checkpoint/baseCheckpoint.ts";
 import { type ModuleTree, weightName } from "./checkpoint/modules.ts";
 import { dequantizeFourBit, type FourBitType, quantizeFourBit } from "./quant/fourBit.ts";
 import { dequantizeInt8, quantizeInt8 } from "./quant/int8.ts";
-import { openSafetensors, readFloat32 } from "./safetensors/read.ts";
-import { writeSafetensors } from "./safetensors/write.ts";
+import { readFloat32 } from "./safetensors/read.ts";
+import { temporaryWeights } from "./temporaryWeights.ts";
 
 /** How a base's linear layers are rounded, as bitsandbytes does it. */
 export interface Quantization {
@@ -44,28 +41,17 @@ export async function quantizedBase(
 ): Promise<QuantizedBase> {
   const { quantization, onProgress, signal } = at;
   const refs = linearWeights(checkpoint, tree, at.only);
-  const folder = await mkdtemp(path.join(await realpath(tmpdir()), "graft-quantized-"));
-  const dispose = (): Promise<void> => rm(folder, { recursive: true, force: true });
-  try {
-    const file = path.join(folder, "quantized.safetensors");
-    const tensors = refs.map((ref, done) => ({
-      name: ref.name,
-      dtype: ref.dtype,
-      shape: ref.shape,
-      bytes: (): Promise<Uint8Array> => {
-        onProgress?.({ step: "Quantizing", done, total: refs.length, unit: "items" });
-        return roundedBytes(ref, quantization, signal);
-      },
-    }));
-    await writeSafetensors(file, tensors, { ...(signal && { signal }) });
-    const { tensors: written } = await openSafetensors(file);
-    const rounded = written.map((entry) => [entry.name, { ...entry, file }] as const);
-    const weights = new Map([...checkpoint.weights, ...rounded]);
-    return { checkpoint: { ...checkpoint, weights }, dispose };
-  } catch (error) {
-    await dispose();
-    throw error;
-  }
+  const tensors = refs.map((ref, done) => ({
+    name: ref.name,
+    dtype: ref.dtype,
+    shape: ref.shape,
+    bytes: (): Promise<Uint8Array> => {
+      onProgress?.({ step: "Quantizing", done, total: refs.length, unit: "items" });
+      return roundedBytes(ref, quantization, signal);
+    },
+  }));
+  const written = await temporaryWeights(checkpoint, tensors, { kind: "quantized", signal });
+  return { checkpoint: { ...checkpoint, weights: written.weights }, dispose: written.dispose };
 }
 
 /** Weights of all linear layers but the head, each once. */

@@ -2,8 +2,8 @@
  * Graph pass: the arithmetic of a model that PyTorch runs in a 16-bit type. Every operator of the
  * base rounds its result as PyTorch's kernels do (sums inside a product in fp32, then one rounding),
  * norms and softmax are computed in fp32 and rounded. Adapters stay in fp32, as PEFT's
- * autocast_adapter_dtype makes them unless that is off; what they add is rounded with the sum. ONNX Runtime still
- * computes in fp32, so this is for answers equal to Python's, not for speed.
+ * autocast_adapter_dtype makes them unless that is off; what they add is rounded with the sum. ONNX
+ * Runtime still computes in fp32, so this is for answers equal to Python's, not for speed.
  */
 import { unsupported } from "../base/errors.ts";
 import {
@@ -128,7 +128,7 @@ class Rounding {
   int64s(values: readonly number[]): Value {
     const name = this.fresh("low/const" as Value);
     const bytes = new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
-    this.addConstant({
+    this.initializers.push({
       name,
       type: "int64",
       shape: [values.length],
@@ -140,12 +140,8 @@ class Rounding {
   float32(value: number): Value {
     const name = this.fresh("low/const" as Value);
     const bytes = new Uint8Array(Float32Array.of(value).buffer);
-    this.addConstant({ name, type: "float32", shape: [1], data: { kind: "inline", bytes } });
+    this.initializers.push({ name, type: "float32", shape: [1], data: { kind: "inline", bytes } });
     return name;
-  }
-
-  private addConstant(constant: Initializer): void {
-    this.initializers.push(constant);
   }
 
   private fresh(like: Value): Value {

@@ -149,6 +149,18 @@ export function planMerge(
   return { tensors, unties, vocabulary };
 }
 
+/** config.json of a base with a plan's merge in it. */
+export function mergedConfig(
+  { config }: Pick<BaseCheckpoint, "config">,
+  { unties, vocabulary }: MergePlan,
+): BaseCheckpoint["config"]["raw"] {
+  return {
+    ...config.raw,
+    ...(unties && { tie_word_embeddings: false }),
+    ...(vocabulary !== null && { vocab_size: vocabulary }),
+  };
+}
+
 interface Pending {
   /** The base tensor whose shape and type the merged one has. */
   readonly like: string;
