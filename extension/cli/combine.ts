@@ -1,7 +1,7 @@
+import { openCheckpoint } from "../core/models/openCheckpoint.ts";
 import { badRequest } from "../core/base/errors.ts";
 import { describeBase } from "../core/baseModel.ts";
 import { openAdapterCheckpoint } from "../core/checkpoint/adapterCheckpoint.ts";
-import { openBaseCheckpoint } from "../core/checkpoint/baseCheckpoint.ts";
 import { combineAdapters } from "../core/peft/combine.ts";
 import { type CombineOptions, combinationTypes } from "../core/peft/combine/options.ts";
 import type { CombineSource } from "../core/peft/combine/source.ts";
@@ -44,7 +44,7 @@ export async function combine(args: string[], signal: AbortSignal): Promise<void
     seed: number("seed"),
     signal,
   };
-  const on = base === undefined ? undefined : await openBaseCheckpoint(base, signal);
+  const on = base === undefined ? undefined : await openCheckpoint(base, signal);
   const combined = await combineAdapters(sources, withoutAbsent(chosen), on && describeBase(on));
   const { checkpoint: first } = sources[0] as CombineSource;
   const named = { first, base: on?.dir, leadToBase: true };

@@ -3,13 +3,10 @@ import { badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
 import { isFile } from "./base/files.ts";
 import { readJsonObject } from "./base/json.ts";
 import { transposed } from "./base/matrix.ts";
-import {
-  type BaseCheckpoint,
-  openBaseCheckpoint,
-  type WeightRef,
-} from "./checkpoint/baseCheckpoint.ts";
+import { type BaseCheckpoint, type WeightRef } from "./checkpoint/baseCheckpoint.ts";
 import { sourceName, weightName } from "./checkpoint/modules.ts";
 import { buildModel } from "./models/index.ts";
+import { openCheckpoint } from "./models/openCheckpoint.ts";
 import type { LowPrecision } from "./onnx/lowPrecision.ts";
 import { bareLayers } from "./onnx/layerHook.ts";
 import type { MethodBase } from "./peft/method.ts";
@@ -97,7 +94,7 @@ async function openBase(folder: string, options: LoadBaseModelOptions): Promise<
   const { dtype, autocastAdapterDtype = true, onProgress, signal } = options;
   const started = performance.now();
   onProgress?.({ step: "Reading headers" });
-  const stored = await openBaseCheckpoint(folder, signal);
+  const stored = await openCheckpoint(folder, signal);
   onProgress?.({ step: "Building the graph" });
   const described = describeBase(stored);
   throwIfAborted(signal);

@@ -88,20 +88,27 @@ async function writeShards(
   plan: MergePlan,
   { folder, safeMerge: safe, onProgress, signal }: MergeOptions,
 ): Promise<MergeDrift[]> {
-  const merged = new Map(plan.tensors.map((tensor) => [tensor.name, tensor]));
+  const planned = new Map(plan.tensors.map((tensor) => [tensor.name, tensor]));
+  // By the names in the files, which a family's parameters may not have.
+  const merged = new Map(
+    [...checkpoint.weights].flatMap(([name, ref]) => {
+      const tensor = planned.get(name);
+      return tensor ? [[ref.name, { tensor, ref }] as const] : [];
+    }),
+  );
   const drift: MergeDrift[] = [];
   let done = 0;
   for (const [i, shard] of checkpoint.files.entries()) {
     const isLast = i === checkpoint.files.length - 1;
     const own: TensorData[] = shard.tensors.map((entry) => ({
       ...entry,
-      shape: merged.get(entry.name)?.shape ?? entry.shape,
+      shape: merged.get(entry.name)?.tensor.shape ?? entry.shape,
       bytes: async () => {
         onProgress?.({ step: "Merging", done, total: checkpoint.bytes, unit: "bytes" });
         done += entry.byteLength;
-        const tensor = merged.get(entry.name);
-        if (!tensor) return (await readTensors(shard.file, [entry], signal))[0] as Uint8Array;
-        const rounded = await roundMerged(tensor, checkpoint.weights.get(entry.name), { safe });
+        const change = merged.get(entry.name);
+        if (!change) return (await readTensors(shard.file, [entry], signal))[0] as Uint8Array;
+        const rounded = await roundMerged(change.tensor, change.ref, { safe });
         drift.push(rounded.drift);
         return rounded.bytes;
       },

@@ -1,7 +1,7 @@
+import { openCheckpoint } from "./models/openCheckpoint.ts";
 import { describeBase } from "./baseModel.ts";
 import { proveBind } from "./bindReport.ts";
 import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
-import { openBaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { methodOf } from "./peft/index.ts";
 import { saveAdapter, type SaveOptions } from "./savePretrained.ts";
 
@@ -18,7 +18,7 @@ export async function savePlainLora(
 ): Promise<{ files: string[]; warnings: string[] }> {
   const { base, initial, allowPartial = false, signal, ...options } = at;
   const adapter = await openAdapterCheckpoint(folder, signal);
-  const checkpoint = await openBaseCheckpoint(base, signal);
+  const checkpoint = await openCheckpoint(base, signal);
   const described = describeBase(checkpoint);
   const plain = asPlain(adapter);
   const method = methodOf(plain.config);

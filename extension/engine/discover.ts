@@ -13,10 +13,11 @@ import {
   methodLabel,
   readAdapterConfig,
 } from "../core/checkpoint/adapterConfig.ts";
-import { type BaseCheckpoint, openBaseCheckpoint } from "../core/checkpoint/baseCheckpoint.ts";
+import type { BaseCheckpoint } from "../core/checkpoint/baseCheckpoint.ts";
 import { findBaseFolder } from "../core/checkpoint/findBase.ts";
 import { cachedRepos } from "../core/hub/cache.ts";
-import { familyOf } from "../core/models/index.ts";
+import { builderOf } from "../core/models/index.ts";
+import { openCheckpoint } from "../core/models/openCheckpoint.ts";
 import { methodOf, methods } from "../core/peft/index.ts";
 import type {
   AdapterSummary,
@@ -104,8 +105,8 @@ async function search(folder: string, at: Search): Promise<void> {
 /** A base for the list; what cannot be opened is listed with the reason. */
 export async function summarizeBase(folder: string, source: Source): Promise<BaseModelSummary> {
   try {
-    const checkpoint = await openBaseCheckpoint(folder);
-    const problem = errorOf(checkpoint.dir, () => familyOf(checkpoint.config));
+    const checkpoint = await openCheckpoint(folder);
+    const problem = errorOf(checkpoint.dir, () => builderOf(checkpoint.config));
     return { ...describeCheckpoint(checkpoint, source), ...(problem && { unsupported: problem }) };
   } catch (error) {
     const blank = { modelType: "", architecture: "", parameters: 0, dtype: "", bytes: 0 };

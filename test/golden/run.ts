@@ -1,11 +1,15 @@
-// The golden checks over any folder laid out like the golden data: npm run test:golden -- DIR
+// The golden checks over any folder laid out like the golden data: npm run test:golden -- [DIR] [--only=PATTERN]
 import * as path from "node:path";
 import { type Outcome, type Result, results } from "./outcome.ts";
 import { runCases } from "./runCases.ts";
 
 const here = import.meta.dirname;
-const root = path.resolve(process.argv[2] ?? path.join(here, "fixtures"));
+const args = process.argv.slice(2);
+const folder = args.find((arg) => !arg.startsWith("--"));
+const pattern = args.find((arg) => arg.startsWith("--only="))?.slice("--only=".length);
+const root = path.resolve(folder ?? path.join(here, "fixtures"));
 const outcomes = await runCases(root, {
+  ...(pattern !== undefined && { only: new RegExp(pattern) }),
   sampleModels: path.join(here, "../../media/sample"),
   onOutcome: ({ id, result, note }) => console.log(`${result.padEnd(8)} ${id}  ${note}`),
 });

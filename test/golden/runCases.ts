@@ -10,44 +10,51 @@ import { checkQuantCase } from "./quantCase.ts";
 import { checkSample } from "./sampleCase.ts";
 import { checkStatus } from "./statusCheck.ts";
 
-/** Every case of a folder that is laid out like the golden data; found by looking, never by list. */
+/**
+ * Every case of a folder that is laid out like the golden data; found by looking, never by list.
+ * @param only the ids to run ("adapters/llama/dora", "status", "sample"); all when absent
+ */
 export async function runCases(
   root: string,
   {
     sampleModels,
+    only = /./,
     onOutcome,
-  }: { sampleModels?: string; onOutcome?: (outcome: Outcome) => void } = {},
+  }: { sampleModels?: string; only?: RegExp; onOutcome?: (outcome: Outcome) => void } = {},
 ): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
   const add = (outcome: Outcome): void => {
     outcomes.push(outcome);
     onOutcome?.(outcome);
   };
+  const run = async (id: string, group: string, check: () => Promise<string>): Promise<void> => {
+    if (only.test(id)) add(await outcomeOf(id, group, check));
+  };
   const bases = new Bases(root);
   for (const architecture of folders(path.join(root, "adapters"))) {
     for (const name of folders(path.join(root, "adapters", architecture))) {
       const folder = path.join(root, "adapters", architecture, name);
       const { peft_type: type } = expectedOf(folder);
-      const check = (): Promise<string> => checkAdapterCase(folder, bases);
-      add(await outcomeOf(`adapters/${architecture}/${name}`, methodLabels[type] ?? type, check));
+      const id = `adapters/${architecture}/${name}`;
+      await run(id, methodLabels[type] ?? type, () => checkAdapterCase(folder, bases));
     }
   }
   for (const name of folders(path.join(root, "multi"))) {
     const folder = path.join(root, "multi", name);
-    add(await outcomeOf(`multi/${name}`, "several at once", () => checkMultiCase(folder, bases)));
+    await run(`multi/${name}`, "several at once", () => checkMultiCase(folder, bases));
   }
   for (const name of folders(path.join(root, "bad"))) {
     const folder = path.join(root, "bad", name);
-    add(await outcomeOf(`bad/${name}`, "bad input", () => checkBadCase(folder, bases)));
+    await run(`bad/${name}`, "bad input", () => checkBadCase(folder, bases));
   }
   for (const file of quantFiles(root)) {
     const id = `quant/${path.basename(file, ".safetensors")}`;
-    add(await outcomeOf(id, "quantization", () => checkQuantCase(file, root)));
+    await run(id, "quantization", () => checkQuantCase(file, root));
   }
-  for (const outcome of await checkStatus(root, bases)) add(outcome);
+  if (only.test("status")) for (const outcome of await checkStatus(root, bases)) add(outcome);
   await bases.dispose();
   const sample = path.join(root, "sample");
-  if (existsSync(path.join(sample, "outputs.json"))) {
+  if (only.test("sample") && existsSync(path.join(sample, "outputs.json"))) {
     const models = existsSync(path.join(sample, "base")) ? sample : (sampleModels ?? sample);
     for (const outcome of await checkSample(sample, models)) add(outcome);
   }

@@ -106,6 +106,7 @@ export function buildDecoder(m: ModelBuilder, own: DecoderShape): CausalModel {
   const kvShape = [2 * shape.layers, "batch", keyValueHeads, "seq", headDim];
   g.output(g.concat(flat, 0), "new_kv", "float32", kvShape);
   return {
+    kind: "causal",
     graph: g.build(m.checkpoint.config.architecture),
     tree: { modules: m.modules, outputEmbedding: "lm_head" },
     groups: m.groups,

@@ -14,6 +14,7 @@ import type { Graph } from "../onnx/graph.ts";
  * all layers first.
  */
 export interface CausalModel {
+  readonly kind: "causal";
   readonly graph: Graph;
   readonly tree: ModuleTree;
   /** Layers that share an input, in the order of computation: what the layer hook was given. */

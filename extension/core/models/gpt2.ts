@@ -74,6 +74,7 @@ function build(m: ModelBuilder): CausalModel {
   const flat = [...keys, ...values].map((kv) => g.unsqueeze(kv, 0));
   g.output(g.concat(flat, 0), "new_kv", "float32", [2 * layers, "batch", heads, "seq", headDim]);
   return {
+    kind: "causal",
     graph: g.build(m.checkpoint.config.architecture),
     tree: { modules: m.modules, outputEmbedding: "lm_head" },
     groups: m.groups,
@@ -135,4 +136,4 @@ function conv1d(path: string, [inputs, out]: [number, number]): LinearModule {
   return { kind: "linear", path, in: inputs, out, hasBias: true, isTransposed: true };
 }
 
-export const gpt2: Family = { modelType: "gpt2", architecture: "GPT2LMHeadModel", build };
+export const gpt2: Family = { modelType: "gpt2", architectures: { GPT2LMHeadModel: build } };

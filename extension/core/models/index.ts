@@ -14,23 +14,33 @@ import { qwen3 } from "./qwen3.ts";
 /** Every family that Graft runs; a new one is its file and its line here. */
 export const families: readonly Family[] = [llama, mistral, qwen2, qwen3, gpt2];
 
-/** The family of a config; an unknown one is refused by name. */
-export function familyOf({ modelType, architecture, file }: ModelConfig): Family {
+/** The architectures that Graft runs, as config.json names them. */
+export function knownArchitectures(): string[] {
+  return families.flatMap(({ architectures }) => Object.keys(architectures));
+}
+
+/** What builds the graph of a config; a family or architecture that is not known is refused by name. */
+export function builderOf({
+  modelType,
+  architecture,
+  file,
+}: ModelConfig): (m: ModelBuilder) => CausalModel {
   const family = families.find((known) => known.modelType === modelType);
-  const known = families.map((each) => each.architecture);
   if (!family) {
     throw unsupported(
       `${file}: Graft does not run the model family "${modelType}" yet`,
-      `It runs ${known.join(", ")}.`,
+      `It runs ${families.map((known) => known.modelType).join(", ")}.`,
     );
   }
-  if (architecture !== "" && architecture !== family.architecture) {
+  const [first] = Object.values(family.architectures);
+  const build = architecture === "" ? first : family.architectures[architecture];
+  if (!build) {
     throw unsupported(
       `${file}: Graft does not run the architecture ${architecture} yet`,
-      `It runs ${known.join(", ")}.`,
+      `It runs ${knownArchitectures().join(", ")}.`,
     );
   }
-  return family;
+  return build;
 }
 
 /**
@@ -42,10 +52,10 @@ export function buildModel(
   hook: LayerHook = bareLayers,
   layers: readonly number[] | null = null,
 ): CausalModel {
-  return familyOf(checkpoint.config).build(new ModelBuilder(checkpoint, hook, layers));
+  return builderOf(checkpoint.config)(new ModelBuilder(checkpoint, hook, layers));
 }
 
 /** The same without a head: the hook is shown the stream behind the last norm. */
 export function buildBackbone(checkpoint: BaseCheckpoint, hook: LayerHook): CausalModel {
-  return familyOf(checkpoint.config).build(new ModelBuilder(checkpoint, hook, null, false));
+  return builderOf(checkpoint.config)(new ModelBuilder(checkpoint, hook, null, false));
 }

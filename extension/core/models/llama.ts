@@ -82,6 +82,7 @@ export function slidingWindows(config: ModelConfig, layers: number): (number | n
 
 export const llama: Family = {
   modelType: "llama",
-  architecture: "LlamaForCausalLM",
-  build: (m) => buildDecoder(m, llamaShape(m.checkpoint.config)),
+  architectures: {
+    LlamaForCausalLM: (m) => buildDecoder(m, llamaShape(m.checkpoint.config)),
+  },
 };

@@ -9,17 +9,18 @@ const fields = z.looseObject({ sliding_window: z.int().positive().nullish() });
 /** Llama without biases, with one attention window for all layers. */
 export const mistral: Family = {
   modelType: "mistral",
-  architecture: "MistralForCausalLM",
-  build: (m) => {
-    const { config } = m.checkpoint;
-    const shape = llamaShape(config);
-    const window = parseFields(fields, config.raw, config.file).sliding_window ?? null;
-    return buildDecoder(m, {
-      ...shape,
-      queryBias: false,
-      outputBias: false,
-      mlpBias: false,
-      windows: shape.windows.map(() => window),
-    });
+  architectures: {
+    MistralForCausalLM: (m) => {
+      const { config } = m.checkpoint;
+      const shape = llamaShape(config);
+      const window = parseFields(fields, config.raw, config.file).sliding_window ?? null;
+      return buildDecoder(m, {
+        ...shape,
+        queryBias: false,
+        outputBias: false,
+        mlpBias: false,
+        windows: shape.windows.map(() => window),
+      });
+    },
   },
 };

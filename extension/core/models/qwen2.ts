@@ -5,16 +5,17 @@ import { llamaShape, slidingWindows } from "./llama.ts";
 /** Llama with biases on query, key and value alone. */
 export const qwen2: Family = {
   modelType: "qwen2",
-  architecture: "Qwen2ForCausalLM",
-  build: (m) => {
-    const { config } = m.checkpoint;
-    const shape = llamaShape(config);
-    return buildDecoder(m, {
-      ...shape,
-      queryBias: true,
-      outputBias: false,
-      mlpBias: false,
-      windows: slidingWindows(config, shape.layers),
-    });
+  architectures: {
+    Qwen2ForCausalLM: (m) => {
+      const { config } = m.checkpoint;
+      const shape = llamaShape(config);
+      return buildDecoder(m, {
+        ...shape,
+        queryBias: true,
+        outputBias: false,
+        mlpBias: false,
+        windows: slidingWindows(config, shape.layers),
+      });
+    },
   },
 };
