@@ -10,6 +10,7 @@ import type { TensorEntry } from "../safetensors/header.ts";
 import { openSafetensors, type SafetensorsFile } from "../safetensors/read.ts";
 import { repoIdOf } from "../hub/cache.ts";
 import { type ModelConfig, readModelConfig } from "./modelConfig.ts";
+import type { PackedWeight } from "./packedWeight.ts";
 
 /** A tensor and the file that holds it. */
 export interface WeightRef extends TensorEntry {
@@ -25,6 +26,8 @@ export interface BaseCheckpoint {
   readonly name: string;
   readonly config: ModelConfig;
   readonly weights: ReadonlyMap<string, WeightRef>;
+  /** Weights of linear layers that run packed, by the layer's own `<path>.weight`, a tied head's too. */
+  readonly packed?: ReadonlyMap<string, PackedWeight>;
   readonly files: readonly SafetensorsFile[];
   /** Names of the weight files as the folder has them, in the order of `files`. */
   readonly shardNames: readonly string[];

@@ -14,6 +14,7 @@ import {
   linearGroup,
   type LinearModule,
 } from "../onnx/layerHook.ts";
+import { packedGroup, packedProduct, packedWeight } from "./packedLinear.ts";
 
 const storage: Partial<Record<Dtype, OnnxType>> = {
   F32: "float32",
@@ -64,7 +65,10 @@ export class ModelBuilder {
   /** Linear layers on one input; their outputs side by side. One layer is a group of one. */
   linears(x: Value, modules: readonly LinearModule[]): Value {
     this.modules.push(...modules);
+    const group = linearGroup(modules);
     const base: BaseLayers = (input) => {
+      const shared = typeof input === "string" ? this.packedLinears(input, group) : null;
+      if (shared !== null) return shared;
       const inputOf = (i: number): Value =>
         typeof input === "string" ? input : (input[i] as Value);
       return this.g.concat(
@@ -74,7 +78,6 @@ export class ModelBuilder {
         -1,
       );
     };
-    const group = linearGroup(modules);
     this.groups.push(group);
     return this.g.scope(group.name, () => this.hook.linears(this.g, group, { x, base }));
   }
@@ -113,12 +116,35 @@ export class ModelBuilder {
     this.hook.hidden(this.g, stream, size);
   }
 
+  /** All layers of a group in one product, where their packed weights lie together; else null. */
+  private packedLinears(x: Value, { name, modules }: LinearGroup): Value | null {
+    const w = modules.length > 1 ? packedGroup(this.checkpoint, modules, this.layers) : null;
+    if (w === null) return null;
+    const { g } = this;
+    const y = packedProduct(g, x, { w, name: sourceName(name, this.layers) });
+    if (!modules.some(({ hasBias }) => hasBias)) return y;
+    const biases = modules.map(({ path, out, hasBias }) =>
+      hasBias
+        ? this.weight(`${path}.bias`, [out])
+        : g.float32s(`const.float32.zeros.${out}`, new Float32Array(out), [out]),
+    );
+    return g.add(y, g.concat(biases, 0));
+  }
+
   private linear(x: Value, module: LinearModule): Value {
-    const { path, in: inputs, out, hasBias } = module;
-    const y = module.isTransposed
+    const { path, out, hasBias } = module;
+    const w = packedWeight(this.checkpoint, module, this.layers);
+    const y = w
+      ? packedProduct(this.g, x, { w, name: sourceName(path, this.layers) })
+      : this.plainProduct(x, module);
+    return hasBias ? this.g.add(y, this.weight(`${path}.bias`, [out])) : y;
+  }
+
+  private plainProduct(x: Value, module: LinearModule): Value {
+    const { in: inputs, out } = module;
+    return module.isTransposed
       ? this.g.matMul(x, this.weight(weightName(module), [inputs, out]))
       : this.g.matMulTransposed(x, this.weight(weightName(module), [out, inputs]));
-    return hasBias ? this.g.add(y, this.weight(`${path}.bias`, [out])) : y;
   }
 
   private stored(asked: string, shape: Shape): { stored: Value; type: OnnxType } {

@@ -96,6 +96,36 @@ export class GraphBuilder {
     })[0];
   }
 
+  /**
+   * x [..., in] · wᵀ where w [out, in] is `scale · (code − zero point)` in blocks along `in`
+   * (PackedWeight in checkpoint/packedWeight.ts gives the shapes).
+   */
+  matMulNBits(
+    x: Value,
+    w: {
+      codes: Value;
+      scales: Value;
+      zeroPoints?: Value;
+      in: number;
+      out: number;
+      bits: number;
+      blockSize: number;
+      accuracyLevel: number;
+    },
+  ): Value {
+    const inputs = [x, w.codes, w.scales, ...(w.zeroPoints === undefined ? [] : [w.zeroPoints])];
+    return this.push("MatMulNBits", inputs, {
+      domain: microsoft,
+      attributes: {
+        K: int(w.in),
+        N: int(w.out),
+        bits: int(w.bits),
+        block_size: int(w.blockSize),
+        accuracy_level: int(w.accuracyLevel),
+      },
+    })[0];
+  }
+
   max(a: Value, b: Value): Value {
     return this.push("Max", [a, b])[0];
   }
