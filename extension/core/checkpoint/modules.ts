@@ -11,7 +11,14 @@ export type ModuleInfo =
       /** True where the weight is stored [in, out] (transformers' Conv1D). */
       readonly isTransposed?: boolean;
     }
-  | { readonly kind: "embedding"; readonly path: string; readonly in: number; readonly out: number }
+  | {
+      readonly kind: "embedding";
+      readonly path: string;
+      readonly in: number;
+      readonly out: number;
+      /** Factor on its rows, which the module applies (Gemma's √hidden). */
+      readonly scale?: number;
+    }
   | {
       readonly kind: "norm";
       readonly path: string;

@@ -1,114 +1,80 @@
-import type { LinearModule } from "../onnx/layerHook.ts";
+import type { ModuleInfo } from "../checkpoint/modules.ts";
 import type { Value } from "../onnx/graph.ts";
-import { type AttentionMask, attentionMask, type CausalModel } from "./causalModel.ts";
+import { attend, type AttentionInputs, distinctMasks } from "./attention.ts";
+import type { AttentionMask, CausalModel } from "./causalModel.ts";
+import { type DecoderShape, withLayers } from "./decoderShape.ts";
+import { linear } from "./mlp.ts";
 import type { ModelBuilder } from "./modelBuilder.ts";
-
-/** A decoder of the Llama pattern, as numbers; families differ in these. */
-export interface DecoderShape {
-  readonly hiddenSize: number;
-  readonly layers: number;
-  readonly heads: number;
-  readonly keyValueHeads: number;
-  readonly headDim: number;
-  readonly intermediateSize: number;
-  readonly vocabulary: number;
-  readonly normEpsilon: number;
-  readonly contextLength: number;
-  readonly tiedEmbeddings: boolean;
-  readonly inverseFrequencies: Float32Array;
-  readonly queryBias: boolean;
-  readonly outputBias: boolean;
-  readonly mlpBias: boolean;
-  /** RMS norm of each head's query and key before rotation (Qwen 3). */
-  readonly queryKeyNorm: boolean;
-  /** Attention window of each layer; null is full attention. */
-  readonly windows: readonly (number | null)[];
-}
+import { addAndNorm, norm } from "./norms.ts";
+import { normHeads, normWhole } from "./queryKeyNorms.ts";
+import type { RotaryTable } from "./rope.ts";
 
 /** Values that all layers share. */
-interface DecoderInputs {
+interface DecoderInputs extends AttentionInputs {
   readonly positions: Value;
-  readonly cos: Value;
-  readonly sin: Value;
-  readonly kvSizes: Value;
-  readonly masks: ReadonlyMap<number | null, Value>;
+  readonly tables: ReadonlyMap<RotaryTable, { readonly cos: Value; readonly sin: Value }>;
 }
 
-/** What attention needs to know of a decoder. */
-export interface AttentionShape {
-  readonly heads: number;
-  readonly keyValueHeads: number;
-  readonly headDim: number;
-  readonly windows: readonly (number | null)[];
-  /** Factor on each layer's scores; 1 / √headDim without. */
-  readonly scales?: readonly number[];
+interface BlockPlace {
+  readonly layer: number;
+  readonly stream: Value;
+  /** What the last block adds to the stream; null where that is done. */
+  readonly pending: Value | null;
+  readonly inputs: DecoderInputs;
 }
 
-export interface AttentionInputs {
-  readonly kvSizes: Value;
-  readonly masks: ReadonlyMap<number | null, Value>;
-  /** What queries and keys go through before they meet: norms, rotation. */
-  turn?(path: string, queryKey: Value): Value;
+interface MadeBlock {
+  readonly stream: Value;
+  readonly pending: Value;
+  readonly key: Value;
+  readonly value: Value;
 }
 
-/** Builds the Llama pattern: pre-norm attention and gated MLP, both added to the stream. */
+/** Builds the Llama pattern: blocks of attention and MLP, both added to the stream. */
 export function buildDecoder(m: ModelBuilder, own: DecoderShape): CausalModel {
   const { g } = m;
   const shape = m.layers ? withLayers(own, m.layers) : own;
-  const { hiddenSize: hidden, keyValueHeads, headDim, vocabulary, normEpsilon: epsilon } = shape;
+  const { hiddenSize: hidden, keyValueHeads, headDim, vocabulary, root } = shape;
   const ids = g.input("input_ids", "int64", ["batch", "seq"]);
   const masks = distinctMasks(shape);
-  const inputs = declareInputs(m, shape, masks);
-  const keys: Value[] = [];
-  const values: Value[] = [];
-
-  let stream = m.embedding("model.embed_tokens", ids, [vocabulary, hidden]);
+  const rotary = distinctTables(shape);
+  const inputs = declareInputs(m, masks, rotary);
+  const [keys, values]: [Value[], Value[]] = [[], []];
+  const rows = m.scaledEmbedding(`${root}.embed_tokens`, ids, {
+    size: [vocabulary, hidden],
+    scale: shape.embeddingScale ?? 1,
+  });
+  let stream = g.scale(rows, shape.embeddingFactor ?? 1);
   let pending: Value | null = null;
   for (let layer = 0; layer < shape.layers; layer++) {
-    const path = `model.layers.${layer}`;
-    const around = m.block(path, hidden);
+    const around = m.block(`${root}.layers.${layer}`, hidden);
     if (around) {
       stream = around.enter(pending === null ? stream : g.add(stream, pending));
       pending = null;
     }
-    const before = addAndNorm(m, {
-      stream,
-      pending,
-      path: `${path}.input_layernorm`,
-      hidden,
-      epsilon,
-    });
-    const attended = attention(m, shape, { layer, x: before.normed, inputs });
-    keys.push(attended.key);
-    values.push(attended.value);
-    const after = addAndNorm(m, {
-      stream: before.stream,
-      pending: attended.output,
-      path: `${path}.post_attention_layernorm`,
-      hidden,
-      epsilon,
-    });
-    pending = gatedMlp(m, shape, { path: `${path}.mlp`, x: after.normed });
-    stream = after.stream;
+    const made: MadeBlock = block(m, shape, { layer, stream, pending, inputs });
+    keys.push(made.key);
+    values.push(made.value);
+    ({ stream, pending } = made);
     if (around) {
       stream = around.leave(g.add(stream, pending));
       pending = null;
     }
   }
-  const last = addAndNorm(m, { stream, pending, path: "model.norm", hidden, epsilon });
-  m.hidden(last.normed, hidden);
-  if (m.hasHead) {
-    const rows = g.gather(last.normed, g.input("logits_rows", "int64", ["rows"]), 1);
-    const logits = languageModelHead(m, shape, rows);
-    g.output(logits, "logits", "float32", ["batch", "rows", "vocabulary"]);
-  }
+  const end = { stream, pending, path: `${root}.norm`, size: hidden };
+  const last = addAndNorm(m, shape.norm, end).normed;
+  m.hidden(last, hidden);
+  if (m.hasHead) addHead(m, shape, last);
   const flat = [...keys, ...values].map((kv) => g.unsqueeze(kv, 0));
   const kvShape = [2 * shape.layers, "batch", keyValueHeads, "seq", headDim];
   g.output(g.concat(flat, 0), "new_kv", "float32", kvShape);
   return {
     kind: "causal",
     graph: g.build(m.checkpoint.config.architecture),
-    tree: { modules: m.modules, outputEmbedding: "lm_head" },
+    tree: {
+      modules: shape.isFused ? outputFirst(m.modules) : m.modules,
+      outputEmbedding: "lm_head",
+    },
     groups: m.groups,
     layers: shape.layers,
     keyValueHeads,
@@ -116,30 +82,63 @@ export function buildDecoder(m: ModelBuilder, own: DecoderShape): CausalModel {
     headDim,
     vocabulary,
     contextLength: shape.contextLength,
-    inverseFrequencies: shape.inverseFrequencies,
+    rotary,
     masks,
   };
 }
 
-function withLayers(shape: DecoderShape, layers: readonly number[]): DecoderShape {
-  const windows = layers.map((layer) => shape.windows[layer] ?? null);
-  return { ...shape, layers: layers.length, windows };
+/** One block: where its norms are and what reads what is the family's. */
+function block(m: ModelBuilder, shape: DecoderShape, at: BlockPlace): MadeBlock {
+  const { hiddenSize: size, blockNorms: names } = shape;
+  const { layer, inputs } = at;
+  const path = `${shape.root}.layers.${layer}`;
+  const enter = (
+    name: string | undefined,
+    where: { stream: Value; pending: Value | null },
+  ): { normed: Value; stream: Value } => {
+    if (name) return addAndNorm(m, shape.norm, { ...where, path: `${path}.${name}`, size });
+    const { stream, pending } = where;
+    const sum = pending === null ? stream : m.g.add(stream, pending);
+    return { normed: sum, stream: sum };
+  };
+  const leave = (name: string | undefined, x: Value): Value => {
+    const normed = name ? norm(m, shape.norm, { path: `${path}.${name}`, x, size }) : x;
+    return m.g.scale(normed, shape.residualFactor ?? 1);
+  };
+  const mlp = (x: Value): Value => {
+    const source = m.layers?.[layer] ?? layer;
+    return leave(names.afterMlp, shape.mlp(m, { layer: source, path: `${path}.mlp`, x }));
+  };
+  const before = enter(names.beforeAttention, at);
+  const { output, key, value } = attention(m, shape, { layer, x: before.normed, inputs });
+  const attended = leave(names.afterAttention, output);
+  if (shape.isParallel) {
+    const pending = m.g.add(attended, mlp(before.normed));
+    return { stream: before.stream, pending, key, value };
+  }
+  const middle = enter(names.beforeMlp, { stream: before.stream, pending: attended });
+  return { stream: middle.stream, pending: mlp(middle.normed), key, value };
 }
 
-function distinctMasks({ windows }: DecoderShape): AttentionMask[] {
-  return [...new Set(windows)].map(attentionMask);
+function distinctTables({ rotary }: DecoderShape): RotaryTable[] {
+  return [...new Set(rotary)].filter((table) => table !== null);
 }
 
 function declareInputs(
   { g }: ModelBuilder,
-  { headDim }: DecoderShape,
   masks: readonly AttentionMask[],
+  rotary: readonly RotaryTable[],
 ): DecoderInputs {
-  const table = ["rope_rows", headDim / 2];
+  const rows = (name: string, { suffix, size }: RotaryTable): Value =>
+    g.input(`${name}${suffix}`, "float32", ["rope_rows", size / 2]);
   return {
     positions: g.input("position_ids", "int64", ["batch", "seq"]),
-    cos: g.input("rope_cos", "float32", table),
-    sin: g.input("rope_sin", "float32", table),
+    tables: new Map(
+      rotary.map((table) => [
+        table,
+        { cos: rows("rope_cos", table), sin: rows("rope_sin", table) },
+      ]),
+    ),
     kvSizes: g.input("kv_sizes", "int64", [2]),
     masks: new Map(
       masks.map(({ input, window }) => [
@@ -150,127 +149,72 @@ function declareInputs(
   };
 }
 
-/** Adds the last block's output to the stream (when there is one) and normalises. */
-function addAndNorm(
-  m: ModelBuilder,
-  at: { stream: Value; pending: Value | null; path: string; hidden: number; epsilon: number },
-): { normed: Value; stream: Value } {
-  const { stream, pending, path, hidden, epsilon } = at;
-  const weight = m.norm(path, hidden);
-  return m.g.scope(path, () => {
-    if (pending === null) return { normed: m.g.rmsNorm(stream, weight, epsilon), stream };
-    const [normed, sum] = m.g.addRmsNorm(stream, pending, { weight, epsilon });
-    return { normed, stream: sum };
-  });
-}
-
 /** Grouped-query attention over [past | new]; query heads that share a key are stacked as rows. */
 function attention(
   m: ModelBuilder,
   shape: DecoderShape,
   { layer, x, inputs }: { layer: number; x: Value; inputs: DecoderInputs },
 ): { output: Value; key: Value; value: Value } {
-  const { g } = m;
-  const { heads, keyValueHeads: kv, headDim, hiddenSize } = shape;
-  const path = `model.layers.${layer}.self_attn`;
-  const projection = (name: string, count: number): LinearModule =>
-    linear(`${path}.${name}`, [hiddenSize, count * headDim], shape.queryBias);
-  const qkv = m.linears(x, [
-    projection("q_proj", heads),
-    projection("k_proj", kv),
-    projection("v_proj", kv),
-  ]);
+  const { heads, headDim, hiddenSize } = shape;
+  const path = `${shape.root}.layers.${layer}.self_attn`;
+  const projected = projections(m, shape, { path, x });
+  const qkv =
+    shape.queryKeyNorm === "whole" ? normWhole(m, shape, { path, qkv: projected }) : projected;
   const turn = (at: string, queryKey: Value): Value => {
-    const normed = shape.queryKeyNorm ? normQueryKey(m, shape, { path: at, queryKey }) : queryKey;
-    return g.rotary(normed, inputs.positions, inputs);
+    const normed = normHeads(m, shape, { path: at, queryKey });
+    return rotate(m, shape, { layer, x: normed, inputs });
   };
   const joined = attend(m, shape, { layer, path, qkv, inputs: { ...inputs, turn } });
   const outputModule = linear(`${path}.o_proj`, [heads * headDim, hiddenSize], shape.outputBias);
   return { output: m.linears(joined.mixed, [outputModule]), key: joined.key, value: joined.value };
 }
 
-/** Attention of projected [query | key | value] rows over [past | new], before its output projection. */
-export function attend(
+/** Rows [query | key | value], [batch, seq, (heads + 2 kv) · dim]. */
+function projections(
   m: ModelBuilder,
-  shape: AttentionShape,
-  at: { layer: number; path: string; qkv: Value; inputs: AttentionInputs },
-): { mixed: Value; key: Value; value: Value } {
-  const { g } = m;
-  const { layer, path, qkv, inputs } = at;
-  const { heads, keyValueHeads: kv, headDim } = shape;
-  return g.scope(path, () => {
-    // [batch, seq, (heads + 2 kv) · dim] → [batch, heads + 2 kv, seq, dim]
-    const perHead = g.transpose(g.reshape(qkv, [0, 0, heads + 2 * kv, headDim]), [0, 2, 1, 3]);
-    const [queryKey, value] = g.split(perHead, [heads + kv, kv], 1) as [Value, Value];
-    const turned = inputs.turn ? inputs.turn(path, queryKey) : queryKey;
-    const [query, key] = g.split(turned, [heads, kv], 1) as [Value, Value];
-    const pastKey = g.input(`past_key.${layer}`, "float32", ["batch", kv, "past", headDim]);
-    const pastValue = g.input(`past_value.${layer}`, "float32", ["batch", kv, "past", headDim]);
-    // [batch, heads, seq, dim] → [batch, kv, queries per key · seq, dim]
-    const stacked = g.reshape(query, [0, kv, -1, headDim]);
-    const scale = shape.scales?.[layer] ?? 1 / Math.sqrt(headDim);
-    const scores = g.concat(
-      [g.matMulTransposed(stacked, pastKey, scale), g.matMulTransposed(stacked, key, scale)],
-      -1,
-    );
-    const mask = inputs.masks.get(shape.windows[layer] ?? null) as Value;
-    const weights = g.softmax(g.add(scores, mask));
-    const [onPast, onNew] = g.splitBy(weights, inputs.kvSizes, { parts: 2, axis: -1 }) as [
-      Value,
-      Value,
-    ];
-    const sum = g.add(g.matMul(onPast, pastValue), g.matMul(onNew, value));
-    const mixed = m.attention(path, {
-      query: stacked,
-      mixed: sum,
-      scale,
-      keyValueHeads: kv,
-      headDim,
-    });
-    const perToken = g.transpose(g.reshape(mixed, [0, heads, -1, headDim]), [0, 2, 1, 3]);
-    return { mixed: g.reshape(perToken, [0, 0, heads * headDim]), key, value };
-  });
-}
-
-function normQueryKey(
-  m: ModelBuilder,
-  { heads, keyValueHeads, headDim, normEpsilon }: DecoderShape,
-  { path, queryKey }: { path: string; queryKey: Value },
-): Value {
-  const [query, key] = m.g.split(queryKey, [heads, keyValueHeads], 1) as [Value, Value];
-  return m.g.concat(
-    [
-      m.g.rmsNorm(query, m.norm(`${path}.q_norm`, headDim), normEpsilon),
-      m.g.rmsNorm(key, m.norm(`${path}.k_norm`, headDim), normEpsilon),
-    ],
-    1,
-  );
-}
-
-/** down(silu(gate(x)) · up(x)). */
-function gatedMlp(
-  m: ModelBuilder,
-  { hiddenSize, intermediateSize: inner, mlpBias }: DecoderShape,
+  { heads, keyValueHeads: kv, headDim, hiddenSize, queryBias, isFused }: DecoderShape,
   { path, x }: { path: string; x: Value },
 ): Value {
-  const both = m.linears(x, [
-    linear(`${path}.gate_proj`, [hiddenSize, inner], mlpBias),
-    linear(`${path}.up_proj`, [hiddenSize, inner], mlpBias),
-  ]);
-  const product = m.g.scope(path, () => {
-    const [gate, up] = m.g.split(both, [inner, inner], -1) as [Value, Value];
-    return m.g.mul(m.g.silu(gate), up);
-  });
-  return m.linears(product, [linear(`${path}.down_proj`, [inner, hiddenSize], mlpBias)]);
+  const own = (name: string, count: number): ReturnType<typeof linear> =>
+    linear(`${path}.${name}`, [hiddenSize, count * headDim], queryBias);
+  if (isFused) return m.linears(x, [own("qkv_proj", heads + 2 * kv)]);
+  return m.linears(x, [own("q_proj", heads), own("k_proj", kv), own("v_proj", kv)]);
+}
+
+/** Turns queries and keys [batch, heads + kv, seq, dim] by the layer's table. */
+function rotate(
+  { g }: ModelBuilder,
+  { heads, keyValueHeads, headDim, rotary }: DecoderShape,
+  { layer, x, inputs }: { layer: number; x: Value; inputs: DecoderInputs },
+): Value {
+  const table = rotary[layer];
+  const rows = table && inputs.tables.get(table);
+  if (!rows) return x;
+  const { size } = table;
+  const part = size === headDim ? undefined : { size, heads: heads + keyValueHeads };
+  return g.rotary(x, inputs.positions, { ...rows, part });
 }
 
 /** Logits [batch, rows, vocab]; a tied head is the embedding table read the other way. */
-function languageModelHead(m: ModelBuilder, shape: DecoderShape, rows: Value): Value {
-  const { hiddenSize, vocabulary, tiedEmbeddings } = shape;
-  const weight = tiedEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight";
-  return m.linears(rows, [{ ...linear("lm_head", [hiddenSize, vocabulary], false), weight }]);
+function addHead(m: ModelBuilder, shape: DecoderShape, last: Value): void {
+  const { g } = m;
+  const { hiddenSize, vocabulary, tiedEmbeddings, root } = shape;
+  const rows = g.gather(last, g.input("logits_rows", "int64", ["rows"]), 1);
+  const weight = tiedEmbeddings ? `${root}.embed_tokens.weight` : "lm_head.weight";
+  const head = { ...linear("lm_head", [hiddenSize, vocabulary], false), weight };
+  const scaled = g.scale(m.linears(rows, [head]), shape.logitsFactor ?? 1);
+  const logits = shape.logitsCap === undefined ? scaled : g.softCap(scaled, shape.logitsCap);
+  g.output(logits, "logits", "float32", ["batch", "rows", "vocabulary"]);
 }
 
-function linear(path: string, [inputs, out]: [number, number], hasBias: boolean): LinearModule {
-  return { kind: "linear", path, in: inputs, out, hasBias };
+/** Fused attention declares its output projection before the fused one, which PEFT's order follows. */
+function outputFirst(modules: readonly ModuleInfo[]): ModuleInfo[] {
+  const out: ModuleInfo[] = [];
+  for (const module of modules) {
+    const fused = out.at(-1);
+    if (module.path.endsWith(".o_proj") && fused?.path.endsWith(".qkv_proj")) {
+      out.splice(-1, 1, module, fused);
+    } else out.push(module);
+  }
+  return out;
 }

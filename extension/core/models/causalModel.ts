@@ -1,13 +1,15 @@
 import type { ModuleTree } from "../checkpoint/modules.ts";
 import type { LinearGroup } from "../onnx/layerHook.ts";
 import type { Graph } from "../onnx/graph.ts";
+import type { RotaryTable } from "./rope.ts";
 
 /**
  * A decoder's graph and what a session must know to run it. The past is an input and only new keys
  * and values are outputs (split attention), so that nothing is copied that JavaScript already owns.
  *
  * Inputs: `input_ids`, `position_ids` [batch, seq]; per mask `mask` [batch, 1, queries per key head
- * · seq, past + seq], 0 or -inf-like; `rope_cos`, `rope_sin` [rows, dim / 2]; `kv_sizes` = [past, seq];
+ * · seq, past + seq], 0 or -inf-like; per rotary table `rope_cos`, `rope_sin` [rows, size / 2], with
+ * its suffix; `kv_sizes` = [past, seq];
  * `logits_rows` [n], the positions whose logits are wanted; `past_key.N`, `past_value.N`
  * [batch, kv heads, past, dim]; and the inputs that the layer hook declared.
  * Outputs: `logits` [batch, n, vocab]; `new_kv` [2 · layers, batch, kv heads, seq, dim], keys of
@@ -27,8 +29,8 @@ export interface CausalModel {
   readonly vocabulary: number;
   /** The longest sequence that the model was made for, in tokens. */
   readonly contextLength: number;
-  /** Rotary inverse frequencies [dim / 2]; none where positions are learned. */
-  readonly inverseFrequencies: Float32Array;
+  /** What positions turn queries and keys by; none where positions are learned. */
+  readonly rotary: readonly RotaryTable[];
   readonly masks: readonly AttentionMask[];
 }
 

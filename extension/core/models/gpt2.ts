@@ -3,7 +3,7 @@ import { parseFields } from "../base/json.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
 import type { Value } from "../onnx/graph.ts";
-import { attend, type AttentionInputs, type AttentionShape } from "./blocks.ts";
+import { attend, type AttentionInputs, type AttentionShape } from "./attention.ts";
 import { attentionMask, type CausalModel } from "./causalModel.ts";
 import type { Family } from "./family.ts";
 import type { ModelBuilder } from "./modelBuilder.ts";
@@ -84,7 +84,7 @@ function build(m: ModelBuilder): CausalModel {
     headDim,
     vocabulary: c.vocab_size,
     contextLength: c.n_positions,
-    inverseFrequencies: new Float32Array(0),
+    rotary: [],
     masks,
   };
 }

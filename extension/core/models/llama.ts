@@ -2,9 +2,12 @@ import { z } from "zod";
 import { badFile } from "../base/errors.ts";
 import { parseFields } from "../base/json.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
-import { buildDecoder, type DecoderShape } from "./blocks.ts";
+import { activationOf } from "./activations.ts";
+import { buildDecoder } from "./blocks.ts";
+import type { BlockNorms, DecoderShape } from "./decoderShape.ts";
 import type { Family } from "./family.ts";
-import { inverseFrequencies } from "./rope.ts";
+import { gatedMlp, type MlpShape } from "./mlp.ts";
+import { contextLength, rotaryTable } from "./rope.ts";
 
 const size = z.int().positive();
 
@@ -17,12 +20,25 @@ const fields = z.looseObject({
   head_dim: size.nullish(),
   vocab_size: size,
   rms_norm_eps: z.number().positive().default(1e-6),
-  max_position_embeddings: size.default(2048),
   tie_word_embeddings: z.boolean().default(false),
   attention_bias: z.boolean().default(false),
   mlp_bias: z.boolean().default(false),
-  hidden_act: z.literal("silu").default("silu"),
+  hidden_act: z.string().default("silu"),
 });
+
+/** Norms before attention and before the MLP, as most relatives of Llama have them. */
+export const preNorms: BlockNorms = {
+  beforeAttention: "input_layernorm",
+  beforeMlp: "post_attention_layernorm",
+};
+
+/** A family's values for fields that config.json may leave out. */
+export type Defaults = Readonly<Record<string, unknown>>;
+
+/** Whatever the file leaves out, as a family's own defaults say. */
+export function withDefaults(config: ModelConfig, defaults: Defaults): ModelConfig {
+  return { ...config, raw: { ...defaults, ...config.raw } };
+}
 
 /** config.json of the Llama pattern as a decoder shape; relatives change what differs. */
 export function llamaShape(config: ModelConfig): DecoderShape {
@@ -41,41 +57,57 @@ export function llamaShape(config: ModelConfig): DecoderShape {
       `field "head_dim" is ${headDim}, rotary embedding needs an even size`,
     );
   }
+  const layers = Array.from({ length: c.num_hidden_layers }, () => null);
+  const rotary = rotaryTable(config, { headDim });
   return {
+    root: "model",
     hiddenSize: c.hidden_size,
     layers: c.num_hidden_layers,
     heads: c.num_attention_heads,
     keyValueHeads,
     headDim,
-    intermediateSize: c.intermediate_size,
     vocabulary: c.vocab_size,
-    normEpsilon: c.rms_norm_eps,
-    contextLength: c.max_position_embeddings,
+    norm: { kind: "rms", epsilon: c.rms_norm_eps },
+    blockNorms: preNorms,
+    contextLength: contextLength(config),
     tiedEmbeddings: c.tie_word_embeddings,
-    inverseFrequencies: inverseFrequencies(config, headDim),
+    rotary: layers.map(() => rotary),
     queryBias: c.attention_bias,
     outputBias: c.attention_bias,
-    mlpBias: c.mlp_bias,
-    queryKeyNorm: false,
-    windows: Array.from({ length: c.num_hidden_layers }, () => null),
+    queryKeyNorm: null,
+    windows: layers,
+    mlp: gatedMlp(mlpShape(config)),
+  };
+}
+
+/** Sizes of the MLP that a config of the Llama pattern describes. */
+export function mlpShape(config: ModelConfig): MlpShape {
+  const c = parseFields(fields, config.raw, config.file);
+  return {
+    hidden: c.hidden_size,
+    inner: c.intermediate_size,
+    hasBias: c.mlp_bias,
+    activation: activationOf(c.hidden_act, config),
   };
 }
 
 const slidingFields = z.looseObject({
   sliding_window: size.nullish(),
   use_sliding_window: z.boolean().nullish(),
-  max_window_layers: z.int().nonnegative().nullish(),
+  max_window_layers: z.int().nonnegative().default(28),
   layer_types: z.array(z.string()).nullish(),
 });
 
 /** Attention windows as Qwen's configs state them: by layer type, else from `max_window_layers` up. */
 export function slidingWindows(config: ModelConfig, layers: number): (number | null)[] {
   const c = parseFields(slidingFields, config.raw, config.file);
-  const window = c.use_sliding_window === true ? (c.sliding_window ?? null) : null;
+  // Qwen's default of a window that is used, but not named.
+  const named = c.sliding_window === undefined ? 4096 : c.sliding_window;
+  const window = c.use_sliding_window === true ? named : null;
   return Array.from({ length: layers }, (_, layer) => {
     const slides = c.layer_types
       ? c.layer_types[layer] === "sliding_attention"
-      : layer >= (c.max_window_layers ?? layers);
+      : layer >= c.max_window_layers;
     return slides ? window : null;
   });
 }

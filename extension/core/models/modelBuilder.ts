@@ -51,14 +51,24 @@ export class ModelBuilder {
   }
 
   /** Rows of an embedding table [rows, dim] for ids [batch, seq], as fp32. */
-  embedding(path: string, ids: Value, [rows, dim]: [number, number]): Value {
-    this.modules.push({ kind: "embedding", path, in: rows, out: dim });
+  embedding(path: string, ids: Value, size: readonly [number, number]): Value {
+    return this.scaledEmbedding(path, ids, { size, scale: 1 });
+  }
+
+  /** The same, multiplied by a factor that is part of the module: adapters change what is scaled. */
+  scaledEmbedding(
+    path: string,
+    ids: Value,
+    { size: [rows, dim], scale }: { size: readonly [number, number]; scale: number },
+  ): Value {
+    const module = { kind: "embedding", path, in: rows, out: dim } as const;
+    this.modules.push(scale === 1 ? module : { ...module, scale });
     return this.g.scope(path, () => {
       // Picking rows before the cast keeps one fp32 copy of the table out of memory.
       const { stored, type } = this.stored(`${path}.weight`, [rows, dim]);
       const picked = this.g.gather(stored, ids);
       const rows32 = type === "float32" ? picked : this.g.cast(picked, onnxTypes.float32);
-      return this.hook.embedding(this.g, path, rows32);
+      return this.g.scale(this.hook.embedding(this.g, path, rows32), scale);
     });
   }
 

@@ -1,6 +1,7 @@
 import { buildDecoder } from "./blocks.ts";
 import type { Family } from "./family.ts";
-import { llamaShape, slidingWindows } from "./llama.ts";
+import { llamaShape, mlpShape, slidingWindows } from "./llama.ts";
+import { gatedMlp } from "./mlp.ts";
 
 /** Llama with biases on query, key and value alone. */
 export const qwen2: Family = {
@@ -13,7 +14,7 @@ export const qwen2: Family = {
         ...shape,
         queryBias: true,
         outputBias: false,
-        mlpBias: false,
+        mlp: gatedMlp({ ...mlpShape(config), hasBias: false }),
         windows: slidingWindows(config, shape.layers),
       });
     },

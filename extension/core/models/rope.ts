@@ -2,76 +2,130 @@ import { z } from "zod";
 import { badFile, unsupported } from "../base/errors.ts";
 import { isObject, parseFields } from "../base/json.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
+import { type RopeContext, type RopeFields, ropeTypes } from "./ropeTypes.ts";
+
+/** Angles that some of a model's layers turn their queries and keys by. */
+export interface RotaryTable {
+  /** Behind the graph's inputs `rope_cos` and `rope_sin`; "" for the only table. */
+  readonly suffix: string;
+  /** Numbers of each head that turn. */
+  readonly size: number;
+  /** Factor on cos and sin. */
+  readonly attentionFactor: number;
+  /**
+   * Inverse frequencies [size / 2] for a sequence of so many tokens: the same array as long as they
+   * stay the same.
+   */
+  frequencies(length: number): Float32Array;
+  /** True where cached keys are made anew when the frequencies change, as transformers does for longrope. */
+  readonly isRestarting: boolean;
+}
+
+export interface RotaryOptions {
+  readonly headDim: number;
+  /** Takes `partial_rotary_factor` into account; families that do not ignore it as transformers does. */
+  readonly isPartial?: boolean;
+  /** The table of this layer type, where config.json has one for each. */
+  readonly layerType?: string;
+  /** `rope_theta` where config.json has none. */
+  readonly theta?: number;
+  /** Tokens that the model was made for before its context was extended, where config.json has no such field. */
+  readonly originalContext?: number;
+  readonly suffix?: string;
+}
+
+const count = z.number().positive();
+const factors = z.array(z.number().positive());
 
 const ropeFields = z.looseObject({
-  rope_theta: z.number().positive().nullish(),
+  rope_theta: count.nullish(),
   rope_type: z.string().nullish(),
   type: z.string().nullish(),
-  factor: z.number().positive().nullish(),
-  low_freq_factor: z.number().positive().nullish(),
-  high_freq_factor: z.number().positive().nullish(),
-  original_max_position_embeddings: z.number().positive().nullish(),
+  partial_rotary_factor: z.number().positive().max(1).nullish(),
+  factor: count.nullish(),
+  attention_factor: z.number().nonnegative().nullish(),
+  low_freq_factor: count.nullish(),
+  high_freq_factor: count.nullish(),
+  original_max_position_embeddings: count.nullish(),
+  beta_fast: z.number().nullish(),
+  beta_slow: z.number().nullish(),
+  mscale: z.number().nullish(),
+  mscale_all_dim: z.number().nullish(),
+  truncate: z.boolean().nullish(),
+  short_factor: factors.nullish(),
+  long_factor: factors.nullish(),
 });
 
-type RopeFields = z.infer<typeof ropeFields>;
+const outerFields = z.looseObject({
+  rope_theta: count.nullish(),
+  partial_rotary_factor: z.number().positive().max(1).nullish(),
+  original_max_position_embeddings: count.nullish(),
+  max_position_embeddings: count.default(2048),
+});
 
 /**
- * Inverse frequencies [dim / 2] of the rotary embedding, in fp32 steps as transformers'
- * modeling_rope_utils computes them. Reads `rope_parameters` (transformers 5) or `rope_theta` and
- * `rope_scaling` (transformers 4).
+ * The rotary table of a config as transformers' modeling_rope_utils computes it. Reads
+ * `rope_parameters` (transformers 5) or `rope_scaling` and `rope_theta` (transformers 4).
+ * @throws unsupported for a rope type that Graft does not know; bad-file for fields that a type lacks
  */
-export function inverseFrequencies(config: ModelConfig, dim: number): Float32Array {
-  const fields = readRope(config);
-  const plain = plainFrequencies(fields.rope_theta ?? 10_000, dim);
+export function rotaryTable(config: ModelConfig, options: RotaryOptions): RotaryTable {
+  const { headDim, isPartial = false, suffix = "" } = options;
+  const fields = readRope(config, options);
   const type = fields.rope_type ?? fields.type ?? "default";
-  const scale = scalings[type];
-  if (!scale) {
+  const make = ropeTypes[type];
+  if (!make) {
     throw unsupported(
       `${config.file}: rope type "${type}" is not one that Graft knows`,
-      `It knows ${Object.keys(scalings).join(", ")}.`,
+      `It knows ${Object.keys(ropeTypes).join(", ")}.`,
     );
   }
-  return scale(plain, fields, config.file);
+  const share = type === "default" && !isPartial ? 1 : (fields.partial_rotary_factor ?? 1);
+  if (share !== 1 && !isPartial && type !== "proportional") {
+    throw unsupported(
+      `${config.file}: the family ${config.modelType} turns whole heads, partial_rotary_factor is ${share}`,
+    );
+  }
+  const dim = type === "proportional" ? headDim : Math.trunc(headDim * share);
+  const context: RopeContext = { fields, share, dim, headDim, file: config.file };
+  const made = make(context);
+  const size = 2 * made.frequencies(1).length;
+  if (size > headDim || size === 0) {
+    throw badFile(config.file, `rotary embedding of ${size} numbers in heads of ${headDim}`);
+  }
+  return { suffix, size, attentionFactor: 1, isRestarting: false, ...made };
 }
 
-function readRope({ raw, file }: ModelConfig): RopeFields {
-  const old = isObject(raw["rope_scaling"]) ? raw["rope_scaling"] : {};
-  const current = isObject(raw["rope_parameters"]) ? raw["rope_parameters"] : {};
-  return parseFields(ropeFields, { rope_theta: raw["rope_theta"], ...old, ...current }, file);
+/** Tokens that a model's positions reach: older configs state the length before it was stretched. */
+export function contextLength(config: ModelConfig): number {
+  const { max_position_embeddings: stated } = parseFields(outerFields, config.raw, config.file);
+  const fields = readRope(config, {});
+  const { factor, original_max_position_embeddings: original } = fields;
+  const type = fields.rope_type ?? fields.type;
+  if (factor === null || factor === undefined) return stated;
+  if (type === "linear" || type === "dynamic") return Math.floor(stated * factor);
+  return type === "yarn" ? Math.max(stated, Math.floor((original ?? stated) * factor)) : stated;
 }
 
-function plainFrequencies(theta: number, dim: number): Float32Array {
-  return Float32Array.from({ length: dim / 2 }, (_, i) =>
-    Math.fround(1 / Math.fround(theta ** Math.fround((2 * i) / dim))),
+/** transformers' RotaryEmbeddingConfigMixin.standardize_rope_params. */
+function readRope(
+  { raw, file }: ModelConfig,
+  { layerType, theta = 10_000, originalContext }: Partial<RotaryOptions>,
+): RopeFields {
+  const outer = parseFields(outerFields, raw, file);
+  const given = [raw["rope_scaling"], raw["rope_parameters"]].find(
+    (each) => isObject(each) && Object.keys(each).length > 0,
   );
-}
-
-type Scaling = (frequencies: Float32Array, fields: RopeFields, file: string) => Float32Array;
-
-const scalings: Record<string, Scaling> = {
-  default: (frequencies) => frequencies,
-  linear: (frequencies, fields, file) => {
-    const factor = need(fields, "factor", file);
-    return frequencies.map((frequency) => frequency / factor);
-  },
-  /** Llama 3.1: long waves are stretched, short ones kept, a ramp between. */
-  llama3: (frequencies, fields, file) => {
-    const factor = need(fields, "factor", file);
-    const low = need(fields, "low_freq_factor", file);
-    const high = need(fields, "high_freq_factor", file);
-    const context = need(fields, "original_max_position_embeddings", file);
-    return frequencies.map((frequency) => {
-      const wavelength = (2 * Math.PI) / frequency;
-      if (wavelength < context / high) return frequency;
-      if (wavelength > context / low) return frequency / factor;
-      const smooth = (context / wavelength - low) / (high - low);
-      return ((1 - smooth) * frequency) / factor + smooth * frequency;
-    });
-  },
-};
-
-function need(fields: RopeFields, name: keyof RopeFields & string, file: string): number {
-  const value = fields[name];
-  if (typeof value !== "number") throw badFile(file, `rope scaling needs the field "${name}"`);
-  return value;
+  const all = isObject(given) ? given : {};
+  const nested = layerType === undefined ? undefined : all[layerType];
+  const own = parseFields(ropeFields, isObject(nested) ? nested : all, file);
+  const length = outer.max_position_embeddings;
+  const original = isObject(nested) ? null : outer.original_max_position_embeddings;
+  return {
+    ...own,
+    rope_theta: own.rope_theta ?? outer.rope_theta ?? theta,
+    partial_rotary_factor: own.partial_rotary_factor ?? outer.partial_rotary_factor,
+    original_max_position_embeddings:
+      original ?? originalContext ?? own.original_max_position_embeddings ?? length,
+    max_position_embeddings: length,
+  };
 }

@@ -1,4 +1,5 @@
 import { elementCount, type Shape } from "../base/shape.ts";
+import { float, int, ints } from "./attributes.ts";
 import type {
   Attribute,
   Graph,
@@ -199,7 +200,38 @@ export class GraphBuilder {
 
   /** x · sigmoid(x). */
   silu(x: Value): Value {
-    return this.push("QuickGelu", [x], { domain: microsoft, attributes: { alpha: float(1) } })[0];
+    return this.quickGelu(x, 1);
+  }
+
+  /** x · sigmoid(alpha · x). */
+  quickGelu(x: Value, alpha: number): Value {
+    return this.push("QuickGelu", [x], {
+      domain: microsoft,
+      attributes: { alpha: float(alpha) },
+    })[0];
+  }
+
+  relu(x: Value): Value {
+    return this.push("Relu", [x])[0];
+  }
+
+  tanh(x: Value): Value {
+    return this.push("Tanh", [x])[0];
+  }
+
+  /** A number as a constant that broadcasts. */
+  scalar(value: number): Value {
+    return this.float32s(`const.float32.${value}`, Float32Array.of(value), []);
+  }
+
+  /** x · factor; nothing for 1. */
+  scale(x: Value, factor: number): Value {
+    return factor === 1 ? x : this.mul(x, this.scalar(factor));
+  }
+
+  /** cap · tanh(factor · x / cap): x where it is small, never beyond ± cap. */
+  softCap(x: Value, cap: number, factor = 1): Value {
+    return this.scale(this.tanh(this.scale(x, factor / cap)), cap);
   }
 
   /** x · Φ(x) by its tanh approximation (gelu_new). */
@@ -208,9 +240,10 @@ export class GraphBuilder {
   }
 
   /** (x − mean) / √(variance + ε) · weight + bias over the last axis. */
-  layerNorm(x: Value, at: { weight: Value; bias: Value; epsilon: number }): Value {
+  layerNorm(x: Value, at: { weight: Value; bias?: Value | undefined; epsilon: number }): Value {
     const attributes = { axis: int(-1), epsilon: float(at.epsilon), stash_type: int(1) };
-    return this.push("LayerNormalization", [x, at.weight, at.bias], { attributes })[0];
+    const inputs = at.bias === undefined ? [x, at.weight] : [x, at.weight, at.bias];
+    return this.push("LayerNormalization", inputs, { attributes })[0];
   }
 
   /** x / rms(x) · weight over the last axis. */
@@ -233,9 +266,17 @@ export class GraphBuilder {
     return [normed as Value, sum as Value];
   }
 
-  /** Rotates x [batch, heads, seq, dim] by rows `positions` [batch, seq] of cos and sin [rows, dim / 2]. */
-  rotary(x: Value, positions: Value, { cos, sin }: { cos: Value; sin: Value }): Value {
-    return this.push("RotaryEmbedding", [x, positions, cos, sin], { domain: microsoft })[0];
+  /**
+   * Rotates x [batch, heads, seq, dim] by rows `positions` [batch, seq] of cos and sin [rows, dim / 2].
+   * @param table.part of smaller rows [rows, part.size / 2]: the rest of each head stays as it is
+   */
+  rotary(x: Value, positions: Value, table: RotaryRows): Value {
+    const { cos, sin, part } = table;
+    const attributes: Record<string, Attribute> = part
+      ? { rotary_embedding_dim: int(part.size), num_heads: int(part.heads) }
+      : {};
+    const inputs = [x, positions, cos, sin];
+    return this.push("RotaryEmbedding", inputs, { domain: microsoft, attributes })[0];
   }
 
   build(name: string): Graph {
@@ -269,6 +310,13 @@ export class GraphBuilder {
   }
 }
 
+interface RotaryRows {
+  readonly cos: Value;
+  readonly sin: Value;
+  /** How many numbers of each head turn, and how many heads there are; all turn without it. */
+  readonly part?: { readonly size: number; readonly heads: number } | undefined;
+}
+
 interface PushOptions {
   domain?: string;
   count?: number;
@@ -277,15 +325,3 @@ interface PushOptions {
 }
 
 const microsoft = "com.microsoft";
-
-function int(value: number): Attribute {
-  return { kind: "int", value };
-}
-
-function float(value: number): Attribute {
-  return { kind: "float", value };
-}
-
-function ints(value: readonly number[]): Attribute {
-  return { kind: "ints", value };
-}

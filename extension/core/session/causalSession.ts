@@ -160,7 +160,7 @@ interface TokenWeights {
 
 /** Runs a decoder: feeds tokens, keeps keys and values, hands out logits. */
 export class CausalSession {
-  private readonly rope: RopeTable;
+  private readonly ropes: readonly { readonly suffix: string; readonly table: RopeTable }[];
   private readonly feeds: Record<string, Tensor> = {};
   private turn: Promise<unknown> = Promise.resolve();
 
@@ -168,7 +168,10 @@ export class CausalSession {
     readonly model: CausalModel,
     private readonly session: OrtSession,
   ) {
-    this.rope = new RopeTable(model.inverseFrequencies);
+    this.ropes = model.rotary.map((table) => ({
+      suffix: table.suffix,
+      table: new RopeTable(table),
+    }));
   }
 
   static async create(model: CausalModel, options?: SessionOptions): Promise<CausalSession> {
@@ -405,13 +408,13 @@ export class CausalSession {
     const ids = tokens.flat().map((id) => (id < this.model.vocabulary ? id : 0));
     this.feeds["input_ids"] = int64Tensor(ids, shape);
     this.feeds["position_ids"] = int64Tensor(positions.flat(), shape);
-    if (this.model.inverseFrequencies.length === 0) {
-      this.checkPositions(positions);
-      return;
+    if (this.ropes.length === 0) this.checkPositions(positions);
+    const length = positions.flat().reduce((most, position) => Math.max(most, position + 1), 0);
+    for (const { suffix, table } of this.ropes) {
+      const rope = table.rows(Math.max(past + seq, tokens.length * seq), length);
+      this.feeds[`rope_cos${suffix}`] = float32Tensor(rope.cos, rope.shape);
+      this.feeds[`rope_sin${suffix}`] = float32Tensor(rope.sin, rope.shape);
     }
-    const rope = this.rope.rows(Math.max(past + seq, tokens.length * seq));
-    this.feeds["rope_cos"] = float32Tensor(rope.cos, rope.shape);
-    this.feeds["rope_sin"] = float32Tensor(rope.sin, rope.shape);
   }
 
   /** Learned positions end where the context does. */

@@ -1,13 +1,27 @@
+import type { RotaryTable } from "../models/rope.ts";
+
 /** cos and sin of position · inverse frequency, grown on demand; rows are positions. */
 export class RopeTable {
   private cosines = new Float32Array(0);
   private sines = new Float32Array(0);
+  private inverseFrequencies = new Float32Array(0);
 
-  constructor(private readonly inverseFrequencies: Float32Array) {}
+  constructor(private readonly table: RotaryTable) {}
 
-  /** The first `rows` rows, each [dim / 2]; computed in fp32 steps as transformers does. */
-  rows(rows: number): { cos: Float32Array; sin: Float32Array; shape: [number, number] } {
-    const width = this.inverseFrequencies.length;
+  /**
+   * The first `rows` rows, each [size / 2], for a sequence of `length` tokens; computed in fp32 steps
+   * as transformers does.
+   */
+  rows(
+    rows: number,
+    length = rows,
+  ): { cos: Float32Array; sin: Float32Array; shape: [number, number] } {
+    const frequencies = this.table.frequencies(length);
+    const width = frequencies.length;
+    if (frequencies !== this.inverseFrequencies) {
+      this.inverseFrequencies = frequencies as Float32Array<ArrayBuffer>;
+      this.cosines = new Float32Array(0);
+    }
     if (this.cosines.length < rows * width) this.grow(Math.max(rows, 2 * this.count));
     return {
       cos: this.cosines.subarray(0, rows * width),
@@ -22,13 +36,14 @@ export class RopeTable {
 
   private grow(rows: number): void {
     const width = this.inverseFrequencies.length;
+    const factor = this.table.attentionFactor;
     const cosines = new Float32Array(rows * width);
     const sines = new Float32Array(rows * width);
     for (let position = 0; position < rows; position++) {
       for (let i = 0; i < width; i++) {
         const angle = Math.fround(position * (this.inverseFrequencies[i] as number));
-        cosines[position * width + i] = Math.cos(angle);
-        sines[position * width + i] = Math.sin(angle);
+        cosines[position * width + i] = Math.cos(angle) * factor;
+        sines[position * width + i] = Math.sin(angle) * factor;
       }
     }
     this.cosines = cosines;

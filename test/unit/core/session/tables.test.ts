@@ -93,7 +93,13 @@ test("an empty cache has no capacity", () => {
 
 test("rope rows are cos and sin of position · frequency, in fp32", () => {
   const frequencies = Float32Array.of(1, 0.1, 0.01);
-  const table = new RopeTable(frequencies);
+  const table = new RopeTable({
+    suffix: "",
+    size: 6,
+    attentionFactor: 1,
+    isRestarting: false,
+    frequencies: () => frequencies,
+  });
   for (const rows of [1, 3, 2, 40, 5]) {
     const { cos, sin, shape: size } = table.rows(rows);
     assert.deepEqual(size, [rows, 3]);

@@ -1,0 +1,40 @@
+import { unsupported } from "../base/errors.ts";
+import type { GraphBuilder } from "../onnx/builder.ts";
+import type { Value } from "../onnx/graph.ts";
+
+export type Activation = (g: GraphBuilder, x: Value) => Value;
+
+const tanhGelu: Activation = (g, x) => g.geluTanh(x);
+const silu: Activation = (g, x) => g.silu(x);
+
+/** The names that `hidden_act` may have (transformers' activations.ACT2FN). */
+const activations: Readonly<Record<string, Activation>> = {
+  silu,
+  swish: silu,
+  gelu: (g, x) => g.gelu(x),
+  gelu_new: tanhGelu,
+  gelu_fast: tanhGelu,
+  gelu_pytorch_tanh: tanhGelu,
+  quick_gelu: (g, x) => g.quickGelu(x, 1.702),
+  relu: (g, x) => g.relu(x),
+  relu2: (g, x) => {
+    const positive = g.relu(x);
+    return g.mul(positive, positive);
+  },
+  sigmoid: (g, x) => g.sigmoid(x),
+  tanh: (g, x) => g.tanh(x),
+  linear: (_g, x) => x,
+};
+
+/**
+ * What a name in config.json computes.
+ * @throws unsupported for a name that Graft does not know
+ */
+export function activationOf(name: string, { file }: { file: string }): Activation {
+  const activation = activations[name];
+  if (activation) return activation;
+  throw unsupported(
+    `${file}: Graft does not know the activation "${name}"`,
+    `It knows ${Object.keys(activations).join(", ")}.`,
+  );
+}

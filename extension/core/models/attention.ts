@@ -1,0 +1,74 @@
+import type { Value } from "../onnx/graph.ts";
+import { type AttentionMask, attentionMask } from "./causalModel.ts";
+import type { ModelBuilder } from "./modelBuilder.ts";
+
+/** What attention needs to know of a decoder. */
+export interface AttentionShape {
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly headDim: number;
+  /** Attention window of each layer; null is full attention. */
+  readonly windows: readonly (number | null)[];
+  /** Factor on each layer's scores; 1 / √headDim without. */
+  readonly scales?: readonly number[] | undefined;
+  /** Scores stay within ± this (Gemma 2). */
+  readonly softCap?: number | undefined;
+}
+
+export interface AttentionInputs {
+  readonly kvSizes: Value;
+  readonly masks: ReadonlyMap<number | null, Value>;
+  /** What queries and keys go through before they meet: norms, rotation. */
+  turn?(path: string, queryKey: Value): Value;
+}
+
+/** The masks that a decoder's windows need, each once. */
+export function distinctMasks({ windows }: Pick<AttentionShape, "windows">): AttentionMask[] {
+  return [...new Set(windows)].map(attentionMask);
+}
+
+/** Attention of projected [query | key | value] rows over [past | new], before its output projection. */
+export function attend(
+  m: ModelBuilder,
+  shape: AttentionShape,
+  at: { layer: number; path: string; qkv: Value; inputs: AttentionInputs },
+): { mixed: Value; key: Value; value: Value } {
+  const { g } = m;
+  const { layer, path, qkv, inputs } = at;
+  const { heads, keyValueHeads: kv, headDim } = shape;
+  return g.scope(path, () => {
+    // [batch, seq, (heads + 2 kv) · dim] → [batch, heads + 2 kv, seq, dim]
+    const perHead = g.transpose(g.reshape(qkv, [0, 0, heads + 2 * kv, headDim]), [0, 2, 1, 3]);
+    const [queryKey, value] = g.split(perHead, [heads + kv, kv], 1) as [Value, Value];
+    const turned = inputs.turn ? inputs.turn(path, queryKey) : queryKey;
+    const [query, key] = g.split(turned, [heads, kv], 1) as [Value, Value];
+    const pastKey = g.input(`past_key.${layer}`, "float32", ["batch", kv, "past", headDim]);
+    const pastValue = g.input(`past_value.${layer}`, "float32", ["batch", kv, "past", headDim]);
+    // [batch, heads, seq, dim] → [batch, kv, queries per key · seq, dim]
+    const stacked = g.reshape(query, [0, kv, -1, headDim]);
+    const scale = shape.scales?.[layer] ?? 1 / Math.sqrt(headDim);
+    const alpha = scale / (shape.softCap ?? 1);
+    const products = g.concat(
+      [g.matMulTransposed(stacked, pastKey, alpha), g.matMulTransposed(stacked, key, alpha)],
+      -1,
+    );
+    const scores =
+      shape.softCap === undefined ? products : g.scale(g.tanh(products), shape.softCap);
+    const mask = inputs.masks.get(shape.windows[layer] ?? null) as Value;
+    const weights = g.softmax(g.add(scores, mask));
+    const [onPast, onNew] = g.splitBy(weights, inputs.kvSizes, { parts: 2, axis: -1 }) as [
+      Value,
+      Value,
+    ];
+    const sum = g.add(g.matMul(onPast, pastValue), g.matMul(onNew, value));
+    const mixed = m.attention(path, {
+      query: stacked,
+      mixed: sum,
+      scale,
+      keyValueHeads: kv,
+      headDim,
+    });
+    const perToken = g.transpose(g.reshape(mixed, [0, heads, -1, headDim]), [0, 2, 1, 3]);
+    return { mixed: g.reshape(perToken, [0, 0, heads * headDim]), key, value };
+  });
+}
