@@ -3,14 +3,14 @@ import { badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
 import { isFile } from "./base/files.ts";
 import { readJsonObject } from "./base/json.ts";
 import { transposed } from "./base/matrix.ts";
-import { type BaseCheckpoint, type WeightRef } from "./checkpoint/baseCheckpoint.ts";
+import type { BaseCheckpoint, WeightRef } from "./checkpoint/baseCheckpoint.ts";
 import { sourceName, weightName } from "./checkpoint/modules.ts";
+import { readWeight } from "./checkpoint/readWeight.ts";
 import { buildModel } from "./models/index.ts";
 import { openCheckpoint } from "./models/openCheckpoint.ts";
 import type { LowPrecision } from "./onnx/lowPrecision.ts";
 import { bareLayers } from "./onnx/layerHook.ts";
 import type { MethodBase } from "./peft/method.ts";
-import { readFloat32 } from "./safetensors/read.ts";
 import type { HubPlace } from "./checkpoint/findAdapter.ts";
 import { BaseSession } from "./baseSession.ts";
 import { type Quantization, quantizedBase } from "./quantizedBase.ts";
@@ -156,12 +156,10 @@ export function describeBase(
     readTensor: async (name, signal) => {
       const ref = weight(name);
       if (!ref) return null;
-      const values = (await readFloat32(ref.file, [ref], signal)).get(ref.name) ?? null;
+      const values = await readWeight(ref, signal);
       // The one place where a weight stored [in, out] becomes [out, in]; merging turns it back.
       const [rows = 0, columns = 0] = ref.shape;
-      return values && turned.has(name)
-        ? Float32Array.from(transposed(values, rows, columns))
-        : values;
+      return turned.has(name) ? Float32Array.from(transposed(values, rows, columns)) : values;
     },
     withLayers: (other) => describeBase(checkpoint, other),
   };

@@ -120,9 +120,12 @@ async function writeShards(
         (await roundMerged(tensor, undefined, { safe })).bytes;
       own.push({ ...tensor, bytes });
     }
-    const name = checkpoint.shardNames[i] as string;
+    const stored = checkpoint.shardNames[i] as string;
+    const name = savedName(stored);
+    // transformers asks for the mark of PyTorch's names, which .bin files do not need.
+    const mark: Record<string, string> = name === stored ? {} : { format: "pt" };
     await writeSafetensors(path.join(folder, name), own, {
-      metadata: { ...shard.metadata },
+      metadata: { ...mark, ...shard.metadata },
       signal,
     });
   }
@@ -144,19 +147,29 @@ async function copyRest(
       await writeText(target, JSON.stringify(config, null, 2));
     } else if (entry.name === "model.safetensors.index.json" && plan.unties) {
       await writeText(target, JSON.stringify(indexOf(checkpoint, plan), null, 2));
-    } else {
+    } else if (entry.name !== torchIndex) {
       await copyFile(path.join(checkpoint.dir, entry.name), target);
     }
   }
+  if (checkpoint.files.length === 1 || !checkpoint.shardNames[0]?.endsWith(".bin")) return;
+  const index = path.join(folder, savedName(torchIndex));
+  await writeText(index, JSON.stringify(indexOf(checkpoint, plan), null, 2));
+}
+
+const torchIndex = "pytorch_model.bin.index.json";
+
+/** What is read from .bin files is saved as safetensors. */
+function savedName(name: string): string {
+  return name.replace(/^pytorch_model/, "model").replace(/\.bin(?=$|\.index)/, ".safetensors");
 }
 
 function indexOf(checkpoint: BaseCheckpoint, plan: MergePlan): object {
   const shards = checkpoint.files.flatMap(({ tensors }, i) =>
-    tensors.map(({ name }) => [name, checkpoint.shardNames[i]] as const),
+    tensors.map(({ name }) => [name, savedName(checkpoint.shardNames[i] as string)] as const),
   );
   const added = plan.tensors
     .filter(({ name }) => !checkpoint.weights.has(name))
-    .map(({ name }) => [name, checkpoint.shardNames.at(-1)] as const);
+    .map(({ name }) => [name, savedName(checkpoint.shardNames.at(-1) as string)] as const);
   return { metadata: {}, weight_map: Object.fromEntries([...shards, ...added]) };
 }
 

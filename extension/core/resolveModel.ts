@@ -3,6 +3,7 @@ import { notFound } from "./base/errors.ts";
 import { isFile } from "./base/files.ts";
 import { adapterConfigName, readAdapterConfig } from "./checkpoint/adapterConfig.ts";
 import { searchBase } from "./checkpoint/findBase.ts";
+import { hasWeightFiles } from "./checkpoint/weightFiles.ts";
 import { adapterFolders, type HubPlace, modelFolder } from "./checkpoint/findAdapter.ts";
 
 /** What a path or id names: a base, or an adapter and the base that it leads to. */
@@ -45,7 +46,5 @@ export async function baseOfAdapter(
 
 async function hasWeights(folder: string): Promise<boolean> {
   if (!(await isFile(path.join(folder, "config.json")))) return false;
-  const names = ["model.safetensors", "model.safetensors.index.json"];
-  const found = await Promise.all(names.map((name) => isFile(path.join(folder, name))));
-  return found.includes(true);
+  return hasWeightFiles(folder);
 }

@@ -1,21 +1,23 @@
-import { realpath } from "node:fs/promises";
+import { readdir, realpath } from "node:fs/promises";
 import * as path from "node:path";
-import { z } from "zod";
 import type { Dtype } from "../base/dtype.ts";
 import { badFile, notFound, throwIfAborted } from "../base/errors.ts";
-import { isFile } from "../base/files.ts";
-import { parseFields, readJsonObject } from "../base/json.ts";
 import { elementCount } from "../base/shape.ts";
 import type { TensorEntry } from "../safetensors/header.ts";
-import { openSafetensors, type SafetensorsFile } from "../safetensors/read.ts";
+import type { SafetensorsFile } from "../safetensors/read.ts";
 import { repoIdOf } from "../hub/cache.ts";
 import { type ModelConfig, readModelConfig } from "./modelConfig.ts";
+import { openWeightFile } from "./openWeightFile.ts";
 import type { PackedWeight } from "./packedWeight.ts";
+import { findWeightFiles, type WeightFiles } from "./weightFiles.ts";
+import { attachScales, type WeightScale } from "./weightScale.ts";
 
 /** A tensor and the file that holds it. */
 export interface WeightRef extends TensorEntry {
   /** Real path, symbolic links of the Hugging Face cache resolved. */
   readonly file: string;
+  /** What 8-bit floating-point values are multiplied by; absent where they are values themselves. */
+  readonly scale?: WeightScale;
 }
 
 /** A base model's folder: config and headers read, no weight touched. Never written. */
@@ -37,7 +39,11 @@ export interface BaseCheckpoint {
   readonly dtype: Dtype;
 }
 
-/** Opens a Hugging Face checkpoint folder: config.json with one or several safetensors files. */
+/**
+ * Opens a Hugging Face checkpoint folder: config.json with one or several files of weights,
+ * safetensors or those of torch.save.
+ * @throws not-found, unsupported or bad-file, saying which file and what to do
+ */
 export async function openBaseCheckpoint(
   folder: string,
   signal?: AbortSignal,
@@ -49,13 +55,35 @@ export async function openBaseCheckpoint(
       "Choose a folder that holds config.json and *.safetensors.",
     );
   });
+  await refuseEmpty(dir);
   const config = await readModelConfig(dir, signal);
+  const found = await findWeightFiles(dir);
   const files: SafetensorsFile[] = [];
-  const shardNames = await weightFiles(dir);
-  for (const name of shardNames) {
+  for (const name of found.names) {
     throwIfAborted(signal);
-    files.push(await openSafetensors(await realpath(path.join(dir, name))));
+    files.push(await openWeightFile(await realpath(path.join(dir, name)), found.format));
   }
+  const stored = weightsOf(files);
+  checkIndex(found, files);
+  const weights = attachScales(stored, config);
+  return {
+    dir,
+    name: displayName(dir, config),
+    config,
+    weights,
+    files,
+    shardNames: found.names,
+    ...totals(weights),
+  };
+}
+
+async function refuseEmpty(dir: string): Promise<void> {
+  const names = await readdir(dir);
+  if (names.length > 0) return;
+  throw notFound("Base model", dir, "The folder is empty: it needs config.json and weights.");
+}
+
+function weightsOf(files: readonly SafetensorsFile[]): Map<string, WeightRef> {
   const weights = new Map<string, WeightRef>();
   for (const { file, tensors } of files) {
     for (const tensor of tensors) {
@@ -64,15 +92,23 @@ export async function openBaseCheckpoint(
       weights.set(tensor.name, { ...tensor, file });
     }
   }
-  return {
-    dir,
-    name: displayName(dir, config),
-    config,
-    weights,
-    files,
-    shardNames,
-    ...totals(weights),
-  };
+  return weights;
+}
+
+/** Every tensor that the index lists is in the shard that it names: shards of two downloads differ. */
+function checkIndex({ index, names }: WeightFiles, files: readonly SafetensorsFile[]): void {
+  if (index === null) return;
+  const inShard = new Map(
+    files.map(({ tensors }, i) => [names[i] as string, new Set(tensors.map(({ name }) => name))]),
+  );
+  for (const [tensor, shard] of index.shards) {
+    if (inShard.get(shard)?.has(tensor)) continue;
+    throw badFile(
+      index.file,
+      `lists tensor "${tensor}" in ${shard}, which does not have it`,
+      "Index and shards are of two versions or a shard is not whole: download them again.",
+    );
+  }
 }
 
 const genericNames = new Set(["base", "model", "checkpoint", "pytorch", "hf"]);
@@ -85,44 +121,23 @@ function displayName(dir: string, { raw }: ModelConfig): string {
   return name.split("/").at(-1) as string;
 }
 
-const shardIndex = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
-
-/** Names of the weight files, as the index lists them or the single file. */
-async function weightFiles(dir: string): Promise<string[]> {
-  if (await isFile(path.join(dir, "model.safetensors"))) return ["model.safetensors"];
-  const index = path.join(dir, "model.safetensors.index.json");
-  if (!(await isFile(index))) {
-    throw notFound(
-      "Weights",
-      path.join(dir, "model.safetensors"),
-      "Graft reads model.safetensors or the shards that model.safetensors.index.json lists.",
-    );
-  }
-  const { weight_map } = parseFields(shardIndex, await readJsonObject(index), index);
-  const names = [...new Set(Object.values(weight_map))].sort();
-  for (const name of names) {
-    if (name !== path.basename(name) || name === "..") {
-      throw badFile(index, `field "weight_map" names "${name}", which is outside the folder`);
-    }
-    if (!(await isFile(path.join(dir, name)))) {
-      throw notFound("Shard", path.join(dir, name), `${path.basename(index)} lists it.`);
-    }
-  }
-  return names;
-}
-
 function totals(weights: ReadonlyMap<string, WeightRef>): {
   parameters: number;
   bytes: number;
   dtype: Dtype;
 } {
   const perDtype = new Map<Dtype, number>();
-  let bytes = 0;
-  for (const { dtype, shape, byteLength } of weights.values()) {
-    perDtype.set(dtype, (perDtype.get(dtype) ?? 0) + elementCount(shape));
-    bytes += byteLength;
+  // Tied tensors of a .bin file are one range of bytes under two names.
+  const ranges = new Map<string, number>();
+  for (const { dtype, shape, byteLength, file, offset, scale } of weights.values()) {
+    ranges.set(`${offset} ${file}`, byteLength + (scale?.values.byteLength ?? 0));
+    if (!buffers.has(dtype)) perDtype.set(dtype, (perDtype.get(dtype) ?? 0) + elementCount(shape));
   }
   const ranked = [...perDtype].sort((a, b) => b[1] - a[1]);
   const parameters = ranked.reduce((sum, [, count]) => sum + count, 0);
+  const bytes = [...ranges.values()].reduce((sum, length) => sum + length, 0);
   return { parameters, bytes, dtype: ranked[0]?.[0] ?? "F32" };
 }
+
+/** Element types of what a model remembers beside its parameters: masks, positions, counters. */
+const buffers: ReadonlySet<Dtype> = new Set(["BOOL", "I64"]);

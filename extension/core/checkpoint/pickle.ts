@@ -145,7 +145,7 @@ function foreign(file: string, name: string): Error {
   return badFile(
     file,
     `asks for ${name}, which no tensor needs; a pickle that does may run code, so it is refused`,
-    "Ask for the adapter as safetensors.",
+    "Ask for it as safetensors.",
   );
 }
 

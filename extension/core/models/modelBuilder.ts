@@ -1,8 +1,10 @@
 import type { Dtype } from "../base/dtype.ts";
 import { badFile, unsupported } from "../base/errors.ts";
-import { isSameShape, type Shape, showShape } from "../base/shape.ts";
-import type { BaseCheckpoint } from "../checkpoint/baseCheckpoint.ts";
+import { elementCount, isSameShape, type Shape, showShape } from "../base/shape.ts";
+import type { BaseCheckpoint, WeightRef } from "../checkpoint/baseCheckpoint.ts";
+import { storedOrder } from "../checkpoint/openWeightFile.ts";
 import { type ModuleInfo, normTensor, sourceName, weightName } from "../checkpoint/modules.ts";
+import type { WeightScale } from "../checkpoint/weightScale.ts";
 import { GraphBuilder } from "../onnx/builder.ts";
 import { type OnnxType, onnxTypes, type Value } from "../onnx/graph.ts";
 import {
@@ -20,6 +22,9 @@ const storage: Partial<Record<Dtype, OnnxType>> = {
   F32: "float32",
   F16: "float16",
   BF16: "bfloat16",
+  F64: "float64",
+  F8_E4M3: "float8e4m3fn",
+  F8_E5M2: "float8e5m2",
 };
 
 /**
@@ -42,8 +47,24 @@ export class ModelBuilder {
 
   /** A weight as fp32 whatever it is stored in; ONNX Runtime maps it from the checkpoint file. */
   weight(name: string, shape: Shape): Value {
-    const { stored, type } = this.stored(name, shape);
-    return type === "float32" ? stored : this.g.cast(stored, onnxTypes.float32);
+    const { stored, type, ref } = this.stored(name, shape);
+    const value = type === "float32" ? stored : this.g.cast(stored, onnxTypes.float32);
+    return isScaled(ref) ? this.scaled(value, name, ref) : value;
+  }
+
+  /** An 8-bit weight [rows, columns] times its scales; ONNX Runtime folds it as the session is made. */
+  private scaled(value: Value, name: string, { shape, scale }: ScaledWeight): Value {
+    const { g } = this;
+    const { values, count, block } = scale;
+    const { stored, type } = this.mapped(values, `${name}_scale`);
+    const exact = type === "float32" ? stored : g.cast(stored, onnxTypes.float32);
+    const size = [shape[0] ?? 1, elementCount(shape.slice(1))];
+    let spread = g.reshape(exact, count);
+    for (const axis of [0, 1] as const) {
+      if (count[axis] === 1) continue;
+      spread = g.spread(spread, axis, { size: size[axis] as number, block: block[axis] });
+    }
+    return g.mul(value, spread);
   }
 
   hasWeight(name: string): boolean {
@@ -65,7 +86,15 @@ export class ModelBuilder {
     this.modules.push(scale === 1 ? module : { ...module, scale });
     return this.g.scope(path, () => {
       // Picking rows before the cast keeps one fp32 copy of the table out of memory.
-      const { stored, type } = this.stored(`${path}.weight`, [rows, dim]);
+      const name = `${path}.weight`;
+      const { stored, type, ref } = this.stored(name, [rows, dim]);
+      if (ref.scale || type.startsWith("float8")) {
+        return this.hook.embedding(
+          this.g,
+          path,
+          this.g.gather(this.weight(name, [rows, dim]), ids),
+        );
+      }
       const picked = this.g.gather(stored, ids);
       const rows32 = type === "float32" ? picked : this.g.cast(picked, onnxTypes.float32);
       return this.g.scale(this.hook.embedding(this.g, path, rows32), scale);
@@ -157,7 +186,7 @@ export class ModelBuilder {
       : this.g.matMulTransposed(x, this.weight(weightName(module), [out, inputs]));
   }
 
-  private stored(asked: string, shape: Shape): { stored: Value; type: OnnxType } {
+  private stored(asked: string, shape: Shape): StoredWeight & { ref: WeightRef } {
     const { checkpoint } = this;
     const name = sourceName(asked, this.layers);
     const ref = checkpoint.weights.get(name);
@@ -174,18 +203,34 @@ export class ModelBuilder {
         `tensor "${name}" is ${showShape(ref.shape)}, config.json asks for ${showShape(shape)}`,
       );
     }
-    const type = storage[ref.dtype];
-    if (!type) {
-      throw unsupported(
-        `${ref.file}: tensor "${name}" is ${ref.dtype}, which Graft does not run yet`,
-      );
-    }
-    const data = {
-      kind: "external",
-      file: ref.file,
-      offset: ref.offset,
-      byteLength: ref.byteLength,
-    } as const;
-    return { stored: this.g.initializer(name, type, shape, data), type };
+    return { ref, ...this.mapped(ref, name) };
   }
+
+  /** A tensor as it is stored, mapped from its file; one that lies transposed is turned at load. */
+  private mapped(ref: WeightRef, name: string): StoredWeight {
+    const { dtype, file, offset, byteLength, shape, strides } = ref;
+    const type = storage[dtype];
+    if (!type) {
+      throw unsupported(`${file}: tensor "${ref.name}" is ${dtype}, which Graft does not run yet`);
+    }
+    const data = { kind: "external", file, offset, byteLength } as const;
+    if (!strides) return { stored: this.g.initializer(name, type, shape, data), type };
+    const order = storedOrder(strides, shape);
+    const lying = order.map((axis) => shape[axis] as number);
+    const stored = this.g.initializer(name, type, lying, data);
+    const turn = shape.map((_, axis) => order.indexOf(axis));
+    return { stored: this.g.transpose(stored, turn), type };
+  }
+}
+
+type ScaledWeight = WeightRef & { readonly scale: WeightScale };
+
+function isScaled(ref: WeightRef): ref is ScaledWeight {
+  return ref.scale !== undefined;
+}
+
+/** A weight in the graph, in the type of its file. */
+interface StoredWeight {
+  readonly stored: Value;
+  readonly type: OnnxType;
 }

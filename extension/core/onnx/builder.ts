@@ -177,6 +177,14 @@ export class GraphBuilder {
     return this.push("Slice", [x, this.int64s([0]), count, this.int64s([-1])])[0];
   }
 
+  /** x with the entry i / block, rounded down, at each of `size` places i along `axis`. */
+  spread(x: Value, axis: number, { size, block }: { size: number; block: number }): Value {
+    const places = BigInt64Array.from({ length: size }, (_, i) => BigInt(Math.floor(i / block)));
+    const data = { kind: "inline", bytes: new Uint8Array(places.buffer) } as const;
+    const ids = this.initializer(`const.blocks.${size}.${block}`, "int64", [size], data);
+    return this.gather(x, ids, axis);
+  }
+
   unsqueeze(x: Value, axis: number): Value {
     return this.push("Unsqueeze", [x, this.int64s([axis])])[0];
   }

@@ -14,6 +14,8 @@ export const onnxTypes = {
   float16: 10,
   float64: 11,
   bfloat16: 16,
+  float8e4m3fn: 17,
+  float8e5m2: 19,
 } as const;
 
 export type OnnxType = keyof typeof onnxTypes;

@@ -1,0 +1,68 @@
+import { open } from "node:fs/promises";
+import { badFile, notFound, unsupported } from "../base/errors.ts";
+import { openSafetensors, type SafetensorsFile } from "../safetensors/read.ts";
+import { openTorchFile } from "./torchFile.ts";
+import type { WeightFiles } from "./weightFiles.ts";
+
+/**
+ * Opens a weight file by its header.
+ * @throws bad-file when it is broken, cut short, or stands for weights that were never fetched
+ */
+export async function openWeightFile(
+  file: string,
+  format: WeightFiles["format"],
+): Promise<SafetensorsFile> {
+  await refuseStandIn(file);
+  if (format === "safetensors") return openSafetensors(file);
+  const opened = await openTorchFile(file);
+  // Which strides a tensor has matters here only: adapters are read whole.
+  const scattered = opened.tensors.find(({ strides, shape }) => strides && !isPermuted(strides, shape)); // prettier-ignore
+  if (!scattered) return opened;
+  throw unsupported(
+    `${file}: tensor "${scattered.name}" is a view whose elements do not lie together`,
+    "Save the model again as safetensors.",
+  );
+}
+
+/** Whether elements lie without gap or overlap, in another order of the dimensions at most. */
+function isPermuted(strides: readonly number[], shape: readonly number[]): boolean {
+  let expected = 1;
+  for (const axis of storedOrder(strides, shape).reverse()) {
+    if (shape[axis] !== 1 && strides[axis] !== expected) return false;
+    expected *= shape[axis] as number;
+  }
+  return true;
+}
+
+/** Dimensions as they lie in the file, the one with the longest step first. */
+export function storedOrder(strides: readonly number[], shape: readonly number[]): number[] {
+  const step = (axis: number): number => (shape[axis] === 1 ? Infinity : (strides[axis] as number));
+  return shape.map((_, axis) => axis).sort((a, b) => (step(b) === step(a) ? a - b : step(b) - step(a))); // prettier-ignore
+}
+
+const lfsPointer = /^version https:\/\/git-lfs\.github\.com\/spec\/[^\n]*\n(?:.*\n)*?size (\d+)/;
+
+/** A pointer of git-lfs, a page of a web server or nothing in the place of weights. */
+async function refuseStandIn(file: string): Promise<void> {
+  const handle = await open(file, "r").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") throw notFound("File", file);
+    throw badFile(file, `cannot be opened (${error.code ?? error.message})`);
+  });
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(1024), 0, 1024, 0);
+    const start = buffer.toString("latin1", 0, bytesRead);
+    if (bytesRead === 0) throw badFile(file, "is empty", "Download it again.");
+    if (/^\s*<(!doctype|html)/i.test(start)) {
+      throw badFile(file, "is a web page, not weights", "Download it again.");
+    }
+    const size = lfsPointer.exec(start)?.[1];
+    if (size === undefined) return;
+    throw badFile(
+      file,
+      `is a git-lfs pointer to ${size} bytes that were not fetched`,
+      'Run "git lfs pull" in its folder.',
+    );
+  } finally {
+    await handle.close();
+  }
+}
