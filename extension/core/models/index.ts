@@ -4,15 +4,40 @@ import type { ModelConfig } from "../checkpoint/modelConfig.ts";
 import { bareLayers, type LayerHook } from "../onnx/layerHook.ts";
 import type { CausalModel } from "./causalModel.ts";
 import type { Family } from "./family.ts";
+import { gemma } from "./gemma.ts";
+import { gemma2 } from "./gemma2.ts";
+import { gemma3, gemma3Text } from "./gemma3.ts";
 import { gpt2 } from "./gpt2.ts";
+import { granite } from "./granite.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
 import { ModelBuilder } from "./modelBuilder.ts";
+import { olmo2 } from "./olmo2.ts";
+import { phi3 } from "./phi3.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
+import { smollm3 } from "./smollm3.ts";
+import { stablelm } from "./stablelm.ts";
+import { starcoder2 } from "./starcoder2.ts";
 
 /** Every family that Graft runs; a new one is its file and its line here. */
-export const families: readonly Family[] = [llama, mistral, qwen2, qwen3, gpt2];
+export const families: readonly Family[] = [
+  llama,
+  mistral,
+  qwen2,
+  qwen3,
+  gemma,
+  gemma2,
+  gemma3Text,
+  gemma3,
+  phi3,
+  starcoder2,
+  stablelm,
+  olmo2,
+  granite,
+  smollm3,
+  gpt2,
+];
 
 /** The architectures that Graft runs, as config.json names them. */
 export function knownArchitectures(): string[] {

@@ -112,6 +112,38 @@ export function slidingWindows(config: ModelConfig, layers: number): (number | n
   });
 }
 
+const typeFields = z.looseObject({
+  sliding_window: size.nullable().default(4096),
+  layer_types: z.array(z.enum(["sliding_attention", "full_attention"])).nullish(),
+});
+
+/** Each layer's kind, as `layer_types` states it; without it every n-th layer sees all (Gemma). */
+export function layerTypes(
+  { raw, file }: ModelConfig,
+  layers: number,
+  { every }: { every: number },
+): ("sliding_attention" | "full_attention")[] {
+  const { layer_types: types } = parseFields(typeFields, raw, file);
+  return Array.from({ length: layers }, (_, layer) => {
+    if (!types) return (layer + 1) % every === 0 ? "full_attention" : "sliding_attention";
+    const type = types[layer];
+    if (type) return type;
+    throw badFile(file, `field "layer_types" has ${types.length} entries for ${layers} layers`);
+  });
+}
+
+/** The window of each layer whose kind has one. */
+export function layerWindows(
+  config: ModelConfig,
+  layers: number,
+  pattern: { every: number },
+): (number | null)[] {
+  const { sliding_window: window } = parseFields(typeFields, config.raw, config.file);
+  return layerTypes(config, layers, pattern).map((type) =>
+    type === "sliding_attention" ? window : null,
+  );
+}
+
 export const llama: Family = {
   modelType: "llama",
   architectures: {

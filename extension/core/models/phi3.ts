@@ -1,0 +1,56 @@
+import { unsupported } from "../base/errors.ts";
+import { isObject } from "../base/json.ts";
+import type { ModelConfig } from "../checkpoint/modelConfig.ts";
+import { buildDecoder } from "./blocks.ts";
+import type { DecoderShape } from "./decoderShape.ts";
+import type { Family } from "./family.ts";
+import { llamaShape, mlpShape, withDefaults } from "./llama.ts";
+import { oneWindow } from "./mistral.ts";
+import { fusedMlp } from "./mlp.ts";
+import { rotaryTable } from "./rope.ts";
+
+/** Llama with fused layers, which turns a part of each head by longrope's angles (Phi-3, 3.5, 4-mini). */
+function phi3Shape(own: ModelConfig): DecoderShape {
+  const config = longropeConfig(
+    withDefaults(own, { rms_norm_eps: 1e-5, max_position_embeddings: 4096 }),
+  );
+  const { rope_parameters: _, ...raw } = config.raw;
+  const shape = llamaShape({ ...config, raw });
+  const { headDim } = shape;
+  const rotary = rotaryTable(config, { headDim, isPartial: true, originalContext: 4096 });
+  return {
+    ...shape,
+    isFused: true,
+    queryBias: false,
+    outputBias: false,
+    rotary: shape.rotary.map(() => rotary),
+    windows: oneWindow(config, shape.layers),
+    mlp: fusedMlp({ ...mlpShape(config), hasBias: false }),
+  };
+}
+
+/** Older configs say "su" or "yarn" where they mean longrope (transformers' Phi3Config). */
+function longropeConfig(config: ModelConfig): ModelConfig {
+  const { rope_scaling: old, ...raw } = config.raw;
+  const given = [old, raw["rope_parameters"]].find(
+    (each) => isObject(each) && Object.keys(each).length > 0,
+  );
+  if (!isObject(given)) return { ...config, raw };
+  const type = given["rope_type"] ?? given["type"] ?? "default";
+  const known = ["default", "longrope", "su", "yarn"];
+  if (!known.includes(String(type))) {
+    throw unsupported(
+      `${config.file}: rope type "${String(type)}" is not one that the family phi3 has`,
+      `It has ${known.join(", ")}.`,
+    );
+  }
+  const rope = { ...given, rope_type: type === "default" ? type : "longrope" };
+  return { ...config, raw: { ...raw, rope_parameters: rope } };
+}
+
+export const phi3: Family = {
+  modelType: "phi3",
+  architectures: {
+    Phi3ForCausalLM: (m) => buildDecoder(m, phi3Shape(m.checkpoint.config)),
+  },
+};
