@@ -3,7 +3,7 @@ import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { normTensor } from "./checkpoint/modules.ts";
 import { buildCompanion } from "./companionModel.ts";
 import { buildModel } from "./models/index.ts";
-import type { CausalModel } from "./models/causalModel.ts";
+import type { Model } from "./models/model.ts";
 import { bareLayers } from "./onnx/layerHook.ts";
 import { type Arithmetic, inLowPrecision } from "./onnx/lowPrecision.ts";
 import type { AdapterEffects, Companion } from "./peft/effect.ts";
@@ -16,8 +16,11 @@ import {
   slotHook,
   type SlotPlan,
 } from "./peft/slots.ts";
-import { type AdapterInputs, CausalSession } from "./session/causalSession.ts";
+import type { AdapterInputs } from "./session/adapterInputs.ts";
+import { CausalSession } from "./session/causalSession.ts";
+import { openSession } from "./session/openSession.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
+import type { RunningSession } from "./session/runningSession.ts";
 
 export interface AdaptableOptions extends SessionOptions {
   /** The checkpoint's layers in the order in which they run; each once when absent. */
@@ -31,7 +34,7 @@ function slottedModel(
   checkpoint: BaseCheckpoint,
   plan: SlotPlan,
   { layers, arithmetic }: AdaptableOptions,
-): CausalModel {
+): Model {
   const model = buildModel(checkpoint, slotHook(plan), layers);
   if (!arithmetic) return model;
   const bare = buildModel(checkpoint, bareLayers, layers).graph;
@@ -44,7 +47,7 @@ function slottedModel(
  * needs another slot has the session built again once, when it is loaded, never when it is chosen.
  */
 export class AdaptableSession {
-  private users = new Map<CausalSession, number>();
+  private users = new Map<RunningSession, number>();
   private readonly companions = new Map<Companion, CausalSession>();
   private readonly forgotten: CausalSession[] = [];
   private turn: Promise<unknown> = Promise.resolve();
@@ -55,7 +58,7 @@ export class AdaptableSession {
     public base: MethodBase,
     private readonly options: AdaptableOptions,
     public plan: SlotPlan,
-    private session: CausalSession,
+    private session: RunningSession,
     public baseNorms: ReadonlyMap<string, Float32Array>,
   ) {}
 
@@ -68,11 +71,11 @@ export class AdaptableSession {
   ): Promise<AdaptableSession> {
     const plan = initialPlan(base.groups, base.tree.outputEmbedding);
     const model = slottedModel(checkpoint, plan, options);
-    const session = await CausalSession.create(model, options);
+    const session = await openSession(model, options);
     return new AdaptableSession(checkpoint, base, options, plan, session, new Map());
   }
 
-  get model(): CausalModel {
+  get model(): Model {
     return this.session.model;
   }
 
@@ -123,7 +126,7 @@ export class AdaptableSession {
     }
     const old = this.session;
     const model = slottedModel(checkpoint, plan, this.options);
-    this.session = await CausalSession.create(model, this.options);
+    this.session = await openSession(model, this.options);
     this.checkpoint = checkpoint;
     this.base = base;
     this.plan = plan;
@@ -136,7 +139,7 @@ export class AdaptableSession {
   }
 
   /** Runs with the session as it is now; it stays open until `use` has ended. */
-  async with<T>(use: (session: CausalSession) => Promise<T>): Promise<T> {
+  async with<T>(use: (session: RunningSession) => Promise<T>): Promise<T> {
     if (this.isClosed) throw baseGone();
     const { session } = this;
     this.users.set(session, (this.users.get(session) ?? 0) + 1);
@@ -184,7 +187,7 @@ export class AdaptableSession {
     await this.freeForgotten();
   }
 
-  private async release(session: CausalSession): Promise<void> {
+  private async release(session: RunningSession): Promise<void> {
     if ((this.users.get(session) ?? 0) > 0) return;
     this.users.delete(session);
     await session.dispose();

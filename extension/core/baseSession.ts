@@ -1,14 +1,17 @@
 import { badRequest } from "./base/errors.ts";
 import { AdaptableSession } from "./adaptableSession.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
-import type { CausalModel } from "./models/causalModel.ts";
+import type { Model } from "./models/model.ts";
 import type { AdapterEffects } from "./peft/effect.ts";
 import type { MethodBase } from "./peft/method.ts";
 import type { Arithmetic } from "./onnx/lowPrecision.ts";
 import { rowsOf } from "./peft/rowSlots.ts";
 import type { ActiveEffects } from "./peft/slots.ts";
-import type { AdapterInputs, CausalSession } from "./session/causalSession.ts";
+import type { AdapterInputs } from "./session/adapterInputs.ts";
+import type { CausalSession } from "./session/causalSession.ts";
+import { decodingSession } from "./session/openSession.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
+import type { Batch, HeadOutput } from "./session/runningSession.ts";
 
 /** What adapters feed, and to which session of a base. */
 export interface BaseInputs extends AdapterInputs {
@@ -53,7 +56,7 @@ export class BaseSession {
   }
 
   /** The model without adapters. */
-  get model(): CausalModel {
+  get model(): Model {
     return this.own.model;
   }
 
@@ -91,12 +94,20 @@ export class BaseSession {
       : this.own.rebase(this.checkpoint, this.base);
   }
 
-  /** Runs with the session that these inputs are for; it stays open until `use` has ended. */
+  /**
+   * Decodes with the session that these inputs are for; it stays open until `use` has ended.
+   * @throws unsupported where the model does not write text
+   */
   with<T>(
     { order }: Pick<BaseInputs, "order">,
     use: (session: CausalSession) => Promise<T>,
   ): Promise<T> {
-    return this.sessionOf(order).with(use);
+    return this.sessionOf(order).with((session) => use(decodingSession(session)));
+  }
+
+  /** What the model's head says of a batch, in one pass. */
+  predict(batch: Batch, inputs: BaseInputs): Promise<HeadOutput> {
+    return this.sessionOf(inputs.order).with((session) => session.predict(batch, inputs));
   }
 
   /** Frees what an adapter that was deleted ran on alone. */

@@ -24,10 +24,10 @@ import {
   type ActivationFeed,
   type AdapterInputs,
   adapterInputs,
-  type CausalSession,
   type EmbeddingFeed,
   type RouterFeed,
-} from "./session/causalSession.ts";
+} from "./session/adapterInputs.ts";
+import type { CausalSession } from "./session/causalSession.ts";
 import type { CompanionFeed } from "./session/companion.ts";
 
 /** What a session of a base has room for. */
@@ -84,6 +84,7 @@ function embeddingFeed(
   const activeIn = (row: number): readonly ActiveEffects[] => rows[row] ?? rows[0] ?? [];
   return {
     ...embeddingSlot(path),
+    ids: (module?.kind === "embedding" ? module.ids : undefined) ?? "input_ids",
     width: module?.out ?? 0,
     rowDelta: (id, row) => activeRowDelta(table, id, { active: activeIn(row) }),
     ...(isRouted && {

@@ -16,7 +16,7 @@ import {
 import type { BaseCheckpoint } from "../core/checkpoint/baseCheckpoint.ts";
 import { findBaseFolder } from "../core/checkpoint/findBase.ts";
 import { cachedRepos } from "../core/hub/cache.ts";
-import { builderOf } from "../core/models/index.ts";
+import { architectureOf } from "../core/models/index.ts";
 import { openCheckpoint } from "../core/models/openCheckpoint.ts";
 import { methodOf, methods } from "../core/peft/index.ts";
 import type {
@@ -106,7 +106,7 @@ async function search(folder: string, at: Search): Promise<void> {
 export async function summarizeBase(folder: string, source: Source): Promise<BaseModelSummary> {
   try {
     const checkpoint = await openCheckpoint(folder);
-    const problem = errorOf(checkpoint.dir, () => builderOf(checkpoint.config));
+    const problem = errorOf(checkpoint.dir, () => architectureOf(checkpoint.config));
     return { ...describeCheckpoint(checkpoint, source), ...(problem && { unsupported: problem }) };
   } catch (error) {
     const blank = { modelType: "", architecture: "", parameters: 0, dtype: "", bytes: 0 };

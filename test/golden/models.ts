@@ -6,7 +6,8 @@ import {
 } from "../../extension/core/baseModel.ts";
 import { PeftModel } from "../../extension/core/peftModel.ts";
 import type { BaseInputs } from "../../extension/core/baseSession.ts";
-import type { AdapterInputs, CausalSession } from "../../extension/core/session/causalSession.ts";
+import type { AdapterInputs } from "../../extension/core/session/adapterInputs.ts";
+import type { CausalSession } from "../../extension/core/session/causalSession.ts";
 import { argmax } from "../../extension/core/tokens/sampler.ts";
 
 /** Bases that cases share, each loaded once. */

@@ -18,6 +18,8 @@ export type ModuleInfo =
       readonly out: number;
       /** Factor on its rows, which the module applies (Gemma's √hidden). */
       readonly scale?: number;
+      /** The graph input whose ids pick its rows; `input_ids` when absent. */
+      readonly ids?: string;
     }
   | {
       readonly kind: "norm";

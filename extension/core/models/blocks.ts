@@ -2,6 +2,7 @@ import type { ModuleInfo } from "../checkpoint/modules.ts";
 import type { Value } from "../onnx/graph.ts";
 import { attend, type AttentionInputs, distinctMasks } from "./attention.ts";
 import type { AttentionMask, CausalModel } from "./causalModel.ts";
+import { endDecoder } from "./decoderHeads.ts";
 import { type DecoderShape, withLayers } from "./decoderShape.ts";
 import { linear } from "./mlp.ts";
 import type { ModelBuilder } from "./modelBuilder.ts";
@@ -62,9 +63,10 @@ export function buildDecoder(m: ModelBuilder, own: DecoderShape): CausalModel {
     }
   }
   const end = { stream, pending, path: `${root}.norm`, size: hidden };
-  const last = addAndNorm(m, shape.norm, end).normed;
-  m.hidden(last, hidden);
-  if (m.hasHead) addHead(m, shape, last);
+  endDecoder(m, addAndNorm(m, shape.norm, end).normed, {
+    hidden,
+    languageHead: (rows) => languageModelHead(m, shape, rows),
+  });
   const flat = [...keys, ...values].map((kv) => g.unsqueeze(kv, 0));
   const kvShape = [2 * shape.layers, "batch", keyValueHeads, "seq", headDim];
   g.output(g.concat(flat, 0), "new_kv", "float32", kvShape);
@@ -196,15 +198,13 @@ function rotate(
 }
 
 /** Logits [batch, rows, vocab]; a tied head is the embedding table read the other way. */
-function addHead(m: ModelBuilder, shape: DecoderShape, last: Value): void {
+function languageModelHead(m: ModelBuilder, shape: DecoderShape, rows: Value): Value {
   const { g } = m;
   const { hiddenSize, vocabulary, tiedEmbeddings, root } = shape;
-  const rows = g.gather(last, g.input("logits_rows", "int64", ["rows"]), 1);
   const weight = tiedEmbeddings ? `${root}.embed_tokens.weight` : "lm_head.weight";
   const head = { ...linear("lm_head", [hiddenSize, vocabulary], false), weight };
   const scaled = g.scale(m.linears(rows, [head]), shape.logitsFactor ?? 1);
-  const logits = shape.logitsCap === undefined ? scaled : g.softCap(scaled, shape.logitsCap);
-  g.output(logits, "logits", "float32", ["batch", "rows", "vocabulary"]);
+  return shape.logitsCap === undefined ? scaled : g.softCap(scaled, shape.logitsCap);
 }
 
 /** Fused attention declares its output projection before the fused one, which PEFT's order follows. */

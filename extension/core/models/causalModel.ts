@@ -1,6 +1,4 @@
-import type { ModuleTree } from "../checkpoint/modules.ts";
-import type { LinearGroup } from "../onnx/layerHook.ts";
-import type { Graph } from "../onnx/graph.ts";
+import type { ModelStack } from "./model.ts";
 import type { RotaryTable } from "./rope.ts";
 
 /**
@@ -15,20 +13,8 @@ import type { RotaryTable } from "./rope.ts";
  * Outputs: `logits` [batch, n, vocab]; `new_kv` [2 · layers, batch, kv heads, seq, dim], keys of
  * all layers first.
  */
-export interface CausalModel {
+export interface CausalModel extends ModelStack {
   readonly kind: "causal";
-  readonly graph: Graph;
-  readonly tree: ModuleTree;
-  /** Layers that share an input, in the order of computation: what the layer hook was given. */
-  readonly groups: readonly LinearGroup[];
-  readonly layers: number;
-  readonly keyValueHeads: number;
-  /** Query heads that share one key head. */
-  readonly queriesPerKey: number;
-  readonly headDim: number;
-  readonly vocabulary: number;
-  /** The longest sequence that the model was made for, in tokens. */
-  readonly contextLength: number;
   /** What positions turn queries and keys by; none where positions are learned. */
   readonly rotary: readonly RotaryTable[];
   readonly masks: readonly AttentionMask[];

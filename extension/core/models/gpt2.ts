@@ -5,6 +5,7 @@ import type { LinearModule } from "../onnx/layerHook.ts";
 import type { Value } from "../onnx/graph.ts";
 import { attend, type AttentionInputs, type AttentionShape } from "./attention.ts";
 import { attentionMask, type CausalModel } from "./causalModel.ts";
+import { endDecoder } from "./decoderHeads.ts";
 import type { Family } from "./family.ts";
 import type { ModelBuilder } from "./modelBuilder.ts";
 
@@ -70,7 +71,10 @@ function build(m: ModelBuilder): CausalModel {
     values.push(made.value);
     stream = around ? around.leave(made.stream) : made.stream;
   }
-  addHead(m, shape, norm(m, shape, { path: "transformer.ln_f", x: stream }));
+  endDecoder(m, norm(m, shape, { path: "transformer.ln_f", x: stream }), {
+    hidden,
+    languageHead: (rows) => languageModelHead(m, shape, rows),
+  });
   const flat = [...keys, ...values].map((kv) => g.unsqueeze(kv, 0));
   g.output(g.concat(flat, 0), "new_kv", "float32", [2 * layers, "batch", heads, "seq", headDim]);
   return {
@@ -89,15 +93,10 @@ function build(m: ModelBuilder): CausalModel {
   };
 }
 
-function addHead(m: ModelBuilder, { config: c }: Gpt2Shape, last: Value): void {
-  const { g } = m;
-  m.hidden(last, c.n_embd);
-  if (!m.hasHead) return;
-  const rows = g.gather(last, g.input("logits_rows", "int64", ["rows"]), 1);
+function languageModelHead(m: ModelBuilder, { config: c }: Gpt2Shape, rows: Value): Value {
   const head = { kind: "linear", path: "lm_head", in: c.n_embd, out: c.vocab_size } as const;
   const weight = c.tie_word_embeddings ? "transformer.wte.weight" : "lm_head.weight";
-  const logits = m.linears(rows, [{ ...head, hasBias: false, weight }]);
-  g.output(logits, "logits", "float32", ["batch", "rows", "vocabulary"]);
+  return m.linears(rows, [{ ...head, hasBias: false, weight }]);
 }
 
 function block(
@@ -136,4 +135,9 @@ function conv1d(path: string, [inputs, out]: [number, number]): LinearModule {
   return { kind: "linear", path, in: inputs, out, hasBias: true, isTransposed: true };
 }
 
-export const gpt2: Family = { modelType: "gpt2", architectures: { GPT2LMHeadModel: build } };
+export const gpt2: Family = {
+  modelType: "gpt2",
+  architectures: { GPT2LMHeadModel: build },
+  backbone: "transformer",
+  tokenHead: "classifier",
+};

@@ -1,7 +1,8 @@
-import { unsupported } from "../base/errors.ts";
+import { GraftError } from "../base/errors.ts";
 import type { BaseCheckpoint } from "../checkpoint/baseCheckpoint.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
 import { bareLayers, type LayerHook } from "../onnx/layerHook.ts";
+import { type Architecture, architectureIn, architecturesOf } from "./architecture.ts";
 import type { CausalModel } from "./causalModel.ts";
 import type { Family } from "./family.ts";
 import { gemma } from "./gemma.ts";
@@ -11,6 +12,7 @@ import { gpt2 } from "./gpt2.ts";
 import { granite } from "./granite.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
+import type { Model } from "./model.ts";
 import { ModelBuilder } from "./modelBuilder.ts";
 import { olmo2 } from "./olmo2.ts";
 import { phi3 } from "./phi3.ts";
@@ -41,31 +43,12 @@ export const families: readonly Family[] = [
 
 /** The architectures that Graft runs, as config.json names them. */
 export function knownArchitectures(): string[] {
-  return families.flatMap(({ architectures }) => Object.keys(architectures));
+  return families.flatMap((family) => architecturesOf(family).map(({ name }) => name));
 }
 
 /** What builds the graph of a config; a family or architecture that is not known is refused by name. */
-export function builderOf({
-  modelType,
-  architecture,
-  file,
-}: ModelConfig): (m: ModelBuilder) => CausalModel {
-  const family = families.find((known) => known.modelType === modelType);
-  if (!family) {
-    throw unsupported(
-      `${file}: Graft does not run the model family "${modelType}" yet`,
-      `It runs ${families.map((known) => known.modelType).join(", ")}.`,
-    );
-  }
-  const [first] = Object.values(family.architectures);
-  const build = architecture === "" ? first : family.architectures[architecture];
-  if (!build) {
-    throw unsupported(
-      `${file}: Graft does not run the architecture ${architecture} yet`,
-      `It runs ${knownArchitectures().join(", ")}.`,
-    );
-  }
-  return build;
+export function architectureOf(config: ModelConfig): Architecture {
+  return architectureIn(families, config);
 }
 
 /**
@@ -76,11 +59,19 @@ export function buildModel(
   checkpoint: BaseCheckpoint,
   hook: LayerHook = bareLayers,
   layers: readonly number[] | null = null,
-): CausalModel {
-  return builderOf(checkpoint.config)(new ModelBuilder(checkpoint, hook, layers));
+): Model {
+  const { build, ending, backbone } = architectureOf(checkpoint.config);
+  const builder = new ModelBuilder(checkpoint, hook, layers, { ending, backbone });
+  const model = build(builder);
+  const { head } = builder;
+  return head ? { ...model, head, tree: { ...model.tree, outputEmbedding: null } } : model;
 }
 
 /** The same without a head: the hook is shown the stream behind the last norm. */
 export function buildBackbone(checkpoint: BaseCheckpoint, hook: LayerHook): CausalModel {
-  return builderOf(checkpoint.config)(new ModelBuilder(checkpoint, hook, null, false));
+  const { build } = architectureOf(checkpoint.config);
+  const ending = { kind: "none" } as const;
+  const model = build(new ModelBuilder(checkpoint, hook, null, { ending }));
+  if (model.kind === "causal") return model;
+  throw new GraftError("internal", `${checkpoint.config.architecture} is no decoder.`);
 }

@@ -18,6 +18,8 @@ import {
 } from "../onnx/layerHook.ts";
 import { packedGroup, packedProduct, packedWeight } from "./packedLinear.ts";
 
+import type { Head, Task } from "./model.ts";
+
 const storage: Partial<Record<Dtype, OnnxType>> = {
   F32: "float32",
   F16: "float16",
@@ -26,6 +28,24 @@ const storage: Partial<Record<Dtype, OnnxType>> = {
   F8_E4M3: "float8e4m3fn",
   F8_E5M2: "float8e5m2",
 };
+
+/** What the stack of a class is called: "model" in its family, "" where the class is the stack. */
+export interface Backbone {
+  readonly family: string;
+  readonly own: string;
+}
+
+/** The family's own head, none (the hook is shown the stream behind the last norm), or a task's. */
+export type Ending =
+  | { readonly kind: "own" }
+  | { readonly kind: "none" }
+  /** `path`: of the head's linear layer, where it is not the task's usual one. */
+  | { readonly kind: "task"; readonly task: Task; readonly path?: string | undefined };
+
+export interface BuilderOptions {
+  readonly ending?: Ending;
+  readonly backbone?: Backbone | null;
+}
 
 /**
  * What a family file builds with: operators from `g`, weights by their Hugging Face names, layers
@@ -36,14 +56,30 @@ export class ModelBuilder {
   readonly modules: ModuleInfo[] = [];
   readonly groups: LinearGroup[] = [];
 
+  /** What the model ends with. */
+  readonly ending: Ending;
+  /** The task's head, once it was built; null for a language model. */
+  head: Head | null = null;
+  private readonly backbone: Backbone | null;
+
   constructor(
     readonly checkpoint: BaseCheckpoint,
     private readonly hook: LayerHook,
     /** The checkpoint's layer for each of the model's, where layers are repeated; else null. */
     readonly layers: readonly number[] | null = null,
-    /** Without a head the model ends with the stream behind its last norm, which the hook is shown. */
-    readonly hasHead = true,
-  ) {}
+    { ending = { kind: "own" }, backbone = null }: BuilderOptions = {},
+  ) {
+    this.ending = ending;
+    this.backbone = backbone;
+  }
+
+  /** A path or a name as this model's class has it: its stack may have another name. */
+  named(path: string): string {
+    const { backbone } = this;
+    if (backbone === null || !path.startsWith(`${backbone.family}.`)) return path;
+    const rest = path.slice(backbone.family.length + 1);
+    return backbone.own === "" ? rest : `${backbone.own}.${rest}`;
+  }
 
   /** A weight as fp32 whatever it is stored in; ONNX Runtime maps it from the checkpoint file. */
   weight(name: string, shape: Shape): Value {
@@ -68,21 +104,22 @@ export class ModelBuilder {
   }
 
   hasWeight(name: string): boolean {
-    return this.checkpoint.weights.has(sourceName(name, this.layers));
+    return this.checkpoint.weights.has(sourceName(this.named(name), this.layers));
   }
 
-  /** Rows of an embedding table [rows, dim] for ids [batch, seq], as fp32. */
+  /** Rows of an embedding table [rows, dim] for ids [batch, seq] of a graph input, as fp32. */
   embedding(path: string, ids: Value, size: readonly [number, number]): Value {
     return this.scaledEmbedding(path, ids, { size, scale: 1 });
   }
 
   /** The same, multiplied by a factor that is part of the module: adapters change what is scaled. */
   scaledEmbedding(
-    path: string,
+    asked: string,
     ids: Value,
     { size: [rows, dim], scale }: { size: readonly [number, number]; scale: number },
   ): Value {
-    const module = { kind: "embedding", path, in: rows, out: dim } as const;
+    const path = this.named(asked);
+    const module = { kind: "embedding", path, in: rows, out: dim, ids } as const;
     this.modules.push(scale === 1 ? module : { ...module, scale });
     return this.g.scope(path, () => {
       // Picking rows before the cast keeps one fp32 copy of the table out of memory.
@@ -102,7 +139,12 @@ export class ModelBuilder {
   }
 
   /** Linear layers on one input; their outputs side by side. One layer is a group of one. */
-  linears(x: Value, modules: readonly LinearModule[]): Value {
+  linears(x: Value, asked: readonly LinearModule[]): Value {
+    const modules = asked.map((module) => ({
+      ...module,
+      path: this.named(module.path),
+      ...(module.weight !== undefined && { weight: this.named(module.weight) }),
+    }));
     this.modules.push(...modules);
     const group = linearGroup(modules);
     const base: BaseLayers = (input) => {
@@ -122,18 +164,21 @@ export class ModelBuilder {
   }
 
   /** What attention goes on with; adapters may add to it. */
-  attention(path: string, values: AttentionValues): Value {
+  attention(asked: string, values: AttentionValues): Value {
+    const path = this.named(asked);
     return this.g.scope(path, () => this.hook.attention(this.g, path, values));
   }
 
-  norm(path: string, size: number): Value {
+  norm(asked: string, size: number): Value {
+    const path = this.named(asked);
     this.modules.push({ kind: "norm", path, out: size });
     const value = this.weight(`${path}.weight`, [size]);
     return this.hook.norm(this.g, path, { value, size });
   }
 
   /** Weight and bias [size] of a LayerNorm. */
-  biasedNorm(path: string, size: number): { weight: Value; bias: Value } {
+  biasedNorm(asked: string, size: number): { weight: Value; bias: Value } {
+    const path = this.named(asked);
     this.modules.push({ kind: "norm", path, out: size, hasBias: true });
     const own = (key: string): Value =>
       this.hook.norm(this.g, key, { value: this.weight(normTensor(key), [size]), size });
@@ -147,7 +192,7 @@ export class ModelBuilder {
 
   /** What is put around a block; null for nothing. */
   block(path: string, size: number): BlockHook | null {
-    return this.hook.block(this.g, path, size);
+    return this.hook.block(this.g, this.named(path), size);
   }
 
   /** Shows what the head reads, the stream behind the last norm, to whoever asks for it. */
@@ -188,7 +233,7 @@ export class ModelBuilder {
 
   private stored(asked: string, shape: Shape): StoredWeight & { ref: WeightRef } {
     const { checkpoint } = this;
-    const name = sourceName(asked, this.layers);
+    const name = sourceName(this.named(asked), this.layers);
     const ref = checkpoint.weights.get(name);
     if (!ref) {
       throw badFile(

@@ -4,6 +4,8 @@ import {
   openBaseCheckpoint,
   type WeightRef,
 } from "../checkpoint/baseCheckpoint.ts";
+import { architecturesOf } from "./architecture.ts";
+import type { Family } from "./family.ts";
 import { families } from "./index.ts";
 
 /** Opens a checkpoint's folder with its weights under the names that transformers 5 gives to parameters. */
@@ -21,15 +23,42 @@ export async function openCheckpoint(
 export function withParameterNames(checkpoint: BaseCheckpoint): BaseCheckpoint {
   const { config } = checkpoint;
   const family = families.find(({ modelType }) => modelType === config.modelType);
-  if (!family?.tensorName) return checkpoint;
+  if (!family) return checkpoint;
+  const renamed = [...checkpoint.weights.values()].flatMap((ref) => {
+    const name = family.tensorName ? family.tensorName(ref.name, config.raw) : ref.name;
+    return name === null ? [] : [{ name, ref }];
+  });
+  const inClass = backboneNaming(
+    family,
+    checkpoint,
+    renamed.map(({ name }) => name),
+  );
   const weights = new Map<string, WeightRef>();
-  for (const ref of checkpoint.weights.values()) {
-    const name = family.tensorName(ref.name, config.raw);
-    if (name === null) continue;
+  for (const { name: own, ref } of renamed) {
+    const name = inClass(own);
     const twin = weights.get(name);
     if (twin)
       throw badFile(ref.file, `tensors "${twin.name}" and "${ref.name}" both are "${name}"`);
     weights.set(name, ref);
   }
   return { ...checkpoint, weights };
+}
+
+/**
+ * Files of the bare stack lack the name that a class with a head has in front of it, and the other
+ * way round; transformers reads either in both (`base_model_prefix`).
+ */
+function backboneNaming(
+  family: Family,
+  { config }: BaseCheckpoint,
+  names: readonly string[],
+): (name: string) => string {
+  const known = architecturesOf(family);
+  const found = known.find(({ name }) => name === config.architecture) ?? known[0];
+  const { family: stack = "", own = "" } = found?.backbone ?? {};
+  const fronts = [...new Set([own, stack])].filter((front) => front !== "").map((f) => `${f}.`);
+  const front = fronts.find((each) => names.some((name) => name.startsWith(each)));
+  const place = (rest: string): string => (own === "" ? rest : `${own}.${rest}`);
+  if (front === undefined) return place;
+  return (name) => (name.startsWith(front) ? place(name.slice(front.length)) : name);
 }

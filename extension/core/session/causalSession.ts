@@ -1,6 +1,15 @@
 import { badRequest } from "../base/errors.ts";
 import type { AttentionMask, CausalModel } from "../models/causalModel.ts";
-import { type CompanionFeed, type CompanionState, leadWith } from "./companion.ts";
+import { headOf } from "../models/model.ts";
+import {
+  type ActivationFeed,
+  type AdapterInputs,
+  type CachedPrefix,
+  embeddingTensors,
+  type RouterFeed,
+  type TokenWeights,
+} from "./adapterInputs.ts";
+import { type CompanionState, leadWith } from "./companion.ts";
 import { KvCache } from "./kvCache.ts";
 import {
   float32Tensor,
@@ -10,115 +19,18 @@ import {
   type Tensor,
 } from "./ortSession.ts";
 import { RopeTable } from "./ropeTable.ts";
+import type { HeadOutput, RunningSession, TokenBatch } from "./runningSession.ts";
 
 /** Masked scores; finite, so that a row that sees nothing stays finite as well. */
 const masked = -3.4e38;
-
-/** A named tensor for an input that the layer hook declared. */
-export interface AdapterFeed {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly data: Float32Array;
-}
-
-/** Inputs around the embedded tokens; filled anew for the tokens of each run. */
-export interface EmbeddingFeed {
-  /** What the table's rows are multiplied by: 0 where a virtual token stands. */
-  readonly kept: string;
-  /** What is added to them. */
-  readonly delta: string;
-  /** Size of a row. */
-  readonly width: number;
-  /** What a token in a row of the batch gets [width], or null for nothing. */
-  rowDelta(id: number, row: number): Float32Array | null;
-  /** The same under the router's weights of the token; `rowDelta` is then for its first pass. */
-  routedDelta?(id: number, weights: Float32Array): Float32Array | null;
-  /**
-   * What the places of the virtual tokens get in the table's place [virtual tokens, width]: one entry
-   * a row of the batch, or one for all.
-   */
-  readonly virtualRows?: readonly Float32Array[];
-}
-
-/** What a set of active adapters feeds to a session, made once for the set. */
-export interface AdapterInputs {
-  /** Rows of the batch that these are for; 1 serves any batch, all rows alike. */
-  readonly rows: number;
-  readonly tensors: ReadonlyMap<string, Tensor>;
-  readonly embeddings: readonly EmbeddingFeed[];
-  /** How many tokens stand before the prompt, given as rows of an embedding slot. */
-  readonly virtualTokens: number;
-  /** Per row, how many of them are padding in front; one entry for all rows, none is none. */
-  readonly virtualPadding: readonly number[];
-  /** Keys and values before the prompt. */
-  readonly cachePrefix: CachedPrefix | null;
-  /** Updates that act on some tokens alone; null where the session has none. */
-  readonly activation: ActivationFeed | null;
-  /** Updates that are weighed anew for every token; null without any. */
-  readonly router: RouterFeed | null;
-  /** A decoder that runs before the model; null without one. */
-  readonly companion: CompanionFeed | null;
-  /** Tokens that the adapters know; the model's own number when null. */
-  readonly vocabulary: number | null;
-}
-
-/** Content of an empty cache; `rows` and `padding` have one entry a row of the batch, or one for all. */
-export interface CachedPrefix {
-  readonly count: number;
-  /** How many of the places are padding in front. */
-  readonly padding: readonly number[];
-  /** [2 · layers, kv heads, count, dim], keys first. */
-  readonly rows: readonly Float32Array[];
-}
-
-/** Inputs that are 1 from the start of the last place in the prompt where `tokens` stand, else 0. */
-export interface ActivationFeed {
-  /** Ids one after another, one entry a row of the batch or one for all; none never act. */
-  readonly tokens: readonly (readonly number[])[];
-  /** Inputs [batch or 1, seq or 1, 1], of all new tokens or of those whose logits are wanted. */
-  readonly inputs: readonly { readonly name: string; readonly of: "tokens" | "logits" }[];
-}
-
-/**
- * Inputs whose values follow from a first pass over the same tokens: it runs with the inputs as they
- * are in `tensors` and has a cache of its own.
- */
-export interface RouterFeed {
-  /** Output of the first pass that is read [batch, seq, hidden]. */
-  readonly reads: string;
-  /** Weights of a token. */
-  readonly count: number;
-  /** [tokens, hidden] → [tokens, count] */
-  weights(hidden: Float32Array): Float32Array;
-  /** Inputs [batch, seq, places]: which of a token's weights stands at each place. */
-  readonly inputs: readonly { readonly name: string; readonly places: Int32Array }[];
-}
-
-/** Wraps adapter tensors for feeding; no copy. */
-export function adapterInputs(
-  feeds: readonly AdapterFeed[],
-  rest: Partial<Omit<AdapterInputs, "tensors">> = {},
-): AdapterInputs {
-  return {
-    rows: 1,
-    embeddings: [],
-    virtualTokens: 0,
-    virtualPadding: [],
-    cachePrefix: null,
-    activation: null,
-    router: null,
-    companion: null,
-    vocabulary: null,
-    ...rest,
-    tensors: new Map(feeds.map(({ name, shape, data }) => [name, float32Tensor(data, shape)])),
-  };
-}
 
 export interface ForwardOptions {
   /** Per row and token of the new tokens, 1 is real and 0 padding; all real when absent. */
   readonly attentionMask?: readonly Uint8Array[];
   /** Positions (among the new tokens) whose logits are wanted; the last when absent. */
   readonly logitsRows?: readonly number[];
+  /** True: padding has positions as well, as in transformers' forward; false as in its generate. */
+  readonly countPadding?: boolean;
 }
 
 export interface Logits {
@@ -152,14 +64,8 @@ export interface Request {
   readonly options: ForwardOptions;
 }
 
-/** A router's weights [batch · seq, count] of the tokens of a pass. */
-interface TokenWeights {
-  readonly of: RouterFeed;
-  readonly values: Float32Array;
-}
-
 /** Runs a decoder: feeds tokens, keeps keys and values, hands out logits. */
-export class CausalSession {
+export class CausalSession implements RunningSession {
   private readonly ropes: readonly { readonly suffix: string; readonly table: RopeTable }[];
   private readonly feeds: Record<string, Tensor> = {};
   private turn: Promise<unknown> = Promise.resolve();
@@ -210,6 +116,35 @@ export class CausalSession {
     const run = this.turn.then(() => this.run(state, { tokens, options }));
     this.turn = run.catch(() => undefined);
     return run;
+  }
+
+  async predict(batch: TokenBatch, adapters: AdapterInputs): Promise<HeadOutput> {
+    const { ids, attentionMask } = batch;
+    const seq = ids[0]?.length ?? 0;
+    const { virtualTokens: virtual } = adapters;
+    const isPooled = headOf(this.model).task === "sequence-classification";
+    const last = isPooled ? ids.map((row) => this.lastToken(row, virtual)) : null;
+    const all = Array.from({ length: virtual + seq }, (_, i) => i - virtual);
+    const logitsRows = last ? [...new Set(last)] : all;
+    const options = { attentionMask, logitsRows, countPadding: true };
+    const logits = await this.forward(this.start(adapters, ids.length), ids, options);
+    return last
+      ? pickRows(
+          logits,
+          last.map((row) => logitsRows.indexOf(row)),
+        )
+      : logits;
+  }
+
+  /** Where transformers reads a sequence's class: at its last token that is no padding. */
+  private lastToken(ids: readonly number[], virtual: number): number {
+    const { padding = null } = headOf(this.model);
+    // Behind virtual tokens the model is given embeddings, of which it cannot tell which are padding.
+    if (padding === null || virtual > 0) return ids.length - 1;
+    return Math.max(
+      0,
+      ids.findLastIndex((id) => id !== padding),
+    );
   }
 
   /** Runs new tokens as `forward` does, for another output than the logits. */
@@ -290,7 +225,7 @@ export class CausalSession {
     this.checkIds(request.tokens, adapters);
     const real = tokens.map((row, i) => row.map((_, j) => options.attentionMask?.[i]?.[j] ?? 1));
     const seen = state.seen.map((row, i) => [...row, ...(real[i] as number[])]);
-    this.feedTokens(tokens, seen, past);
+    this.feedTokens(tokens, seen, { past, countPadding: options.countPadding ?? false });
     this.feedPast(cache, seq);
     this.feedMasks(seen, { past, seq, capacity: cache.capacity });
     this.feedAdapters(adapters, tokens, { virtual, weights });
@@ -365,15 +300,9 @@ export class CausalSession {
   ): void {
     for (const [name, tensor] of adapters.tensors) this.feeds[name] = tensor;
     if (weights) this.feedWeights(weights, tokens);
-    for (const embedding of adapters.embeddings) {
-      const data = embeddingDelta(embedding, tokens, { virtual, weights });
-      const shape =
-        data.length === embedding.width
-          ? [1, 1, embedding.width]
-          : [tokens.length, tokens[0]?.length ?? 0, embedding.width];
-      this.feeds[embedding.delta] = float32Tensor(data, shape);
-      const isReplaced = virtual > 0 && embedding.virtualRows !== undefined;
-      this.feeds[embedding.kept] = keptRows(tokens[0]?.length ?? 0, isReplaced ? virtual : 0);
+    const at = { ids: "input_ids", virtual, weights };
+    for (const [name, tensor] of embeddingTensors(adapters.embeddings, tokens, at)) {
+      this.feeds[name] = tensor;
     }
   }
 
@@ -400,10 +329,16 @@ export class CausalSession {
     await this.session.dispose();
   }
 
-  private feedTokens(tokens: readonly (readonly number[])[], seen: number[][], past: number): void {
+  private feedTokens(
+    tokens: readonly (readonly number[])[],
+    seen: number[][],
+    { past, countPadding }: { past: number; countPadding: boolean },
+  ): void {
     const seq = (tokens[0] as readonly number[]).length;
     const shape = [tokens.length, seq];
-    const positions = seen.map((row) => realPositions(row).slice(past));
+    const positions = seen.map((row) =>
+      (countPadding ? row.map((_, place) => place) : realPositions(row)).slice(past),
+    );
     // A token that an adapter added has no row in the base's table; its own is in the embedding slot.
     const ids = tokens.flat().map((id) => (id < this.model.vocabulary ? id : 0));
     this.feeds["input_ids"] = int64Tensor(ids, shape);
@@ -456,6 +391,7 @@ function prepend(
   return {
     tokens: tokens.map((row) => [...zeros, ...row]),
     options: {
+      ...options,
       attentionMask: tokens.map((row, i) =>
         Uint8Array.from([...real(i), ...(options.attentionMask?.[i] ?? row.map(() => 1))]),
       ),
@@ -464,32 +400,15 @@ function prepend(
   };
 }
 
-/** [1, seq, 1]: 0 for the virtual tokens in front; a single 1 without any. */
-function keptRows(seq: number, virtual: number): Tensor {
-  if (virtual === 0) return float32Tensor(Float32Array.of(1), [1, 1, 1]);
-  return float32Tensor(new Float32Array(seq).fill(1, virtual), [1, seq, 1]);
-}
-
-/** [batch, seq, width], or one row of zeros where no token gets anything. */
-function embeddingDelta(
-  { width, rowDelta, routedDelta, virtualRows }: EmbeddingFeed,
-  tokens: readonly (readonly number[])[],
-  { virtual, weights }: { virtual: number; weights: TokenWeights | null },
-): Float32Array {
-  const deltas = tokens.flatMap((row, i) => {
-    const rows = virtualRows?.[i] ?? virtualRows?.[0];
-    return row.map((id, place) => {
-      if (place < virtual && rows) return rows.subarray(place * width, (place + 1) * width);
-      if (!weights || !routedDelta) return rowDelta(id, i);
-      const { count } = weights.of;
-      const start = (i * row.length + place) * count;
-      return routedDelta(id, weights.values.subarray(start, start + count));
-    });
+/** One row [1, width] of each sequence's logits [rows, width]. */
+function pickRows({ data, shape }: Logits, picked: readonly number[]): HeadOutput {
+  const [batch, rows, width] = shape;
+  const out = new Float32Array(batch * width);
+  picked.forEach((row, i) => {
+    const start = (i * rows + row) * width;
+    out.set(data.subarray(start, start + width), i * width);
   });
-  if (deltas.every((delta) => delta === null)) return new Float32Array(width);
-  const out = new Float32Array(deltas.length * width);
-  deltas.forEach((delta, i) => delta && out.set(delta, i * width));
-  return out;
+  return { data: out, shape: [batch, 1, width] };
 }
 
 /** Where `part` stands last in `ids`; Infinity where it does not. */

@@ -1,5 +1,6 @@
 import { badRequest } from "../base/errors.ts";
-import type { AdapterInputs, CausalSession, DecodingState, Request } from "./causalSession.ts";
+import type { AdapterInputs } from "./adapterInputs.ts";
+import type { CausalSession, DecodingState, Request } from "./causalSession.ts";
 import type { Tensor } from "./ortSession.ts";
 
 /** A decoder that reads new tokens before the model does; what it makes of them is an input of the model. */

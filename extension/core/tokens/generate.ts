@@ -1,5 +1,6 @@
 import { badRequest, throwIfAborted } from "../base/errors.ts";
-import type { AdapterInputs, CausalSession, DecodingState } from "../session/causalSession.ts";
+import type { AdapterInputs } from "../session/adapterInputs.ts";
+import type { CausalSession, DecodingState } from "../session/causalSession.ts";
 import { createSampler, type Sampling } from "./sampler.ts";
 
 /** Prompts are read in parts of so many tokens, so that a wish to stop is heard between them. */

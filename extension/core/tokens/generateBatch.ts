@@ -1,10 +1,6 @@
 import { throwIfAborted } from "../base/errors.ts";
-import type {
-  AdapterInputs,
-  CausalSession,
-  DecodingState,
-  Logits,
-} from "../session/causalSession.ts";
+import type { AdapterInputs } from "../session/adapterInputs.ts";
+import type { CausalSession, DecodingState, Logits } from "../session/causalSession.ts";
 import { checkRequest, type Generated, type GenerateOptions, promptPart } from "./generate.ts";
 import { createSampler, type Sampler } from "./sampler.ts";
 

@@ -14,7 +14,8 @@ import { writeTorchFile } from "../../../../extension/core/checkpoint/writeTorch
 import { buildModel } from "../../../../extension/core/models/index.ts";
 import { readTensors } from "../../../../extension/core/safetensors/read.ts";
 import { type TensorData, writeSafetensors } from "../../../../extension/core/safetensors/write.ts";
-import { adapterInputs, CausalSession } from "../../../../extension/core/session/causalSession.ts";
+import { adapterInputs } from "../../../../extension/core/session/adapterInputs.ts";
+import { decodingSession, openSession } from "../../../../extension/core/session/openSession.ts";
 import { difference, failure, fixtures, temporaryFolder } from "../support.ts";
 
 const source = path.join(fixtures, "models/llama");
@@ -50,7 +51,7 @@ async function bareFolder(t: TestContext): Promise<string> {
 }
 
 async function logitsOf(checkpoint: BaseCheckpoint): Promise<Float32Array> {
-  const session = await CausalSession.create(buildModel(checkpoint));
+  const session = decodingSession(await openSession(buildModel(checkpoint)));
   try {
     const logitsRows = ids[0]?.map((_, i) => i) ?? [];
     const state = session.start(adapterInputs([]));

@@ -6,7 +6,8 @@ import { openAdapterCheckpoint } from "../../../../extension/core/checkpoint/ada
 import { buildModel } from "../../../../extension/core/models/index.ts";
 import { methodOf } from "../../../../extension/core/peft/index.ts";
 import { type ActiveAdapter, PeftModel } from "../../../../extension/core/peftModel.ts";
-import { adapterInputs, CausalSession } from "../../../../extension/core/session/causalSession.ts";
+import { adapterInputs } from "../../../../extension/core/session/adapterInputs.ts";
+import { decodingSession, openSession } from "../../../../extension/core/session/openSession.ts";
 import { difference, temporaryFolder } from "../support.ts";
 import { logitsOf, makeFactors, tinyLlama, writeLora, writeMerged } from "./tinyLlama.ts";
 
@@ -89,7 +90,7 @@ for (const [weightOfA, weightOfB] of mixes) {
 }
 
 test("no adapters, and all at weight 0, is exactly the bare graph", async (t) => {
-  const plain = await CausalSession.create(buildModel(base.checkpoint));
+  const plain = decodingSession(await openSession(buildModel(base.checkpoint)));
   t.after(() => plain.dispose());
   const ids = [5, 42, 7];
   const { data } = await plain.forward(plain.start(adapterInputs([])), [ids]);

@@ -9,14 +9,21 @@ import { PeftModel } from "../../../../extension/core/peftModel.ts";
 import {
   type AdapterInputs,
   adapterInputs,
+} from "../../../../extension/core/session/adapterInputs.ts";
+import type {
   CausalSession,
-  type ForwardOptions,
+  ForwardOptions,
 } from "../../../../extension/core/session/causalSession.ts";
+import { decodingSession, openSession } from "../../../../extension/core/session/openSession.ts";
 import { argmax } from "../../../../extension/core/tokens/sampler.ts";
 import { difference, failure, fixtures, temporaryFolder } from "../support.ts";
 
 const folder = path.join(fixtures, "models/llama");
-const session = await CausalSession.create(buildModel(await openBaseCheckpoint(folder)));
+async function open(place: string): Promise<CausalSession> {
+  return decodingSession(await openSession(buildModel(await openBaseCheckpoint(place))));
+}
+
+const session = await open(folder);
 after(() => session.dispose());
 const none = adapterInputs([]);
 const vocabulary = 128;
@@ -115,7 +122,7 @@ test("a run that fails leaves its sequence as it was", async () => {
 });
 
 test("an unfinished run ends before the session does", async () => {
-  const other = await CausalSession.create(session.model);
+  const other = decodingSession(await openSession(session.model));
   const running = other.forward(other.start(none), [ids(12)]);
   await Promise.all([running, other.dispose()]);
   assert.equal((await running).data.length, vocabulary);
@@ -135,7 +142,7 @@ test("shards behind the links of the Hugging Face cache, in several folders, are
   }
   const logits: Float32Array[] = [];
   for (const place of [source, snapshot]) {
-    const own = await CausalSession.create(buildModel(await openBaseCheckpoint(place)));
+    const own = await open(place);
     logits.push((await own.forward(own.start(none), [ids(5)])).data);
     await own.dispose();
   }

@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  adapterInputs,
-  type CausalSession,
-} from "../../../../extension/core/session/causalSession.ts";
+import { adapterInputs } from "../../../../extension/core/session/adapterInputs.ts";
+import type { CausalSession } from "../../../../extension/core/session/causalSession.ts";
 import {
   generate,
   type Generated,

@@ -1,0 +1,29 @@
+import { unsupported } from "../base/errors.ts";
+import type { Model } from "../models/model.ts";
+import { CausalSession } from "./causalSession.ts";
+import { EncoderSession } from "./encoderSession.ts";
+import type { SessionOptions } from "./ortSession.ts";
+import type { RunningSession } from "./runningSession.ts";
+
+/** Opens the session that knows to run a model of this kind. */
+export function openSession(model: Model, options?: SessionOptions): Promise<RunningSession> {
+  switch (model.kind) {
+    case "causal":
+      return CausalSession.create(model, options);
+    case "encoder":
+      return EncoderSession.create(model, options);
+  }
+}
+
+/** A session as one that decodes token by token. @throws unsupported where the model does not */
+export function decodingSession(session: RunningSession): CausalSession {
+  if (session instanceof CausalSession) return session;
+  throw unsupported(
+    `This base is ${article(session.model)}, which does not write text`,
+    "Ask it for a prediction instead.",
+  );
+}
+
+function article({ head }: Model): string {
+  return `a model for ${(head?.task ?? "language-modeling").replaceAll("-", " ")}`;
+}

@@ -1,0 +1,38 @@
+import { type Model } from "../models/model.ts";
+import type { AdapterInputs } from "./adapterInputs.ts";
+import type { Tensor } from "./ortSession.ts";
+
+/** Rows [batch][seq] of one length that a model reads at once. */
+export interface TokenBatch {
+  readonly kind: "tokens";
+  readonly ids: readonly (readonly number[])[];
+  /** Per row and token 1 is real and 0 padding; all real when absent. */
+  readonly attentionMask?: readonly Uint8Array[] | undefined;
+  /** Segment of each token, where the model has segments; 0 when absent. */
+  readonly tokenTypes?: readonly (readonly number[])[] | undefined;
+}
+
+/** What a model reads at once. */
+export type Batch = TokenBatch;
+
+/** What a model's head says of a batch. */
+export interface HeadOutput {
+  /** Row-major. */
+  readonly data: Float32Array;
+  /** [batch, 1 or tokens, width]; tokens include an adapter's virtual ones in front. */
+  readonly shape: readonly [number, number, number];
+}
+
+/** A session of any kind, as those see it who keep sessions, and who ask a head in one pass. */
+export interface RunningSession {
+  readonly model: Model;
+  /** What the head says of whole sequences, remembering nothing. */
+  predict(batch: Batch, adapters: AdapterInputs): Promise<HeadOutput>;
+  dispose(): Promise<void>;
+}
+
+/** A head's output as the binding hands it out. */
+export function headOutput({ data, dims }: Tensor): HeadOutput {
+  const [batch = 0, rows = 0, width = 0] = dims;
+  return { data: data as Float32Array, shape: [batch, rows, width] };
+}
