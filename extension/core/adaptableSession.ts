@@ -19,6 +19,7 @@ import {
 import type { AdapterInputs } from "./session/adapterInputs.ts";
 import { CausalSession } from "./session/causalSession.ts";
 import { openSession } from "./session/openSession.ts";
+import type { DeviceReport } from "./session/devices.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
 import type { RunningSession } from "./session/runningSession.ts";
 
@@ -77,6 +78,10 @@ export class AdaptableSession {
 
   get model(): Model {
     return this.session.model;
+  }
+
+  get device(): DeviceReport {
+    return this.session.device;
   }
 
   /** Makes room for an adapter; true when the session had to be built again. */

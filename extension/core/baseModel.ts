@@ -16,6 +16,7 @@ import { BaseSession } from "./baseSession.ts";
 import { type Quantization, quantizedBase } from "./quantizedBase.ts";
 import { type LoadedAdapter, readAdapter } from "./loadAdapter.ts";
 import { resolveModel } from "./resolveModel.ts";
+import type { DeviceReport } from "./session/devices.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
 import { readTokenizer, type Tokenizer } from "./tokens/tokenizer.ts";
 
@@ -37,6 +38,8 @@ export interface BaseModel {
   readonly adaptable: MethodBase;
   /** How its linear layers were rounded as it was loaded; null when they are as stored. */
   readonly quantization: Quantization | null;
+  /** Where it runs, and why there. */
+  readonly device: DeviceReport;
   readonly loadSeconds: number;
   /** The adapter whose folder was loaded in place of a base's: a PeftModel begins with it. */
   readonly attached?: LoadedAdapter;
@@ -122,6 +125,7 @@ async function openBase(folder: string, options: LoadBaseModelOptions): Promise<
     stopTokens,
     adaptable,
     quantization,
+    device: session.device,
     loadSeconds: (performance.now() - started) / 1000,
   };
 }

@@ -10,6 +10,7 @@ import type { ActiveEffects } from "./peft/slots.ts";
 import type { AdapterInputs } from "./session/adapterInputs.ts";
 import type { CausalSession } from "./session/causalSession.ts";
 import { decodingSession } from "./session/openSession.ts";
+import type { DeviceReport } from "./session/devices.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
 import type { Batch, HeadOutput } from "./session/runningSession.ts";
 
@@ -58,6 +59,11 @@ export class BaseSession {
   /** The model without adapters. */
   get model(): Model {
     return this.own.model;
+  }
+
+  /** Where the model runs now; a session that is built again may fall back to the CPU. */
+  get device(): DeviceReport {
+    return this.own.device;
   }
 
   /** Makes room for an adapter; true when a session had to be built again. */

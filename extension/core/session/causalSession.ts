@@ -18,6 +18,7 @@ import {
   type SessionOptions,
   type Tensor,
 } from "./ortSession.ts";
+import type { DeviceReport } from "./devices.ts";
 import { RopeTable } from "./ropeTable.ts";
 import type { HeadOutput, RunningSession, TokenBatch } from "./runningSession.ts";
 
@@ -82,6 +83,10 @@ export class CausalSession implements RunningSession {
 
   static async create(model: CausalModel, options?: SessionOptions): Promise<CausalSession> {
     return new CausalSession(model, await OrtSession.create(model.graph, options));
+  }
+
+  get device(): DeviceReport {
+    return this.session.device;
   }
 
   /** @param prompt per row, for adapters that must know all of a prompt that is read in parts */

@@ -1,6 +1,7 @@
 import { badRequest, unsupported } from "../base/errors.ts";
 import type { EncoderModel, PositionRule } from "../models/encoderModel.ts";
 import { type AdapterInputs, type CachedPrefix, embeddingTensors } from "./adapterInputs.ts";
+import type { DeviceReport } from "./devices.ts";
 import {
   float32Tensor,
   int64Tensor,
@@ -28,6 +29,10 @@ export class EncoderSession implements RunningSession {
     readonly model: EncoderModel,
     private readonly session: OrtSession,
   ) {}
+
+  get device(): DeviceReport {
+    return this.session.device;
+  }
 
   static async create(model: EncoderModel, options?: SessionOptions): Promise<EncoderSession> {
     return new EncoderSession(model, await OrtSession.create(model.graph, options));

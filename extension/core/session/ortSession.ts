@@ -2,6 +2,8 @@ import * as ort from "onnxruntime-node";
 import { GraftError } from "../base/errors.ts";
 import { encodeModel } from "../onnx/protobuf.ts";
 import type { Graph } from "../onnx/graph.ts";
+import { deviceFor, threadsFor } from "./deviceProbe.ts";
+import { type Device, type DeviceReport, type DeviceWish, fallback } from "./devices.ts";
 
 export type Tensor = ort.Tensor;
 
@@ -9,7 +11,9 @@ export type Tensor = ort.Tensor;
 export const runtimeLabel = `ONNX Runtime ${ort.env.versions.node ?? ort.env.versions.common}`;
 
 export interface SessionOptions {
-  /** Threads inside one operator; 0 lets ONNX Runtime take the machine's cores. */
+  /** Where to run; the CPU when absent. */
+  readonly device?: DeviceWish;
+  /** Threads inside one operator; when absent or 0 they follow the cores that this process may use. */
   readonly threads?: number;
   /** Lay weights out for speed (a copy in memory); without it they stay mapped from disk. */
   readonly prepack?: boolean;
@@ -20,28 +24,29 @@ export interface SessionOptions {
  * synchronous), which is why all of this lives in the engine process.
  */
 export class OrtSession {
-  private constructor(private readonly session: ort.InferenceSession) {}
+  private constructor(
+    private readonly session: ort.InferenceSession,
+    readonly device: DeviceReport,
+  ) {}
 
+  /** What the device cannot take runs on the CPU, which the report then says. */
   static async create(graph: Graph, options: SessionOptions = {}): Promise<OrtSession> {
-    const { bytes, externalFolder } = encodeModel(graph);
-    const extra: Record<string, string> = {};
-    if (externalFolder !== null)
-      extra["model_external_initializers_file_folder_path"] = externalFolder;
-    if (options.prepack === false) extra["disable_prepacking"] = "1";
-    try {
-      const session = await ort.InferenceSession.create(bytes, {
-        executionProviders: ["cpu"],
-        graphOptimizationLevel: "all",
-        logSeverityLevel: 3,
-        ...(options.threads ? { intraOpNumThreads: options.threads } : {}),
-        extra: { session: extra },
-      });
-      return new OrtSession(session);
-    } catch (error) {
-      throw new GraftError(
-        "internal",
-        `ONNX Runtime refused the graph: ${(error as Error).message}`,
+    const place = await deviceFor(options.device ?? "cpu");
+    const encoded = encodeModel(graph);
+    const threads = await threadsFor(options.threads);
+    const open = (device: Device): Promise<ort.InferenceSession> =>
+      ort.InferenceSession.create(
+        encoded.bytes,
+        sessionOptions(device, { ...options, threads, folder: encoded.externalFolder }),
       );
+    try {
+      return new OrtSession(await open(place.used), place);
+    } catch (error) {
+      if (place.used === "cpu") throw refused(error);
+      const session = await open("cpu").catch((second: unknown) => {
+        throw refused(second);
+      });
+      return new OrtSession(session, fallback(place, error));
     }
   }
 
@@ -60,6 +65,28 @@ export class OrtSession {
   async dispose(): Promise<void> {
     await this.session.release();
   }
+}
+
+function sessionOptions(
+  device: Device,
+  at: { threads: number; prepack?: boolean; folder: string | null },
+): ort.InferenceSession.SessionOptions {
+  const extra: Record<string, string> = {};
+  if (at.folder !== null) extra["model_external_initializers_file_folder_path"] = at.folder;
+  if (at.prepack === false) extra["disable_prepacking"] = "1";
+  return {
+    executionProviders: [device],
+    graphOptimizationLevel: "all",
+    logSeverityLevel: 3,
+    ...(at.threads > 0 && { intraOpNumThreads: at.threads }),
+    // DirectML has no plan of memory.
+    ...(device === "dml" && { enableMemPattern: false }),
+    extra: { session: extra },
+  };
+}
+
+function refused(error: unknown): GraftError {
+  return new GraftError("internal", `ONNX Runtime refused the graph: ${(error as Error).message}`);
 }
 
 /** Wraps memory as an fp32 tensor without a copy. */

@@ -1,5 +1,6 @@
 import { type Model } from "../models/model.ts";
 import type { AdapterInputs } from "./adapterInputs.ts";
+import type { DeviceReport } from "./devices.ts";
 import type { Tensor } from "./ortSession.ts";
 
 /** Rows [batch][seq] of one length that a model reads at once. */
@@ -26,6 +27,8 @@ export interface HeadOutput {
 /** A session of any kind, as those see it who keep sessions, and who ask a head in one pass. */
 export interface RunningSession {
   readonly model: Model;
+  /** Where it runs. */
+  readonly device: DeviceReport;
   /** What the head says of whole sequences, remembering nothing. */
   predict(batch: Batch, adapters: AdapterInputs): Promise<HeadOutput>;
   dispose(): Promise<void>;
