@@ -74,22 +74,29 @@ export function sessionInputs(session: Slotted, rows: Rows): AdapterInputs {
   });
 }
 
+const noTable: { in: number; ids?: string; firstRow?: number } = { in: 0 };
+
 function embeddingFeed(
   path: string,
   { base }: Slotted,
   { rows, isRouted }: { rows: Rows; isRouted: boolean },
 ): EmbeddingFeed {
   const module = base.tree.modules.find((each) => each.path === path);
-  const table = { path, rows: module?.kind === "embedding" ? module.in : 0 };
+  const {
+    in: count,
+    ids = "input_ids",
+    firstRow = 0,
+  } = module?.kind === "embedding" ? module : noTable;
+  const table = { path, rows: count };
   const activeIn = (row: number): readonly ActiveEffects[] => rows[row] ?? rows[0] ?? [];
   return {
     ...embeddingSlot(path),
-    ids: (module?.kind === "embedding" ? module.ids : undefined) ?? "input_ids",
+    ids,
     width: module?.out ?? 0,
-    rowDelta: (id, row) => activeRowDelta(table, id, { active: activeIn(row) }),
+    rowDelta: (id, row) => activeRowDelta(table, id + firstRow, { active: activeIn(row) }),
     ...(isRouted && {
       routedDelta: (id: number, weights: Float32Array) =>
-        activeRowDelta(table, id, { active: activeIn(0), weights }),
+        activeRowDelta(table, id + firstRow, { active: activeIn(0), weights }),
     }),
   };
 }

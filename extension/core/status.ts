@@ -78,12 +78,14 @@ function baseParameters({ checkpoint, adaptable }: BaseModel): number {
   const twins = adaptable.tree.modules
     .filter((module) => weightName(module) !== `${module.path}.weight`)
     .map(({ path }) => `${path}.weight`);
-  const others = [...checkpoint.weights.values()].filter(
-    ({ name, shape }) =>
+  const others = [...checkpoint.weights].filter(
+    ([name, { shape }]) =>
       twins.includes(name) ||
       (buffers.test(name) && (shape.length !== 1 || name.endsWith("inv_freq"))),
   );
-  return checkpoint.parameters - others.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  return (
+    checkpoint.parameters - others.reduce((sum, [, { shape }]) => sum + elementCount(shape), 0)
+  );
 }
 
 /** Every layer that an adapter has put into the model, in the model's order. */

@@ -20,6 +20,8 @@ export type ModuleInfo =
       readonly scale?: number;
       /** The graph input whose ids pick its rows; `input_ids` when absent. */
       readonly ids?: string;
+      /** The row that id 0 picks (OPT's positions). */
+      readonly firstRow?: number;
     }
   | {
       readonly kind: "norm";
@@ -43,6 +45,12 @@ export function weightName(module: ModuleInfo): string {
 /** Name of a norm's tensor by its key among a plan's or adapter's norms: a path, or a bias's name. */
 export function normTensor(key: string): string {
   return key.endsWith(".bias") ? key : `${key}.weight`;
+}
+
+/** True for what has a row a token: a table of tokens (not of places or types), or the head. */
+export function isVocabulary(module: ModuleInfo, { outputEmbedding }: ModuleTree): boolean {
+  if (module.kind !== "embedding") return module.path === outputEmbedding;
+  return (module.ids ?? "input_ids") === "input_ids";
 }
 
 /** True for a head that reads the embedding's table. */

@@ -8,7 +8,7 @@ export interface ParameterTarget {
   readonly parameter: string;
   /** Path and name, as PEFT reports it: "model.layers.0.mlp.down_proj.weight". */
   readonly name: string;
-  /** The parameter's own: [out, in], [rows, dim] of a table, or [size]. */
+  /** The parameter's own as it is stored: [out, in] (Conv1D [in, out]), [rows, dim] of a table, or [size]. */
   readonly shape: Shape;
   /** Path under which the file keeps its factors. */
   readonly stored: string;
@@ -56,12 +56,16 @@ export function wrapperPaths(path: string, count: number): string[] {
 function parametersOf(module: ModuleInfo): Parameter[] {
   switch (module.kind) {
     case "linear": {
-      const weight = { name: "weight", shape: [module.out, module.in] };
+      const stored = module.isTransposed ? [module.in, module.out] : [module.out, module.in];
+      const weight = { name: "weight", shape: stored };
       return module.hasBias ? [weight, { name: "bias", shape: [module.out] }] : [weight];
     }
     case "embedding":
       return [{ name: "weight", shape: [module.in, module.out] }];
     case "norm":
-      return [{ name: "weight", shape: [module.out] }];
+      return ["weight", ...(module.hasBias ? ["bias"] : [])].map((name) => ({
+        name,
+        shape: [module.out],
+      }));
   }
 }

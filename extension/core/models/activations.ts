@@ -12,9 +12,12 @@ const activations: Readonly<Record<string, Activation>> = {
   silu,
   swish: silu,
   gelu: (g, x) => g.gelu(x),
+  gelu_python: (g, x) => g.gelu(x),
   gelu_new: tanhGelu,
   gelu_fast: tanhGelu,
   gelu_pytorch_tanh: tanhGelu,
+  gelu_python_tanh: tanhGelu,
+  gelu_accurate: tanhGelu,
   quick_gelu: (g, x) => g.quickGelu(x, 1.702),
   relu: (g, x) => g.relu(x),
   relu2: (g, x) => {
@@ -31,8 +34,7 @@ const activations: Readonly<Record<string, Activation>> = {
  * @throws unsupported for a name that Graft does not know
  */
 export function activationOf(name: string, { file }: { file: string }): Activation {
-  const activation = activations[name];
-  if (activation) return activation;
+  if (Object.hasOwn(activations, name)) return activations[name] as Activation;
   throw unsupported(
     `${file}: Graft does not know the activation "${name}"`,
     `It knows ${Object.keys(activations).join(", ")}.`,

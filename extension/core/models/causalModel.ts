@@ -18,6 +18,10 @@ export interface CausalModel extends ModelStack {
   /** What positions turn queries and keys by; none where positions are learned. */
   readonly rotary: readonly RotaryTable[];
   readonly masks: readonly AttentionMask[];
+  /** True where `key_positions` [batch, 1, 1, past + seq], each key's place in its row, is an input. */
+  readonly hasKeyPositions?: boolean;
+  /** True where positions never count padding, whatever the class (OPT); others count it in tasks. */
+  readonly skipsPadding?: boolean;
 }
 
 export interface AttentionMask {

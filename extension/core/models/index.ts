@@ -5,16 +5,21 @@ import { bareLayers, type LayerHook } from "../onnx/layerHook.ts";
 import { type Architecture, architectureIn, architecturesOf } from "./architecture.ts";
 import type { CausalModel } from "./causalModel.ts";
 import type { Family } from "./family.ts";
+import { bloom } from "./bloom.ts";
+import { falcon } from "./falcon.ts";
 import { gemma } from "./gemma.ts";
 import { gemma2 } from "./gemma2.ts";
 import { gemma3, gemma3Text } from "./gemma3.ts";
 import { gpt2 } from "./gpt2.ts";
+import { gptNeox } from "./gptNeox.ts";
 import { granite } from "./granite.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
 import type { Model } from "./model.ts";
 import { ModelBuilder } from "./modelBuilder.ts";
 import { olmo2 } from "./olmo2.ts";
+import { opt } from "./opt.ts";
+import { phi } from "./phi.ts";
 import { phi3 } from "./phi3.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
@@ -39,6 +44,11 @@ export const families: readonly Family[] = [
   granite,
   smollm3,
   gpt2,
+  gptNeox,
+  opt,
+  bloom,
+  falcon,
+  phi,
 ];
 
 /** The architectures that Graft runs, as config.json names them. */

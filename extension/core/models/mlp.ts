@@ -10,7 +10,7 @@ export interface MlpShape {
   readonly activation: Activation;
 }
 
-type Mlp = DecoderShape["mlp"];
+export type Mlp = DecoderShape["mlp"];
 
 /** down(activation(gate(x)) · up(x)). */
 export function gatedMlp({ hidden, inner, hasBias, activation }: MlpShape): Mlp {

@@ -109,18 +109,27 @@ export class ModelBuilder {
 
   /** Rows of an embedding table [rows, dim] for ids [batch, seq] of a graph input, as fp32. */
   embedding(path: string, ids: Value, size: readonly [number, number]): Value {
-    return this.scaledEmbedding(path, ids, { size, scale: 1 });
+    return this.scaledEmbedding(path, ids, { size });
   }
 
-  /** The same, multiplied by a factor that is part of the module: adapters change what is scaled. */
+  /**
+   * The same, multiplied by a factor that is part of the module: adapters change what is scaled.
+   * @param table.firstRow the row that id 0 picks
+   */
   scaledEmbedding(
     asked: string,
-    ids: Value,
-    { size: [rows, dim], scale }: { size: readonly [number, number]; scale: number },
+    asIs: Value,
+    table: { size: readonly [number, number]; scale?: number; firstRow?: number },
   ): Value {
     const path = this.named(asked);
-    const module = { kind: "embedding", path, in: rows, out: dim, ids } as const;
-    this.modules.push(scale === 1 ? module : { ...module, scale });
+    const { size, scale = 1, firstRow = 0 } = table;
+    const [rows, dim] = size;
+    this.modules.push({
+      ...({ kind: "embedding", path, in: rows, out: dim, ids: asIs } as const),
+      ...(scale !== 1 && { scale }),
+      ...(firstRow !== 0 && { firstRow }),
+    });
+    const ids = firstRow === 0 ? asIs : this.g.add(asIs, this.g.int64s([firstRow]));
     return this.g.scope(path, () => {
       // Picking rows before the cast keeps one fp32 copy of the table out of memory.
       const name = `${path}.weight`;
@@ -183,11 +192,6 @@ export class ModelBuilder {
     const own = (key: string): Value =>
       this.hook.norm(this.g, key, { value: this.weight(normTensor(key), [size]), size });
     return { weight: own(path), bias: own(`${path}.bias`) };
-  }
-
-  /** Rows of a learned table of positions [rows, dim]; adapters have no place there. */
-  positions(path: string, ids: Value, size: [number, number]): Value {
-    return this.g.scope(path, () => this.g.gather(this.weight(`${path}.weight`, size), ids));
   }
 
   /** What is put around a block; null for nothing. */

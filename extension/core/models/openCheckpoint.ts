@@ -1,4 +1,5 @@
 import { badFile } from "../base/errors.ts";
+import { elementCount } from "../base/shape.ts";
 import {
   type BaseCheckpoint,
   openBaseCheckpoint,
@@ -41,7 +42,8 @@ export function withParameterNames(checkpoint: BaseCheckpoint): BaseCheckpoint {
       throw badFile(ref.file, `tensors "${twin.name}" and "${ref.name}" both are "${name}"`);
     weights.set(name, ref);
   }
-  return { ...checkpoint, weights };
+  const sizes = [...weights.values()].map(({ shape }) => elementCount(shape));
+  return { ...checkpoint, weights, parameters: sizes.reduce((sum, size) => sum + size, 0) };
 }
 
 /**

@@ -1,11 +1,10 @@
 /**
  * LN tuning (https://arxiv.org/abs/2312.11420; PEFT tuners/ln_tuning): the trained copy of a layer
- * takes the layer's place, so the file holds whole weights, not differences. Norms have a slot for
- * their weight; PEFT also takes linear layers and embeddings (llava's defaults do), which become
+ * takes the layer's place, so the file holds whole weights, not differences. Norms have slots for
+ * weight and bias; PEFT also takes linear layers and embeddings (llava's defaults do), which become
  * dense differences.
  */
 import { z } from "zod";
-import { unsupported } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
 import { tunerFields } from "./tuner/config.ts";
 import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
@@ -59,17 +58,16 @@ export const lnTuning = tunerMethod<LnTuningConfig>({
   kinds: ["norm", "linear", "embedding"],
   rank: () => null,
   shapes: (module): Record<string, Shape> => {
-    if (module.kind === "norm") return { [weight]: [module.out] };
+    const biases: Record<string, Shape> =
+      module.kind !== "embedding" && module.hasBias ? { [bias]: [module.out] } : {};
+    if (module.kind === "norm") return { [weight]: [module.out], ...biases };
     if (module.kind === "embedding") return { [weight]: [module.in, module.out] };
-    const own: Record<string, Shape> = { [weight]: [module.out, module.in] };
-    return module.hasBias ? { ...own, [bias]: [module.out] } : own;
+    return { [weight]: [module.out, module.in], ...biases };
   },
-  norm: (module, tensors) => {
-    if (tensors.has(bias)) {
-      throw unsupported(`Graft does not run LN tuning with a bias, as of ${module.path}, yet`);
-    }
-    return tensors.values(weight);
-  },
+  norm: (_module, tensors) => ({
+    weight: tensors.values(weight),
+    bias: tensors.has(bias) ? tensors.values(bias) : undefined,
+  }),
   linear: replaceLinear,
   embedding: async (module, tensors, context) => {
     const delta = minus(tensors.values(weight), await context.weight(module));

@@ -6,6 +6,7 @@
  * Run time: the low-rank path; a table's rows get theirs on top.
  */
 import { GraftError, unsupported } from "../base/errors.ts";
+import { transposed } from "../base/matrix.ts";
 import { isChosen, type ParameterTarget, resolveParameters } from "../checkpoint/parameters.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
 import { compose } from "./compose.ts";
@@ -90,9 +91,16 @@ async function parameterEffects(
 ): Promise<Partial<AdapterEffects>> {
   const { rank, scaling } = loraScale(context.config, target.name, context.file);
   const stored = { a: tensors.values("lora_A.weight"), b: tensors.values("lora_B.weight"), rank };
-  const trained = expertFactors(stored, { experts: 1, expert: 0, scaling });
+  const factors = expertFactors(stored, { experts: 1, expert: 0, scaling });
   const matrix = asLinear(target);
+  const trained = matrix.isTransposed ? turned(factors, matrix) : factors;
   const taken = await takenFromBase(matrix, context, target.name);
+  if (taken && matrix.isTransposed) {
+    throw unsupported(
+      `${context.file}: Graft does not run an initialisation that changes ${target.name}, a Conv1D's`,
+      "Save the adapter with path_initial_model_for_weight_conversion.",
+    );
+  }
   const { lowRank = trained } = taken
     ? compose({ lowRank: taken }, { lowRank: trained }, matrix)
     : { lowRank: trained };
@@ -105,6 +113,15 @@ async function parameterEffects(
 function asLinear({ module, shape: [out = 0, inputs = 0] }: ParameterTarget): LinearModule {
   if (module.kind === "linear") return module;
   return { kind: "linear", path: module.path, in: inputs, out, hasBias: false };
+}
+
+/** Factors of a weight stored [in, out] as those of its transpose: (B A)ᵀ = Aᵀ Bᵀ. */
+function turned({ a, b, rank }: LowRank, { in: inputs, out }: LinearModule): LowRank {
+  return {
+    a: Float32Array.from(transposed(b, inputs, rank)),
+    b: Float32Array.from(transposed(a, rank, out)),
+    rank,
+  };
 }
 
 /** Row of B A. */

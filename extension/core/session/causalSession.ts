@@ -230,10 +230,14 @@ export class CausalSession implements RunningSession {
     this.checkIds(request.tokens, adapters);
     const real = tokens.map((row, i) => row.map((_, j) => options.attentionMask?.[i]?.[j] ?? 1));
     const seen = state.seen.map((row, i) => [...row, ...(real[i] as number[])]);
-    this.feedTokens(tokens, seen, { past, countPadding: options.countPadding ?? false });
+    const countPadding = options.countPadding === true && !this.model.skipsPadding;
+    const positions = seen.map((row) =>
+      (countPadding ? row.map((_, place) => place) : realPositions(row)).slice(past),
+    );
+    this.feedTokens(tokens, positions, past);
     this.feedPast(cache, seq);
     this.feedMasks(seen, { past, seq, capacity: cache.capacity });
-    this.feedAdapters(adapters, tokens, { virtual, weights });
+    this.feedAdapters(adapters, tokens, { positions, virtual, weights });
     const rows = options.logitsRows ?? [seq - 1];
     const ids = request.tokens.map((row) => [...Array<number>(virtual).fill(-1), ...row]);
     if (adapters.activation) this.feedGates(state, adapters.activation, { ids, rows });
@@ -301,12 +305,20 @@ export class CausalSession implements RunningSession {
   private feedAdapters(
     adapters: AdapterInputs,
     tokens: readonly (readonly number[])[],
-    { virtual, weights }: { virtual: number; weights: TokenWeights | null },
+    at: {
+      positions: readonly (readonly number[])[];
+      virtual: number;
+      weights: TokenWeights | null;
+    },
   ): void {
+    const { positions, weights } = at;
     for (const [name, tensor] of adapters.tensors) this.feeds[name] = tensor;
     if (weights) this.feedWeights(weights, tokens);
-    const at = { ids: "input_ids", virtual, weights };
-    for (const [name, tensor] of embeddingTensors(adapters.embeddings, tokens, at)) {
+    const { embeddings } = adapters;
+    for (const [name, tensor] of [
+      ...embeddingTensors(embeddings, tokens, { ...at, ids: "input_ids" }),
+      ...embeddingTensors(embeddings, positions, { ...at, ids: "position_ids" }),
+    ]) {
       this.feeds[name] = tensor;
     }
   }
@@ -336,19 +348,16 @@ export class CausalSession implements RunningSession {
 
   private feedTokens(
     tokens: readonly (readonly number[])[],
-    seen: number[][],
-    { past, countPadding }: { past: number; countPadding: boolean },
+    positions: readonly (readonly number[])[],
+    past: number,
   ): void {
     const seq = (tokens[0] as readonly number[]).length;
     const shape = [tokens.length, seq];
-    const positions = seen.map((row) =>
-      (countPadding ? row.map((_, place) => place) : realPositions(row)).slice(past),
-    );
     // A token that an adapter added has no row in the base's table; its own is in the embedding slot.
     const ids = tokens.flat().map((id) => (id < this.model.vocabulary ? id : 0));
     this.feeds["input_ids"] = int64Tensor(ids, shape);
     this.feeds["position_ids"] = int64Tensor(positions.flat(), shape);
-    if (this.ropes.length === 0) this.checkPositions(positions);
+    if (this.ropes.length === 0 && !this.model.hasKeyPositions) this.checkPositions(positions);
     const length = positions.flat().reduce((most, position) => Math.max(most, position + 1), 0);
     for (const { suffix, table } of this.ropes) {
       const rope = table.rows(Math.max(past + seq, tokens.length * seq), length);
@@ -381,6 +390,7 @@ export class CausalSession implements RunningSession {
       const data = buildMask(seen, { ...size, queriesPerKey: this.model.queriesPerKey, mask });
       this.feeds[mask.input] = float32Tensor(data, shape);
     }
+    if (this.model.hasKeyPositions) this.feeds["key_positions"] = keyPositions(seen, size);
   }
 }
 
@@ -443,6 +453,23 @@ function realPositions(row: readonly number[]): number[] {
     if (real === 1) return (last = count++);
     return count === 0 ? 0 : ++last;
   });
+}
+
+/** [batch, 1, 1, capacity + seq]: how many real tokens stand before a key; 0 for padding. */
+function keyPositions(
+  seen: readonly (readonly number[])[],
+  { past, seq, capacity }: MaskSize,
+): Tensor {
+  const width = capacity + seq;
+  const out = new Float32Array(seen.length * width);
+  seen.forEach((row, batch) => {
+    let count = 0;
+    row.forEach((real, key) => {
+      if (real !== 1) return;
+      out[batch * width + (key < past ? key : key - past + capacity)] = count++;
+    });
+  });
+  return float32Tensor(out, [seen.length, 1, 1, width]);
 }
 
 /** Additive mask [batch, 1, queries per key · seq, capacity + seq]: causal, real keys, in the window. */

@@ -123,8 +123,11 @@ export interface Tuner<C extends TunerConfig> {
     tensors: ModuleTensors,
     context: TunerContext<C>,
   ): EmbeddingEffect | Promise<EmbeddingEffect>;
-  /** The weight [size] that replaces a norm's. */
-  norm?(module: ModuleInfo, tensors: ModuleTensors): Float32Array;
+  /** The weight [size], and bias where there is one, that replace a norm's. */
+  norm?(
+    module: ModuleInfo,
+    tensors: ModuleTensors,
+  ): { weight: Float32Array; bias?: Float32Array | undefined };
   /** Layers of the base in the order in which the adapter runs them; null is each once. */
   layers?(config: C, base: MethodBase, file: string): readonly number[] | null;
   /** Modules besides the targets whose tensors `extra` takes. */
@@ -286,10 +289,17 @@ async function addEffect<C extends TunerConfig>(
     const weight = await context.weight(module);
     const split = splitAtBase(effect, { grown: module, weight, rows });
     addLinear(effects, { ...module, out: rows }, split);
+  } else if (module.kind === "embedding" && module.firstRow) {
+    throw unsupported(
+      `${context.file}: PEFT hands ${module.path} the attention mask in place of positions, so that ` +
+        `what ${tuner.peftType} learns there depends on no position; Graft does not repeat it`,
+    );
   } else if (module.kind === "embedding" && tuner.embedding) {
     addEmbedding(effects, module.path, await tuner.embedding(module, own, context));
   } else if (module.kind === "norm" && tuner.norm) {
-    effects.norms.set(module.path, tuner.norm(module, own));
+    const { weight, bias } = tuner.norm(module, own);
+    effects.norms.set(module.path, weight);
+    if (bias) effects.norms.set(`${module.path}.bias`, bias);
   } else {
     throw unsupported(
       `${context.file}: Graft does not run ${tuner.peftType} on ${module.path} yet`,

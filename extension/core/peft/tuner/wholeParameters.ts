@@ -1,7 +1,12 @@
 import { misfit, unsupported } from "../../base/errors.ts";
 import { isSameShape, type Shape } from "../../base/shape.ts";
 import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
-import { type ModuleInfo, type ModuleTree, weightName } from "../../checkpoint/modules.ts";
+import {
+  isVocabulary,
+  type ModuleInfo,
+  type ModuleTree,
+  weightName,
+} from "../../checkpoint/modules.ts";
 import type { TensorEntry } from "../../safetensors/header.ts";
 import type { AdapterEffects } from "../effect.ts";
 import type { MethodBase } from "../method.ts";
@@ -65,9 +70,8 @@ export function wholeParameters(
       continue;
     }
     const isTrained = isSaved(module.path, config) || place === "bias";
-    const isVocabulary = isTable(module, tree);
     const isBias = place === "bias" && config.bias !== "none";
-    const isUndeclared = !isSaved(module.path, config) && !isVocabulary && !isBias;
+    const isUndeclared = !isSaved(module.path, config) && !isVocabulary(module, tree) && !isBias;
     const own = { module, parameter: place, entry, isTrained, isUndeclared };
     const key = `${path}.${place}`;
     if (!whole.has(key) || wrapper === undefined) whole.set(key, own);
@@ -85,21 +89,21 @@ function placeOf(
 ): WholeParameter["parameter"] | "copy" | null {
   const { path } = module;
   const own = parameter === "bias" ? "bias" : "weight";
-  if (own === "bias" && module.kind === "linear" && !module.hasBias) return null;
+  if (own === "bias" && !hasBias(module)) return null;
   // PEFT's copy is in the module's plain name; beside it the base's own and once more itself.
   if (isSaved(path, config)) return wrapper === undefined ? own : "copy";
   const isTokens = tokens.has(path);
   if (wrapper === undefined) {
-    if (targets.has(path) || (isTokens && !isTable(module, tree))) return null;
+    if (targets.has(path) || (isTokens && !isVocabulary(module, tree))) return null;
     return own;
   }
   if (wrapper === "base_layer") return targets.has(path) || isTokens ? own : null;
-  const isAround = tokens.size > 0 && isTable(module, tree);
+  const isAround = tokens.size > 0 && isVocabulary(module, tree);
   return isAround && wrapper !== "modules_to_save" ? own : null;
 }
 
-function isTable({ kind, path }: ModuleInfo, { outputEmbedding }: ModuleTree): boolean {
-  return kind === "embedding" || path === outputEmbedding;
+function hasBias(module: ModuleInfo): boolean {
+  return module.kind !== "embedding" && module.hasBias === true;
 }
 
 /** PEFT: a module whose path ends so, or lies in a module whose path ends so. */
@@ -136,7 +140,7 @@ function requireSaved(
     .filter(({ path }) => isSaved(path, config))
     .flatMap((module) => {
       const weight = `${module.path}.weight`;
-      return module.kind === "linear" && module.hasBias ? [weight, `${module.path}.bias`] : weight;
+      return hasBias(module) ? [weight, `${module.path}.bias`] : weight;
     });
   const missing = wanted.filter((name) => !whole.has(name));
   if (missing.length === 0 || adapter.ignoreMismatchedSizes) return;
@@ -161,7 +165,7 @@ function fits(
   const { shape } = entry;
   const wanted = sizeOf(module, parameter);
   if (isSameShape(shape, wanted)) return true;
-  const isResized = isTable(module, tree) && parameter === "weight" && shape[1] === wanted[1];
+  const isResized = isVocabulary(module, tree) && parameter === "weight" && shape[1] === wanted[1];
   if (isResized && (shape[0] ?? 0) > (wanted[0] ?? 0)) return true;
   if (adapter.ignoreMismatchedSizes) return false;
   if (isResized) {
@@ -216,7 +220,7 @@ export function wholeWarnings(
   const biased = config.bias === "all" ? tree.modules : config.bias === "lora_only" ? targets : [];
   const there = new Set(whole.map(({ module, parameter }) => `${module.path}.${parameter}`));
   const missing = biased
-    .filter((module) => module.kind === "linear" && module.hasBias)
+    .filter(hasBias)
     .map(({ path }) => `${path}.bias`)
     .filter((name) => !there.has(name));
   if (missing.length > 0) {
