@@ -32,3 +32,14 @@ export function readWeighted(text: string): { folder: string; weight: number } {
     ? { folder: match[1] as string, weight: Number(match[2]) }
     : { folder: text, weight: 1 };
 }
+
+/** A value that must be one of a few; undefined where none was given. */
+export function oneOf<T extends string>(
+  name: string,
+  value: string | undefined,
+  allowed: readonly T[],
+): T | undefined {
+  const known = allowed.find((each) => each === value);
+  if (known !== undefined || value === undefined) return known;
+  throw badRequest(`--${name} is "${value}": ${allowed.join(" or ")}.`);
+}

@@ -1,7 +1,7 @@
 import { badRequest } from "../core/base/errors.ts";
 import { type Conversion, convertAdapter } from "../core/convertAdapter.ts";
 import { convertResult } from "../engine/convertResult.ts";
-import { readArguments, readNumber } from "./arguments.ts";
+import { oneOf, readArguments, readNumber } from "./arguments.ts";
 
 const options = {
   to: { type: "string" },
@@ -89,16 +89,6 @@ function sizeOf(values: Values): (Conversion & { kind: "lora" })["size"] {
 
 function number(values: Values, name: "top-k" | "threshold" | "mitigation"): number | undefined {
   return values[name] === undefined ? undefined : readNumber(values[name], name, 0);
-}
-
-function oneOf<T extends string>(
-  name: string,
-  value: string | undefined,
-  allowed: readonly T[],
-): T | undefined {
-  const known = allowed.find((each) => each === value);
-  if (known !== undefined || value === undefined) return known;
-  throw badRequest(`--${name} is "${value}": ${allowed.join(" or ")}.`);
 }
 
 function percent(share: number): string {

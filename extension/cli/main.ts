@@ -2,6 +2,7 @@ import { asGraftError } from "../core/base/errors.ts";
 import { combine } from "./combine.ts";
 import { convert } from "./convert.ts";
 import { demo } from "./demo.ts";
+import { exportModel } from "./export.ts";
 import { inspect } from "./inspect.ts";
 import { merge } from "./merge.ts";
 import { run } from "./run.ts";
@@ -15,6 +16,7 @@ const verbs: Readonly<Record<string, (args: string[], signal: AbortSignal) => Pr
   save,
   combine,
   convert,
+  export: exportModel,
   demo,
 };
 
@@ -35,6 +37,8 @@ const usage = `Usage:
   graft convert DIR --to gguf [--dtype fp32|fp16|bf16] --out FILE
   graft convert FILE.gguf|FILE.onnx_adapter --to peft --out DIR
             each with [--base DIR] [--overwrite] [--json]
+  graft export [--base DIR] [--adapter DIR[:WEIGHT]]... --out DIR [--adapters merged|inputs]
+            [--dtype fp32|fp16] [--layout genai|transformers.js] [--allow-partial] [--json]
   graft demo
 `;
 

@@ -1,7 +1,7 @@
 import { copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
 import * as path from "node:path";
 import { badRequest, throwIfAborted } from "./base/errors.ts";
-import { writeAtomically } from "./base/files.ts";
+import { isFile, writeAtomically } from "./base/files.ts";
 import type { BaseModel, OnProgress } from "./baseModel.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { checkLoss, refuseLossy } from "./mergePreview.ts";
@@ -132,28 +132,34 @@ async function writeShards(
   return drift;
 }
 
-/** Config, tokenizer and the like; never other weights. */
 async function copyRest(
   checkpoint: BaseCheckpoint,
   plan: MergePlan,
   folder: string,
 ): Promise<void> {
-  for (const entry of await readdir(checkpoint.dir, { withFileTypes: true })) {
+  await copyModelFiles(checkpoint, folder);
+  if (plan.unties || plan.vocabulary !== null) {
+    const config = mergedConfig(checkpoint, plan);
+    await writeText(path.join(folder, "config.json"), JSON.stringify(config, null, 2));
+  }
+  // Shards read from .bin files are new safetensors files.
+  const isTorch = checkpoint.files.length > 1 && checkpoint.shardNames[0]?.endsWith(".bin");
+  const index = path.join(folder, shardIndexName);
+  if (isTorch || (plan.unties && (await isFile(index)))) {
+    await writeText(index, JSON.stringify(indexOf(checkpoint, plan), null, 2));
+  }
+}
+
+const shardIndexName = "model.safetensors.index.json";
+
+/** Copies config, tokenizer and the like of a model; never its weights. */
+export async function copyModelFiles({ dir }: BaseCheckpoint, folder: string): Promise<void> {
+  for (const entry of await readdir(dir, { withFileTypes: true })) {
     const isWeights = /\.(safetensors|bin|pt|pth|h5|msgpack|onnx|gguf)$/.test(entry.name);
     if (entry.isDirectory() || isWeights || entry.name.startsWith(".")) continue;
-    const target = path.join(folder, entry.name);
-    if (entry.name === "config.json" && (plan.unties || plan.vocabulary !== null)) {
-      const config = mergedConfig(checkpoint, plan);
-      await writeText(target, JSON.stringify(config, null, 2));
-    } else if (entry.name === "model.safetensors.index.json" && plan.unties) {
-      await writeText(target, JSON.stringify(indexOf(checkpoint, plan), null, 2));
-    } else if (entry.name !== torchIndex) {
-      await copyFile(path.join(checkpoint.dir, entry.name), target);
-    }
+    if (entry.name === torchIndex) continue;
+    await copyFile(path.join(dir, entry.name), path.join(folder, entry.name));
   }
-  if (checkpoint.files.length === 1 || !checkpoint.shardNames[0]?.endsWith(".bin")) return;
-  const index = path.join(folder, savedName(torchIndex));
-  await writeText(index, JSON.stringify(indexOf(checkpoint, plan), null, 2));
 }
 
 const torchIndex = "pytorch_model.bin.index.json";

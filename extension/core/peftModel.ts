@@ -2,6 +2,7 @@ import { realpath } from "node:fs/promises";
 import * as path from "node:path";
 import { badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
 import type { BaseModel } from "./baseModel.ts";
+import { exportOnnx, type ExportOnnxOptions, type ExportOnnxReport } from "./exportOnnx.ts";
 import { LoadedAdapters } from "./loadedAdapters.ts";
 import { type LoadAdapterOptions, type LoadedAdapter, readAdapter } from "./loadAdapter.ts";
 import { answer, type Answer, type AnswerOptions, encodePrompt, type Prompt } from "./answer.ts";
@@ -393,6 +394,20 @@ export class PeftModel {
       );
     }
     return mergeModel(this.base, activeAt(this.partsOf(adapters), 0), options);
+  }
+
+  /**
+   * Writes the base with the active adapters, or with those named, as an ONNX model for other
+   * runtimes: merged into the weights, or as inputs.
+   * @throws unsupported for what an export cannot hold, saying what and why
+   */
+  async exportOnnx({
+    active = this.active,
+    ...options
+  }: ExportOnnxOptions & { active?: readonly ActiveAdapter[] }): Promise<ExportOnnxReport> {
+    const parts = activeAt(this.partsOf(active), 0);
+    const named = parts.map((part, i) => ({ ...part, name: (active[i] as ActiveAdapter).name }));
+    return exportOnnx(this.base, named, options);
   }
 
   /** What merging would lose to rounding, found without writing anything. */

@@ -104,6 +104,12 @@ export function createService(library = new Library()): Handlers<EngineContract>
       const work = { ...options, onProgress: emit, signal };
       return mergeResult(await library.require(base).mergeAndUnload(work));
     },
+    exportOnnx: async ({ base, ...options }, { emit, signal }) => {
+      const report = await library
+        .require(base)
+        .exportOnnx({ ...options, onProgress: emit, signal });
+      return { ...report, files: [...report.files] };
+    },
     previewMerge: async ({ base, ...options }, { emit, signal }) => {
       const work = { ...options, onProgress: emit, signal };
       return previewResult(await library.require(base).previewMerge(work));

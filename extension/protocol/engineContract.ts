@@ -142,6 +142,28 @@ export interface MergeParams {
   safeMerge?: boolean;
 }
 
+export interface ExportOnnxParams {
+  base: string;
+  /** The active ones when absent; none exports the base. */
+  active?: ActiveAdapter[];
+  /** Where the model is written: a folder that does not exist yet. */
+  folder: string;
+  /** Into the weights, or as inputs that an `.onnx_adapter` file for each feeds. */
+  adapters: "merged" | "inputs";
+  dtype: "fp32" | "fp16";
+  layout: "genai" | "transformers.js";
+}
+
+export interface ExportOnnxResult {
+  /** Real path. */
+  folder: string;
+  /** Relative to the folder. */
+  files: string[];
+  bytes: number;
+  /** Largest difference of a logit, as the written model was run to check it. */
+  difference: number;
+}
+
 /** What rounding to the base's type would do to a merge; nothing is written. */
 export interface MergePreviewResult {
   /** Tensors that would change, and of how many of them this tells. */
@@ -461,6 +483,8 @@ export type EngineContract = {
   /** Makes an adapter of loaded ones, writes it and loads it; it is not active yet. */
   combineAdapters: { params: CombineParams; result: AdapterInfo; event: ProgressEvent };
   mergeAdapters: { params: MergeParams; result: MergeResult; event: ProgressEvent };
+  /** Writes the base with adapters as an ONNX model, and runs it once to check it. */
+  exportOnnx: { params: ExportOnnxParams; result: ExportOnnxResult; event: ProgressEvent };
   /** Predicts what merging would lose; `samples` tensors are enough for a quick look. */
   previewMerge: {
     params: { base: string; adapters: ActiveAdapter[]; samples?: number };

@@ -42,8 +42,24 @@ export class GraphBuilder {
   }
 
   output(value: Value, name: string, type: OnnxType, shape: readonly Dimension[]): void {
-    this.push("Identity", [value], { outputs: [name as Value] });
+    if (value !== name) this.push("Identity", [value], { outputs: [name as Value] });
     this.outputs.push({ name: name as Value, type, shape });
+  }
+
+  /**
+   * Puts the nodes of a whole graph here. Its inputs read the values that `bound` gives for their
+   * names; the others become inputs of this graph. Its outputs are values here, by their names.
+   */
+  include(graph: Graph, bound: ReadonlyMap<string, Value>): void {
+    const known = (value: Value | ""): Value | "" => bound.get(value) ?? value;
+    this.inputs.push(...graph.inputs.filter(({ name }) => !bound.has(name)));
+    for (const initializer of graph.initializers) {
+      this.initializers.set(initializer.name, initializer);
+    }
+    for (const node of graph.nodes) {
+      this.names.set(node.name, 1);
+      this.nodes.push({ ...node, inputs: node.inputs.map(known) });
+    }
   }
 
   /** A constant under its own name; a name asked for twice is one constant. */
@@ -185,6 +201,62 @@ export class GraphBuilder {
     return this.gather(x, ids, axis);
   }
 
+  /** Size of x along `axis`, [1] int64. */
+  sizeOf(x: Value, axis: number): Value {
+    const attributes = { start: int(axis), end: int(axis + 1) };
+    return this.push("Shape", [x], { attributes })[0];
+  }
+
+  /** start, start + 1, … below `end`, int64; both are scalars. */
+  range(start: Value, end: Value): Value {
+    const one = this.int64Scalar(1);
+    return this.push("Range", [start, end, one])[0];
+  }
+
+  int64Scalar(value: number): Value {
+    const bytes = new Uint8Array(BigInt64Array.of(BigInt(value)).buffer);
+    const name = `const.int64.scalar.${value}`;
+    return this.initializer(name, "int64", [], { kind: "inline", bytes });
+  }
+
+  and(a: Value, b: Value): Value {
+    return this.push("And", [a, b])[0];
+  }
+
+  greater(a: Value, b: Value): Value {
+    return this.push("Greater", [a, b])[0];
+  }
+
+  greaterOrEqual(a: Value, b: Value): Value {
+    return this.push("GreaterOrEqual", [a, b])[0];
+  }
+
+  where(condition: Value, a: Value, b: Value): Value {
+    return this.push("Where", [condition, a, b])[0];
+  }
+
+  cos(x: Value): Value {
+    return this.push("Cos", [x])[0];
+  }
+
+  sin(x: Value): Value {
+    return this.push("Sin", [x])[0];
+  }
+
+  /** x repeated so many times along each axis. */
+  tile(x: Value, times: readonly number[]): Value {
+    return this.push("Tile", [x, this.int64s(times)])[0];
+  }
+
+  /** x in the shape of another value. */
+  reshapeLike(x: Value, like: Value): Value {
+    return this.push("Reshape", [x, this.push("Shape", [like])[0]])[0];
+  }
+
+  squeeze(x: Value, axis: number): Value {
+    return this.push("Squeeze", [x, this.int64s([axis])])[0];
+  }
+
   unsqueeze(x: Value, axis: number): Value {
     return this.push("Unsqueeze", [x, this.int64s([axis])])[0];
   }
@@ -312,9 +384,13 @@ export class GraphBuilder {
   }
 
   private unique(name: string): string {
-    const times = this.names.get(name) ?? 0;
-    this.names.set(name, times + 1);
-    return times === 0 ? name : `${name}_${times}`;
+    let times = this.names.get(name) ?? 0;
+    let made = name;
+    // An included graph may have taken the next one.
+    while (this.names.has(made)) made = `${name}_${times++}`;
+    this.names.set(name, Math.max(1, times));
+    if (made !== name) this.names.set(made, 1);
+    return made;
   }
 }
 

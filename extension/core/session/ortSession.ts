@@ -1,5 +1,5 @@
 import * as ort from "onnxruntime-node";
-import { GraftError } from "../base/errors.ts";
+import { badFile, GraftError } from "../base/errors.ts";
 import { encodeModel } from "../onnx/protobuf.ts";
 import type { Graph } from "../onnx/graph.ts";
 import { deviceFor, threadsFor } from "./deviceProbe.ts";
@@ -47,6 +47,20 @@ export class OrtSession {
         throw refused(second);
       });
       return new OrtSession(session, fallback(place, error));
+    }
+  }
+
+  /** Opens a model file; its external data lies beside it. */
+  static async open(file: string, { threads }: SessionOptions = {}): Promise<OrtSession> {
+    try {
+      const session = await ort.InferenceSession.create(file, {
+        executionProviders: ["cpu"],
+        logSeverityLevel: 3,
+        ...(threads ? { intraOpNumThreads: threads } : {}),
+      });
+      return new OrtSession(session);
+    } catch (error) {
+      throw badFile(file, `ONNX Runtime does not open it (${(error as Error).message})`);
     }
   }
 

@@ -1,0 +1,126 @@
+import { unsupported } from "../base/errors.ts";
+import { GraphBuilder } from "../onnx/builder.ts";
+import { type Graph, onnxTypes, type Value } from "../onnx/graph.ts";
+import type { CausalModel } from "./causalModel.ts";
+
+/** Masked scores, as sessions feed them. */
+const masked = -3.4e38;
+
+/**
+ * A decoder's graph with the inputs and outputs that other tools know (optimum, transformers.js,
+ * ONNX Runtime GenAI): masks and rotary tables, which Graft's sessions feed, are computed inside.
+ *
+ * Inputs: `input_ids`, `position_ids` [batch, seq], `attention_mask` [batch, past + seq], all int64;
+ * `past_key_values.N.key`, `.value` [batch, kv heads, past, dim]; and those of adapters.
+ * Outputs: `logits` [batch, seq, vocabulary]; `present.N.key`, `.value` [batch, kv heads, past + seq, dim].
+ * @throws unsupported, by name, for an input that cannot be computed from these
+ */
+export function standardGraph(
+  model: CausalModel,
+  adapterInputs: ReadonlySet<string> = new Set(),
+): Graph {
+  const g = new GraphBuilder();
+  const ids = g.input("input_ids", "int64", ["batch", "seq"]);
+  const attention = g.input("attention_mask", "int64", ["batch", "total"]);
+  const positions = g.input("position_ids", "int64", ["batch", "seq"]);
+  const past = pastInputs(g, model);
+  const bound = g.scope("inputs", () => {
+    const sizes = { past: g.sizeOf(past.get("past_key.0") as Value, 2), seq: g.sizeOf(ids, 1) };
+    return new Map<string, Value>([
+      ["input_ids", ids],
+      ["kv_sizes", g.concat([sizes.past, sizes.seq], 0)],
+      ["logits_rows", g.range(g.int64Scalar(0), g.squeeze(sizes.seq, 0))],
+      ...past,
+      ...masks(g, model, { attention, ...sizes }),
+      ...rotation(g, model, { ids, positions }),
+    ]);
+  });
+  for (const { name } of model.graph.inputs) {
+    if (bound.has(name) || adapterInputs.has(name)) continue;
+    throw unsupported(`This model computes with "${name}", which an ONNX export cannot have yet`);
+  }
+  g.include(model.graph, bound);
+  g.output("logits" as Value, "logits", "float32", ["batch", "seq", model.vocabulary]);
+  presentOutputs(g, model, past);
+  return g.build(model.graph.name);
+}
+
+/** By the names of the model's own inputs. */
+function pastInputs(g: GraphBuilder, model: CausalModel): Map<string, Value> {
+  const past = new Map<string, Value>();
+  const shape = ["batch", model.keyValueHeads, "past", model.headDim];
+  for (let layer = 0; layer < model.layers; layer++) {
+    for (const part of ["key", "value"]) {
+      const name = `past_key_values.${layer}.${part}`;
+      past.set(`past_${part}.${layer}`, g.input(name, "float32", shape));
+    }
+  }
+  return past;
+}
+
+/** Additive masks [batch, 1, queries per key · seq, past + seq]: real keys, not later ones, in the window. */
+function masks(
+  g: GraphBuilder,
+  model: CausalModel,
+  { attention, past, seq }: { attention: Value; past: Value; seq: Value },
+): [string, Value][] {
+  const start = g.squeeze(past, 0);
+  const total = g.add(start, g.squeeze(seq, 0));
+  const keys = g.range(g.int64Scalar(0), total);
+  const queries = g.unsqueeze(g.range(start, total), 1);
+  // [batch, 1, 1, past + seq]
+  const real = g.unsqueeze(g.unsqueeze(g.cast(attention, onnxTypes.bool), 1), 1);
+  const seen = g.and(g.greaterOrEqual(queries, keys), real);
+  const zero = g.float32s("const.float32.zero", Float32Array.of(0), []);
+  const nothing = g.float32s("const.float32.masked", Float32Array.of(masked), []);
+  return model.masks.map(({ input, window }) => {
+    const isNear = (size: number): Value => g.greater(g.add(keys, g.int64Scalar(size)), queries);
+    const allowed = window === null ? seen : g.and(seen, isNear(window));
+    const mask = g.where(allowed, zero, nothing);
+    const copies = model.queriesPerKey;
+    return [input, copies === 1 ? mask : g.tile(mask, [1, 1, copies, 1])];
+  });
+}
+
+/** Tables with a row for each token of the pass, and which row is whose. */
+function rotation(
+  g: GraphBuilder,
+  { inverseFrequencies }: CausalModel,
+  { ids, positions }: { ids: Value; positions: Value },
+): [string, Value][] {
+  const width = inverseFrequencies.length;
+  if (width === 0) return [["position_ids", positions]];
+  const frequencies = g.float32s("rope.inverse_frequencies", inverseFrequencies, [1, width]);
+  const flat = g.reshape(g.cast(positions, onnxTypes.float32), [-1, 1]);
+  const angles = g.mul(flat, frequencies);
+  const count = g.squeeze(g.sizeOf(angles, 0), 0);
+  const rows = g.reshapeLike(g.range(g.int64Scalar(0), count), ids);
+  return [
+    ["position_ids", rows],
+    ["rope_cos", g.cos(angles)],
+    ["rope_sin", g.sin(angles)],
+  ];
+}
+
+function presentOutputs(
+  g: GraphBuilder,
+  { layers, keyValueHeads, headDim }: CausalModel,
+  past: ReadonlyMap<string, Value>,
+): void {
+  // [2 · layers, batch, kv heads, seq, dim], keys first.
+  const each = Array.from({ length: 2 * layers }, () => 1);
+  const rows = g.scope("outputs", () => g.split("new_kv" as Value, each, 0));
+  const shape = ["batch", keyValueHeads, "total", headDim];
+  for (let layer = 0; layer < layers; layer++) {
+    for (const [part, offset] of [
+      ["key", 0],
+      ["value", layers],
+    ] as const) {
+      const present = g.scope("outputs", () => {
+        const own = g.squeeze(rows[offset + layer] as Value, 0);
+        return g.concat([past.get(`past_${part}.${layer}`) as Value, own], 2);
+      });
+      g.output(present, `present.${layer}.${part}`, "float32", shape);
+    }
+  }
+}
