@@ -2,6 +2,7 @@ import { unsupported } from "../base/errors.ts";
 import { GraphBuilder } from "../onnx/builder.ts";
 import { type Graph, onnxTypes, type Value } from "../onnx/graph.ts";
 import type { CausalModel } from "./causalModel.ts";
+import type { RotaryTable } from "./rope.ts";
 
 /** Masked scores, as sessions feed them. */
 const masked = -3.4e38;
@@ -26,13 +27,15 @@ export function standardGraph(
   const past = pastInputs(g, model);
   const bound = g.scope("inputs", () => {
     const sizes = { past: g.sizeOf(past.get("past_key.0") as Value, 2), seq: g.sizeOf(ids, 1) };
+    const start = g.squeeze(sizes.past, 0);
+    const total = g.add(start, g.squeeze(sizes.seq, 0));
     return new Map<string, Value>([
       ["input_ids", ids],
       ["kv_sizes", g.concat([sizes.past, sizes.seq], 0)],
       ["logits_rows", g.range(g.int64Scalar(0), g.squeeze(sizes.seq, 0))],
       ...past,
-      ...masks(g, model, { attention, ...sizes }),
-      ...rotation(g, model, { ids, positions }),
+      ...masks(g, model, { attention, start, total }),
+      ...rotation(g, model, { ids, positions, total }),
     ]);
   });
   for (const { name } of model.graph.inputs) {
@@ -62,10 +65,8 @@ function pastInputs(g: GraphBuilder, model: CausalModel): Map<string, Value> {
 function masks(
   g: GraphBuilder,
   model: CausalModel,
-  { attention, past, seq }: { attention: Value; past: Value; seq: Value },
+  { attention, start, total }: { attention: Value; start: Value; total: Value },
 ): [string, Value][] {
-  const start = g.squeeze(past, 0);
-  const total = g.add(start, g.squeeze(seq, 0));
   const keys = g.range(g.int64Scalar(0), total);
   const queries = g.unsqueeze(g.range(start, total), 1);
   // [batch, 1, 1, past + seq]
@@ -85,21 +86,56 @@ function masks(
 /** Tables with a row for each token of the pass, and which row is whose. */
 function rotation(
   g: GraphBuilder,
-  { inverseFrequencies }: CausalModel,
-  { ids, positions }: { ids: Value; positions: Value },
+  model: CausalModel,
+  at: { ids: Value; positions: Value; total: Value },
 ): [string, Value][] {
-  const width = inverseFrequencies.length;
-  if (width === 0) return [["position_ids", positions]];
-  const frequencies = g.float32s("rope.inverse_frequencies", inverseFrequencies, [1, width]);
-  const flat = g.reshape(g.cast(positions, onnxTypes.float32), [-1, 1]);
-  const angles = g.mul(flat, frequencies);
-  const count = g.squeeze(g.sizeOf(angles, 0), 0);
-  const rows = g.reshapeLike(g.range(g.int64Scalar(0), count), ids);
-  return [
-    ["position_ids", rows],
-    ["rope_cos", g.cos(angles)],
-    ["rope_sin", g.sin(angles)],
-  ];
+  if (model.rotary.length === 0) return [["position_ids", at.positions]];
+  const flat = g.reshape(g.cast(at.positions, onnxTypes.float32), [-1, 1]);
+  const count = g.squeeze(g.sizeOf(flat, 0), 0);
+  const rows = g.reshapeLike(g.range(g.int64Scalar(0), count), at.ids);
+  const tables = model.rotary.flatMap((table): [string, Value][] => {
+    const { suffix, attentionFactor: factor } = table;
+    const angles = g.mul(flat, frequencies(g, table, { total: at.total, model }));
+    const scaled = (x: Value): Value =>
+      factor === 1 ? x : g.mul(x, g.float32s(`rope.factor${suffix}`, Float32Array.of(factor), []));
+    return [
+      [`rope_cos${suffix}`, scaled(g.cos(angles))],
+      [`rope_sin${suffix}`, scaled(g.sin(angles))],
+    ];
+  });
+  return [["position_ids", rows], ...tables];
+}
+
+/** Inverse frequencies [1, size / 2]; of two, those for sequences of this length (longrope). */
+function frequencies(
+  g: GraphBuilder,
+  table: RotaryTable,
+  { total, model }: { total: Value; model: CausalModel },
+): Value {
+  const [short, long] = [table.frequencies(1), table.frequencies(model.contextLength)];
+  const constant = (name: string, values: Float32Array): Value =>
+    g.float32s(`rope.${name}${table.suffix}`, values, [1, values.length]);
+  if (short === long) return constant("frequencies", short);
+  const longest = lastLength(table, model.contextLength);
+  if (table.frequencies(longest + 1) !== long) {
+    throw unsupported(
+      "This model's rotary embedding changes with every length of the sequence (dynamic), which an ONNX export cannot have",
+    );
+  }
+  const isLong = g.greater(total, g.int64Scalar(longest));
+  return g.where(isLong, constant("long", long), constant("short", short));
+}
+
+/** The longest sequence that has the frequencies of the shortest. */
+function lastLength(table: RotaryTable, contextLength: number): number {
+  const short = table.frequencies(1);
+  let [low, high] = [1, contextLength];
+  while (high - low > 1) {
+    const middle = (low + high) >>> 1;
+    if (table.frequencies(middle) === short) low = middle;
+    else high = middle;
+  }
+  return low;
 }
 
 function presentOutputs(
