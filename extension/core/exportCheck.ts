@@ -1,7 +1,8 @@
 import { GraftError, throwIfAborted } from "./base/errors.ts";
 import type { BaseModel, OnProgress } from "./baseModel.ts";
 import type { CausalModel } from "./models/causalModel.ts";
-import { adapterInputs, CausalSession, type AdapterFeed } from "./session/causalSession.ts";
+import { type AdapterFeed, adapterInputs } from "./session/adapterInputs.ts";
+import { CausalSession } from "./session/causalSession.ts";
 import { float32Tensor, int64Tensor, OrtSession, type Tensor } from "./session/ortSession.ts";
 
 /** What adapters' inputs are fed, by their names. */

@@ -14,7 +14,7 @@ import type { CausalModel } from "./models/causalModel.ts";
 import { buildModel } from "./models/index.ts";
 import { standardGraph } from "./models/standardModel.ts";
 import type { Graph } from "./onnx/graph.ts";
-import { bareLayers } from "./onnx/layerHook.ts";
+import { bareLayers, type LayerHook } from "./onnx/layerHook.ts";
 import { encodeModel } from "./onnx/protobuf.ts";
 import { writeOrtAdapter } from "./ortAdapter/write.ts";
 import { adapterPortsHook, portSizes, portTensors } from "./peft/adapterPorts.ts";
@@ -106,7 +106,7 @@ async function exportCheckpoint(
   at: Place,
 ): Promise<number> {
   const written = await writeWeights(checkpoint, at);
-  const model = buildModel(written);
+  const model = decoder(written);
   await writeModel(base, model, { ...at, graph: standardGraph(model), checkpoint });
   return checkExport(base, modelFile(at), { ...at, reference: { model, inputs: new Map() } });
 }
@@ -120,7 +120,7 @@ async function exportWithInputs(
   if (active.length === 0) throw badRequest("No adapter is active: name those that get inputs.");
   const sizes = portSizes(base.adaptable.tree, active);
   const written = await writeWeights(base.checkpoint, at);
-  const model = buildModel(written, adapterPortsHook(new Set(sizes.keys())));
+  const model = decoder(written, adapterPortsHook(new Set(sizes.keys())));
   const tensors = active.map((each) => portTensors(sizes, [each]));
   const ports = new Set(portTensors(sizes, []).map(({ name }) => name));
   const { checkpoint } = base;
@@ -139,7 +139,7 @@ async function exportWithInputs(
 
 /** The weights that the graph reads, each once. */
 async function writeWeights(checkpoint: BaseCheckpoint, at: Place): Promise<BaseCheckpoint> {
-  const { graph } = buildModel(checkpoint, bareLayers);
+  const { graph } = decoder(checkpoint);
   const names = graph.initializers.flatMap(({ name, data }) =>
     data.kind === "external" ? [name as string] : [],
   );
@@ -171,6 +171,16 @@ async function writeModel(
   const config = genaiConfig(base, model, { file, generation: settings });
   const text = `${JSON.stringify(config, null, 2)}\n`;
   await writeFile(path.join(at.folder, "genai_config.json"), text);
+}
+
+/** @throws unsupported for models of other kinds */
+function decoder(checkpoint: BaseCheckpoint, hook: LayerHook = bareLayers): CausalModel {
+  const model = buildModel(checkpoint, hook);
+  if (model.kind === "causal" && model.head === undefined) return model;
+  const { architecture, modelType } = checkpoint.config;
+  throw unsupported(
+    `${architecture || modelType} is not exported yet: only language models that go on with a text are`,
+  );
 }
 
 function modelFile({ inner }: { inner: string }): string {
