@@ -50,15 +50,16 @@ export class OrtSession {
     }
   }
 
-  /** Opens a model file; its external data lies beside it. */
-  static async open(file: string, { threads }: SessionOptions = {}): Promise<OrtSession> {
+  /** Opens a model file on the CPU; its external data lies beside it. */
+  static async open(
+    file: string,
+    options: Pick<SessionOptions, "threads"> = {},
+  ): Promise<OrtSession> {
+    const place = await deviceFor("cpu");
+    const threads = await threadsFor(options.threads);
     try {
-      const session = await ort.InferenceSession.create(file, {
-        executionProviders: ["cpu"],
-        logSeverityLevel: 3,
-        ...(threads ? { intraOpNumThreads: threads } : {}),
-      });
-      return new OrtSession(session);
+      const at = sessionOptions(place.used, { threads, folder: null });
+      return new OrtSession(await ort.InferenceSession.create(file, at), place);
     } catch (error) {
       throw badFile(file, `ONNX Runtime does not open it (${(error as Error).message})`);
     }
