@@ -2,6 +2,7 @@ import * as path from "node:path";
 import { badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
 import { isFile } from "./base/files.ts";
 import { readJsonObject } from "./base/json.ts";
+import type { OnProgress } from "./base/progress.ts";
 import { transposed } from "./base/matrix.ts";
 import type { BaseCheckpoint, WeightRef } from "./checkpoint/baseCheckpoint.ts";
 import { sourceName, weightName } from "./checkpoint/modules.ts";
@@ -20,13 +21,7 @@ import type { DeviceReport } from "./session/devices.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
 import { readTokenizer, type Tokenizer } from "./tokens/tokenizer.ts";
 
-/** What long work is doing, for a progress bar. */
-export type OnProgress = (progress: {
-  step: string;
-  done?: number;
-  total?: number;
-  unit?: "bytes" | "items";
-}) => void;
+export type { OnProgress };
 
 /** A frozen base model in memory: session, tokenizer and what adapters need to know of it. */
 export interface BaseModel {

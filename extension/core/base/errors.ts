@@ -7,6 +7,12 @@ export type ErrorCode =
   | "partial-bind"
   | "lossy-merge"
   | "bad-request"
+  | "unauthorized"
+  | "gated"
+  | "rate-limited"
+  | "unreachable"
+  | "wrong-bytes"
+  | "disk-full"
   | "cancelled"
   | "engine-gone"
   | "internal";
@@ -48,6 +54,36 @@ export function misfit(message: string, details: Record<string, unknown> = {}): 
 /** A request whose own values are wrong (an unknown adapter name, a negative temperature). */
 export function badRequest(message: string): GraftError {
   return new GraftError("bad-request", message);
+}
+
+/** The Hub wants a token, or does not take the one that it was given. */
+export function unauthorized(message: string, details: Record<string, unknown>): GraftError {
+  return new GraftError("unauthorized", message, details);
+}
+
+/** A repository whose terms have to be accepted first. */
+export function gated(message: string, details: Record<string, unknown>): GraftError {
+  return new GraftError("gated", message, details);
+}
+
+/** The Hub asks to wait longer than a request may take. @param seconds null when it does not say */
+export function rateLimited(message: string, seconds: number | null): GraftError {
+  return new GraftError("rate-limited", message, { seconds });
+}
+
+/** No network, offline mode, or a server that fails or falls silent. */
+export function unreachable(message: string, details: Record<string, unknown> = {}): GraftError {
+  return new GraftError("unreachable", message, details);
+}
+
+/** A download that is not what was promised; the wrong bytes are gone by now. */
+export function wrongBytes(message: string, details: Record<string, unknown>): GraftError {
+  return new GraftError("wrong-bytes", message, details);
+}
+
+/** No room for what is to be written; what was there before is as it was. */
+export function diskFull(message: string, details: Record<string, unknown>): GraftError {
+  return new GraftError("disk-full", message, details);
 }
 
 /** The user's own wish to stop. */

@@ -5,15 +5,20 @@ import * as path from "node:path";
 /** The folder of Hugging Face's download cache, as huggingface_hub resolves it. */
 export function hubCacheFolder(env: NodeJS.ProcessEnv = process.env): string {
   const own = env["HF_HUB_CACHE"] ?? env["HUGGINGFACE_HUB_CACHE"];
-  if (own) return expand(own, env);
+  if (own) return expandPath(own, env);
+  return path.join(hubHome(env), "hub");
+}
+
+/** The folder of Hugging Face's own files: the cache and the token. */
+export function hubHome(env: NodeJS.ProcessEnv = process.env): string {
   const home =
     env["HF_HOME"] ??
     path.join(env["XDG_CACHE_HOME"] ?? path.join(homedir(), ".cache"), "huggingface");
-  return path.join(expand(home, env), "hub");
+  return expandPath(home, env);
 }
 
 /** "~" and "$NAME" as Python's expanduser and expandvars read them; unknown names stay. */
-function expand(text: string, env: NodeJS.ProcessEnv): string {
+export function expandPath(text: string, env: NodeJS.ProcessEnv): string {
   return text
     .replace(/^~(?=$|[/\\])/, homedir())
     .replace(
@@ -52,7 +57,12 @@ export async function findCachedRepo(
   }: { cache?: string | undefined; revision?: string | undefined } = {},
 ): Promise<string | null> {
   if (!isRepoId(id)) return null;
-  return currentSnapshot(path.join(cache, `models--${id.replace("/", "--")}`), revision);
+  return currentSnapshot(path.join(cache, repoFolderName(id)), revision);
+}
+
+/** The folder of a model repository inside the cache. */
+export function repoFolderName(id: string): string {
+  return `models--${id.replace("/", "--")}`;
 }
 
 /** Could this be a repository's id: "owner/name" or, of old ones, "name"? */
