@@ -3,9 +3,10 @@ import * as path from "node:path";
 import { badRequest, throwIfAborted } from "./base/errors.ts";
 import { isFile, writeAtomically } from "./base/files.ts";
 import type { BaseModel, OnProgress } from "./baseModel.ts";
-import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
+import type { BaseCheckpoint, WeightRef } from "./checkpoint/baseCheckpoint.ts";
 import { checkLoss, refuseLossy } from "./mergePreview.ts";
 import {
+  type MergedTensor,
   type MergeDrift,
   type MergePlan,
   planMerge,
@@ -14,6 +15,7 @@ import {
   mergedConfig,
 } from "./peft/merge.ts";
 import type { ActiveEffects } from "./peft/slots.ts";
+import type { TensorEntry } from "./safetensors/header.ts";
 import { readTensors } from "./safetensors/read.ts";
 import { type TensorData, writeSafetensors } from "./safetensors/write.ts";
 
@@ -90,27 +92,33 @@ async function writeShards(
 ): Promise<MergeDrift[]> {
   const planned = new Map(plan.tensors.map((tensor) => [tensor.name, tensor]));
   // By the names in the files, which a family's parameters may not have.
-  const merged = new Map(
-    [...checkpoint.weights].flatMap(([name, ref]) => {
-      const tensor = planned.get(name);
-      return tensor ? [[ref.name, { tensor, ref }] as const] : [];
-    }),
-  );
+  const merged = new Map<string, MergedPart[]>();
+  for (const [name, ref] of checkpoint.weights) {
+    const tensor = planned.get(name);
+    if (tensor) merged.set(ref.name, [...(merged.get(ref.name) ?? []), { tensor, ref }]);
+  }
   const drift: MergeDrift[] = [];
   let done = 0;
   for (const [i, shard] of checkpoint.files.entries()) {
     const isLast = i === checkpoint.files.length - 1;
     const own: TensorData[] = shard.tensors.map((entry) => ({
       ...entry,
-      shape: merged.get(entry.name)?.tensor.shape ?? entry.shape,
+      shape: wholePart(entry, merged.get(entry.name))?.tensor.shape ?? entry.shape,
       bytes: async () => {
         onProgress?.({ step: "Merging", done, total: checkpoint.bytes, unit: "bytes" });
         done += entry.byteLength;
-        const change = merged.get(entry.name);
-        if (!change) return (await readTensors(shard.file, [entry], signal))[0] as Uint8Array;
-        const rounded = await roundMerged(change.tensor, change.ref, { safe });
-        drift.push(rounded.drift);
-        return rounded.bytes;
+        const changes = merged.get(entry.name) ?? [];
+        const whole = wholePart(entry, changes);
+        const bytes = whole
+          ? new Uint8Array(0)
+          : ((await readTensors(shard.file, [entry], signal))[0] as Uint8Array);
+        for (const { tensor, ref } of changes) {
+          const rounded = await roundMerged(tensor, ref, { safe });
+          drift.push(rounded.drift);
+          if (whole) return rounded.bytes;
+          bytes.set(rounded.bytes, ref.offset - entry.offset);
+        }
+        return bytes;
       },
     }));
     // A head that was tied goes into the last shard.
@@ -130,6 +138,19 @@ async function writeShards(
     });
   }
   return drift;
+}
+
+/** A merged parameter and where its values lie in the checkpoint. */
+interface MergedPart {
+  readonly tensor: MergedTensor;
+  readonly ref: WeightRef;
+}
+
+/** The change of a tensor that is one parameter; undefined where several lie in it. */
+function wholePart(entry: TensorEntry, parts: readonly MergedPart[] = []): MergedPart | undefined {
+  return parts.find(
+    ({ ref }) => ref.byteLength === entry.byteLength && ref.shape.length === entry.shape.length,
+  );
 }
 
 async function copyRest(

@@ -21,7 +21,7 @@ export function plainSegments(name: string): string[] {
 }
 
 export function moduleIndex(tree: ModuleTree): ModuleIndex {
-  const paths = new Set(tree.modules.map(({ path }) => path));
+  const paths = new Set([...tree.modules, ...(tree.experts ?? [])].map(({ path }) => path));
   const blocks = containerPaths(tree);
   const tails = tailsOf(paths);
   const layersOf = (some: readonly string[]): number[] =>

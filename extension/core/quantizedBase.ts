@@ -62,8 +62,11 @@ function linearWeights(
 ): WeightRef[] {
   const names = modules
     .filter(
-      ({ kind, path: own }) =>
-        kind === "linear" && own !== outputEmbedding && (only?.has(own) ?? true),
+      (module) =>
+        module.kind === "linear" &&
+        !module.isParameter &&
+        module.path !== outputEmbedding &&
+        (only?.has(module.path) ?? true),
     )
     .map(weightName);
   return [...new Set(names)].flatMap((name) => weights.get(name) ?? []);

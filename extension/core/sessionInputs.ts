@@ -2,6 +2,7 @@ import { badRequest } from "./base/errors.ts";
 import type { Companion, CompanionBlock } from "./peft/effect.ts";
 import type { MethodBase } from "./peft/method.ts";
 import { activeRowDelta } from "./peft/activeEffect.ts";
+import { expertTensors } from "./peft/experts/slots.ts";
 import { fedPlaces } from "./peft/fedSlot.ts";
 import {
   activeCachePrefix,
@@ -52,6 +53,7 @@ export function sessionInputs(session: Slotted, rows: Rows): AdapterInputs {
   const router = routerFeed(base, rows[0] ?? []);
   const feeds = [
     ...slotTensors(plan, base.groups, { rows, baseNorms }),
+    ...expertTensors(base.tree.experts ?? [], rows),
     ...attentionTensors(plan.attention, rows, base.attention),
   ];
   const companion = activeCompanion(rows);

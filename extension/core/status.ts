@@ -90,7 +90,11 @@ function baseParameters({ checkpoint, adaptable }: BaseModel): number {
 
 /** Every layer that an adapter has put into the model, in the model's order. */
 export function layerStatus(state: ModelState): LayerStatus[] {
-  const places = new Map(state.base.adaptable.tree.modules.map(({ path }, i) => [path, i]));
+  const { modules, experts = [] } = state.base.adaptable.tree;
+  const places = new Map([
+    ...modules.map(({ path }, i) => [path, i] as const),
+    ...experts.map(({ path, place }) => [path, place - 0.5] as const),
+  ]);
   const layers = new Map<string, { name: string; type: string; isTuner: boolean; of: string[] }>();
   for (const { name: adapter, weights, checkpoint } of state.adapters) {
     for (const layer of weights.layers) {
@@ -104,7 +108,7 @@ export function layerStatus(state: ModelState): LayerStatus[] {
   }
   // Layers of a model with more layers than the base come last.
   const place = (name: string): number =>
-    places.get(name.replace(/\.token_adapter$/, "")) ?? places.size;
+    places.get(name.replace(/(\.token_adapter|(\.base_layer)+)$/, "")) ?? places.size;
   return [...layers.values()]
     .sort((a, b) => place(a.name) - place(b.name))
     .map((layer) => describe(layer, state));

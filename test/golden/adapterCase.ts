@@ -130,6 +130,8 @@ function checkCounts(model: PeftModel, adapter: LoadedAdapter, expected: Expecte
     equal("trainable", counts.trainable, saved);
     return;
   }
+  // A file of transformers 4 takes the place of the adapter whose parameters were counted.
+  if (Object.keys(expected.saved_tensors).some((name) => /\.experts\.\d+\./.test(name))) return;
   equal("trained", parameters, expected.trainable_parameters);
   if (expected.all_parameters === undefined) return;
   const { total } = model.getNbTrainableParameters();

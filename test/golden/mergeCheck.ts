@@ -3,7 +3,9 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { existsSync } from "node:fs";
 import { loadBaseModel } from "../../extension/core/baseModel.ts";
-import { openBaseCheckpoint } from "../../extension/core/checkpoint/baseCheckpoint.ts";
+import type { BaseCheckpoint } from "../../extension/core/checkpoint/baseCheckpoint.ts";
+import { expertParts } from "../../extension/core/models/expertWeights.ts";
+import { openCheckpoint } from "../../extension/core/models/openCheckpoint.ts";
 import { PeftModel } from "../../extension/core/peftModel.ts";
 import { readFloat32 } from "../../extension/core/safetensors/read.ts";
 import { allLogits } from "./models.ts";
@@ -45,16 +47,31 @@ export async function checkMerge(
 }
 
 async function tensorDifference(folder: string, truthFile: string): Promise<number> {
-  const { weights } = await openBaseCheckpoint(folder);
+  const { weights } = await openCheckpoint(folder);
   let largest = 0;
   for (const [name, { data }] of await readTruths(truthFile)) {
-    const ref = weights.get(name);
-    if (!ref) return Infinity;
-    const values = (await readFloat32(ref.file, [ref])).get(name) as Float32Array;
+    const values = await parameter(weights, name);
     if (values.length !== data.length) return Infinity;
     values.forEach((value, i) => {
       largest = Math.max(largest, Math.abs(value - Number(data[i])));
     });
   }
   return largest;
+}
+
+/** A parameter by transformers' name; experts, which PyTorch has stacked, from the parts of each. */
+async function parameter(weights: BaseCheckpoint["weights"], name: string): Promise<number[]> {
+  const [, path, matrix = ""] = /^(.*\.experts)\.(gate_up_proj|down_proj)$/.exec(name) ?? [];
+  const names = [];
+  if (path === undefined) names.push(name);
+  for (let expert = 0; path && weights.has(`${path}.${expert}.down_proj.weight`); expert++) {
+    const parts = expertParts[matrix as keyof typeof expertParts];
+    names.push(...parts.map((part) => `${path}.${expert}.${part}.weight`));
+  }
+  const values: number[] = [];
+  for (const each of names) {
+    const ref = weights.get(each);
+    if (ref) values.push(...((await readFloat32(ref.file, [ref])).get(ref.name) as Float32Array));
+  }
+  return values;
 }

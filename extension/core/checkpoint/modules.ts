@@ -10,6 +10,8 @@ export type ModuleInfo =
       readonly weight?: string;
       /** True where the weight is stored [in, out] (transformers' Conv1D). */
       readonly isTransposed?: boolean;
+      /** True where PyTorch has no Linear but a parameter (a router): its weight is a target, the module is not. */
+      readonly isParameter?: boolean;
     }
   | {
       readonly kind: "embedding";
@@ -35,6 +37,33 @@ export interface ModuleTree {
   readonly modules: readonly ModuleInfo[];
   /** Path of the output embedding (`lm_head`), which "all-linear" leaves out; null without one. */
   readonly outputEmbedding: string | null;
+  /** Experts, which PyTorch holds as parameters of one module a layer; none in most models. */
+  readonly experts?: readonly ExpertStack[];
+}
+
+/** The experts of one layer: each of their matrices is one parameter [count, out, in]. */
+export interface ExpertStack {
+  /** "model.layers.0.mlp.experts" */
+  readonly path: string;
+  readonly count: number;
+  /** In PyTorch's order. */
+  readonly parameters: readonly ExpertParameter[];
+  /** How many of the tree's modules stand before it in PyTorch's order. */
+  readonly place: number;
+}
+
+export interface ExpertParameter {
+  /** "gate_up_proj" */
+  readonly name: string;
+  readonly in: number;
+  readonly out: number;
+  /** Whose rows an expert's matrix has below one another, of equal size: gate_proj and up_proj. */
+  readonly parts: readonly string[];
+}
+
+/** Name of the tensor of one part of one expert. */
+export function expertTensor({ path }: ExpertStack, expert: number, part: string): string {
+  return `${path}.${expert}.${part}.weight`;
 }
 
 /** Name of the tensor that holds a module's weight: a tied head's is the embedding's. */

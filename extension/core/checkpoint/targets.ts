@@ -31,6 +31,18 @@ export function resolveTargets(tree: ModuleTree, fields: TargetFields): ModuleIn
       );
     }
   }
+  const bare = [
+    ...targets.filter((module) => module.kind === "linear" && module.isParameter),
+    ...(tree.experts ?? []).filter(({ path }) => isTarget(path)),
+  ];
+  for (const { path } of bare) {
+    throw new GraftError(
+      "unsupported",
+      `${fields.file}: field "target_modules" chooses ${path}, which is no linear layer but holds ` +
+        "parameters of its own; PEFT changes them only where LoRA's target_parameters names them.",
+      { file: fields.file, field: "target_modules" },
+    );
+  }
   return targets;
 }
 
@@ -41,7 +53,8 @@ export function pathMatcher(tree: ModuleTree, fields: TargetFields): (path: stri
   if (targetModules === "all-linear") {
     const linear = new Set(
       tree.modules
-        .filter((module) => module.kind === "linear" && module.path !== tree.outputEmbedding)
+        .filter((module) => module.kind === "linear" && !module.isParameter)
+        .filter((module) => module.path !== tree.outputEmbedding)
         .map((module) => module.path),
     );
     return (path) => linear.has(path) && !isExcluded(path);

@@ -76,6 +76,7 @@ export function buildDecoder(m: ModelBuilder, own: DecoderShape): CausalModel {
     tree: {
       modules: shape.isFused ? outputFirst(m.modules) : m.modules,
       outputEmbedding: "lm_head",
+      ...(m.experts.length > 0 && { experts: m.experts }),
     },
     groups: m.groups,
     layers: shape.layers,

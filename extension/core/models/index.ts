@@ -15,14 +15,18 @@ import { gptNeox } from "./gptNeox.ts";
 import { granite } from "./granite.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
+import { mixtral } from "./mixtral.ts";
 import type { Model } from "./model.ts";
 import { ModelBuilder } from "./modelBuilder.ts";
 import { olmo2 } from "./olmo2.ts";
+import { olmoe } from "./olmoe.ts";
 import { opt } from "./opt.ts";
 import { phi } from "./phi.ts";
 import { phi3 } from "./phi3.ts";
 import { qwen2 } from "./qwen2.ts";
+import { qwen2Moe } from "./qwen2Moe.ts";
 import { qwen3 } from "./qwen3.ts";
+import { qwen3Moe } from "./qwen3Moe.ts";
 import { smollm3 } from "./smollm3.ts";
 import { stablelm } from "./stablelm.ts";
 import { starcoder2 } from "./starcoder2.ts";
@@ -49,6 +53,10 @@ export const families: readonly Family[] = [
   bloom,
   falcon,
   phi,
+  mixtral,
+  qwen2Moe,
+  qwen3Moe,
+  olmoe,
 ];
 
 /** The architectures that Graft runs, as config.json names them. */

@@ -3,7 +3,14 @@ import { badFile, unsupported } from "../base/errors.ts";
 import { elementCount, isSameShape, type Shape, showShape } from "../base/shape.ts";
 import type { BaseCheckpoint, WeightRef } from "../checkpoint/baseCheckpoint.ts";
 import { storedOrder } from "../checkpoint/openWeightFile.ts";
-import { type ModuleInfo, normTensor, sourceName, weightName } from "../checkpoint/modules.ts";
+import {
+  type ExpertParameter,
+  type ExpertStack,
+  type ModuleInfo,
+  normTensor,
+  sourceName,
+  weightName,
+} from "../checkpoint/modules.ts";
 import type { WeightScale } from "../checkpoint/weightScale.ts";
 import { GraphBuilder } from "../onnx/builder.ts";
 import { type OnnxType, onnxTypes, type Value } from "../onnx/graph.ts";
@@ -11,6 +18,7 @@ import {
   type AttentionValues,
   type BaseLayers,
   type BlockHook,
+  type ExpertMatrix,
   type LayerHook,
   type LinearGroup,
   linearGroup,
@@ -55,6 +63,7 @@ export class ModelBuilder {
   readonly g = new GraphBuilder();
   readonly modules: ModuleInfo[] = [];
   readonly groups: LinearGroup[] = [];
+  readonly experts: ExpertStack[] = [];
 
   /** What the model ends with. */
   readonly ending: Ending;
@@ -217,6 +226,22 @@ export class ModelBuilder {
         : g.float32s(`const.float32.zeros.${out}`, new Float32Array(out), [out]),
     );
     return g.add(y, g.concat(biases, 0));
+  }
+
+  /** What is added to the rows that experts make with one of their matrices; null for nothing. */
+  expertUpdate(
+    stack: ExpertStack,
+    { name, in: inputs, out }: ExpertParameter,
+    at: Pick<ExpertMatrix, "x" | "of" | "choice">,
+  ): Value | null {
+    const { path, count } = stack;
+    const own = { name: `${path}.${name}`, count, in: inputs, out };
+    return this.hook.experts(this.g, { ...own, ...at });
+  }
+
+  /** A layer that no adapter has a place around: one expert's. */
+  product(x: Value, module: LinearModule): Value {
+    return this.g.scope(module.path, () => this.linear(x, module));
   }
 
   private linear(x: Value, module: LinearModule): Value {

@@ -6,6 +6,7 @@ import {
   type WeightRef,
 } from "../checkpoint/baseCheckpoint.ts";
 import { architecturesOf } from "./architecture.ts";
+import { partsOfStack } from "./expertWeights.ts";
 import type { Family } from "./family.ts";
 import { families } from "./index.ts";
 
@@ -36,11 +37,13 @@ export function withParameterNames(checkpoint: BaseCheckpoint): BaseCheckpoint {
   );
   const weights = new Map<string, WeightRef>();
   for (const { name: own, ref } of renamed) {
-    const name = inClass(own);
-    const twin = weights.get(name);
-    if (twin)
-      throw badFile(ref.file, `tensors "${twin.name}" and "${ref.name}" both are "${name}"`);
-    weights.set(name, ref);
+    const whole = inClass(own);
+    for (const [name, part] of partsOfStack(whole, ref) ?? [[whole, ref]]) {
+      const twin = weights.get(name);
+      if (twin)
+        throw badFile(ref.file, `tensors "${twin.name}" and "${ref.name}" both are "${name}"`);
+      weights.set(name, part);
+    }
   }
   const sizes = [...weights.values()].map(({ shape }) => elementCount(shape));
   return { ...checkpoint, weights, parameters: sizes.reduce((sum, size) => sum + size, 0) };

@@ -370,6 +370,11 @@ export class GraphBuilder {
     });
   }
 
+  /** Any operator, for files that own a group of them. */
+  node(op: string, inputs: readonly (Value | "")[], options?: PushOptions): [Value, ...Value[]] {
+    return this.push(op, inputs, options);
+  }
+
   private push(
     op: string,
     inputs: readonly (Value | "")[],

@@ -31,6 +31,27 @@ export interface BlockHook {
   leave(stream: Value): Value;
 }
 
+/** Which experts the tokens of a layer have chosen. */
+export interface ExpertChoice {
+  /** [batch, seq, experts a token], int64 */
+  readonly chosen: Value;
+  /** The same as pairs of a token and an expert, [batch, pairs]: a token's stand together. */
+  readonly pairs: Value;
+}
+
+/** A matrix of which every expert has one, and what the experts multiply with it. */
+export interface ExpertMatrix {
+  /** The parameter's name: "model.layers.0.mlp.experts.gate_up_proj". */
+  readonly name: string;
+  readonly count: number;
+  readonly in: number;
+  readonly out: number;
+  /** [batch, seq, in] of tokens, or [batch, pairs, in]. */
+  readonly x: Value;
+  readonly of: "tokens" | "pairs";
+  readonly choice: ExpertChoice;
+}
+
 /** A group's base layers, on one input for all or one for each. */
 export type BaseLayers = (x: Value | readonly Value[]) => Value;
 
@@ -48,6 +69,8 @@ export interface LayerHook {
   embedding(g: GraphBuilder, path: string, rows: Value): Value;
   /** What an attention block mixed, before its output projection. */
   attention(g: GraphBuilder, path: string, values: AttentionValues): Value;
+  /** What is added to the rows [batch, pairs, out] that experts give; null for nothing. */
+  experts(g: GraphBuilder, matrix: ExpertMatrix): Value | null;
   /** A norm's weight [size]. */
   norm(g: GraphBuilder, path: string, weight: { value: Value; size: number }): Value;
   /** A block of the stack by its path ("model.layers.0"); null leaves it as it is. */
@@ -60,6 +83,7 @@ export const bareLayers: LayerHook = {
   linears: (_g, _group, { x, base }) => base(x),
   embedding: (_g, _path, rows) => rows,
   attention: (_g, _path, { mixed }) => mixed,
+  experts: () => null,
   norm: (_g, _path, { value }) => value,
   block: () => null,
   hidden: () => undefined,

@@ -77,7 +77,7 @@ export function adapterLayers(
   tree: ModuleTree,
   at: {
     targets: readonly ModuleInfo[];
-    /** Paths of modules with a targeted parameter. */
+    /** Paths under which targeted parameters are stored: those of their modules, or inner wrappers. */
     parameters?: ReadonlySet<string>;
     modulesToSave: readonly string[];
     /** Modules with rows for single tokens beside their own layer. */
@@ -92,7 +92,10 @@ export function adapterLayers(
   const copied = new Set(tree.modules.filter(isNamed).map(weightName));
   const isSaved = (module: ModuleInfo): boolean =>
     isNamed(module) || (at.tiesCopies && copied.has(weightName(module)));
-  return tree.modules.flatMap((module): AdapterLayer[] => {
+  const paths = new Set(tree.modules.map(({ path }) => path));
+  const wrappers = [...(at.parameters ?? [])].filter((path) => !paths.has(path)).reverse();
+  const around = wrappers.map((path) => ({ path, kind: "parameter", module: "linear" }) as const);
+  const layers = tree.modules.flatMap((module): AdapterLayer[] => {
     const { path, kind } = module;
     const own: AdapterLayer[] = [];
     if (targets.has(path)) own.push({ path, kind: "tuner", module: kind });
@@ -103,4 +106,5 @@ export function adapterLayers(
     }
     return own;
   });
+  return [...layers, ...around];
 }

@@ -9,6 +9,7 @@
 
 import type { WeightRef } from "../checkpoint/baseCheckpoint.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
+import type { ExpertEffect } from "./experts/effect.ts";
 import type { Rotation } from "./rotation.ts";
 import type { Turn } from "./turn.ts";
 
@@ -185,6 +186,8 @@ export interface Companion {
 export interface AdapterEffects {
   readonly linear: ReadonlyMap<string, LinearEffect>;
   readonly embeddings?: ReadonlyMap<string, EmbeddingEffect>;
+  /** By the name of a parameter that all experts of a layer share ("….mlp.experts.down_proj"). */
+  readonly experts?: ReadonlyMap<string, ExpertEffect>;
   /** Weights that replace a norm's, [size]. */
   readonly norms?: ReadonlyMap<string, Float32Array>;
   readonly virtualTokens?: VirtualTokens;

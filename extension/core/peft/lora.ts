@@ -25,6 +25,8 @@ import {
   replicatedLayers,
   usesKasa,
 } from "./loraConfig.ts";
+import { fusedTargets } from "./experts/fusedTargets.ts";
+import { fusedTensors } from "./experts/fusedTensors.ts";
 import { takenFromBase } from "./loraBase.ts";
 import { loraFieldInfo } from "./loraFields.ts";
 import { loraParameters, targetName } from "./loraParameters.ts";
@@ -42,7 +44,8 @@ export const lora = tunerMethod<LoraConfig>({
   fields: loraFieldInfo,
   defaultTargets: loraTargets,
   check: checkLoraConfig,
-  prepare: tieTargets,
+  prepare: (config, base, file) => tieTargets(fusedTargets(config, base, file), base),
+  arrange: (tensors, { modelType }, file) => fusedTensors(tensors, modelType, file),
   suffixes: [
     "lora_A.weight",
     "lora_B.weight",

@@ -3,14 +3,18 @@
  * ParamWrapper): W' = W + s · B A of a matrix W [out, in], whatever its module does with it. A stack
  * of experts W [experts, out, in] shares two factors, A [experts · r, in] and B [out, r · experts],
  * where A counts experts first and B ranks: W'ₑ = Wₑ + s · B[:, :, e] A[e].
- * Run time: the low-rank path; a table's rows get theirs on top.
+ * Run time: the low-rank path, which experts have for each pair of token and expert; a table's rows
+ * get theirs on top.
  */
 import { GraftError, unsupported } from "../base/errors.ts";
 import { transposed } from "../base/matrix.ts";
+import type { Shape } from "../base/shape.ts";
 import { isChosen, type ParameterTarget, resolveParameters } from "../checkpoint/parameters.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
+import type { ModuleInfo } from "../checkpoint/modules.ts";
 import { compose } from "./compose.ts";
 import type { AdapterEffects, LowRank } from "./effect.ts";
+import { expertEffect } from "./experts/effect.ts";
 import { takenFromBase } from "./loraBase.ts";
 import { isMica, isOff, type LoraConfig, loraScale, usesKasa } from "./loraConfig.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
@@ -21,7 +25,8 @@ export const loraParameters: ParameterTuner<LoraConfig> = {
   targets: (config, tree, file) => {
     const targets = resolveParameters(tree, config.target_parameters);
     if (targets.length > 0) checkOptions(config, file);
-    for (const { name, shape } of targets) {
+    for (const { name, shape, owner } of targets) {
+      if (owner.kind === "experts") checkStackInit(config, name, file);
       if (shape.length >= 2) continue;
       throw unsupported(
         `${file}: field "target_parameters" chooses ${name}, which has ${shape.length} dimension; ` +
@@ -68,6 +73,15 @@ function checkOptions(config: LoraConfig, file: string): void {
   );
 }
 
+/** Initialisations for which PEFT asks the module for a weight, which a stack of experts has not. */
+function checkStackInit({ init_lora_weights: init }: LoraConfig, name: string, file: string): void {
+  if (!/^(pissa|olora|orthogonal|lora_ga)/.test(String(init))) return;
+  throw unsupported(
+    `${file}: init_lora_weights "${init}" needs a module with one weight, ${name} is a stack of ` +
+      "experts; PEFT does not load it either",
+  );
+}
+
 /** The factors of one expert of a stack, scaling folded into b. */
 export function expertFactors(
   { a, b, rank }: LowRank,
@@ -91,8 +105,15 @@ async function parameterEffects(
 ): Promise<Partial<AdapterEffects>> {
   const { rank, scaling } = loraScale(context.config, target.name, context.file);
   const stored = { a: tensors.values("lora_A.weight"), b: tensors.values("lora_B.weight"), rank };
+  const { owner } = target;
+  if (owner.kind === "experts") {
+    const { in: inputs, out } = owner.matrix;
+    const size = { count: owner.stack.count, in: inputs, out };
+    return { experts: new Map([[target.name, expertEffect(stored, size, scaling)]]) };
+  }
+  const { module } = owner;
   const factors = expertFactors(stored, { experts: 1, expert: 0, scaling });
-  const matrix = asLinear(target);
+  const matrix = asLinear(module, target.shape);
   const trained = matrix.isTransposed ? turned(factors, matrix) : factors;
   const taken = await takenFromBase(matrix, context, target.name);
   if (taken && matrix.isTransposed) {
@@ -104,13 +125,12 @@ async function parameterEffects(
   const { lowRank = trained } = taken
     ? compose({ lowRank: taken }, { lowRank: trained }, matrix)
     : { lowRank: trained };
-  const { module } = target;
   if (module.kind === "linear") return { linear: new Map([[module.path, { lowRank }]]) };
   return { embeddings: new Map([[module.path, { rowDelta: (id) => row(lowRank, id) }]]) };
 }
 
 /** A parameter as the matrix of y = W x; a table's rows are outputs. */
-function asLinear({ module, shape: [out = 0, inputs = 0] }: ParameterTarget): LinearModule {
+function asLinear(module: ModuleInfo, [out = 0, inputs = 0]: Shape): LinearModule {
   if (module.kind === "linear") return module;
   return { kind: "linear", path: module.path, in: inputs, out, hasBias: false };
 }

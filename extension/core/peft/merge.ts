@@ -7,6 +7,7 @@ import { isTied, type ModuleInfo, normTensor, weightName } from "../checkpoint/m
 import { readTensors } from "../safetensors/read.ts";
 import { activeEffect, activeRowDelta } from "./activeEffect.ts";
 import { type LinearEffect, mergedBias, mergedWeight } from "./effect.ts";
+import { changedExperts } from "./experts/effect.ts";
 import type { MethodBase } from "./method.ts";
 import type { ActiveEffects } from "./slots.ts";
 
@@ -137,6 +138,12 @@ export function planMerge(
         }
       }
     }
+  }
+  for (const { name, effect, size } of changedExperts(base.tree, active)) {
+    change(name, {
+      like: name,
+      values: async () => mergedWeight(await readBase(base, name), effect, size),
+    });
   }
   const tied = base.tree.modules.find(isTied);
   // An embedding that changes while its tied head does not would change the head with it.

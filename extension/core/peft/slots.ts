@@ -13,6 +13,7 @@ import {
   type LinearGroup,
 } from "../onnx/layerHook.ts";
 import { activeEffect } from "./activeEffect.ts";
+import { expertSlots } from "./experts/slots.ts";
 import type { AdapterEffects } from "./effect.ts";
 import { forEachColumn, type Packed, type Part, transposeInto } from "./packing.ts";
 import { companionJoint } from "./shadow/companionSlot.ts";
@@ -128,6 +129,7 @@ export function slotHook(plan: SlotPlan): LayerHook {
       plan.embeddings.has(path) ? changeRows(g, path, { rows, size: "hidden" }) : rows,
     attention: (g, path, values) =>
       plan.attention.has(path) ? attendToPrompt(g, path, values) : values.mixed,
+    experts: expertSlots(),
     norm: (g, path, { value, size }) =>
       plan.norms.has(path) ? g.input(normSlot(path), "float32", [size]) : value,
     block: joint,

@@ -84,6 +84,7 @@ const reasons: Readonly<Record<Exclude<keyof AdapterEffects, InWeights>, string>
   activation: "it changes only some tokens of a prompt",
   companion: "it runs a decoder of its own beside the base",
   router: "it weighs its experts anew for every token",
+  experts: "each of the base's experts has factors of its own",
 };
 
 function checkEffects({ config }: AdapterCheckpoint, effects: AdapterEffects): void {

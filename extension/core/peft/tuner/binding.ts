@@ -25,13 +25,13 @@ interface Stored {
 
 function sortTensors<C extends TunerConfig>(
   tuner: Tuner<C>,
-  { weights }: AdapterCheckpoint,
+  tensors: readonly TensorEntry[],
 ): Stored {
   const modules = new Map<string, Map<string, TensorEntry>>();
   const shared = new Map<string, TensorEntry>();
   const others = new Map<string, TensorEntry>();
   const strangers: string[] = [];
-  for (const entry of weights.tensors) {
+  for (const entry of tensors) {
     if (tuner.ignored?.test(entry.name)) continue;
     if (!entry.name.startsWith("base_model.")) {
       strangers.push(entry.name);
@@ -64,7 +64,7 @@ export function summarize<C extends TunerConfig>(
   config: C,
   adapter: AdapterCheckpoint,
 ): ModuleSummary[] {
-  const { modules } = sortTensors(tuner, adapter);
+  const { modules } = sortTensors(tuner, adapter.weights.tensors);
   return [...modules].map(([path, tensors]) => {
     const entries = [...tensors.values()];
     const a = tensors.get("lora_A.weight");
@@ -115,13 +115,14 @@ export function bind<C extends TunerConfig>(
   const targets = resolveTargets(base.tree, targetFields(tuner, config, { file, base }));
   const parameterTargets = tuner.parameters?.targets(config, base.tree, file) ?? [];
   checkOverlap(targets, parameterTargets, { config, file });
-  const stored = sortTensors(tuner, adapter);
+  const { weights } = adapter;
+  const arranged = tuner.arrange?.(weights.tensors, base, weights.file) ?? weights.tensors;
+  const stored = sortTensors(tuner, arranged);
   const extra = new Set(tuner.extraModules?.(config, base));
-  const wrapped = [...targets, ...parameterTargets.map((each) => each.module)];
   const { whole, strangers } = wholeParameters(config, stored.others, {
     adapter,
     base,
-    targets: new Set(wrapped.map(({ path }) => path)),
+    targets: new Set([...targets, ...parameterTargets].map(({ path }) => path)),
     tokens: extra,
   });
   const modules: BoundModule[] = [];
@@ -187,9 +188,9 @@ function checkOverlap(
   { config, file }: { config: TunerConfig; file: string },
 ): void {
   const modules = new Set(targets.map(({ path }) => path));
-  for (const { name, module } of parameters) {
-    const isSaved = config.modules_to_save.some((each) => module.path.endsWith(each));
-    const other = modules.has(module.path) ? "target_modules" : isSaved ? "modules_to_save" : null;
+  for (const { name, path } of parameters) {
+    const isSaved = config.modules_to_save.some((each) => path.endsWith(each));
+    const other = modules.has(path) ? "target_modules" : isSaved ? "modules_to_save" : null;
     if (other === null) continue;
     throw new GraftError(
       "bad-file",

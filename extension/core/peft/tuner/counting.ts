@@ -112,7 +112,7 @@ export function layersOf<C extends TunerConfig>(
     targets: hasTokenAdapter
       ? bound.targets
       : [...bound.targets, ...ends.filter(({ path }) => !targets.has(path))],
-    parameters: new Set(bound.parameters.map(({ target }) => target.module.path)),
+    parameters: new Set(bound.parameters.map(({ target }) => target.stored)),
     modulesToSave: config.modules_to_save,
     tokenTables: new Set(hasTokenAdapter ? ends.map(({ path }) => path) : []),
     tiesCopies: config["ensure_weight_tying"] === true,

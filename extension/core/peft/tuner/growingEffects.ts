@@ -4,6 +4,7 @@ import { type ModuleInfo, weightName } from "../../checkpoint/modules.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import { compose } from "../compose.ts";
 import type { Activation, AdapterEffects, EmbeddingEffect, LinearEffect } from "../effect.ts";
+import type { ExpertEffect } from "../experts/effect.ts";
 import type { MethodBase } from "../method.ts";
 import type { WholeParameter } from "./wholeParameters.ts";
 import type { Values } from "./tensors.ts";
@@ -14,6 +15,7 @@ export interface GrowingEffects extends AdapterEffects {
   readonly embeddings: Map<string, EmbeddingEffect>;
   readonly norms: Map<string, Float32Array>;
   readonly replaces: Set<string>;
+  experts?: Map<string, ExpertEffect>;
   activation?: Activation;
   layers?: readonly number[];
 }
@@ -124,6 +126,7 @@ export function mergeEffects(
     addLinear(effects, modules.get(path) as LinearModule, effect);
   }
   for (const [path, effect] of extra.embeddings ?? []) addEmbedding(effects, path, effect);
+  if (extra.experts) effects.experts = new Map([...(effects.experts ?? []), ...extra.experts]);
   for (const [path, weight] of extra.norms ?? []) effects.norms.set(path, weight);
   if (extra.activation) effects.activation = extra.activation;
 }
@@ -138,6 +141,7 @@ export function valueWarnings(values: Values, effects: AdapterEffects): string[]
   }
   const changes =
     [...effects.linear.values()].some(changesSomething) ||
+    [...(effects.experts?.values() ?? [])].some(changesExperts) ||
     (effects.embeddings?.size ?? 0) + (effects.norms?.size ?? 0) > 0 ||
     Boolean(effects.virtualTokens ?? effects.cachePrefix ?? effects.attention ?? effects.companion);
   if (!changes) warnings.push("The adapter changes nothing: its update is zero in every module.");
@@ -161,6 +165,10 @@ function notFinite(data: Float32Array, shape: Shape): string | null {
     rest = Math.floor(rest / size);
   }
   return `${nan} NaN and ${infinite} infinite of ${data.length}, the first at [${place.join(", ")}]`;
+}
+
+function changesExperts({ a, b }: ExpertEffect): boolean {
+  return [a, b].every((values) => values.some((value) => value !== 0));
 }
 
 function changesSomething({

@@ -2,7 +2,7 @@ import { isReadableDtype, toFloat32 } from "../../base/dtype.ts";
 import { badFile } from "../../base/errors.ts";
 import { elementCount, type Shape } from "../../base/shape.ts";
 import type { TensorEntry } from "../../safetensors/header.ts";
-import { readTensors } from "../../safetensors/read.ts";
+import { readFloat32, readTensors } from "../../safetensors/read.ts";
 import type { Binding } from "./binding.ts";
 
 /** The stored tensors of one module, by what follows the module's path on disk. */
@@ -13,6 +13,16 @@ export interface ModuleTensors {
   /** Integer tensors (indices), as numbers. */
   integers(suffix: string): number[];
   shape(suffix: string): Shape;
+}
+
+/** A tensor that is not in the file as it is, but made of some that are. */
+export interface MadeEntry extends TensorEntry {
+  readonly dtype: "F32";
+  readonly made: {
+    readonly from: readonly TensorEntry[];
+    /** The values of `from` → its own. */
+    of(values: readonly Float32Array[]): Float32Array;
+  };
 }
 
 /** Tensor bytes by the name in the file. */
@@ -33,8 +43,21 @@ export async function readEntries(
   file: string,
   signal?: AbortSignal,
 ): Promise<Values> {
-  const bytes = await readTensors(file, entries, signal);
-  return new Map(entries.map((entry, i) => [entry.name, { entry, bytes: bytes[i] as Uint8Array }]));
+  const stored = entries.filter((entry) => !isMade(entry));
+  const bytes = await readTensors(file, stored, signal);
+  const values = new Map(
+    stored.map((entry, i) => [entry.name, { entry, bytes: bytes[i] as Uint8Array }]),
+  );
+  for (const entry of entries.filter(isMade)) {
+    const parts = await readFloat32(file, entry.made.from, signal);
+    const own = entry.made.of(entry.made.from.map(({ name }) => parts.get(name) as Float32Array));
+    values.set(entry.name, { entry, bytes: new Uint8Array(own.buffer) });
+  }
+  return values;
+}
+
+function isMade(entry: TensorEntry): entry is MadeEntry {
+  return "made" in entry;
 }
 
 /** A floating-point tensor as fp32. */

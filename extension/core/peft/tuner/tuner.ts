@@ -13,6 +13,7 @@ import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
 import { type ModuleInfo, type ModuleTree, weightName } from "../../checkpoint/modules.ts";
 import type { ParameterTarget } from "../../checkpoint/parameters.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
+import type { TensorEntry } from "../../safetensors/header.ts";
 import type { DefaultTargets } from "../defaultTargets.ts";
 import type { AdapterEffects, EmbeddingEffect, LinearEffect } from "../effect.ts";
 import type { FieldInfo, LoadedWeights, Method, MethodBase, ModuleSummary } from "../method.ts";
@@ -78,6 +79,8 @@ export interface Tuner<C extends TunerConfig> {
   check?(config: C, raw: AdapterConfig): void;
   /** Fills in what the config leaves to the base, as PEFT's `_prepare_adapter_config` does. */
   prepare?(config: C, base: MethodBase, file: string): C;
+  /** A file's tensors as PEFT turns them for a base: those of older transformers' layers. */
+  arrange?(tensors: readonly TensorEntry[], base: MethodBase, file: string): readonly TensorEntry[];
   /** Per-module tensors as the file spells them after the module's path, e.g. "lora_A.weight". */
   readonly suffixes: readonly string[];
   /** The same for names with a number, from the dot before them to the end: /\.adamss_A\.\d+$/. */
