@@ -11,6 +11,8 @@ import type {
   DiscoverParams,
   EffectResult,
   EngineContract,
+  ExportOnnxParams,
+  ExportOnnxResult,
   GenerateEvent,
   GenerateParams,
   GenerateResult,
@@ -204,6 +206,12 @@ export class Session {
   merge(params: Omit<MergeParams, "base">, work: Work = {}): Promise<MergeResult> {
     const base = this.needBase().path;
     return this.options.engine.request("mergeAdapters", { base, ...params }, work);
+  }
+
+  /** Writes the loaded base with adapters for other runtimes. Not queued: it changes nothing in memory. */
+  exportOnnx(params: Omit<ExportOnnxParams, "base">, work: Work = {}): Promise<ExportOnnxResult> {
+    const base = this.needBase().path;
+    return this.options.engine.request("exportOnnx", { base, ...params }, work);
   }
 
   /** Compares answers to probe prompts with and without adapters. */

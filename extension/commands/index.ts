@@ -11,6 +11,7 @@ import { convertAdapter } from "./convertAdapter.ts";
 import { copyAnswer } from "./copyAnswer.ts";
 import { deactivateAdapters } from "./deactivateAdapters.ts";
 import { deleteAdapter } from "./deleteAdapter.ts";
+import { exportOnnx } from "./exportOnnx.ts";
 import { importAdapter } from "./importAdapter.ts";
 import { insertAnswer } from "./insertAnswer.ts";
 import { loadAdapter } from "./loadAdapter.ts";
@@ -54,6 +55,7 @@ export const commands: readonly Command[] = [
   convertAdapter,
   importAdapter,
   mergeIntoBase,
+  exportOnnx,
   deleteAdapter,
   compareStatus,
   chooseTask,

@@ -1,5 +1,3 @@
-import { homedir } from "node:os";
-import * as path from "node:path";
 import * as vscode from "vscode";
 import { addFolder } from "../config.ts";
 import type { Command, Graft } from "../context.ts";
@@ -10,6 +8,7 @@ import { withProgress } from "../views/progress.ts";
 import { wake } from "../wake.ts";
 import { chooseAdapter, pathsOf } from "./pickers.ts";
 import { loadBase, offerReveal, requireTrust, withAdapters } from "./steps.ts";
+import { newModelFolder } from "./targets.ts";
 
 /** Below this share, what rounding swallowed is not worth a sentence. */
 const noticeableShare = 0.01;
@@ -44,7 +43,7 @@ async function merge(graft: Graft, adapters: readonly ActiveAdapter[]): Promise<
   const folder = await vscode.window.showSaveDialog({
     title: vscode.l10n.t("Merge {0} into a new folder", model),
     saveLabel: vscode.l10n.t("Merge"),
-    defaultUri: defaultFolder(base.name, adapters),
+    defaultUri: newModelFolder([base.name, ...adapters.map((a) => a.name), "merged"]),
   });
   if (!folder) return;
   const result = await write(graft, { model, adapters, folder });
@@ -105,14 +104,6 @@ async function acceptLoss(model: string, detail: string): Promise<boolean> {
   const way = await vscode.window.showQuickPick(ways, { title: model });
   if (way) void vscode.commands.executeCommand(way.command);
   return false;
-}
-
-/** Beside the workspace, so that a model of many gigabytes does not become part of it. */
-function defaultFolder(base: string, adapters: readonly ActiveAdapter[]): vscode.Uri {
-  const workspace = vscode.workspace.workspaceFolders?.[0]?.uri;
-  const parent = workspace?.scheme === "file" ? path.dirname(workspace.fsPath) : homedir();
-  const name = [base, ...adapters.map((a) => a.name), "merged"].join("-");
-  return vscode.Uri.file(path.join(parent, name.replace(/[\\/:]/g, "-")));
 }
 
 function textFor(model: string, result: MergeResult, dtype: string): string {

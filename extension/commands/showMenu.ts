@@ -27,6 +27,7 @@ function menu(state: State): Item[] {
       active,
       item("circle-slash", vscode.l10n.t("Deactivate Adapters"), "graft.deactivateAdapters"),
       item("git-merge", vscode.l10n.t("Merge into Base…"), "graft.mergeIntoBase"),
+      item("package", vscode.l10n.t("Export as ONNX…"), "graft.exportOnnx"),
     ),
     item("server-environment", vscode.l10n.t("Load Base Model…"), "graft.loadBaseModel"),
     ...when(

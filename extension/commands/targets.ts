@@ -127,3 +127,10 @@ export async function makeKnown({ session }: Graft, folder: string): Promise<voi
   await addFolder("adapterFolders", folder);
   await session.refresh();
 }
+
+/** Beside the workspace, so that a model of many gigabytes does not become part of it. */
+export function newModelFolder(parts: readonly string[]): vscode.Uri {
+  const workspace = vscode.workspace.workspaceFolders?.[0]?.uri;
+  const parent = workspace?.scheme === "file" ? path.dirname(workspace.fsPath) : homedir();
+  return vscode.Uri.file(path.join(parent, parts.join("-").replace(/[\\/:]/g, "-")));
+}
