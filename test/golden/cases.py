@@ -16,6 +16,7 @@ def cases():
     yield from others()
     yield from prompts()
     yield from conv1d()
+    yield from classic()
     yield from parameters()
     yield from shadow()
     yield from resized()
@@ -253,6 +254,37 @@ def shadow():
     yield case("llama", "saved_head", modules_to_save=["lm_head"])
     yield case("llama", "saved_table", modules_to_save=["embed_tokens"])
     yield case("qwen3", "deep", shadow_alpha=-0.7, shadow_num_hidden_layers=4, share_embeddings=False)
+
+
+def classic():
+    """GPT-2's relatives: fused, biased and tied layers, ALiBi, tables of positions."""
+    attention = {"bloom-normed": ["query_key_value"], "opt-350m": ["q_proj", "v_proj", "project_in", "project_out"]}
+    for arch in ["bloom", "bloom-normed", "falcon-7b", "falcon-rw", "falcon-alibi-groups", "falcon-11b", "opt-350m", "opt-bare", "neox-serial", "phi-qk", "gpt2-scaled"]:
+        targets = attention.get(arch, "all-linear")
+        yield arch, "lora_left_padded", lambda targets=targets: LoraConfig(**lm, r=2, target_modules=targets), {"pads": "left"}
+
+    def case(arch, name, make, **options):
+        return arch, name, make, options
+
+    for arch in ["bloom", "opt-350m", "falcon-rw"]:
+        yield case(arch, "prefix_tuning", lambda: PrefixTuningConfig(**lm, num_virtual_tokens=3))
+        yield case(arch, "ia3_default", lambda: IA3Config(**lm))
+    yield case("bloom", "prompt_tuning", lambda: PromptTuningConfig(**lm, num_virtual_tokens=3))
+    for arch in ["bloom", "opt-350m"]:
+        yield case(arch, "dora_all_linear", lambda: LoraConfig(**lm, r=2, use_dora=True, target_modules="all-linear"))
+    for arch in ["bloom", "phi-qk"]:
+        yield case(arch, "bias_all", lambda: LoraConfig(**lm, r=2, bias="all", target_modules="all-linear"))
+    yield case("phi-qk", "ln_heads", lambda: LNTuningConfig(**lm, target_modules=["q_layernorm", "k_layernorm"]))
+    yield case("bloom", "ln_embeddings", lambda: LNTuningConfig(**lm, target_modules=["word_embeddings_layernorm", "ln_f"]))
+    yield case("phi-qk", "lora_saved_head", lambda: LoraConfig(**lm, r=2, target_modules=["q_proj", "fc2"], modules_to_save=["lm_head", "final_layernorm"]))
+    yield case("phi-qk", "lora_head", lambda: LoraConfig(**lm, r=2, target_modules=["lm_head", "dense"]))
+    yield case("neox-serial", "lora_embeddings", lambda: LoraConfig(**lm, r=2, target_modules=["embed_in", "dense"]))
+    yield case("opt-350m", "lora_saved_positions", lambda: LoraConfig(**lm, r=2, target_modules=["fc1"], modules_to_save=["embed_positions"]))
+    yield case("opt-350m", "vera", lambda: VeraConfig(**lm, r=2, save_projection=False, target_modules=["k_proj", "v_proj", "q_proj", "out_proj"]))
+    yield case("gpt2-scaled", "lora_positions", lambda: LoraConfig(**lm, r=2, target_modules=["wpe", "wte", "c_attn"]), pads="left")
+    yield case("gpt2-scaled", "saved_positions", lambda: LoraConfig(**lm, r=2, target_modules=["c_attn"], modules_to_save=["wpe"]))
+    yield case("gpt2-scaled", "position_tokens", lambda: TrainableTokensConfig(**lm, token_indices=[0, 5, 9], target_modules=["wpe"]))
+    yield case("gpt2-scaled", "parameters", lambda: LoraConfig(**lm, r=2, target_modules=["wte"], target_parameters=["c_attn.weight", "c_fc.weight", "wpe.weight"]))
 
 
 def conv1d():

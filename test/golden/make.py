@@ -9,6 +9,7 @@ Needs torch, transformers and peft; the versions are written into every expected
 """
 
 import argparse
+import inspect
 import json
 import re
 import shutil
@@ -22,7 +23,7 @@ import transformers
 from cases import cases
 from safetensors import safe_open
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 noises = (0.05, 0.2, 0.6, 2.0, 6.0)
 
@@ -54,18 +55,21 @@ def main() -> None:
 
 def base_model(out: Path, arch: str, rows: int | None = None):
     folder = str(out / "models" / arch)
-    model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32)
+    # Falcon's eager attention adds ALiBi's bias twice, its default (sdpa) once.
+    has_alibi = getattr(AutoConfig.from_pretrained(folder), "alibi", False)
+    attention = "sdpa" if has_alibi else "eager"
+    model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation=attention, dtype=torch.float32)
     model.config.name_or_path = model.name_or_path = f"models/{arch}"
     if rows is not None:
         model.resize_token_embeddings(rows)
     return model.eval()
 
 
-def make(out, folder, arch, name, config, scale=1.0, task_ids=None, save=None, rows=None) -> str:
+def make(out, folder, arch, name, config, scale=1.0, task_ids=None, save=None, rows=None, pads="right") -> str:
     seed = zlib.crc32(f"{arch}/{name}".encode())
     torch.manual_seed(seed)
     base = base_model(out, arch)
-    batch = inputs(base, seed)
+    batch = inputs(base, seed, pads)
     base_logits = run(base, batch, base=True)
     changed = 0.0
     for noise in noises:
@@ -96,12 +100,19 @@ def trainable(model) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def inputs(base, seed: int) -> dict:
+def inputs(base, seed: int, pads: str) -> dict:
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(3, base.config.vocab_size, (2, 12), generator=generator)
     mask = torch.ones_like(ids)
-    mask[1, -4:] = 0
-    return {"input_ids": ids, "attention_mask": mask}
+    if pads == "right":
+        mask[1, -4:] = 0
+        return {"input_ids": ids, "attention_mask": mask}
+    mask[1, :4] = 0
+    batch = {"input_ids": ids, "attention_mask": mask}
+    if "position_ids" not in inspect.signature(base.forward).parameters:
+        return batch
+    # Positions count real tokens, as in generate.
+    return {**batch, "position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
 
 
 @torch.no_grad()

@@ -36,7 +36,33 @@ def dense() -> dict:
     return {}
 
 
-models = {**dense()}
+def classic() -> dict:
+    """GPT-2 and what came before Llama, in the variants that the larger fixtures leave out."""
+
+    def small(make, **fields):
+        ends = {key: sizes[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+        return lambda: make(**{"vocab_size": 48, "hidden_size": 16, **ends, **fields})
+
+    counts = {"num_hidden_layers": 2, "num_attention_heads": 4}
+    neox = {**counts, "intermediate_size": 24, "max_position_embeddings": 64}
+    opt = {**counts, "ffn_dim": 24, "max_position_embeddings": 64}
+    falcon = {**counts, "ffn_hidden_size": 24, "max_position_embeddings": 64}
+    return {
+        "bloom": small(transformers.BloomConfig, n_layer=2, n_head=4),
+        "bloom-normed": small(transformers.BloomConfig, hidden_size=18, n_layer=2, n_head=6, apply_residual_connection_post_layernorm=True),
+        "falcon-7b": small(transformers.FalconConfig, **falcon, multi_query=True),
+        "falcon-rw": small(transformers.FalconConfig, **falcon, alibi=True, multi_query=False, parallel_attn=False, bias=True),
+        "falcon-alibi-groups": small(transformers.FalconConfig, **falcon, alibi=True, new_decoder_architecture=True, num_kv_heads=2),
+        "falcon-11b": small(transformers.FalconConfig, **falcon, new_decoder_architecture=True, num_kv_heads=2, num_ln_in_parallel_attn=1, bias=True, tie_word_embeddings=False),
+        "opt-350m": small(transformers.OPTConfig, **opt, do_layer_norm_before=False, word_embed_proj_dim=12),
+        "opt-bare": small(transformers.OPTConfig, **opt, enable_bias=False, layer_norm_elementwise_affine=False, activation_function="gelu", _remove_final_layer_norm=True, tie_word_embeddings=False),
+        "neox-serial": small(transformers.GPTNeoXConfig, **neox, use_parallel_residual=False, attention_bias=False, tie_word_embeddings=True, rope_parameters={"rope_type": "default", "rope_theta": 500.0, "partial_rotary_factor": 1.0}),
+        "phi-qk": small(transformers.PhiConfig, **counts, intermediate_size=24, max_position_embeddings=64, qk_layernorm=True, partial_rotary_factor=0.5),
+        "gpt2-scaled": small(transformers.GPT2Config, **counts, n_positions=64, n_inner=24, activation_function="relu", scale_attn_by_inverse_layer_idx=True, reorder_and_upcast_attn=True),
+    }
+
+
+models = {**dense(), **classic()}
 
 
 def make(name: str, folder: Path) -> None:

@@ -69,8 +69,8 @@ export function wholeParameters(
       strangers.push(entry.name);
       continue;
     }
-    const isTrained = isSaved(module.path, config) || place === "bias";
     const isBias = place === "bias" && config.bias !== "none";
+    const isTrained = isSaved(module.path, config) || isBias;
     const isUndeclared = !isSaved(module.path, config) && !isVocabulary(module, tree) && !isBias;
     const own = { module, parameter: place, entry, isTrained, isUndeclared };
     const key = `${path}.${place}`;
