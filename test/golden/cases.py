@@ -20,6 +20,7 @@ def cases():
     yield from parameters()
     yield from shadow()
     yield from resized()
+    yield from experts()
 
 
 def lora():
@@ -222,6 +223,35 @@ def parameters():
         yield case(arch, "mixed", r=4, lora_alpha=6, target_modules=["v_proj"], target_parameters=["q_proj.weight", "mlp.gate_proj.weight", "down_proj.weight"])
     yield "llama", "lora_mica_all", lambda: LoraConfig(**lm, r=4, init_lora_weights="mica", target_modules=["embed_tokens", *all_seven])
     yield "llama", "lora_qalora_unquantized", lambda: LoraConfig(**lm, r=4, use_qalora=True, qalora_group_size=32, target_modules="all-linear")
+
+
+def experts():
+    """Mixtures of experts: parameters by their own names and by those that transformers 4 gave to layers."""
+
+    def case(arch, name, **fields):
+        return arch, f"lora_{name}", lambda: LoraConfig(**{**lm, **fields})
+
+    both = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+    mixtral = "mixtral-small"
+    yield case(mixtral, "all_linear", r=3, lora_alpha=5, target_modules="all-linear")
+    yield case(mixtral, "older_names", r=2, lora_alpha=5, use_rslora=True, target_modules=["q_proj", "gate", "w1", "w2", "w3"])
+    yield case(mixtral, "older_regex", r=2, target_modules=r".*\.(v_proj|w[123])")
+    yield case(mixtral, "router", r=2, target_modules=[], target_parameters=["gate.weight"])
+    yield case(mixtral, "router_saved", r=2, target_modules=["o_proj"], modules_to_save=["gate"])
+    yield case(mixtral, "experts_one", r=3, target_modules=[], target_parameters=["layers.1.mlp.experts.gate_up_proj"])
+    yield case(mixtral, "experts_patterns", r=4, lora_alpha=6, target_modules=["k_proj"], target_parameters=both, rank_pattern={"down_proj": 2, r"layers\.1\.mlp\.experts\.gate_up_proj": 3}, alpha_pattern={"gate_up_proj": 9})
+    yield case(mixtral, "experts_repeated", r=2, target_modules=[], target_parameters=both, layer_replication=[[0, 2], [0, 1]])
+    yield case(mixtral, "default", r=2)
+    yield case(mixtral, "half", r=2, target_modules=["w1", "w2"])
+    yield mixtral, "ia3_default", lambda: IA3Config(**lm)
+    yield case("qwen2_moe", "all_linear", r=2, target_modules="all-linear")
+    yield case("qwen2_moe", "dora_shared", r=2, use_dora=True, target_modules=["q_proj", "gate_proj", "down_proj", "shared_expert_gate"])
+    yield case("qwen2_moe", "experts", r=2, lora_alpha=3, target_modules=["v_proj"], target_parameters=[*both, "gate.weight"])
+    yield case("qwen3_moe", "all_linear", r=2, target_modules="all-linear")
+    yield case("qwen3_moe", "older_names", r=2, target_modules=["o_proj", *mlp])
+    yield case("qwen3_moe", "experts", r=3, target_modules=[], target_parameters=both)
+    yield case("olmoe", "all_linear", r=2, target_modules="all-linear")
+    yield "olmoe", "loha", lambda: LoHaConfig(**lm, r=2, alpha=4, target_modules=qkvo)
 
 
 def resized():

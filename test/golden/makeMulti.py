@@ -51,10 +51,11 @@ two = {
     "hira_embed": HiraConfig(r=4, target_modules=embedded),
     "beft_nobias": "llama/beft_nobias",
     "ln_tuning": "llama/ln_tuning",
+    "experts": "mixtral-small/lora_experts_patterns",
 }
 # Cases whose merged logits are recorded too. OFT's are not: PEFT's merge nests two the other way
 # round than its forward does.
-merged = {"boft_n8", "dora_embed", "road_2", "kasa"}
+merged = {"boft_n8", "dora_embed", "road_2", "kasa", "experts"}
 
 lora = LoraConfig(r=4, target_modules=projections)
 mixed = {
@@ -184,10 +185,10 @@ class Maker:
 
     def begin(self, model: str, count: int):
         generator = torch.Generator().manual_seed(count)
-        ids = torch.randint(3, 128, (count, 12), generator=generator)
+        base = self.base(model)
+        ids = torch.randint(3, base.config.vocab_size, (count, 12), generator=generator)
         mask = torch.ones_like(ids)
         mask[1, -4:] = 0
-        base = self.base(model)
         truths = {"input_ids": ids, "attention_mask": mask}
         truths["base_logits"] = logits(base, (ids, mask))
         return base, (ids, mask), truths

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, MixtralConfig, OlmoeConfig, Qwen2MoeConfig, Qwen3MoeConfig
 
 sizes = {
     "vocab_size": 96,
@@ -62,7 +62,32 @@ def classic() -> dict:
     }
 
 
-models = {**dense(), **classic()}
+def experts() -> dict:
+    """Mixtures of experts."""
+    small = {**sizes, "vocab_size": 64, "hidden_size": 16, "num_attention_heads": 2, "num_key_value_heads": 1}
+    sparse = {**small, "moe_intermediate_size": 8, "intermediate_size": 24}
+    return {
+        "mixtral-small": lambda: MixtralConfig(**{**small, "intermediate_size": 12}, num_local_experts=4, num_experts_per_tok=2),
+        "qwen2_moe": lambda: Qwen2MoeConfig(
+            **{**sparse, "num_hidden_layers": 3},
+            num_experts=5,
+            num_experts_per_tok=2,
+            shared_expert_intermediate_size=12,
+            mlp_only_layers=[1],
+        ),
+        "qwen3_moe": lambda: Qwen3MoeConfig(
+            **{**sparse, "num_hidden_layers": 3},
+            head_dim=12,
+            num_experts=6,
+            num_experts_per_tok=3,
+            norm_topk_prob=True,
+            decoder_sparse_step=2,
+        ),
+        "olmoe": lambda: OlmoeConfig(**{**small, "intermediate_size": 8}, num_experts=4, num_experts_per_tok=2),
+    }
+
+
+models = {**dense(), **classic(), **experts()}
 
 
 def make(name: str, folder: Path) -> None:
