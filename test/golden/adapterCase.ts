@@ -4,7 +4,13 @@ import { elementCount } from "../../extension/core/base/shape.ts";
 import { checkRoundTrip } from "./saveCheck.ts";
 import { checkMerge } from "./mergeCheck.ts";
 import type { LoadedAdapter, PeftModel } from "../../extension/core/peftModel.ts";
-import { allLogits, type Bases, greedyTokens, greedyWithoutCache } from "./models.ts";
+import {
+  allLogits,
+  type Bases,
+  type CaseBatch,
+  greedyTokens,
+  greedyWithoutCache,
+} from "./models.ts";
 import { halfPrecisionOf, refuseOneStep } from "./halfPrecision.ts";
 import { expect, expectClose, Skip } from "./outcome.ts";
 import { integerRows, logitDifference, readJson, readTruths, type Truth } from "./truth.ts";
@@ -39,10 +45,7 @@ export async function checkAdapterCase(folder: string, bases: Bases): Promise<st
   const half = halfPrecisionOf(expected);
   const tolerance = half ? tolerances.half : tolerances.full;
   const model = await bases.model(expected.model, half ?? {});
-  const inputIds = truths.get("input_ids");
-  const attention = truths.get("attention_mask");
-  if (!inputIds || !attention) throw new Skip("has no input_ids: not a causal language model");
-  const batch = { ids: integerRows(inputIds), mask: integerRows(attention) };
+  const batch = batchOf(truths);
   const adapter = await model.loadAdapter(adapterFolder(folder));
   const bare = await allLogits(model, model.inputsOf([]), batch);
   const active = model.inputsOf([{ name: adapter.name, weight: 1, task: taskIds(expected) }]);
@@ -102,6 +105,21 @@ export async function checkAdapterCase(folder: string, bases: Bases): Promise<st
   }
   if (half) checkAdapted();
   return notes.join(", ");
+}
+
+/** What a case asks: tokens, or images by their pixels. */
+export function batchOf(truths: ReadonlyMap<string, Truth>): CaseBatch {
+  const [inputIds, attention] = [truths.get("input_ids"), truths.get("attention_mask")];
+  const types = truths.get("token_type_ids");
+  const pixels = truths.get("pixel_values");
+  if (pixels) {
+    const shape = pixels.shape as [number, number, number, number];
+    const values = pixels.data as Float32Array;
+    return { ids: [], mask: [], pixels: { kind: "pixels", values, shape } };
+  }
+  if (!inputIds || !attention) throw new Skip("has no input_ids: nothing that Graft can ask");
+  const tokenTypes = types && integerRows(types);
+  return { ids: integerRows(inputIds), mask: integerRows(attention), tokenTypes };
 }
 
 /** Tasks of the rows: Poly's own, or what the note says ("forward needs task_ids = [0, 2]"). */

@@ -8,7 +8,7 @@ import { expertParts } from "../../extension/core/models/expertWeights.ts";
 import { openCheckpoint } from "../../extension/core/models/openCheckpoint.ts";
 import { PeftModel } from "../../extension/core/peftModel.ts";
 import { readFloat32 } from "../../extension/core/safetensors/read.ts";
-import { allLogits } from "./models.ts";
+import { allLogits, type CaseBatch } from "./models.ts";
 import { expectClose } from "./outcome.ts";
 import { logitDifference, readTruths, type Truth } from "./truth.ts";
 
@@ -20,7 +20,7 @@ export async function checkMerge(
   model: PeftModel,
   at: {
     folder: string;
-    batch: { ids: number[][]; mask: number[][] };
+    batch: CaseBatch;
     logits: Truth;
     /** PEFT's merge reproduces its own adapter; where it does not, its tensors are no truth. */
     compareTensors: boolean;

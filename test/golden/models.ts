@@ -8,6 +8,7 @@ import { PeftModel } from "../../extension/core/peftModel.ts";
 import type { BaseInputs } from "../../extension/core/baseSession.ts";
 import type { AdapterInputs } from "../../extension/core/session/adapterInputs.ts";
 import type { CausalSession } from "../../extension/core/session/causalSession.ts";
+import type { PixelBatch } from "../../extension/core/session/runningSession.ts";
 import { argmax } from "../../extension/core/tokens/sampler.ts";
 
 /** Bases that cases share, each loaded once. */
@@ -35,23 +36,23 @@ export class Bases {
   }
 }
 
-/** Logits [batch, virtual tokens + seq, vocab] of every position in one pass. */
+/** What a case asks a model: rows of tokens, or images. */
+export interface CaseBatch {
+  readonly ids: number[][];
+  readonly mask: number[][];
+  readonly tokenTypes?: number[][] | undefined;
+  readonly pixels?: PixelBatch | undefined;
+}
+
+/** What the model's head says in one pass: a language model's logits of every position. */
 export async function allLogits(
   { base: { session } }: PeftModel,
   adapters: BaseInputs,
-  { ids, mask }: { ids: readonly (readonly number[])[]; mask: readonly (readonly number[])[] },
+  { ids, mask, tokenTypes, pixels }: CaseBatch,
 ): Promise<Float32Array> {
-  const seq = ids[0]?.length ?? 0;
-  return session.with(adapters, async (running) => {
-    const { data } = await running.forward(running.start(adapters, ids.length), ids, {
-      attentionMask: mask.map((row) => Uint8Array.from(row)),
-      logitsRows: Array.from(
-        { length: adapters.virtualTokens + seq },
-        (_, i) => i - adapters.virtualTokens,
-      ),
-    });
-    return data;
-  });
+  const attentionMask = mask.map((row) => Uint8Array.from(row));
+  const tokens = { kind: "tokens", ids, attentionMask, tokenTypes } as const;
+  return (await session.predict(pixels ?? tokens, adapters)).data;
 }
 
 /** Greedy continuation of a batch through the cache, `count` tokens a row. */

@@ -37,18 +37,20 @@ export function integerRows({ shape, data }: Truth): number[][] {
   return Array.from({ length: rows }, (_, i) => flat.slice(i * columns, (i + 1) * columns));
 }
 
-/** Largest absolute difference of logits [batch, seq, vocab], masked positions aside. */
+/** Largest absolute difference of logits [batch, seq, vocab], masked positions aside, or [batch, labels]. */
 export function logitDifference(
   actual: Float32Array,
   expected: Truth,
   mask: readonly (readonly number[])[],
 ): number {
-  const [batch = 0, seq = 0, vocabulary = 0] = expected.shape;
+  const { shape } = expected;
+  const isPooled = shape.length === 2;
+  const [batch = 0, seq = 0, vocabulary = 0] = isPooled ? [shape[0], 1, shape[1]] : shape;
   if (actual.length !== expected.data.length) return Infinity;
   let largest = 0;
   for (let row = 0; row < batch; row++) {
     for (let position = 0; position < seq; position++) {
-      if (mask[row]?.[position] === 0) continue;
+      if (!isPooled && mask[row]?.[position] === 0) continue;
       const start = (row * seq + position) * vocabulary;
       for (let i = start; i < start + vocabulary; i++) {
         const difference = Math.abs((actual[i] as number) - Number(expected.data[i]));

@@ -13,6 +13,8 @@ export interface EncoderModel extends ModelStack {
   /** Are there segments (`token_type_ids`)? */
   readonly hasTokenTypes: boolean;
   readonly positions: PositionRule;
+  /** False where keys and values cannot stand before the sequence, which prefix tuning puts there. */
+  readonly takesPrefix: boolean;
 }
 
 /** How an encoder numbers its tokens. */

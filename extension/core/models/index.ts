@@ -3,7 +3,9 @@ import type { BaseCheckpoint } from "../checkpoint/baseCheckpoint.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
 import { bareLayers, type LayerHook } from "../onnx/layerHook.ts";
 import { type Architecture, architectureIn, architecturesOf } from "./architecture.ts";
+import { bert } from "./bert.ts";
 import type { CausalModel } from "./causalModel.ts";
+import { distilbert } from "./distilbert.ts";
 import type { Family } from "./family.ts";
 import { bloom } from "./bloom.ts";
 import { falcon } from "./falcon.ts";
@@ -27,6 +29,7 @@ import { qwen2 } from "./qwen2.ts";
 import { qwen2Moe } from "./qwen2Moe.ts";
 import { qwen3 } from "./qwen3.ts";
 import { qwen3Moe } from "./qwen3Moe.ts";
+import { camembert, roberta, xlmRoberta } from "./roberta.ts";
 import { smollm3 } from "./smollm3.ts";
 import { stablelm } from "./stablelm.ts";
 import { starcoder2 } from "./starcoder2.ts";
@@ -57,6 +60,11 @@ export const families: readonly Family[] = [
   qwen2Moe,
   qwen3Moe,
   olmoe,
+  bert,
+  roberta,
+  xlmRoberta,
+  camembert,
+  distilbert,
 ];
 
 /** The architectures that Graft runs, as config.json names them. */

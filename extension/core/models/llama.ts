@@ -146,6 +146,7 @@ export function layerWindows(
 
 export const llama: Family = {
   modelType: "llama",
+  questionBackbone: "transformer",
   architectures: {
     LlamaForCausalLM: (m) => buildDecoder(m, llamaShape(m.checkpoint.config)),
   },

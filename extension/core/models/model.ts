@@ -3,9 +3,10 @@ import type { Graph } from "../onnx/graph.ts";
 import type { LinearGroup } from "../onnx/layerHook.ts";
 import type { CausalModel } from "./causalModel.ts";
 import type { EncoderModel } from "./encoderModel.ts";
+import type { ImageModel } from "./imageModel.ts";
 
 /** A model's graph and how it is run: `kind` says which session knows to. */
-export type Model = CausalModel | EncoderModel;
+export type Model = CausalModel | EncoderModel | ImageModel;
 
 /** What every kind of model has. */
 export interface ModelStack {
@@ -33,6 +34,7 @@ export const tasks = [
   "token-classification",
   "question-answering",
   "feature-extraction",
+  "image-classification",
 ] as const;
 
 export type Task = (typeof tasks)[number];

@@ -6,6 +6,7 @@ import { gatedMlp } from "./mlp.ts";
 /** Llama with biases on query, key and value alone. */
 export const qwen2: Family = {
   modelType: "qwen2",
+  questionBackbone: "transformer",
   architectures: {
     Qwen2ForCausalLM: (m) => {
       const { config } = m.checkpoint;

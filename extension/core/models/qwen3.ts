@@ -6,6 +6,7 @@ import { gatedMlp } from "./mlp.ts";
 /** Llama with a norm on each head's query and key, and a head size of its own (128 by default). */
 export const qwen3: Family = {
   modelType: "qwen3",
+  questionBackbone: "transformer",
   architectures: {
     Qwen3ForCausalLM: (m) => {
       const config = withDefaults(m.checkpoint.config, { head_dim: 128 });

@@ -40,6 +40,7 @@ function smollm3Shape(own: ModelConfig): DecoderShape {
 
 export const smollm3: Family = {
   modelType: "smollm3",
+  questionBackbone: "transformer",
   architectures: {
     SmolLM3ForCausalLM: (m) => buildDecoder(m, smollm3Shape(m.checkpoint.config)),
   },

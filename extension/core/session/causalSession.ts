@@ -20,7 +20,7 @@ import {
 } from "./ortSession.ts";
 import type { DeviceReport } from "./devices.ts";
 import { RopeTable } from "./ropeTable.ts";
-import type { HeadOutput, RunningSession, TokenBatch } from "./runningSession.ts";
+import { type Batch, type HeadOutput, type RunningSession, tokensOf } from "./runningSession.ts";
 
 /** Masked scores; finite, so that a row that sees nothing stays finite as well. */
 const masked = -3.4e38;
@@ -123,8 +123,8 @@ export class CausalSession implements RunningSession {
     return run;
   }
 
-  async predict(batch: TokenBatch, adapters: AdapterInputs): Promise<HeadOutput> {
-    const { ids, attentionMask } = batch;
+  async predict(batch: Batch, adapters: AdapterInputs): Promise<HeadOutput> {
+    const { ids, attentionMask } = tokensOf(batch);
     const seq = ids[0]?.length ?? 0;
     const { virtualTokens: virtual } = adapters;
     const isPooled = headOf(this.model).task === "sequence-classification";

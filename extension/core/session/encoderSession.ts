@@ -10,10 +10,12 @@ import {
   type Tensor,
 } from "./ortSession.ts";
 import {
+  type Batch,
   type HeadOutput,
   headOutput,
   type RunningSession,
   type TokenBatch,
+  tokensOf,
 } from "./runningSession.ts";
 
 /** Masked scores; finite, so that a row that sees nothing stays finite as well. */
@@ -38,10 +40,10 @@ export class EncoderSession implements RunningSession {
     return new EncoderSession(model, await OrtSession.create(model.graph, options));
   }
 
-  predict(batch: TokenBatch, adapters: AdapterInputs): Promise<HeadOutput> {
+  predict(batch: Batch, adapters: AdapterInputs): Promise<HeadOutput> {
     // One run at a time, as ONNX Runtime blocks the thread anyway.
     const run = this.turn.then(async () => {
-      const feeds = this.feedsOf(batch, adapters);
+      const feeds = this.feedsOf(tokensOf(batch), adapters);
       const { logits } = await this.session.run(feeds, ["logits"]);
       return headOutput(logits as Tensor);
     });

@@ -2,6 +2,7 @@ import { unsupported } from "../base/errors.ts";
 import type { Model } from "../models/model.ts";
 import { CausalSession } from "./causalSession.ts";
 import { EncoderSession } from "./encoderSession.ts";
+import { ImageSession } from "./imageSession.ts";
 import type { SessionOptions } from "./ortSession.ts";
 import type { RunningSession } from "./runningSession.ts";
 
@@ -12,6 +13,8 @@ export function openSession(model: Model, options?: SessionOptions): Promise<Run
       return CausalSession.create(model, options);
     case "encoder":
       return EncoderSession.create(model, options);
+    case "image":
+      return ImageSession.create(model, options);
   }
 }
 

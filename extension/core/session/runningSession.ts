@@ -1,4 +1,5 @@
-import { type Model } from "../models/model.ts";
+import { badRequest } from "../base/errors.ts";
+import type { Model } from "../models/model.ts";
 import type { AdapterInputs } from "./adapterInputs.ts";
 import type { DeviceReport } from "./devices.ts";
 import type { Tensor } from "./ortSession.ts";
@@ -13,8 +14,17 @@ export interface TokenBatch {
   readonly tokenTypes?: readonly (readonly number[])[] | undefined;
 }
 
+/** Images of one size, as a model's preprocessing leaves them. */
+export interface PixelBatch {
+  readonly kind: "pixels";
+  /** Row-major. */
+  readonly values: Float32Array;
+  /** [batch, channels, height, width] */
+  readonly shape: readonly [number, number, number, number];
+}
+
 /** What a model reads at once. */
-export type Batch = TokenBatch;
+export type Batch = TokenBatch | PixelBatch;
 
 /** What a model's head says of a batch. */
 export interface HeadOutput {
@@ -32,6 +42,18 @@ export interface RunningSession {
   /** What the head says of whole sequences, remembering nothing. */
   predict(batch: Batch, adapters: AdapterInputs): Promise<HeadOutput>;
   dispose(): Promise<void>;
+}
+
+/** A batch as tokens. @throws bad-request for images */
+export function tokensOf(batch: Batch): TokenBatch {
+  if (batch.kind === "tokens") return batch;
+  throw badRequest("This base reads text, not images.");
+}
+
+/** A batch as images. @throws bad-request for tokens */
+export function pixelsOf(batch: Batch): PixelBatch {
+  if (batch.kind === "pixels") return batch;
+  throw badRequest("This base reads images, not text.");
 }
 
 /** A head's output as the binding hands it out. */

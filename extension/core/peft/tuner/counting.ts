@@ -7,6 +7,7 @@ import type { MethodBase, ParameterCounts } from "../method.ts";
 import type { Binding } from "./binding.ts";
 import type { TunerConfig } from "./config.ts";
 import type { Tuner } from "./tuner.ts";
+import { isSaved, type WholeParameter } from "./wholeParameters.ts";
 
 const tokenRows = /(^|\.)trainable_tokens_delta$/;
 
@@ -18,12 +19,11 @@ export function countParameters<C extends TunerConfig>(
 ): ParameterCounts {
   const { bound, adapter, base } = at;
   const whole = bound.whole.filter(({ isTrained }) => isTrained);
-  const biases = elements(
-    whole.flatMap(({ parameter, entry }) => (parameter === "bias" ? entry : [])),
-  );
-  const copies = elements(
-    whole.flatMap(({ parameter, entry }) => (parameter === "weight" ? entry : [])),
-  );
+  // Of a module that is saved whole PEFT has a copy, bias and all; other biases are the base's own.
+  const isCopy = ({ module, parameter }: WholeParameter): boolean =>
+    parameter === "weight" || isSaved(module.path, config);
+  const biases = elements(whole.filter((each) => !isCopy(each)).map(({ entry }) => entry));
+  const copies = elements(whole.filter(isCopy).map(({ entry }) => entry));
   const own =
     elements(ownTensors(tuner, config, at)) +
     elements(
