@@ -68,7 +68,7 @@ export function sessionInputs(session: Slotted, rows: Rows): AdapterInputs {
     vocabulary: vocabularyOf(rows),
     embeddings: [...plan.embeddings].map((path) => ({
       ...embeddingFeed(path, session, { rows, isRouted: router !== null }),
-      ...(path === virtual?.path && { virtualRows: virtual.rows }),
+      ...(path === virtual?.path && { virtualRows: unscaled(virtual.rows, path, base) }),
     })),
     virtualTokens: virtual?.count ?? 0,
     virtualPadding: virtual?.padding ?? [],
@@ -77,6 +77,17 @@ export function sessionInputs(session: Slotted, rows: Rows): AdapterInputs {
 }
 
 const noTable: { in: number; ids?: string; firstRow?: number } = { in: 0 };
+
+/** Virtual tokens stand behind the embedding module, whose scale their places go through. */
+function unscaled(
+  rows: readonly Float32Array[],
+  path: string,
+  { tree }: MethodBase,
+): readonly Float32Array[] {
+  const module = tree.modules.find((each) => each.path === path);
+  const scale = module?.kind === "embedding" ? (module.scale ?? 1) : 1;
+  return scale === 1 ? rows : rows.map((row) => row.map((value) => value / scale));
+}
 
 function embeddingFeed(
   path: string,

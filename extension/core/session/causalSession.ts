@@ -19,6 +19,7 @@ import {
   type Tensor,
 } from "./ortSession.ts";
 import type { DeviceReport } from "./devices.ts";
+import { lengthOf, positionsOf, restarted } from "./restart.ts";
 import { RopeTable } from "./ropeTable.ts";
 import { type Batch, type HeadOutput, type RunningSession, tokensOf } from "./runningSession.ts";
 
@@ -57,6 +58,8 @@ export interface DecodingState {
   first: { readonly of: RouterFeed; readonly state: DecodingState } | null;
   /** What the adapters' companion remembers. */
   companion: CompanionState | null;
+  /** Frequencies of each rotary table that cached keys were turned by. */
+  turned: readonly Float32Array[];
 }
 
 /** New tokens [batch][seq] and what is wanted of them. */
@@ -105,6 +108,7 @@ export class CausalSession implements RunningSession {
       activeFrom: null,
       first: null,
       companion: null,
+      turned: [],
     };
   }
 
@@ -159,8 +163,10 @@ export class CausalSession implements RunningSession {
     return run.then((results) => results[output] as Tensor);
   }
 
-  private async run(state: DecodingState, request: Request): Promise<Logits> {
+  private async run(state: DecodingState, asked: Request): Promise<Logits> {
     const { router, companion } = state.adapters;
+    const rows = asked.options.logitsRows?.length ?? 1;
+    const request = restarted(state, asked, this.model);
     // Tokens that it does not see leave a companion behind; it reads them when it is back.
     if (!companion) state.companion = null;
     const lead = companion && (await leadWith(companion, state, request));
@@ -168,7 +174,6 @@ export class CausalSession implements RunningSession {
     // Tokens that it does not see leave its first pass behind; it reads them when it is back.
     if (!router) state.first = null;
     const weights = router && (await this.weigh(state, request, router));
-    const rows = request.options.logitsRows?.length ?? 1;
     const { logits } = await this.pass(state, request, { weights, output: "logits" });
     const [, , vocabulary = 0] = logits.dims;
     const shape = [state.cache.batch, rows, vocabulary] as const;
@@ -231,10 +236,8 @@ export class CausalSession implements RunningSession {
     const real = tokens.map((row, i) => row.map((_, j) => options.attentionMask?.[i]?.[j] ?? 1));
     const seen = state.seen.map((row, i) => [...row, ...(real[i] as number[])]);
     const countPadding = options.countPadding === true && !this.model.skipsPadding;
-    const positions = seen.map((row) =>
-      (countPadding ? row.map((_, place) => place) : realPositions(row)).slice(past),
-    );
-    this.feedTokens(tokens, positions, past);
+    const positions = seen.map((row) => positionsOf(row, countPadding).slice(past));
+    state.turned = this.feedTokens(tokens, positions, past);
     this.feedPast(cache, seq);
     this.feedMasks(seen, { past, seq, capacity: cache.capacity });
     this.feedAdapters(adapters, tokens, { positions, virtual, weights });
@@ -346,11 +349,12 @@ export class CausalSession implements RunningSession {
     await this.session.dispose();
   }
 
+  /** @returns the frequencies of each rotary table */
   private feedTokens(
     tokens: readonly (readonly number[])[],
     positions: readonly (readonly number[])[],
     past: number,
-  ): void {
+  ): Float32Array[] {
     const seq = (tokens[0] as readonly number[]).length;
     const shape = [tokens.length, seq];
     // A token that an adapter added has no row in the base's table; its own is in the embedding slot.
@@ -358,12 +362,13 @@ export class CausalSession implements RunningSession {
     this.feeds["input_ids"] = int64Tensor(ids, shape);
     this.feeds["position_ids"] = int64Tensor(positions.flat(), shape);
     if (this.ropes.length === 0 && !this.model.hasKeyPositions) this.checkPositions(positions);
-    const length = positions.flat().reduce((most, position) => Math.max(most, position + 1), 0);
+    const length = lengthOf(positions);
     for (const { suffix, table } of this.ropes) {
       const rope = table.rows(Math.max(past + seq, tokens.length * seq), length);
       this.feeds[`rope_cos${suffix}`] = float32Tensor(rope.cos, rope.shape);
       this.feeds[`rope_sin${suffix}`] = float32Tensor(rope.sin, rope.shape);
     }
+    return this.model.rotary.map((table) => table.frequencies(length));
   }
 
   /** Learned positions end where the context does. */
@@ -441,18 +446,6 @@ interface MaskSize {
   readonly seq: number;
   /** Rows that the cache has room for; those from `past` on are masked. */
   readonly capacity: number;
-}
-
-/**
- * Position of each token among the real ones of its row. Padding in front stays at 0; behind it goes
- * on, as in Hugging Face's forward, which methods that average over all tokens see.
- */
-function realPositions(row: readonly number[]): number[] {
-  let [count, last] = [0, -1];
-  return row.map((real) => {
-    if (real === 1) return (last = count++);
-    return count === 0 ? 0 : ++last;
-  });
 }
 
 /** [batch, 1, 1, capacity + seq]: how many real tokens stand before a key; 0 for padding. */

@@ -1,0 +1,66 @@
+import type { CausalModel } from "../models/causalModel.ts";
+import type { DecodingState, Request } from "./causalSession.ts";
+
+/**
+ * Position of each token among the real ones of its row. Padding in front stays at 0; behind it goes
+ * on, as in Hugging Face's forward, which methods that average over all tokens see.
+ */
+function realPositions(row: readonly number[]): number[] {
+  let [count, last] = [0, -1];
+  return row.map((real) => {
+    if (real === 1) return (last = count++);
+    return count === 0 ? 0 : ++last;
+  });
+}
+
+/** Position of each token of a row whose real ones are 1; its place where padding counts too. */
+export function positionsOf(row: readonly number[], countPadding: boolean): number[] {
+  return countPadding ? row.map((_, place) => place) : realPositions(row);
+}
+
+/** Length of the longest row by its positions [batch][seq]. */
+export function lengthOf(positions: readonly (readonly number[])[]): number {
+  return positions.flat().reduce((most, position) => Math.max(most, position + 1), 0);
+}
+
+/**
+ * The request with all tokens that `state` knows in front, and `state` emptied, where the new tokens
+ * make the sequence so long (or short) that its cached keys are turned by angles that no longer hold.
+ * transformers recomputes them then too (models/phi3, prepare_inputs_for_generation).
+ */
+export function restarted(
+  state: DecodingState,
+  request: Request,
+  { rotary: tables, skipsPadding }: Pick<CausalModel, "rotary" | "skipsPadding">,
+): Request {
+  const { cache, ids, seen } = state;
+  if (cache.length === 0 || !tables.some((table) => table.isRestarting)) return request;
+  const { tokens, options } = request;
+  const isReal = (row: number, place: number): number => options.attentionMask?.[row]?.[place] ?? 1;
+  const whole = seen.map((row, i) => [...row, ...(tokens[i] ?? []).map((_, j) => isReal(i, j))]);
+  const countPadding = options.countPadding === true && !skipsPadding;
+  const length = lengthOf(whole.map((row) => positionsOf(row, countPadding)));
+  const turned = tables.map((table) => table.frequencies(length));
+  if (tables.every((table, i) => !table.isRestarting || turned[i] === state.turned[i])) {
+    return request;
+  }
+  // What adapters put there is put there anew.
+  const places = (ids[0] ?? []).flatMap((id, place) => (id < 0 ? [] : [place]));
+  const known = (rows: readonly (readonly number[])[], i: number): number[] =>
+    places.map((place) => rows[i]?.[place] as number);
+  const again = {
+    tokens: tokens.map((row, i) => [...known(ids, i), ...row]),
+    options: {
+      ...options,
+      attentionMask: tokens.map((row, i) =>
+        Uint8Array.from([...known(seen, i), ...row.map((_, j) => isReal(i, j))]),
+      ),
+      logitsRows: options.logitsRows?.map((row) => row + places.length),
+    },
+  };
+  cache.truncate(0);
+  for (const row of [...ids, ...seen]) row.length = 0;
+  state.first = null;
+  state.companion = null;
+  return again;
+}
