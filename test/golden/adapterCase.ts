@@ -78,7 +78,8 @@ export async function checkAdapterCase(folder: string, bases: Bases): Promise<st
     { name: adapter.name, weight: 1, task: taskIds(expected)?.[0] },
   ]);
   await sameGreedy(half ? undefined : truths.get("greedy_adapter"), (count) =>
-    // Truths are computed without a cache, which only routers that average over a pass can tell.
+    // Truths are computed without a cache, which routers that average over a pass can tell, and
+    // angles that follow the length where transformers keeps keys that were turned by others.
     expected.generate_with_cache_matches === false
       ? greedyWithoutCache(model, firstRow, { ids, count })
       : greedyTokens(model, firstRow, { ids, count }),

@@ -21,6 +21,7 @@ def cases():
     yield from shadow()
     yield from resized()
     yield from experts()
+    yield from families()
 
 
 def lora():
@@ -349,3 +350,23 @@ def conv1d():
         ("p_tuning", lambda: PromptEncoderConfig(**lm, num_virtual_tokens=3, encoder_hidden_size=16)),
     ):
         yield "gpt2", f"{name}_conv1d", maker
+
+
+def families():
+    """Bases of models.py; sequences longer than their windows and original contexts."""
+    long = {"length": 18}
+    few = {**lm, "r": 2, "lora_alpha": 4}
+    for arch in ("gemma", "gemma2-uncapped", "granite-factors", "llama-dynamic", "mistral-heads", "olmo2", "phi3-longrope", "qwen2-windows", "smollm3", "stablelm", "stablelm-parallel", "starcoder2-windows"):
+        yield arch, "lora_all_linear", lambda: LoraConfig(**few, target_modules="all-linear"), long
+    yield "gemma", "dora_embedding", lambda: LoraConfig(**few, use_dora=True, target_modules=["embed_tokens", "v_proj"])
+    yield "gemma", "tokens", lambda: TrainableTokensConfig(**lm, token_indices=[3, 7, 40], target_modules=["embed_tokens"])
+    yield "gemma", "prompt", lambda: PromptTuningConfig(**lm, num_virtual_tokens=3)
+    yield "gemma3-windows", "ln_tuning", lambda: LNTuningConfig(**lm), long
+    yield "gemma3-windows", "prefix", lambda: PrefixTuningConfig(**lm, num_virtual_tokens=4), long
+    yield "gemma3-pictures", "lora_text", lambda: LoraConfig(**few, target_modules=r".*language_model.*\.(q_proj|v_proj|down_proj)"), long
+    yield "olmo2", "ln_all", lambda: LNTuningConfig(**lm, target_modules=["q_norm", "k_norm", "post_feedforward_layernorm", "norm"]), long
+    yield "olmo2", "prefix", lambda: PrefixTuningConfig(**lm, num_virtual_tokens=3)
+    yield "phi3-longrope", "dora_across", lambda: LoraConfig(**few, use_dora=True, target_modules=["qkv_proj", "gate_up_proj"])
+    yield "phi3-longrope", "prompt_across", lambda: PromptTuningConfig(**lm, num_virtual_tokens=2)
+    yield "qwen2-windows", "prefix", lambda: PrefixTuningConfig(**lm, num_virtual_tokens=4), long
+    yield "stablelm-parallel", "lora_norms_saved", lambda: LoraConfig(**few, target_modules=["q_proj"], bias="all", modules_to_save=["q_layernorm.norms.1", "input_layernorm"])

@@ -65,11 +65,13 @@ def base_model(out: Path, arch: str, rows: int | None = None):
     return model.eval()
 
 
-def make(out, folder, arch, name, config, scale=1.0, task_ids=None, save=None, rows=None, pads="right") -> str:
+def make(
+    out, folder, arch, name, config, scale=1.0, task_ids=None, save=None, rows=None, pads="right", length=12
+) -> str:
     seed = zlib.crc32(f"{arch}/{name}".encode())
     torch.manual_seed(seed)
     base = base_model(out, arch)
-    batch = inputs(base, seed, pads)
+    batch = inputs(base, seed, pads, length)
     base_logits = run(base, batch, base=True)
     changed = 0.0
     for noise in noises:
@@ -100,9 +102,9 @@ def trainable(model) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def inputs(base, seed: int, pads: str) -> dict:
+def inputs(base, seed: int, pads: str, length: int) -> dict:
     generator = torch.Generator().manual_seed(seed)
-    ids = torch.randint(3, base.config.vocab_size, (2, 12), generator=generator)
+    ids = torch.randint(3, base.config.get_text_config().vocab_size, (2, length), generator=generator)
     mask = torch.ones_like(ids)
     if pads == "right":
         mask[1, -4:] = 0
@@ -121,6 +123,22 @@ def run(model, batch: dict, base: bool = False, task_ids=None) -> torch.Tensor:
     return model(**batch, **extra).logits.detach().float()
 
 
+def forget_lengths(model) -> None:
+    """Rotary embeddings whose frequencies follow the longest sequence so far begin anew."""
+    for module in model.modules():
+        if hasattr(module, "original_max_seq_len") and hasattr(module, "original_inv_freq"):
+            module.inv_freq = module.original_inv_freq
+            module.max_seq_len_cached = module.original_max_seq_len
+
+
+@torch.no_grad()
+def cached(model, ids: torch.Tensor, count: int = 16) -> torch.Tensor:
+    """What transformers' generate makes, with its cache, never ending by itself."""
+    limits = {"max_new_tokens": count, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+    out = model.generate(input_ids=ids[:1], attention_mask=torch.ones_like(ids[:1]), **limits)
+    return out[0, -count:]
+
+
 @torch.no_grad()
 def greedy(model, ids: torch.Tensor, task_ids=None, count: int = 16) -> torch.Tensor:
     extra = {} if task_ids is None else {"task_ids": torch.tensor(task_ids[:1])}
@@ -136,6 +154,11 @@ def write(folder, model, batch, out, arch, name, trained, base_logits, task_ids)
     tensors = {**batch, "base_logits": base_logits, "adapter_logits": run(model, batch, task_ids=task_ids)}
     tensors["greedy_base"] = greedy(base_model(out, arch), batch["input_ids"])
     tensors["greedy_adapter"] = greedy(model, batch["input_ids"], task_ids)
+    forget_lengths(model)
+    matches = True
+    if task_ids is None:
+        matches = bool((cached(model, batch["input_ids"]) == tensors["greedy_adapter"]).all())
+        forget_lengths(model)
     targeted = sorted(getattr(model.base_model, "targeted_module_names", []))
     parameters = sorted(getattr(model.base_model, "targeted_parameter_names", []))
     parts = {"merge": "refused", "merged_vs_adapter": None}
@@ -164,6 +187,7 @@ def write(folder, model, batch, out, arch, name, trained, base_logits, task_ids)
         "targeted_module_names": targeted,
         "targeted_parameter_names": parameters,
         "saved_tensors": saved,
+        "generate_with_cache_matches": matches,
         "note": f"task_ids = {task_ids}" if task_ids else None,
         **parts,
     }

@@ -18,9 +18,9 @@ import transformers
 from transformers import AutoModelForCausalLM, MixtralConfig, OlmoeConfig, Qwen2MoeConfig, Qwen3MoeConfig
 
 sizes = {
-    "vocab_size": 96,
+    "vocab_size": 48,
     "hidden_size": 32,
-    "intermediate_size": 48,
+    "intermediate_size": 24,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
@@ -32,8 +32,73 @@ sizes = {
 
 
 def dense() -> dict:
-    """Relatives of Llama."""
-    return {}
+    """Relatives of Llama. Sequences of the cases are longer than windows and original contexts here."""
+    tied = {**sizes, "tie_word_embeddings": True}
+    halves = {"short_factor": [1.0, 1.3], "long_factor": [2.5, 5.0]}
+    pictures = transformers.SiglipVisionConfig(
+        hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, image_size=8, patch_size=4
+    )
+    types = ["sliding_attention", "full_attention"]
+    gemma3_text = {**sizes, "head_dim": 12, "layer_types": types, "sliding_window": 5}
+    return {
+        "gemma": lambda: transformers.GemmaConfig(**{**sizes, "head_dim": 12, "hidden_act": "gelu"}),
+        "gemma2-uncapped": lambda: transformers.Gemma2Config(
+            **{**sizes, "head_dim": 12, "sliding_window": 6, "query_pre_attn_scalar": 20},
+            attn_logit_softcapping=None,
+            final_logit_softcapping=None,
+            attention_bias=True,
+        ),
+        "gemma3-windows": lambda: transformers.Gemma3TextConfig(
+            **{**gemma3_text, "query_pre_attn_scalar": 20, "final_logit_softcapping": 4.0},
+            rope_parameters={
+                "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 50000.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 1000.0},
+            },
+        ),
+        "gemma3-pictures": lambda: transformers.Gemma3Config(
+            text_config=transformers.Gemma3TextConfig(**gemma3_text),
+            vision_config=pictures,
+            mm_tokens_per_image=1,
+        ),
+        "granite-factors": lambda: transformers.GraniteConfig(
+            **tied,
+            attention_bias=True,
+            mlp_bias=True,
+            embedding_multiplier=3.0,
+            attention_multiplier=0.2,
+            residual_multiplier=0.6,
+            logits_scaling=0.5,
+        ),
+        "llama-dynamic": lambda: transformers.LlamaConfig(
+            **{**tied, "max_position_embeddings": 16},
+            hidden_act="gelu",
+            rope_parameters={"rope_type": "dynamic", "factor": 3.0, "rope_theta": 100.0},
+        ),
+        "mistral-heads": lambda: transformers.MistralConfig(**{**tied, "head_dim": 12, "sliding_window": 7}),
+        "olmo2": lambda: transformers.Olmo2Config(**tied, attention_bias=True),
+        "phi3-longrope": lambda: transformers.Phi3Config(
+            **tied,
+            original_max_position_embeddings=16,
+            partial_rotary_factor=0.5,
+            sliding_window=9,
+            rope_parameters={"rope_type": "longrope", "rope_theta": 100.0, **halves},
+        ),
+        "qwen2-windows": lambda: transformers.Qwen2Config(
+            **tied,
+            use_sliding_window=True,
+            sliding_window=6,
+            max_window_layers=1,
+            rope_parameters={"rope_type": "yarn", "factor": 4.0, "rope_theta": 100.0, "original_max_position_embeddings": 16},
+        ),
+        "smollm3": lambda: transformers.SmolLM3Config(
+            **sizes, no_rope_layer_interval=2, use_sliding_window=True, sliding_window=6
+        ),
+        "stablelm": lambda: transformers.StableLmConfig(**tied, partial_rotary_factor=0.5),
+        "stablelm-parallel": lambda: transformers.StableLmConfig(
+            **tied, use_qkv_bias=True, qk_layernorm=True, use_parallel_residual=True
+        ),
+        "starcoder2-windows": lambda: transformers.Starcoder2Config(**tied, use_bias=False, sliding_window=6, hidden_act="relu"),
+    }
 
 
 def classic() -> dict:

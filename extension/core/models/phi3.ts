@@ -7,17 +7,14 @@ import type { Family } from "./family.ts";
 import { llamaShape, mlpShape, withDefaults } from "./llama.ts";
 import { oneWindow } from "./mistral.ts";
 import { fusedMlp } from "./mlp.ts";
-import { rotaryTable } from "./rope.ts";
+import { rotaryTable, type RotaryTable } from "./rope.ts";
 
 /** Llama with fused layers, which turns a part of each head by longrope's angles (Phi-3, 3.5, 4-mini). */
 function phi3Shape(own: ModelConfig): DecoderShape {
-  const config = longropeConfig(
-    withDefaults(own, { rms_norm_eps: 1e-5, max_position_embeddings: 4096 }),
-  );
-  const { rope_parameters: _, ...raw } = config.raw;
+  const config = withDefaults(own, { rms_norm_eps: 1e-5, max_position_embeddings: 4096 });
+  const { rope_parameters: _, rope_scaling: __, ...raw } = config.raw;
   const shape = llamaShape({ ...config, raw });
-  const { headDim } = shape;
-  const rotary = rotaryTable(config, { headDim, isPartial: true, originalContext: 4096 });
+  const rotary = phi3Rotary(config, shape.headDim);
   return {
     ...shape,
     isFused: true,
@@ -27,6 +24,15 @@ function phi3Shape(own: ModelConfig): DecoderShape {
     windows: oneWindow(config, shape.layers),
     mlp: fusedMlp({ ...mlpShape(config), hasBias: false }),
   };
+}
+
+/** The family's rotary table. */
+export function phi3Rotary(config: ModelConfig, headDim: number): RotaryTable {
+  return rotaryTable(longropeConfig(config), {
+    headDim,
+    isPartial: true,
+    originalContext: 4096,
+  });
 }
 
 /** Older configs say "su" or "yarn" where they mean longrope (transformers' Phi3Config). */
