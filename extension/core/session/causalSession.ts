@@ -164,9 +164,18 @@ export class CausalSession implements RunningSession {
   }
 
   private async run(state: DecodingState, asked: Request): Promise<Logits> {
+    const { request, undo } = restarted(state, asked, this.model);
+    try {
+      return await this.runAll(state, request);
+    } catch (error) {
+      undo();
+      throw error;
+    }
+  }
+
+  private async runAll(state: DecodingState, request: Request): Promise<Logits> {
     const { router, companion } = state.adapters;
-    const rows = asked.options.logitsRows?.length ?? 1;
-    const request = restarted(state, asked, this.model);
+    const rows = request.options.logitsRows?.length ?? 1;
     // Tokens that it does not see leave a companion behind; it reads them when it is back.
     if (!companion) state.companion = null;
     const lead = companion && (await leadWith(companion, state, request));

@@ -27,14 +27,16 @@ export function lengthOf(positions: readonly (readonly number[])[]): number {
  * The request with all tokens that `state` knows in front, and `state` emptied, where the new tokens
  * make the sequence so long (or short) that its cached keys are turned by angles that no longer hold.
  * transformers recomputes them then too (models/phi3, prepare_inputs_for_generation).
+ * @returns also what puts the state back when the run fails
  */
 export function restarted(
   state: DecodingState,
   request: Request,
   { rotary: tables, skipsPadding }: Pick<CausalModel, "rotary" | "skipsPadding">,
-): Request {
+): { readonly request: Request; undo(): void } {
   const { cache, ids, seen } = state;
-  if (cache.length === 0 || !tables.some((table) => table.isRestarting)) return request;
+  const nothing = { request, undo: () => undefined };
+  if (cache.length === 0 || !tables.some((table) => table.isRestarting)) return nothing;
   const { tokens, options } = request;
   const isReal = (row: number, place: number): number => options.attentionMask?.[row]?.[place] ?? 1;
   const whole = seen.map((row, i) => [...row, ...(tokens[i] ?? []).map((_, j) => isReal(i, j))]);
@@ -42,7 +44,7 @@ export function restarted(
   const length = lengthOf(whole.map((row) => positionsOf(row, countPadding)));
   const turned = tables.map((table) => table.frequencies(length));
   if (tables.every((table, i) => !table.isRestarting || turned[i] === state.turned[i])) {
-    return request;
+    return nothing;
   }
   // What adapters put there is put there anew.
   const places = (ids[0] ?? []).flatMap((id, place) => (id < 0 ? [] : [place]));
@@ -58,9 +60,22 @@ export function restarted(
       logitsRows: options.logitsRows?.map((row) => row + places.length),
     },
   };
+  return { request: again, undo: emptied(state) };
+}
+
+/** Empties a state; what it returns puts back what was there, as long as nothing was run since. */
+function emptied(state: DecodingState): () => void {
+  const { cache, first, companion, turned } = state;
+  const { length } = cache;
+  const [ids, seen] = [state.ids, state.seen].map((rows) => rows.map((row) => row.splice(0)));
   cache.truncate(0);
-  for (const row of [...ids, ...seen]) row.length = 0;
-  state.first = null;
-  state.companion = null;
-  return again;
+  Object.assign(state, { first: null, companion: null });
+  return () => {
+    cache.length = length;
+    const put = (rows: number[][], from: number[][] = []): void =>
+      rows.forEach((row, i) => row.splice(0, row.length, ...(from[i] ?? [])));
+    put(state.ids, ids);
+    put(state.seen, seen);
+    Object.assign(state, { first, companion, turned });
+  };
 }
