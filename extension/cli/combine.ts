@@ -1,6 +1,6 @@
-import { openCheckpoint } from "../core/models/openCheckpoint.ts";
 import { badRequest } from "../core/base/errors.ts";
 import { describeBase } from "../core/baseModel.ts";
+import { openModel } from "../core/precision.ts";
 import { openAdapterCheckpoint } from "../core/checkpoint/adapterCheckpoint.ts";
 import { combineAdapters } from "../core/peft/combine.ts";
 import { type CombineOptions, combinationTypes } from "../core/peft/combine/options.ts";
@@ -44,7 +44,7 @@ export async function combine(args: string[], signal: AbortSignal): Promise<void
     seed: number("seed"),
     signal,
   };
-  const on = base === undefined ? undefined : await openCheckpoint(base, signal);
+  const on = base === undefined ? undefined : (await openModel(base, signal)).checkpoint;
   const combined = await combineAdapters(sources, withoutAbsent(chosen), on && describeBase(on));
   const { checkpoint: first } = sources[0] as CombineSource;
   const named = { first, base: on?.dir, leadToBase: true };

@@ -1,5 +1,5 @@
 import * as path from "node:path";
-import { badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
+import { throwIfAborted, unsupported } from "./base/errors.ts";
 import { isFile } from "./base/files.ts";
 import { readJsonObject } from "./base/json.ts";
 import type { OnProgress } from "./base/progress.ts";
@@ -8,13 +8,18 @@ import type { BaseCheckpoint, WeightRef } from "./checkpoint/baseCheckpoint.ts";
 import { sourceName, weightName } from "./checkpoint/modules.ts";
 import { readWeight } from "./checkpoint/readWeight.ts";
 import { buildModel } from "./models/index.ts";
-import { openCheckpoint } from "./models/openCheckpoint.ts";
 import type { LowPrecision } from "./onnx/lowPrecision.ts";
 import { bareLayers } from "./onnx/layerHook.ts";
 import type { MethodBase } from "./peft/method.ts";
 import type { HubPlace } from "./checkpoint/findAdapter.ts";
 import { BaseSession } from "./baseSession.ts";
-import { type Quantization, quantizedBase } from "./quantizedBase.ts";
+import {
+  openModel,
+  preparePrecision,
+  type PrecisionOptions,
+  type PrecisionReport,
+} from "./precision.ts";
+import type { Quantization } from "./quant/weightSource.ts";
 import { type LoadedAdapter, readAdapter } from "./loadAdapter.ts";
 import { resolveModel } from "./resolveModel.ts";
 import type { DeviceReport } from "./session/devices.ts";
@@ -31,16 +36,18 @@ export interface BaseModel {
   readonly tokenizer: Tokenizer | null;
   readonly stopTokens: ReadonlySet<number>;
   readonly adaptable: MethodBase;
-  /** How its linear layers were rounded as it was loaded; null when they are as stored. */
+  /** How its linear layers were rounded as it was loaded, as bitsandbytes does; null when they were not. */
   readonly quantization: Quantization | null;
   /** Where it runs, and why there. */
   readonly device: DeviceReport;
+  /** What its weights are kept in, and what that took from them. */
+  readonly precision: PrecisionReport;
   readonly loadSeconds: number;
   /** The adapter whose folder was loaded in place of a base's: a PeftModel begins with it. */
   readonly attached?: LoadedAdapter;
 }
 
-export interface LoadBaseModelOptions extends SessionOptions, HubPlace {
+export interface LoadBaseModelOptions extends SessionOptions, HubPlace, PrecisionOptions {
   /** Of an adapter's folder: the adapter's name, and whether it may bind in part. */
   readonly adapterName?: string;
   readonly allowPartial?: boolean;
@@ -51,10 +58,6 @@ export interface LoadBaseModelOptions extends SessionOptions, HubPlace {
   readonly dtype?: LowPrecision;
   /** With `dtype`: false has adapters compute in it as well; PEFT's default keeps them in fp32. */
   readonly autocastAdapterDtype?: boolean;
-  /** Run on the values that bitsandbytes rounds the linear layers to, as QLoRA does. */
-  readonly quantization?: Quantization["type"];
-  /** Keep the scales of 4-bit blocks in 8 bits, too. */
-  readonly doubleQuant?: boolean;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
@@ -92,24 +95,26 @@ async function openBase(folder: string, options: LoadBaseModelOptions): Promise<
   const { dtype, autocastAdapterDtype = true, onProgress, signal } = options;
   const started = performance.now();
   onProgress?.({ step: "Reading headers" });
-  const stored = await openCheckpoint(folder, signal);
+  const opened = await openModel(folder, signal);
   onProgress?.({ step: "Building the graph" });
-  const described = describeBase(stored);
+  const described = describeBase(opened.checkpoint);
   throwIfAborted(signal);
-  const tokenizer = await readTokenizer(stored.dir);
-  const stopTokens = await readStopTokens(stored, tokenizer);
+  const tokenizer = await readTokenizer(opened.checkpoint.dir);
+  const stopTokens = await readStopTokens(opened.checkpoint, tokenizer);
   throwIfAborted(signal);
-  const quantization = quantizationOf(options);
-  const rounded = quantization
-    ? await quantizedBase(stored, described.tree, { ...options, quantization })
-    : null;
-  const checkpoint = rounded?.checkpoint ?? stored;
-  const adaptable = rounded ? describeBase(checkpoint) : described;
+  const prepared = await preparePrecision(opened, described, {
+    options,
+    isImitated: dtype !== undefined,
+    onProgress,
+    signal,
+  });
+  const { checkpoint, report: precision } = prepared;
+  const adaptable = checkpoint === opened.checkpoint ? described : describeBase(checkpoint);
   onProgress?.({ step: "Reading weights", total: checkpoint.bytes, unit: "bytes" });
   const session = await BaseSession.create(checkpoint, adaptable, {
     ...options,
     ...(dtype && { arithmetic: { dtype, autocastAdapterDtype } }),
-    ...(rounded && { release: rounded.dispose }),
+    release: prepared.dispose,
   });
   if (signal?.aborted) await session.dispose();
   throwIfAborted(signal);
@@ -119,19 +124,11 @@ async function openBase(folder: string, options: LoadBaseModelOptions): Promise<
     tokenizer,
     stopTokens,
     adaptable,
-    quantization,
     device: session.device,
+    quantization: precision.quantization,
+    precision,
     loadSeconds: (performance.now() - started) / 1000,
   };
-}
-
-function quantizationOf(options: LoadBaseModelOptions): Quantization | null {
-  const { quantization: type, doubleQuant = false } = options;
-  if (type === undefined) return null;
-  if (doubleQuant && type === "int8") {
-    throw badRequest("doubleQuant is for 4-bit quantization, int8 has one scale a row.");
-  }
-  return { type, doubleQuant };
 }
 
 /** What adapters can bind to in a checkpoint, from headers alone: nothing is loaded. */
@@ -153,6 +150,8 @@ export function describeBase(
     groups,
     attention: { layers, heads: keyValueHeads * queriesPerKey, keyValueHeads, headDim },
     readTensor: async (name, signal) => {
+      const unpacked = checkpoint.unpacked?.get(sourceName(name, order));
+      if (unpacked) return unpacked(signal);
       const ref = weight(name);
       if (!ref) return null;
       const values = await readWeight(ref, signal);

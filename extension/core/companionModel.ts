@@ -25,7 +25,9 @@ export function buildCompanion(base: BaseCheckpoint, companion: Companion): Caus
       "Copy the adapter to the base's drive.",
     );
   }
-  return buildBackbone({ ...base, dir, config, weights }, hookOf(companion));
+  // Its layers have names of the base's, but no weights of theirs.
+  const { packed: _, unpacked: __, ...plain } = base;
+  return buildBackbone({ ...plain, dir, config, weights }, hookOf(companion));
 }
 
 function hookOf({ sharesEmbedding, projection, hidden }: Companion): LayerHook {

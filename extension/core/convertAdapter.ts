@@ -9,7 +9,7 @@ import { describeBase, type OnProgress } from "./baseModel.ts";
 import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
 import { adapterConfigName, adapterConfigOf } from "./checkpoint/adapterConfig.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
-import { openCheckpoint } from "./models/openCheckpoint.ts";
+import { openModel } from "./precision.ts";
 import { findBaseFolder } from "./checkpoint/findBase.ts";
 import { openGguf } from "./gguf/read.ts";
 import { writeGguf } from "./gguf/write.ts";
@@ -145,7 +145,8 @@ async function convertToGguf(
 async function importAdapter(options: ConvertAdapterOptions): Promise<ConvertReport> {
   const { path: file, signal } = options;
   options.onProgress?.({ step: "Reading the adapter" });
-  const checkpoint = options.base === undefined ? null : await openCheckpoint(options.base, signal);
+  const checkpoint =
+    options.base === undefined ? null : (await openModel(options.base, signal)).checkpoint;
   const described = checkpoint && describeBase(checkpoint);
   const base =
     checkpoint && described
@@ -216,7 +217,7 @@ async function openBase(
   { base, signal }: ConvertAdapterOptions,
 ): Promise<BaseCheckpoint> {
   const folder = base ?? (await findBaseFolder(checkpoint));
-  if (folder !== null) return openCheckpoint(folder, signal);
+  if (folder !== null) return (await openModel(folder, signal)).checkpoint;
   const own = checkpoint.config.baseName ?? "which its config does not name";
   throw badRequest(`The conversion needs the adapter's base, ${own}. Name its folder.`);
 }

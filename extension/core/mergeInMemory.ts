@@ -3,6 +3,7 @@ import type { BaseModel, OnProgress } from "./baseModel.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import {
   type MergeDrift,
+  type MergePlan,
   mergedConfig,
   planMerge,
   roundMerged,
@@ -39,11 +40,13 @@ export async function mergeInMemory(
   if (active.length === 0) throw badRequest("No adapter is active: there is nothing to merge.");
   const plan = planMerge(checkpoint, adaptable, active);
   const drift: MergeDrift[] = [];
+  const isPacked = (name: string): boolean => checkpoint.packed?.has(name) === true;
   const tensors = plan.tensors.map((tensor, done) => ({
     ...tensor,
     bytes: async (): Promise<Uint8Array> => {
       onProgress?.({ step: "Merging", done, total: plan.tensors.length, unit: "items" });
-      const before = checkpoint.weights.get(tensor.name);
+      // What merging into blocks of integers loses was lost when they were made.
+      const before = isPacked(tensor.name) ? undefined : checkpoint.weights.get(tensor.name);
       const rounded = await roundMerged(tensor, before, { safe });
       if (before) drift.push(rounded.drift);
       return rounded.bytes;
@@ -52,9 +55,20 @@ export async function mergeInMemory(
   const written = await temporaryWeights(checkpoint, tensors, { kind: "merged", signal });
   const config = { ...checkpoint.config, raw: mergedConfig(checkpoint, plan) };
   return {
-    checkpoint: { ...checkpoint, config, weights: written.weights },
+    checkpoint: { ...withoutPacked(checkpoint, plan), config, weights: written.weights },
     drift,
     swallowed: summarizeDrift(drift).swallowed,
     dispose: written.dispose,
   };
+}
+
+/** Layers that were merged into run in a floating-point type from now on, the others as before. */
+function withoutPacked(checkpoint: BaseCheckpoint, { tensors }: MergePlan): BaseCheckpoint {
+  const packed = new Map(checkpoint.packed);
+  const unpacked = new Map(checkpoint.unpacked);
+  for (const { name } of tensors) {
+    packed.delete(name);
+    unpacked.delete(name);
+  }
+  return { ...checkpoint, packed, unpacked };
 }

@@ -51,11 +51,11 @@ export async function previewMerge(
 }
 
 async function previewPlan(
-  { weights }: BaseModel["checkpoint"],
+  { weights, packed }: BaseModel["checkpoint"],
   plan: MergePlan,
   { samples, safeMerge, onProgress, signal }: PreviewOptions,
 ): Promise<MergePreview> {
-  const changed = plan.tensors.filter(({ name }) => weights.has(name));
+  const changed = plan.tensors.filter(({ name }) => weights.has(name) && !packed?.has(name));
   const picked = spread(changed, samples ?? changed.length);
   const drift: MergeDrift[] = [];
   for (const tensor of picked) {

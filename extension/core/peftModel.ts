@@ -387,10 +387,17 @@ export class PeftModel {
     adapters = this.active,
     ...options
   }: MergeOptions & { adapters?: readonly ActiveAdapter[] }): Promise<MergeReport> {
-    if (this.base.quantization) {
+    const { precision } = this.base;
+    if (precision.stored) {
       throw unsupported(
-        "Graft does not write a merged model of a base that was quantized as it was loaded",
-        "Load the base without quantization, then merge.",
+        `Graft does not write a merged model of a base that is stored quantized (${precision.stored})`,
+        "Merge into the model that it was made from.",
+      );
+    }
+    if (precision.bytes > 0) {
+      throw unsupported(
+        `Graft does not write a merged model of a base that was quantized as it was loaded (${precision.label})`,
+        'Load the base without quantization (precision "auto"), then merge.',
       );
     }
     return mergeModel(this.base, activeAt(this.partsOf(adapters), 0), options);

@@ -1,20 +1,13 @@
-import { isFloatDtype } from "./base/dtype.ts";
-import { unsupported } from "./base/errors.ts";
-import { fromFloat32 } from "./base/halfFloat.ts";
-import type { OnProgress } from "./baseModel.ts";
-import type { BaseCheckpoint, WeightRef } from "./checkpoint/baseCheckpoint.ts";
-import { type ModuleTree, weightName } from "./checkpoint/modules.ts";
-import { dequantizeFourBit, type FourBitType, quantizeFourBit } from "./quant/fourBit.ts";
-import { dequantizeInt8, quantizeInt8 } from "./quant/int8.ts";
-import { readFloat32 } from "./safetensors/read.ts";
-import { temporaryWeights } from "./temporaryWeights.ts";
+import type { OnProgress } from "./base/progress.ts";
+import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
+import type { ModuleTree } from "./checkpoint/modules.ts";
+import { makeWeights } from "./makeWeights.ts";
+import { linearGroup } from "./onnx/layerHook.ts";
+import { mapWeights } from "./quant/mapWeights.ts";
+import { planWeights } from "./quant/plan.ts";
+import type { Quantization } from "./quant/weightSource.ts";
 
-/** How a base's linear layers are rounded, as bitsandbytes does it. */
-export interface Quantization {
-  readonly type: FourBitType | "int8";
-  /** Keep the scales of 4-bit blocks in 8 bits. */
-  readonly doubleQuant: boolean;
-}
+export type { Quantization };
 
 export interface QuantizedBase {
   readonly checkpoint: BaseCheckpoint;
@@ -39,51 +32,26 @@ export async function quantizedBase(
     signal?: AbortSignal;
   },
 ): Promise<QuantizedBase> {
-  const { quantization, onProgress, signal } = at;
-  const refs = linearWeights(checkpoint, tree, at.only);
-  const tensors = refs.map((ref, done) => ({
-    name: ref.name,
-    dtype: ref.dtype,
-    shape: ref.shape,
-    bytes: (): Promise<Uint8Array> => {
-      onProgress?.({ step: "Quantizing", done, total: refs.length, unit: "items" });
-      return roundedBytes(ref, quantization, signal);
-    },
-  }));
-  const written = await temporaryWeights(checkpoint, tensors, { kind: "quantized", signal });
-  return { checkpoint: { ...checkpoint, weights: written.weights }, dispose: written.dispose };
-}
-
-/** Weights of all linear layers but the head, each once. */
-function linearWeights(
-  { weights }: BaseCheckpoint,
-  { modules, outputEmbedding }: ModuleTree,
-  only: ReadonlySet<string> | undefined,
-): WeightRef[] {
-  const names = modules
-    .filter(
-      (module) =>
-        module.kind === "linear" &&
-        !module.isParameter &&
-        module.path !== outputEmbedding &&
-        (only?.has(module.path) ?? true),
-    )
-    .map(weightName);
-  return [...new Set(names)].flatMap((name) => weights.get(name) ?? []);
-}
-
-/** The weight as it is after quantizing, in its own type. */
-async function roundedBytes(
-  ref: WeightRef,
-  { type, doubleQuant }: Quantization,
-  signal: AbortSignal | undefined,
-): Promise<Uint8Array> {
-  const { dtype, shape, name, file } = ref;
-  if (!isFloatDtype(dtype)) throw unsupported(`${file}: tensor "${name}" is ${dtype} already`);
-  const values = (await readFloat32(file, [ref], signal)).get(name) as Float32Array;
-  const rounded =
-    type === "int8"
-      ? dequantizeInt8(quantizeInt8(values, shape[1] ?? 0))
-      : dequantizeFourBit(quantizeFourBit(values, shape, { type, doubleQuant }));
-  return fromFloat32(rounded, dtype);
+  const { quantization, only, onProgress, signal } = at;
+  const groups = tree.modules.flatMap((module) =>
+    module.kind === "linear" ? [linearGroup([module])] : [],
+  );
+  const request = {
+    precision: "auto",
+    quantization,
+    blockSize: 128,
+    skip: [],
+    ...(only && { only }),
+  } as const;
+  const plan = planWeights(checkpoint, { tree, groups }, { request, stored: null });
+  const label = quantization.type;
+  const made = await makeWeights(checkpoint, plan, {
+    request,
+    label,
+    dir: undefined,
+    onProgress,
+    signal,
+  });
+  const mapped = mapWeights(checkpoint, plan, { file: made.file, accuracyLevel: 0 });
+  return { checkpoint: mapped, dispose: made.dispose };
 }

@@ -1,4 +1,4 @@
-import { openCheckpoint } from "./models/openCheckpoint.ts";
+import { openModel } from "./precision.ts";
 import { describeBase } from "./baseModel.ts";
 import { proveBind } from "./bindReport.ts";
 import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
@@ -18,7 +18,7 @@ export async function savePlainLora(
 ): Promise<{ files: string[]; warnings: string[] }> {
   const { base, initial, allowPartial = false, signal, ...options } = at;
   const adapter = await openAdapterCheckpoint(folder, signal);
-  const checkpoint = await openCheckpoint(base, signal);
+  const { checkpoint } = await openModel(base, signal);
   const described = describeBase(checkpoint);
   const plain = asPlain(adapter);
   const method = methodOf(plain.config);

@@ -132,11 +132,18 @@ function describe(
   };
 }
 
-/** PEFT's name for what quantized a module; the head and embeddings are as stored. */
-function backendOf(name: string, { quantization, adaptable: { tree } }: BaseModel): string | null {
+/** PEFT's name for what quantized a module, or Graft's; other modules are as stored. */
+function backendOf(name: string, base: BaseModel): string | null {
+  const { precision, checkpoint } = base;
+  const { tree } = base.adaptable;
   const module = tree.modules.find(({ path }) => path === name);
-  if (!quantization || module?.kind !== "linear" || name === tree.outputEmbedding) return null;
-  return quantization.type === "int8" ? "bnb 8bit" : "bnb 4bit";
+  if (module?.kind !== "linear" || precision.kept.some(({ path }) => path === name)) return null;
+  if (precision.quantization && name !== tree.outputEmbedding) {
+    return precision.quantization.type === "int8" ? "bnb 8bit" : "bnb 4bit";
+  }
+  const w = checkpoint.packed?.get(`${name}.weight`);
+  const isStored = precision.storedLayers.includes(`${name}.weight`);
+  return isStored ? precision.stored : w ? `int${w.bits}` : null;
 }
 
 /** The whole model in one record; "irregular" where its layers disagree. */

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { unsupported } from "./base/errors.ts";
+import { isRunning } from "./base/processes.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { openSafetensors } from "./safetensors/read.ts";
 import { type TensorData, writeSafetensors } from "./safetensors/write.ts";
@@ -25,12 +26,7 @@ export async function temporaryWeights(
   tensors: readonly TensorData[],
   { kind, signal }: { kind: string; signal?: AbortSignal | undefined },
 ): Promise<TemporaryWeights> {
-  const parent = await realpath(tmpdir());
-  checkDrive(parent, { kind, base: checkpoint.dir });
-  await removeAbandoned(parent, kind);
-  // Named by the process that uses it.
-  const folder = await mkdtemp(path.join(parent, `graft-${kind}-${process.pid}-`));
-  const dispose = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  const { folder, dispose } = await temporaryFolder(checkpoint, kind);
   try {
     const file = path.join(folder, `${kind}.safetensors`);
     await writeSafetensors(file, tensors, { ...(signal && { signal }) });
@@ -43,8 +39,24 @@ export async function temporaryWeights(
   }
 }
 
+/** A folder for weights that this process alone uses; what killed processes left is removed before. */
+export async function temporaryFolder(
+  checkpoint: BaseCheckpoint,
+  kind: string,
+): Promise<{ folder: string; dispose(): Promise<void> }> {
+  const parent = await realpath(tmpdir());
+  checkDrive(parent, { kind, base: checkpoint.dir });
+  await removeAbandoned(parent, kind);
+  // Named by the process that uses it.
+  const folder = await mkdtemp(path.join(parent, `graft-${kind}-${process.pid}-`));
+  return { folder, dispose: () => rm(folder, { recursive: true, force: true }) };
+}
+
 /** ONNX Runtime maps files below one folder, which two drives do not have. */
-function checkDrive(temporary: string, { kind, base }: { kind: string; base: string }): void {
+export function checkDrive(
+  temporary: string,
+  { kind, base }: { kind: string; base: string },
+): void {
   const [own, other] = [temporary, base].map((each) => path.parse(each).root.toLowerCase());
   if (own === other) return;
   const what = `${kind[0]?.toUpperCase() ?? ""}${kind.slice(1)}`;
@@ -61,14 +73,5 @@ async function removeAbandoned(parent: string, kind: string): Promise<void> {
     if (id === undefined || isRunning(Number(id))) continue;
     // It may be another user's, or be removed by another process at the same time.
     await rm(path.join(parent, name), { recursive: true, force: true }).catch(() => undefined);
-  }
-}
-
-function isRunning(id: number): boolean {
-  try {
-    process.kill(id, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }

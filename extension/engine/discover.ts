@@ -17,7 +17,7 @@ import type { BaseCheckpoint } from "../core/checkpoint/baseCheckpoint.ts";
 import { findBaseFolder } from "../core/checkpoint/findBase.ts";
 import { cachedRepos } from "../core/hub/cache.ts";
 import { architectureOf } from "../core/models/index.ts";
-import { openCheckpoint } from "../core/models/openCheckpoint.ts";
+import { openModel } from "../core/precision.ts";
 import { methodOf, methods } from "../core/peft/index.ts";
 import type {
   AdapterSummary,
@@ -105,7 +105,7 @@ async function search(folder: string, at: Search): Promise<void> {
 /** A base for the list; what cannot be opened is listed with the reason. */
 export async function summarizeBase(folder: string, source: Source): Promise<BaseModelSummary> {
   try {
-    const checkpoint = await openCheckpoint(folder);
+    const { checkpoint } = await openModel(folder);
     const problem = errorOf(checkpoint.dir, () => architectureOf(checkpoint.config));
     return { ...describeCheckpoint(checkpoint, source), ...(problem && { unsupported: problem }) };
   } catch (error) {

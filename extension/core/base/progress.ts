@@ -4,6 +4,8 @@ export type OnProgress = (progress: {
   done?: number;
   total?: number;
   unit?: "bytes" | "items";
+  /** How long this step will take from now on, once that can be said. */
+  secondsLeft?: number;
 }) => void;
 
 /** Bytes as people write them: "12 bytes", "3.4 MB"; decimal units, as the Hub shows them. */

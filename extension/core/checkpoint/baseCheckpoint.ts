@@ -30,6 +30,8 @@ export interface BaseCheckpoint {
   readonly weights: ReadonlyMap<string, WeightRef>;
   /** Weights of linear layers that run packed, by the layer's own `<path>.weight`, a tied head's too. */
   readonly packed?: ReadonlyMap<string, PackedWeight>;
+  /** The numbers [out, in] of those, by the same names. */
+  readonly unpacked?: ReadonlyMap<string, (signal?: AbortSignal) => Promise<Float32Array>>;
   readonly files: readonly SafetensorsFile[];
   /** Names of the weight files as the folder has them, in the order of `files`. */
   readonly shardNames: readonly string[];

@@ -1,3 +1,5 @@
+import { badFile } from "../base/errors.ts";
+import { showShape } from "../base/shape.ts";
 import type { BaseCheckpoint } from "../checkpoint/baseCheckpoint.ts";
 import { sourceName } from "../checkpoint/modules.ts";
 import {
@@ -10,13 +12,21 @@ import type { GraphBuilder } from "../onnx/builder.ts";
 import type { OnnxType, Value } from "../onnx/graph.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
 
-/** A layer's packed weight; undefined where it is stored as a plain tensor. */
+/**
+ * A layer's packed weight; undefined where it is stored as a plain tensor.
+ * @throws bad-file when its size is not the one that config.json asks for
+ */
 export function packedWeight(
-  { packed }: BaseCheckpoint,
+  { packed, config }: BaseCheckpoint,
   module: LinearModule,
   layers: readonly number[] | null,
 ): PackedWeight | undefined {
-  return packed?.get(sourceName(`${module.path}.weight`, layers));
+  const name = sourceName(`${module.path}.weight`, layers);
+  const w = packed?.get(name);
+  if (!w || (w.in === module.in && w.out === module.out)) return w;
+  const own = showShape([w.out, w.in]);
+  const asked = showShape([module.out, module.in]);
+  throw badFile(w.codes.file, `tensor "${name}" is ${own}, ${config.file} asks for ${asked}`);
 }
 
 /** The weights of layers on one input as one, or null where they cannot be multiplied at once. */

@@ -28,10 +28,18 @@ const size = z.int().positive();
 const stateFields = z.looseObject({
   quant_type: z.enum(["nf4", "fp4"], "It must be nf4 or fp4."),
   blocksize: size,
+  dtype: z.string().optional(),
   shape: z.array(z.int().nonnegative()),
   nested_blocksize: size.optional(),
   nested_offset: z.number().optional(),
 });
+
+/** What a weight's state says, from `quant_state.bitsandbytes__*`. */
+export type FourBitState = z.infer<typeof stateFields>;
+
+export function parseFourBitState(bytes: Uint8Array, file: string): FourBitState {
+  return parseFields(stateFields, parseJsonObject(new TextDecoder().decode(bytes), file), file);
+}
 
 /** Names of the weights that are stored in 4 bits. */
 export function fourBitNames(names: Iterable<string>): string[] {
@@ -50,8 +58,7 @@ export function readFourBit(tensors: StoredTensors, name: string, file: string):
     (each) => each.startsWith(`${name}.`) && statePattern.test(each),
   );
   if (stateName === undefined) throw badFile(file, `"${name}" has no bitsandbytes state`);
-  const text = new TextDecoder().decode((tensors.get(stateName) as StoredTensor).bytes);
-  const state = parseFields(stateFields, parseJsonObject(text, file), file);
+  const state = parseFourBitState((tensors.get(stateName) as StoredTensor).bytes, file);
   const count = elementCount(state.shape);
   const blocks = Math.ceil(count / state.blocksize);
   const reader = { tensors, file };

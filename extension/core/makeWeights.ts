@@ -1,0 +1,139 @@
+import { open, realpath, mkdir } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import * as path from "node:path";
+import { z } from "zod";
+import { noRoom } from "./noRoom.ts";
+import type { OnProgress } from "./base/progress.ts";
+import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
+import type { PrecisionRequest, WeightPlan } from "./quant/plan.ts";
+import { type LayerError, plannedBytes, sourceBytes, writeWeights } from "./quant/writeWeights.ts";
+import { cachedWeights, digestOf } from "./quantCache.ts";
+import { identityOf } from "./safetensors/checksums.ts";
+import { openSafetensors, type SafetensorsFile } from "./safetensors/read.ts";
+import { checkDrive, temporaryFolder } from "./temporaryWeights.ts";
+
+/** A plan's tensors on disk. */
+export interface MadeWeights {
+  readonly file: SafetensorsFile;
+  readonly errors: readonly LayerError[];
+  readonly fromCache: boolean;
+  dispose(): Promise<void>;
+}
+
+interface MakeOptions {
+  readonly request: PrecisionRequest;
+  readonly label: string;
+  /** The cache's folder; a temporary file when undefined. */
+  readonly dir: string | undefined;
+  readonly onProgress: OnProgress | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Writes what a plan says, or takes it from the cache. */
+export async function makeWeights(
+  checkpoint: BaseCheckpoint,
+  plan: WeightPlan,
+  options: MakeOptions,
+): Promise<MadeWeights> {
+  return options.dir === undefined
+    ? temporary(checkpoint, plan, options)
+    : cached(checkpoint, plan, { ...options, dir: options.dir });
+}
+
+const recorded = z.array(
+  z.object({ path: z.string(), relative: z.number(), error: z.number(), total: z.number() }),
+);
+
+async function cached(
+  checkpoint: BaseCheckpoint,
+  plan: WeightPlan,
+  options: MakeOptions & { dir: string },
+): Promise<MadeWeights> {
+  const { request, label, onProgress, signal } = options;
+  await mkdir(options.dir, { recursive: true });
+  const dir = await realpath(options.dir);
+  checkDrive(dir, { kind: "quantized", base: checkpoint.dir });
+  const { blockSize, quantization } = request;
+  const files = await Promise.all(checkpoint.files.map(identityOf));
+  const made = await cachedWeights({
+    dir,
+    key: digestOf({ files, blockSize, quantization, plan: summaryOf(plan) }),
+    model: checkpoint.name,
+    precision: label,
+    bytes: plannedBytes(plan),
+    onDamaged: () =>
+      onProgress?.({ step: "Quantized weights in the cache are damaged: making them anew" }),
+    write: async (handle) => {
+      const { sha256, errors } = await writeAll(handle, plan, { onProgress, signal });
+      return { sha256, report: errors };
+    },
+    signal,
+  });
+  const errors = recorded.safeParse(made.report).data ?? [];
+  return { file: made.file, errors, fromCache: !made.isNew, dispose: made.release };
+}
+
+/** What decides a file's bytes beside the numbers that it is made from. */
+function summaryOf({ packed, plain }: WeightPlan): unknown {
+  return {
+    packed: packed.map(({ name, layout, hasZeroPoints, isSorted, items }) => ({
+      name,
+      layout,
+      hasZeroPoints,
+      isSorted,
+      items: items.map(({ path: own, source, isLossless }) => [own, source.out, isLossless]),
+    })),
+    plain: plain.map(({ name, dtype, source, isTransposed }) => [
+      name,
+      dtype,
+      source !== null,
+      isTransposed,
+    ]),
+  };
+}
+
+async function temporary(
+  checkpoint: BaseCheckpoint,
+  plan: WeightPlan,
+  { onProgress, signal }: MakeOptions,
+): Promise<MadeWeights> {
+  const { folder, dispose } = await temporaryFolder(checkpoint, "quantized");
+  try {
+    const name = path.join(folder, "quantized.safetensors");
+    const handle = await open(name, "wx");
+    const { errors } = await writeAll(handle, plan, { onProgress, signal }).finally(() =>
+      handle.close(),
+    );
+    return { file: await openSafetensors(name), errors, fromCache: false, dispose };
+  } catch (error) {
+    await dispose();
+    const isFull = (error as NodeJS.ErrnoException).code === "ENOSPC";
+    throw isFull ? noRoom(folder, { needed: plannedBytes(plan) }) : error;
+  }
+}
+
+async function writeAll(
+  handle: FileHandle,
+  plan: WeightPlan,
+  { onProgress, signal }: Pick<MakeOptions, "onProgress" | "signal">,
+): ReturnType<typeof writeWeights> {
+  const total = sourceBytes(plan);
+  const started = performance.now();
+  let done = 0;
+  const report = (): void => {
+    const seconds = (performance.now() - started) / 1000;
+    const secondsLeft = (seconds * (total - done)) / done;
+    // The first second says little about the rest.
+    const isKnown = seconds > 1 && done > 0;
+    const at = { step: "Quantizing", done: Math.round(done), total, unit: "bytes" } as const;
+    onProgress?.({ ...at, ...(isKnown && { secondsLeft }) });
+  };
+  report();
+  return writeWeights(handle, plan, {
+    onRead: (bytes) => {
+      done += bytes;
+      report();
+    },
+    signal,
+  });
+}
