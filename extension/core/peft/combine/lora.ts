@@ -111,6 +111,11 @@ function checkCombinable(config: LoraConfig, { name, checkpoint }: CombineSource
       "target_parameters",
       "PEFT does not combine updates of parameters",
     ],
+    [
+      checkpoint.weights.tensors.some((entry) => /\.experts\.\d+\./.test(entry.name)),
+      "factors for single experts",
+      "PEFT makes them updates of parameters, which it does not combine",
+    ],
     [config.kasa_config !== null, "kasa_config", "it replaces a part of the base"],
     [config.bias !== "none", `bias = "${config.bias}"`, "PEFT allows only one adapter with biases"],
     [config.trainable_token_indices !== null, "trainable_token_indices", "its rows would be lost"],

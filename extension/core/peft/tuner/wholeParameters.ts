@@ -136,6 +136,14 @@ function requireSaved(
   whole: ReadonlyMap<string, WholeParameter>,
   { adapter, tree }: { adapter: AdapterCheckpoint; tree: ModuleTree },
 ): void {
+  const copied = tree.experts?.find(({ path }) => isSaved(path, config));
+  if (copied) {
+    throw unsupported(
+      `${adapter.config.file}: field "modules_to_save" names ${copied.path}; Graft does not run whole ` +
+        "copies of experts",
+      "Train experts with target_parameters.",
+    );
+  }
   const wanted = tree.modules
     .filter(({ path }) => isSaved(path, config))
     .flatMap((module) => {

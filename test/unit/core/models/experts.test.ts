@@ -170,6 +170,17 @@ void test("refuses initialisations that ask a stack of experts for one weight", 
   await assert.rejects(model.loadAdapter(folder), failure("unsupported", "pissa", "experts"));
 });
 
+for (const name of ["experts", "mlp"]) {
+  void test(`refuses a whole copy of experts that modules_to_save calls ${name}`, async (t) => {
+    const model = await loaded(t, mixtral);
+    const folder = await changed(t, "lora_router_saved", { modules_to_save: [name] });
+    await assert.rejects(
+      model.loadAdapter(folder),
+      failure("unsupported", "model.layers.0.mlp.experts", "modules_to_save"),
+    );
+  });
+}
+
 void test("a router is no linear layer that target_modules could name", async (t) => {
   const model = await loaded(t, mixtral);
   const folder = await changed(t, "ia3_default", {
