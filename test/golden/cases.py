@@ -251,6 +251,8 @@ def experts():
     yield case("qwen3_moe", "all_linear", r=2, target_modules="all-linear")
     yield case("qwen3_moe", "older_names", r=2, target_modules=["o_proj", *mlp])
     yield case("qwen3_moe", "experts", r=3, target_modules=[], target_parameters=both)
+    yield case("granitemoe", "experts", r=2, target_modules=["q_proj"], target_parameters=["gate_up_proj", "down_proj", "router.weight"])
+    yield case("granitemoe", "all_linear", r=2, target_modules="all-linear")
     yield case("olmoe", "all_linear", r=2, target_modules="all-linear")
     yield "olmoe", "loha", lambda: LoHaConfig(**lm, r=2, alpha=4, target_modules=qkvo)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, MixtralConfig, OlmoeConfig, Qwen2MoeConfig, Qwen3MoeConfig
+from transformers import AutoModelForCausalLM, GraniteMoeConfig, MixtralConfig, OlmoeConfig, Qwen2MoeConfig, Qwen3MoeConfig
 
 sizes = {
     "vocab_size": 48,
@@ -147,6 +147,15 @@ def experts() -> dict:
             num_experts_per_tok=3,
             norm_topk_prob=True,
             decoder_sparse_step=2,
+        ),
+        "granitemoe": lambda: GraniteMoeConfig(
+            **{**small, "intermediate_size": 8},
+            num_local_experts=4,
+            num_experts_per_tok=2,
+            embedding_multiplier=1.5,
+            attention_multiplier=0.4,
+            residual_multiplier=0.7,
+            logits_scaling=2.0,
         ),
         "olmoe": lambda: OlmoeConfig(**{**small, "intermediate_size": 8}, num_experts=4, num_experts_per_tok=2),
     }

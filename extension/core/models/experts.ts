@@ -31,6 +31,8 @@ export interface ExpertShape {
   /** The weights of a token's experts add up to 1. */
   readonly isNormalised: boolean;
   readonly activation: Activation;
+  /** Name of the router in the block; "gate" when absent. */
+  readonly router?: string;
   /** PyTorch's module has the experts before the router (Qwen 3). */
   readonly expertsFirst?: boolean;
 }
@@ -62,7 +64,10 @@ export function expertMlp(shape: ExpertShape): Mlp {
       place: m.modules.length + (shape.expertsFirst ? 0 : 1),
     };
     m.experts.push(stack);
-    const router = { ...linear(`${path}.gate`, [hidden, count], false), isParameter: true };
+    const router = {
+      ...linear(`${path}.${shape.router ?? "gate"}`, [hidden, count], false),
+      isParameter: true,
+    };
     const scores = m.linears(x, [router]);
     return g.scope(stack.path, () => {
       const [values, chosen] = largest(g, g.softmax(scores), shape.perToken);

@@ -15,6 +15,7 @@ import { gemma3, gemma3Text } from "./gemma3.ts";
 import { gpt2 } from "./gpt2.ts";
 import { gptNeox } from "./gptNeox.ts";
 import { granite } from "./granite.ts";
+import { graniteMoe } from "./graniteMoe.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
 import { mixtral } from "./mixtral.ts";
@@ -60,6 +61,7 @@ export const families: readonly Family[] = [
   qwen2Moe,
   qwen3Moe,
   olmoe,
+  graniteMoe,
   bert,
   roberta,
   xlmRoberta,
