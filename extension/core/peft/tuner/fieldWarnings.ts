@@ -10,14 +10,21 @@ import { isSaved } from "./wholeParameters.ts";
 export function fieldWarnings(
   config: TunerConfig,
   { raw, file }: AdapterConfig,
-  { targets, base }: { targets: readonly ModuleInfo[]; base: MethodBase },
+  at: {
+    targets: readonly ModuleInfo[];
+    /** Names of parameters that are targeted themselves. */
+    parameters: readonly string[];
+    base: MethodBase;
+  },
 ): string[] {
+  const { targets, base } = at;
+  const names = [...targets.map(({ path }) => path), ...at.parameters];
   const warnings = targetWarnings(config, { targets, base });
   for (const field of ["rank_pattern", "alpha_pattern"]) {
     const keys = Object.entries((raw[field] ?? {}) as object);
     const idle = keys
       .filter(([, value]) => typeof value === "number")
-      .filter(([key]) => !targets.some(({ path }) => isPatternKey(key, path, { field, file })))
+      .filter(([key]) => !names.some((name) => isPatternKey(key, name, { field, file })))
       .map(([key]) => key);
     if (idle.length > 0) {
       warnings.push(`Field "${field}" has keys that match no targeted module: ${namesSome(idle)}.`);

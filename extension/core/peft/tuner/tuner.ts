@@ -249,7 +249,11 @@ async function load<C extends TunerConfig>(
     layers: layersOf(tuner, config, { bound, base }),
     warnings: [
       ...(tuner.warnings?.(config, adapter.config, base) ?? []),
-      ...fieldWarnings(config, adapter.config, { targets: bound.targets, base }),
+      ...fieldWarnings(config, adapter.config, {
+        targets: bound.targets,
+        parameters: bound.parameters.map(({ target }) => target.name),
+        base,
+      }),
       ...wholeWarnings(bound.whole, { config, targets: bound.targets, tree: base.tree }),
       ...tables,
       ...valueWarnings(values, effects),

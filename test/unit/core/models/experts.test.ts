@@ -134,6 +134,13 @@ void test("merging writes experts under the file's own names", async (t) => {
   assert.ok(difference(own as Float32Array, old as Float32Array) > 1e-3);
 });
 
+void test("patterns for parameters are not said to match nothing", async (t) => {
+  const model = await loaded(t, mixtral);
+  const folder = path.join(fixtures, "adapters/mixtral-small/lora_older_names");
+  const { warnings } = await model.loadAdapter(folder);
+  assert.deepEqual(warnings, []);
+});
+
 void test("rows of a batch have experts' updates of their own, of any rank", async (t) => {
   const model = await loaded(t, mixtral);
   await model.loadAdapter(path.join(two, "a"), { adapterName: "a" });
