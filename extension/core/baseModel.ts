@@ -7,6 +7,8 @@ import { transposed } from "./base/matrix.ts";
 import type { BaseCheckpoint, WeightRef } from "./checkpoint/baseCheckpoint.ts";
 import { sourceName, weightName } from "./checkpoint/modules.ts";
 import { readWeight } from "./checkpoint/readWeight.ts";
+import { mappedBase } from "./mappedBase.ts";
+import { checkMemory, type MemoryReport, type MemoryWish } from "./memoryCheck.ts";
 import { buildModel } from "./models/index.ts";
 import type { LowPrecision } from "./onnx/lowPrecision.ts";
 import { bareLayers } from "./onnx/layerHook.ts";
@@ -15,6 +17,7 @@ import type { HubPlace } from "./checkpoint/findAdapter.ts";
 import { BaseSession } from "./baseSession.ts";
 import {
   openModel,
+  packedLayers,
   preparePrecision,
   type PrecisionOptions,
   type PrecisionReport,
@@ -42,6 +45,8 @@ export interface BaseModel {
   readonly device: DeviceReport;
   /** What its weights are kept in, and what that took from them. */
   readonly precision: PrecisionReport;
+  /** What it was estimated to need before it was loaded, beside what was free. */
+  readonly memory: MemoryReport;
   readonly loadSeconds: number;
   /** The adapter whose folder was loaded in place of a base's: a PeftModel begins with it. */
   readonly attached?: LoadedAdapter;
@@ -58,6 +63,13 @@ export interface LoadBaseModelOptions extends SessionOptions, HubPlace, Precisio
   readonly dtype?: LowPrecision;
   /** With `dtype`: false has adapters compute in it as well; PEFT's default keeps them in fp32. */
   readonly autocastAdapterDtype?: boolean;
+  /**
+   * "mapped" leaves weights on disk, from where the system reads what it has no memory for: slower, the
+   * counterpart of `device_map="auto"` with disk offload. "resident" when absent.
+   */
+  readonly memory?: MemoryWish;
+  /** Load what is estimated to be larger than the free memory all the same. */
+  readonly allowTooLarge?: boolean;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
@@ -98,6 +110,15 @@ async function openBase(folder: string, options: LoadBaseModelOptions): Promise<
   const opened = await openModel(folder, signal);
   onProgress?.({ step: "Building the graph" });
   const described = describeBase(opened.checkpoint);
+  const memory = await checkMemory(
+    { checkpoint: opened.checkpoint, base: described },
+    {
+      options: { mapped: options.memory === "mapped" },
+      packedIn: (precision) =>
+        packedLayers(opened, described, { ...options, ...(precision && { precision }) }),
+      ...(options.allowTooLarge && { allowTooLarge: true }),
+    },
+  );
   throwIfAborted(signal);
   const tokenizer = await readTokenizer(opened.checkpoint.dir);
   const stopTokens = await readStopTokens(opened.checkpoint, tokenizer);
@@ -108,13 +129,22 @@ async function openBase(folder: string, options: LoadBaseModelOptions): Promise<
     onProgress,
     signal,
   });
-  const { checkpoint, report: precision } = prepared;
+  const mapped =
+    options.memory === "mapped"
+      ? await mappedBase(prepared.checkpoint, described.tree, { onProgress, signal })
+      : null;
+  const checkpoint = mapped?.checkpoint ?? prepared.checkpoint;
+  const { report: precision } = prepared;
   const adaptable = checkpoint === opened.checkpoint ? described : describeBase(checkpoint);
   onProgress?.({ step: "Reading weights", total: checkpoint.bytes, unit: "bytes" });
   const session = await BaseSession.create(checkpoint, adaptable, {
     ...options,
     ...(dtype && { arithmetic: { dtype, autocastAdapterDtype } }),
-    release: prepared.dispose,
+    ...(mapped && { prepack: false }),
+    release: async () => {
+      await mapped?.dispose();
+      await prepared.dispose();
+    },
   });
   if (signal?.aborted) await session.dispose();
   throwIfAborted(signal);
@@ -127,6 +157,7 @@ async function openBase(folder: string, options: LoadBaseModelOptions): Promise<
     device: session.device,
     quantization: precision.quantization,
     precision,
+    memory,
     loadSeconds: (performance.now() - started) / 1000,
   };
 }

@@ -179,6 +179,22 @@ export function estimatePrecision(
   return { written, weights, running };
 }
 
+/** Bytes of the layers that run packed in a precision, by path; from headers alone. */
+export function packedLayers(
+  { checkpoint, stored }: OpenModel,
+  model: PlannedModel,
+  options: PrecisionOptions,
+): ReadonlyMap<string, number> {
+  const plan = planWeights(checkpoint, model, { request: requestOf(options), stored });
+  return new Map(
+    plan.packed.flatMap(({ layout: { bits, blockSize, columns }, hasZeroPoints, items }) => {
+      const blocks = Math.ceil(columns / blockSize);
+      const row = blocks * ((blockSize * bits) / 8 + 4 + (hasZeroPoints ? bits / 8 : 0));
+      return items.map(({ path, source }) => [path, Math.ceil(source.out * row)] as const);
+    }),
+  );
+}
+
 function requestOf(options: PrecisionOptions): PrecisionRequest {
   const { precision = "auto", quantization, doubleQuant = false } = options;
   const isBitsandbytes = precision === "nf4" || precision === "fp4";

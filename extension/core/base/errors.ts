@@ -13,6 +13,7 @@ export type ErrorCode =
   | "unreachable"
   | "wrong-bytes"
   | "disk-full"
+  | "no-memory"
   | "cancelled"
   | "engine-gone"
   | "internal";
@@ -84,6 +85,15 @@ export function wrongBytes(message: string, details: Record<string, unknown>): G
 /** No room for what is to be written; what was there before is as it was. */
 export function diskFull(message: string, details: Record<string, unknown>): GraftError {
   return new GraftError("disk-full", message, details);
+}
+
+/** More memory than this process can have; the message says what would fit. */
+export function noMemory(
+  what: string,
+  remedy: string,
+  details: Record<string, unknown>,
+): GraftError {
+  return new GraftError("no-memory", join(what, remedy), details);
 }
 
 /** The user's own wish to stop. */

@@ -1,0 +1,84 @@
+import { noMemory } from "./base/errors.ts";
+import { freeMemory, type MemoryState } from "./base/machine.ts";
+import {
+  estimateMemory,
+  type Estimated,
+  type MemoryEstimate,
+  type MemoryOptions,
+} from "./memoryEstimate.ts";
+
+/** How a base's weights stand in memory. */
+export type MemoryWish = "resident" | "mapped";
+
+/** What a base was estimated to need, beside what was free. */
+export interface MemoryReport {
+  readonly estimate: MemoryEstimate;
+  readonly free: number;
+  readonly total: number;
+  readonly wish: MemoryWish;
+}
+
+/** What a user can turn to, in the order in which it costs answers or time. */
+const ways = ["int8", "int4"] as const;
+
+export type PackedIn = (precision?: "int8" | "int4") => ReadonlyMap<string, number>;
+
+/**
+ * Estimates a model beside what is free; what is mapped from disk makes room by itself.
+ * @throws no-memory for one that cannot fit, naming what would, unless `allowTooLarge`
+ */
+export async function checkMemory(
+  model: Estimated,
+  at: {
+    options: Omit<MemoryOptions, "packed">;
+    /** Bytes of layers that run packed in a precision, by path; as asked for without one. */
+    packedIn: PackedIn;
+    allowTooLarge?: boolean;
+    state?: MemoryState;
+  },
+): Promise<MemoryReport> {
+  const { options, packedIn, allowTooLarge = false } = at;
+  const { free, total, isLimited } = at.state ?? (await freeMemory());
+  const estimate = estimateMemory(model, { ...options, packed: packedIn() });
+  const wish = options.mapped ? "mapped" : "resident";
+  if (allowTooLarge || needed(estimate) <= free) return { estimate, free, total, wish };
+  const place = isLimited ? "this process's memory limit leaves" : "is free";
+  const others = ways.map((precision) => {
+    const own = { ...options, packed: packedIn(precision) };
+    return {
+      precision,
+      resident: needed(estimateMemory(model, { ...own, mapped: false })),
+      mapped: needed(estimateMemory(model, { ...own, mapped: true })),
+    };
+  });
+  const smaller = others.filter(({ resident }) => resident < needed(estimate));
+  const fits = smaller.filter(({ resident }) => resident <= free);
+  throw noMemory(
+    `${model.checkpoint.name} needs about ${gigabytes(needed(estimate))}, ${gigabytes(free)} ${place}`,
+    remedyOf(fits[0], { canMap: !options.mapped && (others.at(-1)?.mapped ?? 0) <= free }),
+    { needed: needed(estimate), free, total, fits: fits.map(({ precision }) => precision) },
+  );
+}
+
+/** Bytes that have to be free: what is mapped from disk makes room by itself. */
+function needed({ peak, reclaimable }: MemoryEstimate): number {
+  return peak - reclaimable;
+}
+
+function remedyOf(
+  best: { precision: string; resident: number } | undefined,
+  { canMap }: { canMap: boolean },
+): string {
+  if (best) {
+    const { precision, resident } = best;
+    return `In ${precision} it would need ${gigabytes(resident)}: load it in ${precision}, or free memory.`;
+  }
+  if (canMap) {
+    return "No precision fits: load it in int4 with its weights mapped from disk, which is slow, or free memory.";
+  }
+  return "No precision fits here: free memory or choose a smaller model.";
+}
+
+function gigabytes(bytes: number): string {
+  return bytes < 1e9 ? `${Math.ceil(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
+}
