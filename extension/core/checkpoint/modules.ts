@@ -10,6 +10,11 @@ export type ModuleInfo =
       readonly weight?: string;
       /** True where the weight is stored [in, out] (transformers' Conv1D). */
       readonly isTransposed?: boolean;
+      /**
+       * [channels, height, width] of a Conv2d whose stride is its kernel: it is a linear layer on
+       * patches, its weight stored [out, channels, height, width] and `in` their product.
+       */
+      readonly kernel?: readonly [number, number, number];
       /** True where PyTorch has no Linear but a parameter (a router): its weight is a target, the module is not. */
       readonly isParameter?: boolean;
     }
@@ -69,6 +74,12 @@ export function expertTensor({ path }: ExpertStack, expert: number, part: string
 /** Name of the tensor that holds a module's weight: a tied head's is the embedding's. */
 export function weightName(module: ModuleInfo): string {
   return (module.kind === "linear" ? module.weight : undefined) ?? `${module.path}.weight`;
+}
+
+/** Shape in which a linear layer's weight is stored. */
+export function storedShape(module: Extract<ModuleInfo, { kind: "linear" }>): readonly number[] {
+  if (module.kernel) return [module.out, ...module.kernel];
+  return module.isTransposed ? [module.in, module.out] : [module.out, module.in];
 }
 
 /** Name of a norm's tensor by its key among a plan's or adapter's norms: a path, or a bias's name. */

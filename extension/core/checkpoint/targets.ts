@@ -53,7 +53,7 @@ export function pathMatcher(tree: ModuleTree, fields: TargetFields): (path: stri
   if (targetModules === "all-linear") {
     const linear = new Set(
       tree.modules
-        .filter((module) => module.kind === "linear" && !module.isParameter)
+        .filter((module) => module.kind === "linear" && !module.isParameter && !module.kernel)
         .filter((module) => module.path !== tree.outputEmbedding)
         .map((module) => module.path),
     );

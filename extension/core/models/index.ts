@@ -34,6 +34,7 @@ import { camembert, roberta, xlmRoberta } from "./roberta.ts";
 import { smollm3 } from "./smollm3.ts";
 import { stablelm } from "./stablelm.ts";
 import { starcoder2 } from "./starcoder2.ts";
+import { vit } from "./vit.ts";
 
 /** Every family that Graft runs; a new one is its file and its line here. */
 export const families: readonly Family[] = [
@@ -67,6 +68,7 @@ export const families: readonly Family[] = [
   xlmRoberta,
   camembert,
   distilbert,
+  vit,
 ];
 
 /** The architectures that Graft runs, as config.json names them. */

@@ -9,6 +9,7 @@ import {
   type ModuleInfo,
   normTensor,
   sourceName,
+  storedShape,
   weightName,
 } from "../checkpoint/modules.ts";
 import type { WeightScale } from "../checkpoint/weightScale.ts";
@@ -255,9 +256,10 @@ export class ModelBuilder {
 
   private plainProduct(x: Value, module: LinearModule): Value {
     const { in: inputs, out } = module;
-    return module.isTransposed
-      ? this.g.matMul(x, this.weight(weightName(module), [inputs, out]))
-      : this.g.matMulTransposed(x, this.weight(weightName(module), [out, inputs]));
+    const stored = this.weight(weightName(module), storedShape(module));
+    if (module.isTransposed) return this.g.matMul(x, stored);
+    const w = module.kernel ? this.g.reshape(stored, [out, inputs]) : stored;
+    return this.g.matMulTransposed(x, w);
   }
 
   private stored(asked: string, shape: Shape): StoredWeight & { ref: WeightRef } {

@@ -257,6 +257,12 @@ export class GraphBuilder {
     return this.push("Squeeze", [x, this.int64s([axis])])[0];
   }
 
+  /** x [1, n, dim] once for each of the rows that `like` [batch, ...] has. */
+  repeatRows(x: Value, like: Value, [n, dim]: readonly [number, number]): Value {
+    const count = this.push("Shape", [like], { attributes: { start: int(0), end: int(1) } })[0];
+    return this.push("Expand", [x, this.concat([count, this.int64s([n, dim])], 0)])[0];
+  }
+
   unsqueeze(x: Value, axis: number): Value {
     return this.push("Unsqueeze", [x, this.int64s([axis])])[0];
   }

@@ -10,7 +10,14 @@ import type { Shape } from "../base/shape.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
 import { loraTargets } from "./defaultTargets.ts";
 import type { LinearEffect } from "./effect.ts";
-import { isLowRank, lycorisFieldInfo, lycorisFields, lycorisScale } from "./lycorisConfig.ts";
+import {
+  isKernelApart,
+  isLowRank,
+  kernelProduct,
+  lycorisFieldInfo,
+  lycorisFields,
+  lycorisScale,
+} from "./lycorisConfig.ts";
 import { tunerMethod } from "./tuner/tuner.ts";
 
 const schema = z.looseObject({ ...lycorisFields, init_weights: z.boolean().default(true) });
@@ -22,13 +29,26 @@ export const loha = tunerMethod<LohaConfig>({
   schema,
   fields: lycorisFieldInfo,
   defaultTargets: loraTargets,
-  suffixes: ["hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"],
+  suffixes: ["hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2"],
+  convolutions: true,
   kinds: ["linear"],
   rank: ({ r }) => r,
   scale: lycorisScale,
   shapes: (module, config, file): Record<string, Shape> => {
     const { rank } = lycorisScale(config, module.path, file);
     const inputs = module.kind === "norm" ? 0 : module.in;
+    if (isKernelApart(module, config)) {
+      const [channels, ...size] = module.kernel;
+      const [a, b, t] = [
+        [rank, module.out],
+        [rank, channels],
+        [rank, rank, ...size],
+      ];
+      return {
+        ...{ hada_w1_a: a, hada_w1_b: b, hada_t1: t },
+        ...{ hada_w2_a: a, hada_w2_b: b, hada_t2: t },
+      };
+    }
     return {
       hada_w1_a: [module.out, rank],
       hada_w1_b: [rank, inputs],
@@ -38,6 +58,17 @@ export const loha = tunerMethod<LohaConfig>({
   },
   linear: (module, tensors, { config, file }) => {
     const { rank, scaling } = lycorisScale(config, module.path, file);
+    if (isKernelApart(module, config)) {
+      const [, height, width] = module.kernel;
+      const part = (name: string): Float32Array => tensors.values(`hada_${name}`);
+      const [left, right] = ([1, 2] as const).map((i) =>
+        kernelProduct(
+          { t: part(`t${i}`), a: part(`w${i}_a`), b: part(`w${i}_b`) },
+          { rank, pixels: height * width },
+        ),
+      ) as [Float32Array, Float32Array];
+      return { delta: left.map((value, i) => scaling * value * (right[i] as number)) };
+    }
     const factors: Factors = {
       first: { a: tensors.values("hada_w1_a"), b: tensors.values("hada_w1_b") },
       second: { a: tensors.values("hada_w2_a"), b: tensors.values("hada_w2_b") },

@@ -10,7 +10,14 @@ import type { Shape } from "../base/shape.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
 import { loraTargets } from "./defaultTargets.ts";
 import type { LinearEffect } from "./effect.ts";
-import { isLowRank, lycorisFieldInfo, lycorisFields, lycorisScale } from "./lycorisConfig.ts";
+import {
+  isKernelApart,
+  isLowRank,
+  kernelProduct,
+  lycorisFieldInfo,
+  lycorisFields,
+  lycorisScale,
+} from "./lycorisConfig.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
 import { tunerMethod } from "./tuner/tuner.ts";
 
@@ -35,7 +42,8 @@ export const lokr = tunerMethod<LokrConfig>({
     rank_dropout_scale: { default: false, meaning: "Rank dropout keeps the scale, in training." },
   },
   defaultTargets: loraTargets,
-  suffixes: ["w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b"].map((name) => `lokr_${name}`),
+  suffixes: ["w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2"].map((name) => `lokr_${name}`),
+  convolutions: true,
   kinds: ["linear"],
   rank: ({ r }) => r,
   scale: lycorisScale,
@@ -47,14 +55,16 @@ export const lokr = tunerMethod<LokrConfig>({
     const isSecondFull = rank >= Math.max(second.out, second.in) / 2;
     return {
       ...matrixShapes("lokr_w1", first, isFirstFull ? null : rank),
-      ...matrixShapes("lokr_w2", second, isSecondFull ? null : rank),
+      ...(module.kernel
+        ? kernelShapes(module, config, { block: second, rank: isSecondFull ? null : rank })
+        : matrixShapes("lokr_w2", second, isSecondFull ? null : rank)),
     };
   },
   linear: (module, tensors, { config, file }) => {
     const { rank, scaling } = lycorisScale(config, module.path, file);
     const [first, second] = blocks(module, config);
     const left = readMatrix(tensors, "lokr_w1", { ...first, rank });
-    const right = readMatrix(tensors, "lokr_w2", { ...second, rank });
+    const right = readSecond(module, tensors, { config, block: second, rank });
     return isLowRank(left.rank * right.rank, module)
       ? factored(left, right, scaling)
       : dense(left, right, scaling);
@@ -69,7 +79,7 @@ interface Block {
 /** Sizes of w1 and w2: both sides of the layer are split into two divisors. */
 function blocks(module: LinearModule, { decompose_factor: factor }: LokrConfig): [Block, Block] {
   const [out1, out2] = divisors(module.out, factor);
-  const [in1, in2] = divisors(module.in, factor);
+  const [in1, in2] = divisors(module.kernel?.[0] ?? module.in, factor);
   return [
     { out: out1, in: in1 },
     { out: out2, in: in2 },
@@ -93,6 +103,46 @@ function matrixShapes(name: string, block: Block, rank: number | null): Record<s
     : { [`${name}_a`]: [block.out, rank], [`${name}_b`]: [rank, block.in] };
 }
 
+type Convolution = LinearModule & { kernel?: readonly [number, number, number] };
+
+/** Shapes of w2 where it has the kernel, too. */
+function kernelShapes(
+  module: Convolution,
+  config: LokrConfig,
+  { block, rank }: { block: Block; rank: number | null },
+): Record<string, Shape> {
+  const [, height = 1, width = 1] = module.kernel ?? [];
+  if (rank === null) return { lokr_w2: [block.out, block.in, height, width] };
+  if (!isKernelApart(module, config)) {
+    return { lokr_w2_a: [block.out, rank], lokr_w2_b: [rank, block.in * height * width] };
+  }
+  return {
+    lokr_t2: [rank, rank, height, width],
+    lokr_w2_a: [rank, block.out],
+    lokr_w2_b: [rank, block.in],
+  };
+}
+
+/** w2 as a matrix, of a convolution [out, in · height · width]. */
+function readSecond(
+  module: Convolution,
+  tensors: ModuleTensors,
+  { config, block, rank }: { config: LokrConfig; block: Block; rank: number },
+): Factored {
+  const [, height = 1, width = 1] = module.kernel ?? [];
+  const pixels = height * width;
+  const whole = { out: block.out, in: block.in * pixels };
+  if (!isKernelApart(module, config) || tensors.has("lokr_w2")) {
+    return readMatrix(tensors, "lokr_w2", { ...whole, rank });
+  }
+  const [t, a, b] = ["lokr_t2", "lokr_w2_a", "lokr_w2_b"].map((name) => tensors.values(name));
+  const full = kernelProduct(
+    { t: t as Float32Array, a: a as Float32Array, b: b as Float32Array },
+    { rank, pixels },
+  );
+  return asFactors(full, whole);
+}
+
 /** A matrix [out, in] as left [out, rank] · right [rank, in]. */
 interface Factored extends Block {
   readonly left: Float32Array;
@@ -108,7 +158,11 @@ function readMatrix(
   if (!tensors.has(name)) {
     return { ...block, left: tensors.values(`${name}_a`), right: tensors.values(`${name}_b`) };
   }
-  const full = tensors.values(name);
+  return asFactors(tensors.values(name), block);
+}
+
+function asFactors(full: Float32Array, { out, in: inputs }: Block): Factored {
+  const block = { out, in: inputs };
   // The identity is the other factor, on the smaller side.
   const rank = Math.min(block.out, block.in);
   const identity = Float32Array.from({ length: rank * rank }, (_, i) =>

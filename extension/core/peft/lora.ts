@@ -65,6 +65,7 @@ export const lora = tunerMethod<LoraConfig>({
     frozen: isMica(config) ? module.out * loraScale(config, module.path, "").rank : 0,
   }),
   frozen: [/\.lora_monteclora_sampler\.(expert_weights|gaussian_var_prior)$/],
+  convolutions: true,
   kinds: ["linear", "embedding"],
   rank: (config) => config.r,
   scale: (config, path, file) => loraScale(config, targetName(config, path), file),
@@ -95,6 +96,12 @@ function shapes(module: ModuleInfo, config: LoraConfig, file: string): Record<st
           "lora_A.weight": [rank, config.use_qalora ? -1 : inputsOf(module) / blocks.a],
           "lora_B.weight": [module.out, rank / blocks.b],
         };
+  if (module.kind === "linear" && module.kernel) {
+    expected["lora_A.weight"] = [rank, ...module.kernel];
+    expected["lora_B.weight"] = [module.out, rank, 1, 1];
+    if (config.use_dora) expected[magnitude] = [1, module.out, 1, 1];
+    return expected;
+  }
   if (usesKasa(config)) expected["lora_diag"] = [rank];
   if (config.lora_bias) expected["lora_B.bias"] = [module.out];
   if (config.use_dora) expected[magnitude] = [module.out];

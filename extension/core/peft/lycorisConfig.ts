@@ -1,5 +1,7 @@
 import { z } from "zod";
 import { matchPattern } from "../checkpoint/targets.ts";
+import type { ModuleInfo } from "../checkpoint/modules.ts";
+import type { LinearModule } from "../onnx/layerHook.ts";
 import type { LayerSize } from "./effect.ts";
 import type { FieldInfo } from "./method.ts";
 import { tunerFields, wholeNumber } from "./tuner/config.ts";
@@ -17,6 +19,7 @@ export const lycorisFields = {
     .record(z.string(), z.number())
     .nullish()
     .transform((value) => value ?? {}),
+  use_effective_conv2d: z.boolean().default(false),
 };
 
 const lycorisSchema = z.looseObject(lycorisFields);
@@ -42,6 +45,44 @@ export function lycorisScale(
   const alpha =
     matchPattern(config.alpha_pattern, path, { field: "alpha_pattern", file }) ?? config.alpha;
   return { rank, alpha, scaling: alpha / rank };
+}
+
+/** Is a module's weight decomposed with its kernel apart? A kernel of one pixel is not. */
+export function isKernelApart(
+  module: ModuleInfo,
+  { use_effective_conv2d: isEffective }: z.infer<typeof lycorisSchema>,
+): module is LinearModule & { kernel: readonly [number, number, number] } {
+  if (module.kind !== "linear" || !module.kernel || !isEffective) return false;
+  const [, height, width] = module.kernel;
+  return height * width > 1;
+}
+
+/**
+ * Σ a[i, out] t[i, j, height, width] b[j, in] as a matrix [out, in · height · width]
+ * (PEFT make_weight_cp).
+ */
+export function kernelProduct(
+  { t, a, b }: { t: Float32Array; a: Float32Array; b: Float32Array },
+  { rank, pixels }: { rank: number; pixels: number },
+): Float32Array {
+  const [out, inputs] = [a.length / rank, b.length / rank];
+  const result = new Float64Array(out * inputs * pixels);
+  for (let i = 0; i < rank; i++) {
+    for (let j = 0; j < rank; j++) {
+      const at = (i * rank + j) * pixels;
+      for (let row = 0; row < out; row++) {
+        for (let column = 0; column < inputs; column++) {
+          const factor = (a[i * out + row] as number) * (b[j * inputs + column] as number);
+          const start = (row * inputs + column) * pixels;
+          for (let pixel = 0; pixel < pixels; pixel++) {
+            result[start + pixel] =
+              (result[start + pixel] as number) + factor * (t[at + pixel] as number);
+          }
+        }
+      }
+    }
+  }
+  return Float32Array.from(result);
 }
 
 /** Whether two factors cost less than the matrix itself. */

@@ -135,6 +135,11 @@ export function bind<C extends TunerConfig>(
         `${file}: ${tuner.peftType} cannot change ${module.path}, which is of kind ${module.kind}`,
       );
     }
+    if (module.kind === "linear" && module.kernel && !tuner.convolutions) {
+      throw unsupported(
+        `${file}: Graft does not run ${tuner.peftType} on ${module.path}, a convolution, yet`,
+      );
+    }
     const place = { name: module.path, shapes: tuner.shapes(module, config, file), module };
     const tensors = take(adapter, stored.modules.get(module.path), place);
     if (tensors) modules.push({ module, tensors });

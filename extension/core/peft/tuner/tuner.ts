@@ -109,6 +109,8 @@ export interface Tuner<C extends TunerConfig> {
   readonly parameters?: ParameterTuner<C>;
   /** True where a targeted module's weight becomes another one: two such adapters cannot share it. */
   readonly replacesWeights?: boolean;
+  /** True where a Conv2d can be targeted: a linear layer on patches, with shapes of its own. */
+  readonly convolutions?: boolean;
   /** Kinds of modules that can be targeted. */
   readonly kinds: readonly ModuleInfo["kind"][];
   rank(config: C): number | null;

@@ -5,6 +5,7 @@ import {
   isVocabulary,
   type ModuleInfo,
   type ModuleTree,
+  storedShape,
   weightName,
 } from "../../checkpoint/modules.ts";
 import type { TensorEntry } from "../../safetensors/header.ts";
@@ -188,8 +189,7 @@ function fits(
 
 function sizeOf(module: ModuleInfo, parameter: WholeParameter["parameter"]): Shape {
   if (parameter === "bias" || module.kind === "norm") return [module.out];
-  const isStoredInOut = module.kind === "embedding" || module.isTransposed;
-  return isStoredInOut ? [module.in, module.out] : [module.out, module.in];
+  return module.kind === "embedding" ? [module.in, module.out] : storedShape(module);
 }
 
 /** Tables that PEFT keeps beside an adapter and that are not this base's: it loads them in silence. */
