@@ -109,7 +109,8 @@ function eightBits(
   sum: { error: number; total: number },
 ): PackBlock {
   return (start, end, at) => {
-    const scale = Math.fround(extreme(values, start, end) / -128);
+    // A block of zeros has the scale 0, not −0.
+    const scale = Math.fround(extreme(values, start, end) / -128) + 0;
     // So small a block is nothing but zeros in fp32's own terms.
     const inverse = scale === 0 ? 0 : 1 / scale;
     let error = 0;
