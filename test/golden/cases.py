@@ -361,6 +361,7 @@ def families():
     for arch in ("gemma", "gemma2-uncapped", "granite-factors", "llama-dynamic", "mistral-heads", "olmo2", "phi3-longrope", "qwen2-windows", "smollm3", "stablelm", "stablelm-parallel", "starcoder2-windows"):
         yield arch, "lora_all_linear", lambda: LoraConfig(**few, target_modules="all-linear"), long
     yield "gemma", "dora_embedding", lambda: LoraConfig(**few, use_dora=True, target_modules=["embed_tokens", "v_proj"])
+    yield "gemma", "hira_embedding", lambda: HiraConfig(**lm, r=2, target_modules=["embed_tokens"])
     yield "gemma", "tokens", lambda: TrainableTokensConfig(**lm, token_indices=[3, 7, 40], target_modules=["embed_tokens"])
     yield "gemma", "prompt", lambda: PromptTuningConfig(**lm, num_virtual_tokens=3)
     yield "gemma3-windows", "ln_tuning", lambda: LNTuningConfig(**lm), long

@@ -9,6 +9,7 @@ import type { ModuleInfo } from "../checkpoint/modules.ts";
 import { matchPattern } from "../checkpoint/targets.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
 import { loraTargets } from "./defaultTargets.ts";
+import { behindScale } from "./embeddingScale.ts";
 import type { EmbeddingEffect, LinearEffect } from "./effect.ts";
 import { tunerFields, wholeNumber } from "./tuner/config.ts";
 import { numberPattern } from "./tuner/patterns.ts";
@@ -85,6 +86,7 @@ async function embeddingEffect(
   const [a, b] = [tensors.values("hira_embedding_A"), tensors.values("hira_embedding_B")];
   const vocabulary = a.length / r;
   const table = await context.weight(module);
+  const scale = behindScale(module);
   return {
     rowDelta: (id) =>
       table.subarray(id * module.out, (id + 1) * module.out).map((value, column) => {
@@ -92,7 +94,7 @@ async function embeddingEffect(
         for (let k = 0; k < r; k++) {
           factor += (b[column * r + k] as number) * (a[k * vocabulary + id] as number);
         }
-        return value * factor;
+        return value * factor * scale;
       }),
   };
 }

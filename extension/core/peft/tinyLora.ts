@@ -13,6 +13,7 @@ import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
 import type { ModuleInfo } from "../checkpoint/modules.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
 import { loraTargets } from "./defaultTargets.ts";
+import { behindScale } from "./embeddingScale.ts";
 import type { EmbeddingEffect, LinearEffect } from "./effect.ts";
 import { tunerFields, wholeNumber } from "./tuner/config.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
@@ -133,7 +134,8 @@ function embeddingEffect(
   const rank = rankOf(module, context.config);
   const r = mixing(module, tensors, context);
   const size = { rows: rank, inner: rank, columns: module.out };
-  const directions = multiply(r, tensors.values("tinylora_A"), size);
+  const scale = behindScale(module);
+  const directions = multiply(r, tensors.values("tinylora_A"), size).map((value) => value * scale);
   const b = tensors.values("tinylora_B");
   return {
     rowDelta: (id) => {
