@@ -1,6 +1,8 @@
 import { loadBaseModel } from "../core/baseModel.ts";
 import { badRequest } from "../core/base/errors.ts";
+import { headOf } from "../core/models/model.ts";
 import { type Answer, PeftModel } from "../core/peftModel.ts";
+import type { Prediction } from "../core/predict.ts";
 import { baseOf, loadAdapters, sayWarnings } from "./adapters.ts";
 import { readArguments, readNumber } from "./arguments.ts";
 
@@ -33,6 +35,13 @@ export async function run(args: string[], signal: AbortSignal): Promise<void> {
   for (const { warnings } of model.adapters) sayWarnings(folder, warnings);
   const added = await loadAdapters(model, adapters, { allowPartial, signal });
   model.setAdapter([...model.activeAdapters, ...added]);
+  if (headOf(base.session.model).task !== "language-modeling") {
+    const [prediction] = await model.predict([prompt], { signal });
+    process.stdout.write(
+      json ? `${toText(prediction)}\n` : sayPrediction(prediction as Prediction),
+    );
+    return;
+  }
   const content = { role: "user", content: prompt } as const;
   const isChat = !values.text && (model.tokenizerFor()?.chatTemplate ?? null) !== null;
   let shown = "";
@@ -56,6 +65,29 @@ export async function run(args: string[], signal: AbortSignal): Promise<void> {
   );
   if (json) process.stdout.write(`${JSON.stringify(toJson(model, answer), null, 2)}\n`);
   else process.stdout.write(`${answer.text.slice(shown.length)}\n`);
+}
+
+function toText(value: unknown): string {
+  const plain = (_: string, each: unknown): unknown =>
+    each instanceof Float32Array ? [...each] : each;
+  return JSON.stringify(value, plain, 2);
+}
+
+function sayPrediction(prediction: Prediction): string {
+  const lines = ({ label, score }: { label: string; score: number }): string =>
+    `${score.toFixed(4)}  ${label}\n`;
+  switch (prediction.task) {
+    case "sequence-classification":
+      return prediction.scores.map(lines).join("");
+    case "token-classification":
+      return prediction.tokens
+        .map((each) => lines({ ...each, label: `${each.label}  ${each.token}` }))
+        .join("");
+    case "question-answering":
+      return lines({ label: prediction.answer, score: prediction.score });
+    case "feature-extraction":
+      return `${toText(prediction.mean)}\n`;
+  }
 }
 
 /**

@@ -25,6 +25,7 @@ import type { CombineOptions } from "./peft/combine/options.ts";
 import { activeAt } from "./peft/rowSlots.ts";
 import { checkTogether } from "./peft/together.ts";
 import type { BaseInputs } from "./baseSession.ts";
+import { predict, type PredictInput, type Prediction, type PredictOptions } from "./predict.ts";
 import { saveLoaded } from "./saveLoaded.ts";
 import { saveCombined, type SaveOptions } from "./savePretrained.ts";
 import {
@@ -481,6 +482,17 @@ export class PeftModel {
    */
   encode(prompt: Prompt, adapters: readonly ActiveAdapter[] = this.active): number[] {
     return encodePrompt(this, prompt, adapters);
+  }
+
+  /**
+   * What a model with a head says of texts, with the active adapters or with those named.
+   * @throws unsupported for a base that writes text
+   */
+  async predict(
+    inputs: readonly PredictInput[],
+    options: PredictOptions = {},
+  ): Promise<Prediction[]> {
+    return predict(this, inputs, { ...options, signal: this.stopSignal(options.signal) });
   }
 
   /** Answers a prompt, with the active adapters or with those named. */

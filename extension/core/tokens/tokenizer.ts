@@ -7,6 +7,8 @@ import { isObject, type JsonObject, readJsonObject, readText } from "../base/jso
 /** Text ⇄ token ids, as the model's tokenizer.json defines them. */
 export interface Tokenizer {
   encode(text: string, options?: { addSpecialTokens?: boolean }): number[];
+  /** One text, or two that belong together, with special tokens and each token's segment. */
+  encodePair(text: string, pair?: string): EncodedPair;
   decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
   /** Token that ends a text, by tokenizer_config.json; null without one. */
   readonly eosTokenId: number | null;
@@ -14,6 +16,14 @@ export interface Tokenizer {
   readonly chatTemplate: string | null;
   /** Special tokens that templates may name: bos_token, eos_token, … */
   readonly specialTokens: Readonly<Record<string, string>>;
+}
+
+export interface EncodedPair {
+  readonly ids: number[];
+  readonly tokenTypes: number[];
+  /** Where the second text's tokens are: from here up to `pairEnd`; both 0 without one. */
+  readonly pairStart: number;
+  readonly pairEnd: number;
 }
 
 /** Reads tokenizer.json of a model folder; null when it has none. */
@@ -28,6 +38,7 @@ export async function readTokenizer(dir: string): Promise<Tokenizer | null> {
   return {
     encode: (text, { addSpecialTokens = true } = {}) =>
       tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids,
+    encodePair: (text, pair) => encodePair(tokenizer, text, pair),
     decode: (ids, { skipSpecialTokens = true } = {}) =>
       ids.length === 0
         ? ""
@@ -36,6 +47,22 @@ export async function readTokenizer(dir: string): Promise<Tokenizer | null> {
     chatTemplate: await readChatTemplate(dir),
     specialTokens,
   };
+}
+
+function encodePair(tokenizer: HuggingFaceTokenizer, text: string, pair?: string): EncodedPair {
+  const encoded = tokenizer.encode(text, {
+    text_pair: pair ?? null,
+    add_special_tokens: true,
+    return_token_type_ids: true,
+  });
+  const { ids, token_type_ids: types = [] } = encoded;
+  const tokenTypes = ids.map((_, i) => types[i] ?? 0);
+  if (pair === undefined) return { ids, tokenTypes, pairStart: 0, pairEnd: 0 };
+  // Special tokens may stand behind the pair; not every model has segments to tell it by.
+  const own = tokenizer.encode(pair, { add_special_tokens: false }).ids;
+  let pairStart = ids.length - own.length;
+  while (pairStart > 0 && own.some((id, i) => ids[pairStart + i] !== id)) pairStart--;
+  return { ids, tokenTypes, pairStart, pairEnd: pairStart + own.length };
 }
 
 async function readOptional(file: string): Promise<JsonObject> {
