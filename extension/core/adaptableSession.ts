@@ -1,4 +1,4 @@
-import { GraftError } from "./base/errors.ts";
+import { GraftError, unsupported } from "./base/errors.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { normTensor } from "./checkpoint/modules.ts";
 import { buildCompanion } from "./companionModel.ts";
@@ -38,6 +38,12 @@ function slottedModel(
 ): Model {
   const model = buildModel(checkpoint, slotHook(plan), layers);
   if (!arithmetic) return model;
+  if (model.kind === "causal" && model.hasKeyPositions) {
+    throw unsupported(
+      `${checkpoint.name}: Graft has no 16-bit arithmetic for ALiBi`,
+      "Load the base without dtype; its stored weights are then computed with in fp32.",
+    );
+  }
   const bare = buildModel(checkpoint, bareLayers, layers).graph;
   const ofBase = new Set<string>(bare.inputs.map(({ name }) => name));
   return { ...model, graph: inLowPrecision(model.graph, arithmetic, ofBase) };

@@ -1,5 +1,6 @@
 """The cases of make.py: (base model, name, config or a function that makes it, further options)."""
 
+import torch
 from peft import *
 
 lm = {"task_type": "CAUSAL_LM"}
@@ -317,6 +318,8 @@ def classic():
     yield case("gpt2-scaled", "lora_positions", lambda: LoraConfig(**lm, r=2, target_modules=["wpe", "wte", "c_attn"]), pads="left")
     yield case("gpt2-scaled", "saved_positions", lambda: LoraConfig(**lm, r=2, target_modules=["c_attn"], modules_to_save=["wpe"]))
     yield case("gpt2-scaled", "position_tokens", lambda: TrainableTokensConfig(**lm, token_indices=[0, 5, 9], target_modules=["wpe"]))
+    for arch in ["neox-serial", "opt-350m", "phi-qk"]:
+        yield case(arch, "lora_bf16", lambda: LoraConfig(**lm, r=2, target_modules="all-linear"), dtype=torch.bfloat16)
     yield case("gpt2-scaled", "parameters", lambda: LoraConfig(**lm, r=2, target_modules=["wte"], target_parameters=["c_attn.weight", "c_fc.weight", "wpe.weight"]))
 
 

@@ -53,12 +53,12 @@ def main() -> None:
         print(f"{arch}/{name}: {note}", flush=True)
 
 
-def base_model(out: Path, arch: str, rows: int | None = None):
+def base_model(out: Path, arch: str, rows: int | None = None, dtype=torch.float32):
     folder = str(out / "models" / arch)
     # Falcon's eager attention adds ALiBi's bias twice, its default (sdpa) once.
     has_alibi = getattr(AutoConfig.from_pretrained(folder), "alibi", False)
     attention = "sdpa" if has_alibi else "eager"
-    model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation=attention, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation=attention, dtype=dtype)
     model.config.name_or_path = model.name_or_path = f"models/{arch}"
     if rows is not None:
         model.resize_token_embeddings(rows)
@@ -66,17 +66,17 @@ def base_model(out: Path, arch: str, rows: int | None = None):
 
 
 def make(
-    out, folder, arch, name, config, scale=1.0, task_ids=None, save=None, rows=None, pads="right", length=12
+    out, folder, arch, name, config, scale=1.0, task_ids=None, save=None, rows=None, pads="right", length=12, dtype=torch.float32
 ) -> str:
     seed = zlib.crc32(f"{arch}/{name}".encode())
     torch.manual_seed(seed)
-    base = base_model(out, arch)
+    base = base_model(out, arch, dtype=dtype)
     batch = inputs(base, seed, pads, length)
     base_logits = run(base, batch, base=True)
     changed = 0.0
     for noise in noises:
         torch.manual_seed(seed)
-        model = peft.get_peft_model(base_model(out, arch, rows), config() if callable(config) else config)
+        model = peft.get_peft_model(base_model(out, arch, rows, dtype), config() if callable(config) else config)
         perturb(model, noise * scale)
         model.eval()
         logits = run(model, batch, task_ids=task_ids)
@@ -87,9 +87,14 @@ def make(
     trained = trainable(model)
     model.save_pretrained(str(folder), **(save or {}))
     (folder / "README.md").unlink(missing_ok=True)
-    again = peft.PeftModel.from_pretrained(base_model(out, arch, rows), str(folder)).eval()
+    again = peft.PeftModel.from_pretrained(base_model(out, arch, rows, dtype), str(folder)).eval()
     write(folder, again, batch, out, arch, name, trained, base_logits, task_ids)
     return f"moves logits by {changed:.3f}"
+
+
+def base_dtype(model):
+    """What the base computes in; adapters are fp32 whatever it is."""
+    return next(p.dtype for n, p in model.named_parameters() if "embed" in n or "wte" in n)
 
 
 def perturb(model, noise: float) -> None:
@@ -152,7 +157,8 @@ def greedy(model, ids: torch.Tensor, task_ids=None, count: int = 16) -> torch.Te
 def write(folder, model, batch, out, arch, name, trained, base_logits, task_ids) -> None:
     config = model.peft_config["default"]
     tensors = {**batch, "base_logits": base_logits, "adapter_logits": run(model, batch, task_ids=task_ids)}
-    tensors["greedy_base"] = greedy(base_model(out, arch), batch["input_ids"])
+    dtype = base_dtype(model)
+    tensors["greedy_base"] = greedy(base_model(out, arch, dtype=dtype), batch["input_ids"])
     tensors["greedy_adapter"] = greedy(model, batch["input_ids"], task_ids)
     forget_lengths(model)
     matches = True
@@ -175,6 +181,8 @@ def write(folder, model, batch, out, arch, name, trained, base_logits, task_ids)
     for file in folder.glob("*.safetensors"):
         with safe_open(file, "pt") as tensors_of:
             saved = {key: {"shape": list(tensors_of.get_slice(key).get_shape())} for key in tensors_of.keys()}
+            if dtype != torch.float32:
+                saved = {key: {**own, "dtype": str(tensors_of.get_tensor(key).dtype)[6:]} for key, own in saved.items()}
     expected = {
         "peft_version": peft.__version__,
         "transformers_version": transformers.__version__,
@@ -182,7 +190,7 @@ def write(folder, model, batch, out, arch, name, trained, base_logits, task_ids)
         "model": f"models/{arch}",
         "case": name,
         "peft_type": str(config.peft_type.value),
-        "base_dtype": "torch.float32",
+        "base_dtype": str(dtype),
         "trainable_parameters": trained,
         "targeted_module_names": targeted,
         "targeted_parameter_names": parameters,

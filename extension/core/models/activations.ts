@@ -5,6 +5,8 @@ import type { Value } from "../onnx/graph.ts";
 export type Activation = (g: GraphBuilder, x: Value) => Value;
 
 const tanhGelu: Activation = (g, x) => g.geluTanh(x);
+const newGelu: Activation = (g, x) => g.geluTanh(x, "power");
+const fastGelu: Activation = (g, x) => g.geluTanh(x, "product");
 const silu: Activation = (g, x) => g.silu(x);
 
 /** The names that `hidden_act` may have (transformers' activations.ACT2FN). */
@@ -13,11 +15,11 @@ const activations: Readonly<Record<string, Activation>> = {
   swish: silu,
   gelu: (g, x) => g.gelu(x),
   gelu_python: (g, x) => g.gelu(x),
-  gelu_new: tanhGelu,
-  gelu_fast: tanhGelu,
+  gelu_new: newGelu,
+  gelu_fast: fastGelu,
   gelu_pytorch_tanh: tanhGelu,
   gelu_python_tanh: tanhGelu,
-  gelu_accurate: tanhGelu,
+  gelu_accurate: newGelu,
   quick_gelu: (g, x) => g.quickGelu(x, 1.702),
   relu: (g, x) => g.relu(x),
   relu2: (g, x) => {

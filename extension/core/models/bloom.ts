@@ -63,7 +63,7 @@ function build(m: ModelBuilder): CausalModel {
   };
   const norm = (path: string): ((x: Value) => Value) =>
     normed(m, { size: hidden, epsilon: shape.epsilon }, path);
-  const activation = activationOf("gelu_new", config);
+  const activation = activationOf("gelu_fast", config);
   const mlp = plainMlp({ hidden, inner: 4 * hidden, hasBias: true, activation }, [
     "dense_h_to_4h",
     "dense_4h_to_h",

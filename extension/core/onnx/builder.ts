@@ -321,8 +321,8 @@ export class GraphBuilder {
   }
 
   /** x · Φ(x) by its tanh approximation (gelu_new). */
-  geluTanh(x: Value): Value {
-    return this.push("FastGelu", [x], { domain: microsoft })[0];
+  geluTanh(x: Value, steps?: Node["steps"]): Value {
+    return this.push("FastGelu", [x], { domain: microsoft, steps })[0];
   }
 
   /** (x − mean) / √(variance + ε) · weight + bias over the last axis. */
@@ -384,13 +384,14 @@ export class GraphBuilder {
   private push(
     op: string,
     inputs: readonly (Value | "")[],
-    { domain = "", count = 1, attributes = {}, outputs }: PushOptions = {},
+    { domain = "", count = 1, attributes = {}, outputs, steps }: PushOptions = {},
   ): [Value, ...Value[]] {
     const name = this.unique([...this.scopes.slice(-1), op].join("/"));
     const made =
       outputs ??
       Array.from({ length: count }, (_, i) => (count === 1 ? name : `${name}:${i}`) as Value);
-    this.nodes.push({ op, domain, name, inputs, outputs: made, attributes });
+    const node = { op, domain, name, inputs, outputs: made, attributes };
+    this.nodes.push(steps ? { ...node, steps } : node);
     return made as [Value, ...Value[]];
   }
 
@@ -413,6 +414,7 @@ interface RotaryRows {
 }
 
 interface PushOptions {
+  steps?: Node["steps"];
   domain?: string;
   count?: number;
   attributes?: Record<string, Attribute>;

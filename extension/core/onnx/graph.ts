@@ -58,6 +58,8 @@ export interface Node {
   readonly inputs: readonly (Value | "")[];
   readonly outputs: readonly (Value | "")[];
   readonly attributes: Readonly<Record<string, Attribute>>;
+  /** How PyTorch computes it where that is in steps, which 16-bit arithmetic rounds one by one. */
+  readonly steps?: "power" | "product" | undefined;
 }
 
 /** A whole model as a value: nothing in it is changed after it was built; passes return new graphs. */

@@ -16,6 +16,8 @@ import {
   type Value,
 } from "./graph.ts";
 
+import { roundedGelu, roundedQuickGelu } from "./roundedSteps.ts";
+
 export type LowPrecision = Extract<OnnxType, "bfloat16" | "float16">;
 
 /** What a model computes in. */
@@ -253,6 +255,28 @@ const addRmsNorm: Rule = (pass, node) => {
 
 /** x · cos + rotated x · sin with every step rounded, cos and sin too. */
 const rotary: Rule = (pass, node) => {
+  const { rotary_embedding_dim: size, num_heads: _, ...attributes } = node.attributes;
+  if (size?.kind === "int") rotaryPart(pass, { ...node, attributes }, size.value);
+  else wholeRotary(pass, node);
+};
+
+/** The same for the first numbers of each head; the others stay as they are. */
+function rotaryPart(pass: Rounding, node: Node, size: number): void {
+  const [x, ...tables] = node.inputs as [Value, Value, Value, Value];
+  const [output] = node.outputs as [Value];
+  const [start, end, rest, axis] = [[0], [size], [maximum], [-1]].map((each) => pass.int64s(each));
+  const slice = (from: Value, to: Value): Value => pass.push("Slice", [x, from, to, axis as Value]);
+  const turned = `${output}#turned` as Value;
+  const inputs = [slice(start as Value, end as Value), ...tables];
+  wholeRotary(pass, { ...node, inputs, outputs: [turned] });
+  const kept = slice(end as Value, rest as Value);
+  pass.push("Concat", [turned, kept], { axis: int(-1) }, output);
+}
+
+/** More than any size. */
+const maximum = 2 ** 31;
+
+const wholeRotary: Rule = (pass, node) => {
   const [x, positions, cos, sin] = node.inputs as [Value, Value, Value, Value];
   const [output] = node.outputs as [Value];
   const axis = pass.int64s([1]);
@@ -275,7 +299,23 @@ const rotary: Rule = (pass, node) => {
   pass.push("Concat", [sum(first, turned), sum(second, first)], { axis: int(-1) }, output);
 };
 
+const gelu: Rule = (pass, node) => {
+  if (node.steps) roundedGelu(pass, node, node.steps);
+  else pass.roundOutput(node);
+};
+
+/** With a factor of 1 it is SiLU, which PyTorch computes at once. */
+const quickGelu: Rule = (pass, node) => {
+  const { alpha } = node.attributes;
+  if (alpha?.kind === "float" && alpha.value !== 1) roundedQuickGelu(pass, node, alpha.value);
+  else pass.roundOutput(node);
+};
+
+/** Computed at once with rounded weight and bias. */
+const layerNorm: Rule = (pass, node) => pass.roundOutput(pass.withRoundedWeights(node));
+
 const norms = {
+  LayerNormalization: layerNorm,
   SimplifiedLayerNormalization: rmsNorm,
   SkipSimplifiedLayerNormalization: addRmsNorm,
 };
@@ -283,17 +323,30 @@ const norms = {
 const ofBaseAlways = new Set(["Add", "Concat", "FusedMatMul", ...Object.keys(norms)]);
 
 /** Operators that move values without computing. */
-const exact = new Set(["Cast", "Concat", "Identity", "Reshape", "Split", "Transpose", "Unsqueeze"]);
+const exact = new Set([
+  "Cast",
+  "Concat",
+  "Identity",
+  "Relu",
+  "Reshape",
+  "Split",
+  "Transpose",
+  "Unsqueeze",
+]);
 
 const rules: Readonly<Record<string, Rule>> = {
   Add: add,
+  FastGelu: gelu,
   FusedMatMul: product,
   Gather: gather,
+  Gelu: round,
   MatMul: product,
   Mul: round,
-  QuickGelu: round,
+  QuickGelu: quickGelu,
   RotaryEmbedding: rotary,
+  Sigmoid: round,
   Softmax: round,
+  Tanh: round,
   ...norms,
 };
 

@@ -87,6 +87,11 @@ void test("slopes of ALiBi: a geometric series, filled up from the next finer on
   assert.deepEqual([...alibiSlopes(6)], six);
 });
 
+void test("16-bit arithmetic is refused for ALiBi, by name", async () => {
+  const loading = loadBaseModel(path.join(fixtures, "models/bloom"), { dtype: "bfloat16" });
+  await assert.rejects(loading, failure("unsupported", "ALiBi"));
+});
+
 void test("ALiBi has no last position; learned positions end", async (t) => {
   const long = [Array<number>(80).fill(5)];
   const all = await logits(t, path.join(fixtures, "models/falcon-rw"), long);

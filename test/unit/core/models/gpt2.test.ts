@@ -32,8 +32,3 @@ void test("positions end where the model's do, by name", async (t) => {
   await run(contextLength);
   await assert.rejects(run(contextLength + 1), failure("bad-request", String(contextLength)));
 });
-
-void test("16-bit arithmetic is refused where a model has operators that it does not round", async () => {
-  const refused = loadBaseModel(folder, { dtype: "bfloat16" });
-  await assert.rejects(refused, failure("unsupported", "LayerNormalization"));
-});
