@@ -1,4 +1,5 @@
 import { asGraftError } from "../core/base/errors.ts";
+import { cache } from "./cache.ts";
 import { combine } from "./combine.ts";
 import { convert } from "./convert.ts";
 import { demo } from "./demo.ts";
@@ -17,12 +18,15 @@ const verbs: Readonly<Record<string, (args: string[], signal: AbortSignal) => Pr
   combine,
   convert,
   export: exportModel,
+  cache,
   demo,
 };
 
 const usage = `Usage:
   graft run --base DIR [--adapter DIR[:WEIGHT]]... --prompt TEXT [--text] [--json]
             [--max-tokens N] [--temperature T] [--top-p P] [--top-k K] [--seed S]
+            [--precision auto|fp32|fp16|bf16|int8|int4|nf4|fp4] [--block-size 32|64|128]
+            [--quantization nf4|fp4|int8] [--double-quant]
   graft run MODEL PROMPT    a base or an adapter, which brings its base; a folder or a Hub id
   graft inspect DIR [--base DIR] [--json]
   graft merge [--base DIR] --adapter DIR[:WEIGHT]... (--out DIR [--allow-lossy] | --preview)
@@ -39,6 +43,7 @@ const usage = `Usage:
             each with [--base DIR] [--overwrite] [--json]
   graft export [--base DIR] [--adapter DIR[:WEIGHT]]... --out DIR [--adapters merged|inputs]
             [--dtype fp32|fp16] [--layout genai|transformers.js] [--allow-partial] [--json]
+  graft cache [list | clear [KEY]...] [--json]    quantized weights that are kept
   graft demo
 `;
 

@@ -5,6 +5,7 @@ import { type Answer, PeftModel } from "../core/peftModel.ts";
 import type { Prediction } from "../core/predict.ts";
 import { baseOf, loadAdapters, sayWarnings } from "./adapters.ts";
 import { readArguments, readNumber } from "./arguments.ts";
+import { precisionOptions, readPrecision, sayPrecision } from "./precision.ts";
 
 const options = {
   base: { type: "string" },
@@ -18,6 +19,7 @@ const options = {
   "top-p": { type: "string" },
   "top-k": { type: "string" },
   seed: { type: "string" },
+  ...precisionOptions,
 } as const;
 
 /**
@@ -30,7 +32,8 @@ export async function run(args: string[], signal: AbortSignal): Promise<void> {
   const { named, adapters, prompt } = readRequest(values, positionals);
   const allowPartial = values["allow-partial"];
   const folder = named ?? (await baseOf(adapters[0], "run"));
-  const base = await loadBaseModel(folder, { allowPartial, signal });
+  const base = await loadBaseModel(folder, { ...readPrecision(values), allowPartial, signal });
+  sayPrecision(base);
   const model = new PeftModel(base);
   for (const { warnings } of model.adapters) sayWarnings(folder, warnings);
   const added = await loadAdapters(model, adapters, { allowPartial, signal });
@@ -115,6 +118,7 @@ function toJson(model: PeftModel, answer: Answer): object {
   return {
     base: model.base.checkpoint.dir,
     loadSeconds: model.base.loadSeconds,
+    precision: model.base.precision,
     adapters: model.adapters.map(
       ({ checkpoint, report, weights, attachSeconds, name, warnings }) => ({
         path: checkpoint.dir,

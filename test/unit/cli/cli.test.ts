@@ -204,3 +204,22 @@ test("convert writes other forms, and says in a line what they lost", async (t) 
   const said = await graft("run", "--base", base, "--adapter", back, ...prompt);
   assert.equal(said.stdout, "Arr! Th' sky be blue, matey!\n");
 });
+
+test("run keeps quantized weights, cache lists and clears them", async (t) => {
+  const own = await temporaryFolder(t);
+  const environment: NodeJS.ProcessEnv = bundleEnvironment;
+  const before = environment["GRAFT_CACHE"];
+  environment["GRAFT_CACHE"] = own;
+  t.after(() => {
+    if (before === undefined) delete environment["GRAFT_CACHE"];
+    else environment["GRAFT_CACHE"] = before;
+  });
+  const asked = [path.join(sample, "base"), "Hello", "--max-tokens", "2", "--precision", "int4"];
+  const first = await graft("run", ...asked);
+  assert.match(first.stderr, /Weights: int4, .* made now, error [0-9.]+ %/);
+  assert.match((await graft("run", ...asked)).stderr, /from the cache/);
+  assert.match((await graft("cache")).stdout, /^[0-9a-f]{64} {2}\S+ {2}int4 {2}/);
+  assert.match((await graft("cache", "clear")).stdout, /^Removed 1 /);
+  assert.match((await graft("cache")).stdout, /holds nothing/);
+  assert.equal((await graft("run", ...asked.slice(0, 2), "--precision", "int3")).code, 1);
+});
