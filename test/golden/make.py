@@ -9,7 +9,6 @@ Needs torch, transformers and peft; the versions are written into every expected
 """
 
 import argparse
-import inspect
 import json
 import re
 import shutil
@@ -115,11 +114,7 @@ def inputs(base, seed: int, pads: str, length: int) -> dict:
         mask[1, -4:] = 0
         return {"input_ids": ids, "attention_mask": mask}
     mask[1, :4] = 0
-    batch = {"input_ids": ids, "attention_mask": mask}
-    if "position_ids" not in inspect.signature(base.forward).parameters:
-        return batch
-    # Positions count real tokens, as in generate.
-    return {**batch, "position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
+    return {"input_ids": ids, "attention_mask": mask}
 
 
 @torch.no_grad()
