@@ -4,7 +4,7 @@ import { normTensor } from "./checkpoint/modules.ts";
 import { buildCompanion } from "./companionModel.ts";
 import { buildModel } from "./models/index.ts";
 import type { Model } from "./models/model.ts";
-import { bareLayers } from "./onnx/layerHook.ts";
+import { bareLayers, type LayerHook } from "./onnx/layerHook.ts";
 import { type Arithmetic, inLowPrecision } from "./onnx/lowPrecision.ts";
 import type { AdapterEffects, Companion } from "./peft/effect.ts";
 import type { MethodBase } from "./peft/method.ts";
@@ -28,14 +28,19 @@ export interface AdaptableOptions extends SessionOptions {
   readonly layers?: readonly number[];
   /** Rounding in the base's arithmetic; plain fp32 when absent. */
   readonly arithmetic?: Arithmetic;
+  /** Builds the graph around a hook, where it is not made from the checkpoint (an ONNX export). */
+  readonly build?: (hook: LayerHook) => Model;
+  /** Refuses, by name, what such a graph has no place for. */
+  readonly refuse?: (effects: AdapterEffects) => void;
 }
 
 /** The base's graph with a plan's slots. */
 function slottedModel(
   checkpoint: BaseCheckpoint,
   plan: SlotPlan,
-  { layers, arithmetic }: AdaptableOptions,
+  { layers, arithmetic, build }: AdaptableOptions,
 ): Model {
+  if (build) return build(slotHook(plan));
   const model = buildModel(checkpoint, slotHook(plan), layers);
   if (!arithmetic) return model;
   if (model.kind === "causal" && model.hasKeyPositions) {
@@ -100,6 +105,7 @@ export class AdaptableSession {
 
   private async extend(effects: AdapterEffects): Promise<boolean> {
     if (this.isClosed) throw baseGone();
+    this.options.refuse?.(effects);
     const { companion } = effects;
     if (companion && !this.companions.has(companion)) {
       this.companions.set(companion, await this.openCompanion(companion));

@@ -24,6 +24,9 @@ import {
 } from "./precision.ts";
 import type { Quantization } from "./quant/weightSource.ts";
 import { type LoadedAdapter, readAdapter } from "./loadAdapter.ts";
+import { openExportBase, storedPrecision } from "./exportBase.ts";
+import { findExport, isExport } from "./onnxExport/findExport.ts";
+import type { ExportReport } from "./onnxExport/openExport.ts";
 import { resolveModel } from "./resolveModel.ts";
 import type { DeviceReport } from "./session/devices.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
@@ -48,6 +51,8 @@ export interface BaseModel {
   /** What it was estimated to need before it was loaded, beside what was free. */
   readonly memory: MemoryReport;
   readonly loadSeconds: number;
+  /** Of an ONNX export, where its modules were found and which were not; absent for a checkpoint. */
+  readonly export?: ExportReport;
   /** The adapter whose folder was loaded in place of a base's: a PeftModel begins with it. */
   readonly attached?: LoadedAdapter;
 }
@@ -70,6 +75,8 @@ export interface LoadBaseModelOptions extends SessionOptions, HubPlace, Precisio
   readonly memory?: MemoryWish;
   /** Load what is estimated to be larger than the free memory all the same. */
   readonly allowTooLarge?: boolean;
+  /** Of an ONNX export with several variants the one that is meant, e.g. "model_q4". */
+  readonly onnxFile?: string;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
@@ -106,6 +113,7 @@ export async function loadBaseModel(
 async function openBase(folder: string, options: LoadBaseModelOptions): Promise<BaseModel> {
   const { dtype, autocastAdapterDtype = true, onProgress, signal } = options;
   const started = performance.now();
+  if (await isExport(folder)) return openOnnx(folder, options);
   onProgress?.({ step: "Reading headers" });
   const opened = await openModel(folder, signal);
   onProgress?.({ step: "Building the graph" });
@@ -159,6 +167,34 @@ async function openBase(folder: string, options: LoadBaseModelOptions): Promise<
     precision,
     memory,
     loadSeconds: (performance.now() - started) / 1000,
+  };
+}
+
+/** A base whose graph and weights are an ONNX export's. */
+async function openOnnx(folder: string, options: LoadBaseModelOptions): Promise<BaseModel> {
+  const { dtype, quantization, precision = "auto", onnxFile, onProgress, signal } = options;
+  const started = performance.now();
+  const wishes = { dtype, quantization, ...(precision !== "auto" && { precision }) };
+  const asked = Object.entries(wishes).find(([, value]) => value !== undefined)?.[0];
+  if (asked !== undefined) {
+    throw unsupported(
+      `${folder} is an ONNX export, which runs in the precision that it was made in: ${asked} cannot change it`,
+      "Choose another of its variants (onnxFile), or the model's Hugging Face checkpoint.",
+    );
+  }
+  onProgress?.({ step: "Reading the export" });
+  const opened = await openExportBase(await findExport(folder, onnxFile), options);
+  const { checkpoint } = opened;
+  const tokenizer = await readTokenizer(checkpoint.dir);
+  const stopTokens = await readStopTokens(checkpoint, tokenizer);
+  if (signal?.aborted) await opened.session.dispose();
+  throwIfAborted(signal);
+  const loadSeconds = (performance.now() - started) / 1000;
+  return {
+    ...opened,
+    ...{ tokenizer, stopTokens, quantization: null, loadSeconds },
+    device: opened.session.device,
+    precision: storedPrecision(opened),
   };
 }
 

@@ -1,17 +1,15 @@
 import { badRequest } from "./base/errors.ts";
-import { AdaptableSession } from "./adaptableSession.ts";
+import { type AdaptableOptions, AdaptableSession } from "./adaptableSession.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import type { Model } from "./models/model.ts";
 import type { AdapterEffects } from "./peft/effect.ts";
 import type { MethodBase } from "./peft/method.ts";
-import type { Arithmetic } from "./onnx/lowPrecision.ts";
 import { rowsOf } from "./peft/rowSlots.ts";
 import type { ActiveEffects } from "./peft/slots.ts";
 import type { AdapterInputs } from "./session/adapterInputs.ts";
 import type { CausalSession } from "./session/causalSession.ts";
 import { decodingSession } from "./session/openSession.ts";
 import type { DeviceReport } from "./session/devices.ts";
-import type { SessionOptions } from "./session/ortSession.ts";
 import type { Batch, HeadOutput } from "./session/runningSession.ts";
 
 /** What adapters feed, and to which session of a base. */
@@ -20,9 +18,7 @@ export interface BaseInputs extends AdapterInputs {
   readonly order: string;
 }
 
-export interface BaseSessionOptions extends SessionOptions {
-  /** Rounding in the base's arithmetic; plain fp32 when absent. */
-  readonly arithmetic?: Arithmetic;
+export interface BaseSessionOptions extends Omit<AdaptableOptions, "layers"> {
   /** Frees what the weights stand in, once no session maps them. */
   readonly release?: () => Promise<void>;
 }

@@ -19,6 +19,7 @@ export interface ModelPlace {
  * @throws not-found, saying where the base of an adapter was looked for
  */
 export async function resolveModel(pathOrId: string, place: HubPlace = {}): Promise<ModelPlace> {
+  if (pathOrId.endsWith(".onnx")) return { base: pathOrId, adapter: null };
   const { folder } = await adapterFolders(pathOrId, place, "Base model");
   const isAdapter = await isFile(path.join(folder, adapterConfigName));
   if (!isAdapter || (await hasWeights(folder))) return { base: folder, adapter: null };

@@ -18,6 +18,8 @@ import { findBaseFolder } from "../core/checkpoint/findBase.ts";
 import { cachedRepos } from "../core/hub/cache.ts";
 import { architectureOf } from "../core/models/index.ts";
 import { openModel } from "../core/precision.ts";
+import { filesOf } from "../core/onnxExport/findExport.ts";
+import { summarizeExport } from "../core/onnxExport/summarizeExport.ts";
 import { methodOf, methods } from "../core/peft/index.ts";
 import type {
   AdapterSummary,
@@ -35,7 +37,7 @@ const deepest = 8;
 interface Found {
   readonly folder: string;
   readonly source: Source;
-  readonly kind: "adapter" | "base";
+  readonly kind: "adapter" | "base" | "export";
 }
 
 /** Looks for base models and adapters; reads configs and headers only. */
@@ -63,6 +65,11 @@ export async function discover(
     const folder = await realpath(item.folder);
     if (item.kind === "base" && !bases.has(folder)) {
       bases.set(folder, await summarizeBase(folder, item.source));
+    }
+    if (item.kind === "export") {
+      for (const file of await filesOf(folder)) {
+        if (!bases.has(file)) bases.set(file, await summarizeOnnx(file, item.source));
+      }
     }
     if (item.kind === "adapter" && !adapters.has(folder)) {
       adapters.set(folder, await summarizeAdapter(folder, item.source));
@@ -95,6 +102,10 @@ async function search(folder: string, at: Search): Promise<void> {
   if (names.includes("config.json") && hasWeights) {
     at.found.push({ folder, source: at.source, kind: "base" });
   }
+  const isConfigured = names.includes("config.json") || names.includes("genai_config.json");
+  if (isConfigured && !hasWeights && (await filesOf(folder)).length > 0) {
+    at.found.push({ folder, source: at.source, kind: "export" });
+  }
   if (at.depth === deepest) return;
   for (const entry of entries) {
     if (!entry.isDirectory() || entry.name.startsWith(".") || skipped.has(entry.name)) continue;
@@ -115,11 +126,25 @@ export async function summarizeBase(folder: string, source: Source): Promise<Bas
   }
 }
 
+/** A variant of an ONNX export for the list; its path is the .onnx file. */
+async function summarizeOnnx(file: string, source: Source): Promise<BaseModelSummary> {
+  try {
+    const { name, config, parameters, dtype, bytes } = await summarizeExport(file);
+    const { modelType, architecture } = config;
+    return { path: file, name, source, modelType, architecture, parameters, dtype, bytes };
+  } catch (error) {
+    const blank = { modelType: "", architecture: "", parameters: 0, dtype: "", bytes: 0 };
+    const name = path.basename(file);
+    const unsupported = problemIn(path.dirname(file), error);
+    return { path: file, name, source, ...blank, unsupported };
+  }
+}
+
 export function describeCheckpoint(checkpoint: BaseCheckpoint, source: Source): BaseModelSummary {
-  const { dir, name, config, parameters, dtype, bytes } = checkpoint;
+  const { dir, name, config, parameters, dtype, bytes, onnx } = checkpoint;
   const { modelType, architecture } = config;
   return {
-    path: dir,
+    path: onnx ?? dir,
     name,
     source,
     modelType,

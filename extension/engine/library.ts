@@ -1,7 +1,16 @@
 import { realpath } from "node:fs/promises";
+import * as path from "node:path";
 import { GraftError, throwIfAborted } from "../core/base/errors.ts";
 import { loadBaseModel, type OnProgress } from "../core/baseModel.ts";
 import { PeftModel } from "../core/peftModel.ts";
+
+/** The real path of a folder. An .onnx file keeps its name, which in the Hub's cache is a link's. */
+async function modelId(place: string): Promise<string> {
+  const isFile = place.endsWith(".onnx");
+  const folder = isFile ? path.dirname(place) : place;
+  const real = await realpath(folder).catch(() => folder);
+  return isFile ? path.join(real, path.basename(place)) : real;
+}
 
 /** The open models of the engine, by the real path of their folder. */
 export class Library {
@@ -12,7 +21,7 @@ export class Library {
     folder: string,
     options: { onProgress?: OnProgress; signal?: AbortSignal },
   ): Promise<PeftModel> {
-    const id = await realpath(folder).catch(() => folder);
+    const id = await modelId(folder);
     const open = this.models.get(id);
     if (open) return open;
     const underWay = this.loading.get(id);

@@ -3,6 +3,7 @@ import * as path from "node:path";
 import { methodLabels } from "../../extension/core/checkpoint/adapterConfig.ts";
 import { checkAdapterCase, expectedOf } from "./adapterCase.ts";
 import { checkBadCase } from "./badCase.ts";
+import { exportCases } from "./exportCase.ts";
 import { Bases } from "./models.ts";
 import { checkMultiCase } from "./multiCase.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
@@ -47,6 +48,7 @@ export async function runCases(
     const folder = path.join(root, "bad", name);
     await run(`bad/${name}`, "bad input", () => checkBadCase(folder, bases));
   }
+  for (const { id, check } of exportCases(root)) await run(id, "ONNX export", check);
   for (const file of quantFiles(root)) {
     const id = `quant/${path.basename(file, ".safetensors")}`;
     await run(id, "quantization", () => checkQuantCase(file, root));

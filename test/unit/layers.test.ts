@@ -16,6 +16,7 @@ const rooms = [
   ["checkpoint"],
   ["onnx"],
   ["models", "peft", "quant", "autodiff"],
+  ["onnxExport"],
   ["session"],
   ["tokens"],
   ["train"],

@@ -32,6 +32,8 @@ export interface BaseCheckpoint {
   readonly packed?: ReadonlyMap<string, PackedWeight>;
   /** The numbers [out, in] of those, by the same names. */
   readonly unpacked?: ReadonlyMap<string, (signal?: AbortSignal) => Promise<Float32Array>>;
+  /** The .onnx file of an export, whose weights are its graph's constants; absent for a checkpoint. */
+  readonly onnx?: string;
   readonly files: readonly SafetensorsFile[];
   /** Names of the weight files as the folder has them, in the order of `files`. */
   readonly shardNames: readonly string[];

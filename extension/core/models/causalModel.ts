@@ -1,4 +1,5 @@
 import type { ModelStack } from "./model.ts";
+import type { DecoderPorts } from "./decoderPorts.ts";
 import type { RotaryTable } from "./rope.ts";
 
 /**
@@ -22,6 +23,8 @@ export interface CausalModel extends ModelStack {
   readonly hasKeyPositions?: boolean;
   /** True where positions never count padding, whatever the class (OPT); others count it in tasks. */
   readonly skipsPadding?: boolean;
+  /** Inputs and outputs of an ONNX export, which has others than the above; absent for Graft's graphs. */
+  readonly ports?: DecoderPorts;
 }
 
 export interface AttentionMask {

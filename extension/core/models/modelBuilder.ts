@@ -56,6 +56,9 @@ export interface BuilderOptions {
   readonly backbone?: Backbone | null;
 }
 
+/** The shape of weights that a model is described without. */
+export const anyShape: Shape = [-1];
+
 /**
  * What a family file builds with: operators from `g`, weights by their Hugging Face names, layers
  * that pass through the hook, and a record of every module that an adapter can target.
@@ -273,7 +276,7 @@ export class ModelBuilder {
         `config.json describes a ${checkpoint.config.modelType} model that has it.`,
       );
     }
-    if (!isSameShape(ref.shape, shape)) {
+    if (ref.shape !== anyShape && !isSameShape(ref.shape, shape)) {
       throw badFile(
         ref.file,
         `tensor "${name}" is ${showShape(ref.shape)}, config.json asks for ${showShape(shape)}`,

@@ -189,7 +189,7 @@ export class GraphBuilder {
 
   /** The first n entries of x's last axis, where n is the size of `like`'s axis -2. */
   firstColumns(x: Value, like: Value): Value {
-    const count = this.push("Shape", [like], { attributes: { start: int(-2), end: int(-1) } })[0];
+    const count = this.gather(this.shapeOf(like), this.int64s([-2]));
     return this.push("Slice", [x, this.int64s([0]), count, this.int64s([-1])])[0];
   }
 
@@ -261,6 +261,16 @@ export class GraphBuilder {
   repeatRows(x: Value, like: Value, [n, dim]: readonly [number, number]): Value {
     const count = this.push("Shape", [like], { attributes: { start: int(0), end: int(1) } })[0];
     return this.push("Expand", [x, this.concat([count, this.int64s([n, dim])], 0)])[0];
+  }
+
+  /** The sizes of x [rank]. */
+  shapeOf(x: Value): Value {
+    return this.push("Shape", [x])[0];
+  }
+
+  /** The shape is a value [rank] that is known at run time. */
+  reshapeTo(x: Value, shape: Value): Value {
+    return this.push("Reshape", [x, shape])[0];
   }
 
   unsqueeze(x: Value, axis: number): Value {
@@ -363,6 +373,36 @@ export class GraphBuilder {
       : {};
     const inputs = [x, positions, cos, sin];
     return this.push("RotaryEmbedding", inputs, { domain: microsoft, attributes })[0];
+  }
+
+  /** Begins with what another graph has besides its nodes; its names are taken. */
+  adopt({ inputs, initializers, nodes }: Graph): void {
+    this.inputs.push(...inputs);
+    for (const tensor of initializers) this.initializers.set(tensor.name, tensor);
+    const taken = [...inputs, ...initializers, ...nodes].map(({ name }) => name as string);
+    const made = nodes.flatMap((node) => [...node.outputs]);
+    for (const name of [...taken, ...made]) this.names.set(name, this.names.get(name) ?? 1);
+  }
+
+  /** A node as it is. */
+  keep(node: Node): void {
+    this.nodes.push(node);
+  }
+
+  /** A copy of a node on other inputs. */
+  again(node: Node, inputs: readonly (Value | "")[]): Value[] {
+    const { op, domain, attributes, outputs } = node;
+    return this.push(op, inputs, { domain, attributes, count: outputs.length });
+  }
+
+  /** The same value under a name that is taken by nothing else. */
+  named(value: Value, name: Value): void {
+    this.push("Identity", [value], { outputs: [name] });
+  }
+
+  /** An output that exists under its name. */
+  declareOutput(port: Port): void {
+    this.outputs.push(port);
   }
 
   build(name: string): Graph {

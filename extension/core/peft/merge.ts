@@ -43,10 +43,16 @@ export interface MergePlan {
  * @throws unsupported when the base has no place for the change (a bias where there is none)
  */
 export function planMerge(
-  { weights, dir }: BaseCheckpoint,
+  { weights, dir, onnx }: BaseCheckpoint,
   base: MethodBase,
   active: readonly ActiveEffects[],
 ): MergePlan {
+  if (onnx !== undefined) {
+    throw unsupported(
+      `${onnx} is an ONNX export, into whose weights Graft does not merge`,
+      "Merge into the model's Hugging Face checkpoint, or keep the adapter active.",
+    );
+  }
   for (const { effects } of active) {
     if (effects.virtualTokens || effects.cachePrefix || effects.attention) {
       throw unsupported(

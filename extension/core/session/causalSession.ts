@@ -1,5 +1,5 @@
 import { badRequest } from "../base/errors.ts";
-import type { AttentionMask, CausalModel } from "../models/causalModel.ts";
+import type { CausalModel } from "../models/causalModel.ts";
 import { headOf } from "../models/model.ts";
 import {
   type ActivationFeed,
@@ -10,7 +10,7 @@ import {
   type TokenWeights,
 } from "./adapterInputs.ts";
 import { type CompanionState, leadWith } from "./companion.ts";
-import { KvCache } from "./kvCache.ts";
+import { GrowingPast } from "./growingPast.ts";
 import {
   float32Tensor,
   int64Tensor,
@@ -20,11 +20,11 @@ import {
 } from "./ortSession.ts";
 import type { DeviceReport } from "./devices.ts";
 import { lengthOf, positionsOf, restarted } from "./restart.ts";
+import { forwardOneByOne, mustSplit } from "./oneByOne.ts";
+import type { Past } from "./past.ts";
 import { RopeTable } from "./ropeTable.ts";
 import { type Batch, type HeadOutput, type RunningSession, tokensOf } from "./runningSession.ts";
-
-/** Masked scores; finite, so that a row that sees nothing stays finite as well. */
-const masked = -3.4e38;
+import { type Rope, SplitPast } from "./splitPast.ts";
 
 export interface ForwardOptions {
   /** Per row and token of the new tokens, 1 is real and 0 padding; all real when absent. */
@@ -43,7 +43,9 @@ export interface Logits {
 
 /** What a running sequence (or batch of equal length) remembers. */
 export interface DecodingState {
-  readonly cache: KvCache;
+  readonly cache: Past;
+  /** Per row a state of its own, once rows are run one by one. */
+  rows: readonly DecodingState[] | null;
   /** Adapters of this sequence; others take part from the next run on when this is replaced. */
   adapters: AdapterInputs;
   /** Per row, one entry a cached token: 1 is real, 0 padding. */
@@ -70,7 +72,7 @@ export interface Request {
 
 /** Runs a decoder: feeds tokens, keeps keys and values, hands out logits. */
 export class CausalSession implements RunningSession {
-  private readonly ropes: readonly { readonly suffix: string; readonly table: RopeTable }[];
+  private readonly ropes: readonly Rope[];
   private readonly feeds: Record<string, Tensor> = {};
   private turn: Promise<unknown> = Promise.resolve();
 
@@ -99,9 +101,11 @@ export class CausalSession implements RunningSession {
     prompt: readonly (readonly number[])[] | null = null,
   ): DecodingState {
     const rows = (): number[][] => Array.from({ length: batch }, () => []);
+    const { ports } = this.model;
     return {
       adapters,
-      cache: new KvCache(this.model, batch),
+      cache: ports ? new GrowingPast(ports, batch) : new SplitPast(this.model, this.ropes, batch),
+      rows: null,
       seen: rows(),
       ids: rows(),
       prompt,
@@ -121,6 +125,9 @@ export class CausalSession implements RunningSession {
     tokens: readonly (readonly number[])[],
     options: ForwardOptions = {},
   ): Promise<Logits> {
+    if (this.model.ports?.countsTokens && mustSplit(state, { tokens, options })) {
+      return forwardOneByOne(this, state, { tokens, options });
+    }
     // One run at a time: sequences share the feeds, and ONNX Runtime blocks the thread anyway.
     const run = this.turn.then(() => this.run(state, { tokens, options }));
     this.turn = run.catch(() => undefined);
@@ -246,16 +253,18 @@ export class CausalSession implements RunningSession {
     const seen = state.seen.map((row, i) => [...row, ...(real[i] as number[])]);
     const countPadding = options.countPadding === true && !this.model.skipsPadding;
     const positions = seen.map((row) => positionsOf(row, countPadding).slice(past));
-    state.turned = this.feedTokens(tokens, positions, past);
-    this.feedPast(cache, seq);
-    this.feedMasks(seen, { past, seq, capacity: cache.capacity });
+    if (this.ropes.length === 0 && !this.model.hasKeyPositions) this.checkPositions(positions);
+    state.turned = this.model.rotary.map((table) => table.frequencies(lengthOf(positions)));
+    // A token that an adapter added has no row in the base's table; its own is in the embedding slot.
+    const known = tokens.map((row) => row.map((id) => (id < this.model.vocabulary ? id : 0)));
+    cache.feed(this.feeds, { ids: known, positions, seen });
     this.feedAdapters(adapters, tokens, { positions, virtual, weights });
     const rows = options.logitsRows ?? [seq - 1];
     const ids = request.tokens.map((row) => [...Array<number>(virtual).fill(-1), ...row]);
     if (adapters.activation) this.feedGates(state, adapters.activation, { ids, rows });
     this.feeds["logits_rows"] = int64Tensor(rows, [rows.length]);
-    const results = await this.session.run(this.feeds, [output, "new_kv"]);
-    cache.append((results["new_kv"] as Tensor).data as Float32Array, seq);
+    const results = await this.session.run(this.feeds, [output, ...cache.outputs]);
+    cache.take(results, seq);
     seen.forEach((row, i) => (state.seen[i] = row));
     ids.forEach((row, i) => state.ids[i]?.push(...row));
     return results as Record<O, Tensor>;
@@ -306,7 +315,7 @@ export class CausalSession implements RunningSession {
         together.set(own, (i * batch + row) * perTensor);
       }
     }
-    state.cache.append(together, count);
+    state.cache.begin(together, count);
     state.seen.forEach((row, i) => {
       const empty = padding[i] ?? padding[0] ?? 0;
       for (let place = 0; place < count; place++) row.push(place < empty ? 0 : 1);
@@ -358,53 +367,11 @@ export class CausalSession implements RunningSession {
     await this.session.dispose();
   }
 
-  /** @returns the frequencies of each rotary table */
-  private feedTokens(
-    tokens: readonly (readonly number[])[],
-    positions: readonly (readonly number[])[],
-    past: number,
-  ): Float32Array[] {
-    const seq = (tokens[0] as readonly number[]).length;
-    const shape = [tokens.length, seq];
-    // A token that an adapter added has no row in the base's table; its own is in the embedding slot.
-    const ids = tokens.flat().map((id) => (id < this.model.vocabulary ? id : 0));
-    this.feeds["input_ids"] = int64Tensor(ids, shape);
-    this.feeds["position_ids"] = int64Tensor(positions.flat(), shape);
-    if (this.ropes.length === 0 && !this.model.hasKeyPositions) this.checkPositions(positions);
-    const length = lengthOf(positions);
-    for (const { suffix, table } of this.ropes) {
-      const rope = table.rows(Math.max(past + seq, tokens.length * seq), length);
-      this.feeds[`rope_cos${suffix}`] = float32Tensor(rope.cos, rope.shape);
-      this.feeds[`rope_sin${suffix}`] = float32Tensor(rope.sin, rope.shape);
-    }
-    return this.model.rotary.map((table) => table.frequencies(length));
-  }
-
   /** Learned positions end where the context does. */
   private checkPositions(positions: readonly (readonly number[])[]): void {
     const { contextLength } = this.model;
     if (positions.every((row) => row.every((position) => position < contextLength))) return;
     throw badRequest(`The model has positions for ${contextLength} tokens. Shorten the prompt.`);
-  }
-
-  private feedPast(cache: KvCache, seq: number): void {
-    const { layers, keyValueHeads, headDim } = this.model;
-    const shape = [cache.batch, keyValueHeads, cache.capacity, headDim];
-    for (let layer = 0; layer < layers; layer++) {
-      this.feeds[`past_key.${layer}`] = float32Tensor(cache.key(layer), shape);
-      this.feeds[`past_value.${layer}`] = float32Tensor(cache.value(layer), shape);
-    }
-    this.feeds["kv_sizes"] = int64Tensor([cache.capacity, seq], [2]);
-  }
-
-  private feedMasks(seen: number[][], size: MaskSize): void {
-    const queries = this.model.queriesPerKey * size.seq;
-    const shape = [seen.length, 1, queries, size.capacity + size.seq];
-    for (const mask of this.model.masks) {
-      const data = buildMask(seen, { ...size, queriesPerKey: this.model.queriesPerKey, mask });
-      this.feeds[mask.input] = float32Tensor(data, shape);
-    }
-    if (this.model.hasKeyPositions) this.feeds["key_positions"] = keyPositions(seen, size);
   }
 }
 
@@ -447,55 +414,4 @@ function lastStart(ids: readonly number[], part: readonly number[]): number {
     if (part.every((id, i) => ids[start + i] === id)) return start;
   }
   return Infinity;
-}
-
-interface MaskSize {
-  /** Tokens in the cache. */
-  readonly past: number;
-  readonly seq: number;
-  /** Rows that the cache has room for; those from `past` on are masked. */
-  readonly capacity: number;
-}
-
-/** [batch, 1, 1, capacity + seq]: how many real tokens stand before a key; 0 for padding. */
-function keyPositions(
-  seen: readonly (readonly number[])[],
-  { past, seq, capacity }: MaskSize,
-): Tensor {
-  const width = capacity + seq;
-  const out = new Float32Array(seen.length * width);
-  seen.forEach((row, batch) => {
-    let count = 0;
-    row.forEach((real, key) => {
-      if (real !== 1) return;
-      out[batch * width + (key < past ? key : key - past + capacity)] = count++;
-    });
-  });
-  return float32Tensor(out, [seen.length, 1, 1, width]);
-}
-
-/** Additive mask [batch, 1, queries per key · seq, capacity + seq]: causal, real keys, in the window. */
-function buildMask(
-  seen: readonly (readonly number[])[],
-  at: MaskSize & { queriesPerKey: number; mask: AttentionMask },
-): Float32Array {
-  const { past, seq, capacity, queriesPerKey } = at;
-  const window = at.mask.window ?? Infinity;
-  const width = capacity + seq;
-  const out = new Float32Array(seen.length * queriesPerKey * seq * width);
-  seen.forEach((row, batch) => {
-    const start = batch * queriesPerKey * seq * width;
-    for (let query = 0; query < seq; query++) {
-      const line = out.subarray(start + query * width, start + (query + 1) * width).fill(masked);
-      const position = past + query;
-      for (let key = Math.max(0, position - window + 1); key <= position; key++) {
-        if (row[key] === 1) line[key < past ? key : key - past + capacity] = 0;
-      }
-    }
-    const block = seq * width;
-    for (let copy = 1; copy < queriesPerKey; copy++) {
-      out.copyWithin(start + copy * block, start, start + block);
-    }
-  });
-  return out;
 }

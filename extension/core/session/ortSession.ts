@@ -1,7 +1,8 @@
 import * as ort from "onnxruntime-node";
-import { badFile, GraftError } from "../base/errors.ts";
+import { badFile, GraftError, unsupported } from "../base/errors.ts";
+import { elementCount } from "../base/shape.ts";
 import { encodeModel } from "../onnx/protobuf.ts";
-import type { Graph } from "../onnx/graph.ts";
+import type { Graph, OnnxType } from "../onnx/graph.ts";
 import { deviceFor, threadsFor } from "./deviceProbe.ts";
 import { type Device, type DeviceReport, type DeviceWish, fallback } from "./devices.ts";
 
@@ -111,4 +112,29 @@ export function float32Tensor(data: Float32Array, shape: readonly number[]): Ten
 
 export function int64Tensor(values: readonly number[], shape: readonly number[]): Tensor {
   return new ort.Tensor("int64", BigInt64Array.from(values, BigInt), shape);
+}
+
+/** A tensor of one of the types that exports have for ids, masks and caches; 0 stands for zeros. */
+export function plainTensor(
+  type: OnnxType,
+  values: readonly number[] | Float32Array | Uint16Array | 0,
+  shape: readonly number[],
+): Tensor {
+  const list = values === 0 ? new Float32Array(elementCount(shape)) : values;
+  switch (type) {
+    case "int64":
+      return new ort.Tensor("int64", BigInt64Array.from(list, BigInt), shape);
+    case "int32":
+      return new ort.Tensor("int32", Int32Array.from(list), shape);
+    case "bool":
+      return new ort.Tensor("bool", Uint8Array.from(list), shape);
+    case "float16": {
+      const data = list instanceof Uint16Array ? list : new Uint16Array(elementCount(shape));
+      return new ort.Tensor("float16", data, shape);
+    }
+    case "float32":
+      return new ort.Tensor("float32", Float32Array.from(list), shape);
+    default:
+      throw unsupported(`Graft does not feed inputs of the type ${type}`);
+  }
 }

@@ -1,0 +1,162 @@
+/**
+ * Protocol Buffers' wire format (https://protobuf.dev/programming-guides/encoding): just enough to
+ * read and write ONNX with every byte range known and every field that is not understood kept.
+ */
+
+/** One field of a message: its number and what it holds, by wire type. */
+export type Field =
+  | { readonly id: number; readonly kind: "varint"; readonly value: bigint }
+  | { readonly id: number; readonly kind: "fixed32" | "fixed64"; readonly bytes: Uint8Array }
+  | { readonly id: number; readonly kind: "bytes"; readonly bytes: Uint8Array };
+
+/** A field and the bytes that hold it, tag included. */
+export interface RawField {
+  readonly field: Field;
+  readonly raw: Uint8Array;
+}
+
+/** A message that ends in the middle of a field, or has a tag that there is none of. */
+export class WireError extends Error {}
+
+/** A varint of at most ten bytes, as ONNX's integers are. */
+export function readVarint(bytes: Uint8Array, start: number): { value: bigint; end: number } {
+  let small = 0;
+  for (let i = 0; i < 10; i++) {
+    const byte = bytes[start + i];
+    if (byte === undefined) throw new WireError("it ends inside a number");
+    // Up to 28 bits fit in a plain integer, which most numbers are.
+    if (i < 4) {
+      small += (byte & 127) * 2 ** (7 * i);
+      if (byte < 128) return { value: BigInt(small), end: start + i + 1 };
+    } else if (byte < 128) return { value: longVarint(bytes, start, i + 1), end: start + i + 1 };
+  }
+  throw new WireError("it holds a number of more than 64 bits");
+}
+
+function longVarint(bytes: Uint8Array, start: number, length: number): bigint {
+  let value = 0n;
+  for (let i = length - 1; i >= 0; i--) {
+    value = (value << 7n) | BigInt((bytes[start + i] as number) & 127);
+  }
+  return BigInt.asUintN(64, value);
+}
+
+/** What a tag says: the field's number and its wire type. */
+export function splitTag(tag: bigint): { id: number; type: number } {
+  const id = Number(tag >> 3n);
+  if (id < 1 || id > 0x1fffffff) throw new WireError(`it has a field number ${id}`);
+  return { id, type: Number(tag & 7n) };
+}
+
+/** The fields of a message one after another. @throws WireError where they do not fill the message */
+export function* fieldsOf(bytes: Uint8Array): Generator<RawField> {
+  let at = 0;
+  while (at < bytes.length) {
+    const start = at;
+    const tag = readVarint(bytes, at);
+    const { id, type } = splitTag(tag.value);
+    const made = readValue(bytes, tag.end, { id, type });
+    at = made.end;
+    yield { field: made.field, raw: bytes.subarray(start, at) };
+  }
+}
+
+function readValue(
+  bytes: Uint8Array,
+  at: number,
+  { id, type }: { id: number; type: number },
+): { field: Field; end: number } {
+  if (type === 0) {
+    const { value, end } = readVarint(bytes, at);
+    return { field: { id, kind: "varint", value }, end };
+  }
+  let start = at;
+  let length = type === 1 ? 8 : 4;
+  if (type === 2) {
+    const size = readVarint(bytes, at);
+    start = size.end;
+    length = Number(size.value);
+  } else if (type !== 1 && type !== 5) {
+    throw new WireError(`it has a field of the unknown wire type ${type}`);
+  }
+  const end = start + length;
+  if (end > bytes.length) throw new WireError(`field ${id} ends behind its message`);
+  const part = bytes.subarray(start, end);
+  const kind = type === 2 ? "bytes" : type === 1 ? "fixed64" : "fixed32";
+  return { field: { id, kind, bytes: part }, end };
+}
+
+/** Two's complement, as int64 and int32 are written. */
+export function signed(value: bigint): bigint {
+  return BigInt.asIntN(64, value);
+}
+
+/** Collects fields of one message. */
+export class MessageWriter {
+  private readonly parts: Uint8Array[] = [];
+  private size = 0;
+
+  int(id: number, value: number | bigint): this {
+    this.push(varint(BigInt(id) << 3n));
+    return this.push(varint(BigInt.asUintN(64, BigInt(value))));
+  }
+
+  float(id: number, value: number): this {
+    this.push(varint((BigInt(id) << 3n) | 5n));
+    return this.push(new Uint8Array(Float32Array.of(value).buffer));
+  }
+
+  bytes(id: number, value: Uint8Array): this {
+    this.push(varint((BigInt(id) << 3n) | 2n));
+    this.push(varint(BigInt(value.length)));
+    return this.push(value);
+  }
+
+  string(id: number, value: string): this {
+    return this.bytes(id, encoder.encode(value));
+  }
+
+  message(id: number, write: (message: MessageWriter) => void): this {
+    const inner = new MessageWriter();
+    write(inner);
+    this.push(varint((BigInt(id) << 3n) | 2n));
+    this.push(varint(BigInt(inner.size)));
+    for (const part of inner.parts) this.push(part);
+    return this;
+  }
+
+  /** Whole fields as they were read. */
+  raw(fields: Uint8Array): this {
+    return this.push(fields);
+  }
+
+  finish(): Uint8Array {
+    const out = new Uint8Array(this.size);
+    let at = 0;
+    for (const part of this.parts) {
+      out.set(part, at);
+      at += part.length;
+    }
+    return out;
+  }
+
+  private push(part: Uint8Array): this {
+    this.parts.push(part);
+    this.size += part.length;
+    return this;
+  }
+}
+
+const encoder = new TextEncoder();
+
+function varint(value: bigint): Uint8Array {
+  if (value < 128n) return Uint8Array.of(Number(value));
+  const out: number[] = [];
+  for (let rest = value; ; rest >>= 7n) {
+    if (rest < 128n) {
+      out.push(Number(rest));
+      return Uint8Array.from(out);
+    }
+    out.push(Number(rest & 127n) | 128);
+  }
+}
