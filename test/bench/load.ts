@@ -13,11 +13,16 @@ import { type Format, makeRandomModel, shapes } from "./makeRandomModel.ts";
 
 const run = promisify(execFile);
 
+const scratch = path.join(root, ".cache/bench");
+const quantCache = path.join(scratch, "quantized");
+
 /** What is measured of every model. */
 const rows: readonly { label: string; format: Format; options: LoadBaseModelOptions }[] = [
   { label: "fp32", format: "fp32", options: {} },
   { label: "fp32 mapped", format: "fp32", options: { memory: "mapped" } },
   { label: "bf16", format: "bf16", options: {} },
+  { label: "int8", format: "bf16", options: { precision: "int8", quantCacheDir: quantCache } },
+  { label: "int4", format: "bf16", options: { precision: "int4", quantCacheDir: quantCache } },
 ];
 
 interface Row {
@@ -26,12 +31,13 @@ interface Row {
   /** Seconds with the file in the system's cache, and without where it can be dropped. */
   readonly warm: number;
   readonly cold: number | null;
+  /** Of the first load: weights that are quantized are made then and cached. */
+  readonly first: Pick<LoadResult, "seconds" | "steps" | "loaded">;
   readonly result: LoadResult;
 }
 
 const names = process.argv.slice(2).filter((each) => !each.startsWith("--"));
 const keeps = process.argv.includes("--keep");
-const scratch = path.join(root, ".cache/bench");
 const all: Row[] = [];
 const load = os.loadavg();
 
@@ -61,7 +67,15 @@ async function measure(at: {
   const isDropped = await dropFromCache(path.join(folder, "model.safetensors"));
   const first = await one({ folder, options, adapter: path.join(scratch, model) });
   const result = await one({ folder, options, adapter: path.join(scratch, model) });
-  return { model, label, warm: result.seconds, cold: isDropped ? first.seconds : null, result };
+  const { seconds, steps, loaded } = first;
+  return {
+    model,
+    label,
+    warm: result.seconds,
+    cold: isDropped ? seconds : null,
+    first: { seconds, steps, loaded },
+    result,
+  };
 }
 
 async function one(request: LoadRequest): Promise<LoadResult> {
@@ -98,10 +112,10 @@ async function save(model: string, own: readonly Row[]): Promise<void> {
 }
 
 const headings = [
-  "model", "precision", "load s cold / warm", "peak GB", "estimate", "after run GB", "not mapped GB", "prefill tok/s", "with LoRA", "decode tok/s", "with LoRA",
+  "model", "precision", "load s first / again", "making s", "peak GB", "estimate", "after run GB", "not mapped GB", "prefill tok/s", "with LoRA", "decode tok/s", "with LoRA",
 ]; // prettier-ignore
 
-function cells({ model, label, cold, warm, result }: Row): string[] {
+function cells({ model, label, cold, warm, first, result }: Row): string[] {
   const { before, after, plain, adapted, estimate } = result;
   const gb = (bytes: number): string => (bytes / 1e9).toFixed(2);
   const anonymous = after.anonymous === null ? "–" : gb(after.anonymous - (before.anonymous ?? 0));
@@ -109,6 +123,7 @@ function cells({ model, label, cold, warm, result }: Row): string[] {
     model,
     label,
     `${cold?.toFixed(1) ?? "–"} / ${warm.toFixed(1)}`,
+    (first.steps["Quantizing"] ?? 0).toFixed(1),
     gb(after.peak - before.rss),
     gb(estimate.peak),
     gb(after.rss - before.rss),

@@ -11,7 +11,7 @@ import {
   greedyTokens,
   greedyWithoutCache,
 } from "./models.ts";
-import { halfPrecisionOf, refuseOneStep } from "./halfPrecision.ts";
+import { halfPrecisionOf, halfTolerance } from "./halfPrecision.ts";
 import { expect, expectClose, Skip } from "./outcome.ts";
 import { integerRows, logitDifference, readJson, readTruths, type Truth } from "./truth.ts";
 
@@ -61,11 +61,14 @@ export async function checkAdapterCase(folder: string, bases: Bases): Promise<st
     }),
   ];
   const checkAdapted = (): void => {
+    let allowed = tolerance;
     if (half && truth) {
       const difference = logitDifference(adapted, truth, mask);
-      refuseOneStep("adapter logits", difference, { truth, half, tolerance });
+      const own = halfTolerance("adapter logits", difference, { truth, half });
+      allowed = own.tolerance;
+      if (own.note !== "") notes.push(own.note);
     }
-    notes.push(closeLogits("adapter", { actual: adapted, truth, mask, tolerance }));
+    notes.push(closeLogits("adapter", { actual: adapted, truth, mask, tolerance: allowed }));
   };
   // A step of a 16-bit type refuses the case, but only once the rest was looked at.
   if (!half) checkAdapted();
