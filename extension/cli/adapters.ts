@@ -3,6 +3,7 @@ import { badRequest } from "../core/base/errors.ts";
 import { modelFolder } from "../core/checkpoint/findAdapter.ts";
 import type { ActiveAdapter, PeftModel } from "../core/peftModel.ts";
 import { baseOfAdapter } from "../core/resolveModel.ts";
+import { showTransfers } from "./progress.ts";
 import { readWeighted } from "./arguments.ts";
 
 /** Loads adapters given as DIR or DIR:WEIGHT; what is unusual about one goes to stderr. */
@@ -16,7 +17,11 @@ export async function loadAdapters(
     const { folder, weight } = readWeighted(text);
     // Two folders may have the same name.
     const name = `${i}.${path.basename(folder)}`;
-    const { warnings } = await model.loadAdapter(folder, { adapterName: name, ...options });
+    const { warnings } = await model.loadAdapter(folder, {
+      adapterName: name,
+      onProgress: showTransfers(),
+      ...options,
+    });
     sayWarnings(folder, warnings);
     active.push({ name, weight });
   }
@@ -30,5 +35,6 @@ export function sayWarnings(folder: string, warnings: readonly string[]): void {
 /** The base that an adapter, given as DIR or DIR:WEIGHT, was trained on: for verbs without --base. */
 export async function baseOf(adapter: string | undefined, verb: string): Promise<string> {
   if (adapter === undefined) throw badRequest(`${verb} needs a base or an adapter.`);
-  return baseOfAdapter(await modelFolder(readWeighted(adapter).folder));
+  const place = { onProgress: showTransfers() };
+  return baseOfAdapter(await modelFolder(readWeighted(adapter).folder, place), place);
 }

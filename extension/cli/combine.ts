@@ -2,10 +2,12 @@ import { badRequest } from "../core/base/errors.ts";
 import { describeBase } from "../core/baseModel.ts";
 import { openModel } from "../core/precision.ts";
 import { openAdapterCheckpoint } from "../core/checkpoint/adapterCheckpoint.ts";
+import { modelFolder } from "../core/checkpoint/findAdapter.ts";
 import { combineAdapters } from "../core/peft/combine.ts";
 import { type CombineOptions, combinationTypes } from "../core/peft/combine/options.ts";
 import type { CombineSource } from "../core/peft/combine/source.ts";
 import { saveCombined } from "../core/savePretrained.ts";
+import { showTransfers } from "./progress.ts";
 import { readArguments, readNumber, readWeighted } from "./arguments.ts";
 
 const options = {
@@ -27,10 +29,11 @@ export async function combine(args: string[], signal: AbortSignal): Promise<void
   if (out === undefined || adapters.length === 0) {
     throw badRequest("combine needs --adapter DIR[:WEIGHT], once or more, and --out DIR.");
   }
+  const place = { onProgress: showTransfers(), signal };
   const sources: CombineSource[] = [];
   for (const text of adapters) {
     const { folder, weight } = readWeighted(text);
-    const checkpoint = await openAdapterCheckpoint(folder, signal);
+    const checkpoint = await openAdapterCheckpoint(await modelFolder(folder, place), signal);
     sources.push({ name: folder, weight, checkpoint });
   }
   const number = (name: "density" | "svd-rank" | "svd-clamp" | "seed"): number | undefined =>
@@ -44,7 +47,8 @@ export async function combine(args: string[], signal: AbortSignal): Promise<void
     seed: number("seed"),
     signal,
   };
-  const on = base === undefined ? undefined : (await openModel(base, signal)).checkpoint;
+  const folder = base && (await modelFolder(base, place, "Base model"));
+  const on = folder === undefined ? undefined : (await openModel(folder, signal)).checkpoint;
   const combined = await combineAdapters(sources, withoutAbsent(chosen), on && describeBase(on));
   const { checkpoint: first } = sources[0] as CombineSource;
   const named = { first, base: on?.dir, leadToBase: true };

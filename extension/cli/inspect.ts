@@ -1,7 +1,9 @@
 import { badRequest } from "../core/base/errors.ts";
 import { loadBaseModel } from "../core/baseModel.ts";
+import { modelFolder } from "../core/checkpoint/findAdapter.ts";
 import { PeftModel } from "../core/peftModel.ts";
 import { inspectAdapter } from "../engine/inspect.ts";
+import { showTransfers } from "./progress.ts";
 import { readArguments } from "./arguments.ts";
 
 const options = { base: { type: "string" }, json: { type: "boolean", default: false } } as const;
@@ -9,9 +11,11 @@ const options = { base: { type: "string" }, json: { type: "boolean", default: fa
 /** Tells what an adapter's files hold and, with a base, whether it fits. */
 export async function inspect(args: string[], signal: AbortSignal): Promise<void> {
   const { values, positionals } = readArguments(args, options);
-  const [folder] = positionals;
-  if (folder === undefined) throw badRequest("inspect needs a folder.");
-  const base = values.base === undefined ? undefined : await loadBaseModel(values.base, { signal });
+  const [named] = positionals;
+  if (named === undefined) throw badRequest("inspect needs a folder or an id.");
+  const place = { onProgress: showTransfers(), signal };
+  const folder = await modelFolder(named, place);
+  const base = values.base === undefined ? undefined : await loadBaseModel(values.base, place);
   const report = await inspectAdapter(folder, base && new PeftModel(base));
   if (values.json) {
     process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);

@@ -3,11 +3,14 @@ import { cache } from "./cache.ts";
 import { combine } from "./combine.ts";
 import { convert } from "./convert.ts";
 import { demo } from "./demo.ts";
+import { download } from "./download.ts";
 import { exportModel } from "./export.ts";
 import { inspect } from "./inspect.ts";
 import { merge } from "./merge.ts";
+import { push } from "./push.ts";
 import { run } from "./run.ts";
 import { save } from "./save.ts";
+import { search } from "./search.ts";
 
 /** What the terminal door can do; a new verb is its file and its line here. */
 const verbs: Readonly<Record<string, (args: string[], signal: AbortSignal) => Promise<void>>> = {
@@ -19,6 +22,9 @@ const verbs: Readonly<Record<string, (args: string[], signal: AbortSignal) => Pr
   convert,
   export: exportModel,
   cache,
+  download,
+  search,
+  push,
   demo,
 };
 
@@ -44,6 +50,11 @@ const usage = `Usage:
   graft export [--base DIR] [--adapter DIR[:WEIGHT]]... --out DIR [--adapters merged|inputs]
             [--dtype fp32|fp16] [--layout genai|transformers.js] [--allow-partial] [--json]
   graft cache [list | clear [KEY]...] [--json]    quantized weights that are kept
+  graft download ID [--revision R] [--subfolder DIR] [--include PATTERN]... [--onnx [--variant NAME]]
+            [--no-base] [--force] [--plan] [--json]
+  graft search [WORDS] [--base ID|DIR [--fit]] [--models] [--limit N] [--json]
+  graft push DIR OWNER/NAME [--base DIR] [--public] [--message TEXT] [--revision BRANCH]
+            [--create-pr] [--bin] [--plan] [--yes] [--json]
   graft demo
 `;
 

@@ -3,6 +3,7 @@ import { loadBaseModel } from "../core/baseModel.ts";
 import { PeftModel } from "../core/peftModel.ts";
 import { mergeResult, previewResult } from "../engine/mergeResult.ts";
 import { baseOf, loadAdapters } from "./adapters.ts";
+import { showTransfers } from "./progress.ts";
 import { readArguments } from "./arguments.ts";
 
 const options = {
@@ -29,7 +30,7 @@ export async function merge(args: string[], signal: AbortSignal): Promise<void> 
     throw badRequest("merge needs --adapter, and either --out or --preview.");
   }
   const base = folder ?? (await baseOf(given[0], "merge"));
-  const model = new PeftModel(await loadBaseModel(base, { signal }));
+  const model = new PeftModel(await loadBaseModel(base, { onProgress: showTransfers(), signal }));
   const allowPartial = values["allow-partial"];
   const adapters = await loadAdapters(model, given, { allowPartial, signal });
   const result =

@@ -4,6 +4,7 @@ import { headOf } from "../core/models/model.ts";
 import { type Answer, PeftModel } from "../core/peftModel.ts";
 import type { Prediction } from "../core/predict.ts";
 import { baseOf, loadAdapters, sayWarnings } from "./adapters.ts";
+import { showTransfers } from "./progress.ts";
 import { readArguments, readNumber } from "./arguments.ts";
 import { precisionOptions, readPrecision, sayPrecision } from "./precision.ts";
 
@@ -14,6 +15,8 @@ const options = {
   text: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
   "allow-partial": { type: "boolean", default: false },
+  revision: { type: "string" },
+  subfolder: { type: "string" },
   "max-tokens": { type: "string" },
   temperature: { type: "string" },
   "top-p": { type: "string" },
@@ -32,7 +35,14 @@ export async function run(args: string[], signal: AbortSignal): Promise<void> {
   const { named, adapters, prompt } = readRequest(values, positionals);
   const allowPartial = values["allow-partial"];
   const folder = named ?? (await baseOf(adapters[0], "run"));
-  const base = await loadBaseModel(folder, { ...readPrecision(values), allowPartial, signal });
+  const base = await loadBaseModel(folder, {
+    revision: values.revision,
+    subfolder: values.subfolder,
+    ...readPrecision(values),
+    onProgress: showTransfers(),
+    allowPartial,
+    signal,
+  });
   sayPrecision(base);
   const model = new PeftModel(base);
   for (const { warnings } of model.adapters) sayWarnings(folder, warnings);

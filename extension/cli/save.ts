@@ -4,6 +4,7 @@ import { PeftModel } from "../core/peftModel.ts";
 import type { SaveOptions } from "../core/savePretrained.ts";
 import { savePlainLora } from "../core/savePlainLora.ts";
 import { baseOf, sayWarnings } from "./adapters.ts";
+import { showTransfers } from "./progress.ts";
 import { readArguments } from "./arguments.ts";
 
 const options = {
@@ -46,7 +47,7 @@ async function saveLoaded(
   { base, allowPartial, ...wishes }: SaveOptions & { base: string; allowPartial: boolean },
 ): Promise<{ files: string[]; warnings: string[] }> {
   const { signal } = wishes;
-  const model = new PeftModel(await loadBaseModel(base, { signal }));
+  const model = new PeftModel(await loadBaseModel(base, { onProgress: showTransfers(), signal }));
   const { name, warnings } = await model.loadAdapter(adapter, { allowPartial, signal });
   const told = [...warnings];
   const onWarning = (warning: string): void => void told.push(warning);

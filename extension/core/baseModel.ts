@@ -77,14 +77,12 @@ export interface LoadBaseModelOptions extends SessionOptions, HubPlace, Precisio
   readonly allowTooLarge?: boolean;
   /** Of an ONNX export with several variants the one that is meant, e.g. "model_q4". */
   readonly onnxFile?: string;
-  readonly onProgress?: OnProgress;
-  readonly signal?: AbortSignal;
 }
 
 /**
  * Loads a Hugging Face checkpoint. Weights are mapped from their files, which are never written. Of
  * an adapter the base is loaded first, then the adapter is attached.
- * @param pathOrId a folder, or an id in the Hugging Face cache, of a base or of an adapter
+ * @param pathOrId a folder, or an id on the Hub, of a base or of an adapter; downloaded where it is not here
  * @throws bad-file, not-found or unsupported, naming file and field
  */
 export async function loadBaseModel(

@@ -1,9 +1,9 @@
 import { badRequest } from "./base/errors.ts";
 import type { JsonObject } from "./base/json.ts";
-import type { BaseModel, OnProgress } from "./baseModel.ts";
+import type { BaseModel } from "./baseModel.ts";
 import { proveBind } from "./bindReport.ts";
 import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
-import { adapterFolders } from "./checkpoint/findAdapter.ts";
+import { adapterFolders, type HubPlace } from "./checkpoint/findAdapter.ts";
 import { methodOf } from "./peft/index.ts";
 import type { BindReport, LoadedWeights } from "./peft/method.ts";
 import { adapterTokenizer } from "./tokens/adapterTokenizer.ts";
@@ -11,7 +11,7 @@ import type { Tokenizer } from "./tokens/tokenizer.ts";
 import { type WorkingWeight, workingWeights } from "./workingWeights.ts";
 
 /** PEFT's arguments of from_pretrained and load_adapter, with PEFT's meaning (docs/loading.md). */
-export interface LoadAdapterOptions extends WithoutEffect {
+export interface LoadAdapterOptions extends WithoutEffect, HubPlace {
   /** Name under which the adapter is known; PEFT's default is "default". */
   readonly adapterName?: string;
   /** Load to train on: its parameters count as trainable, and fp32 copies of its tensors are kept. */
@@ -22,16 +22,10 @@ export interface LoadAdapterOptions extends WithoutEffect {
   readonly keyMapping?: Readonly<Record<string, string>>;
   /** Leave out tensors of another shape than the base wants, with a warning, instead of refusing. */
   readonly ignoreMismatchedSizes?: boolean;
-  /** Folder below the adapter's folder that holds it (PEFT saves adapters not named "default" so). */
-  readonly subfolder?: string;
-  /** Branch, tag or commit of a Hub id. */
-  readonly revision?: string;
-  /** Folder of the Hub's cache; `HF_HUB_CACHE` and `HF_HOME` count where it is absent. */
-  readonly cacheDir?: string;
   /** Load although some modules or tensors find no place; without it such a load throws partial-bind. */
   readonly allowPartial?: boolean;
-  readonly onProgress?: OnProgress;
-  readonly signal?: AbortSignal;
+  /** PEFT's older name of `token`. */
+  readonly useAuthToken?: string | boolean;
 }
 
 /** What PEFT takes and what means nothing here: accepted, so that calls can be carried over. */
@@ -43,11 +37,6 @@ interface WithoutEffect {
   readonly torchDevice?: string;
   /** safetensors wins over .bin, as in PEFT. */
   readonly useSafetensors?: boolean;
-  readonly token?: string | boolean;
-  readonly useAuthToken?: string | boolean;
-  /** Nothing is downloaded. */
-  readonly localFilesOnly?: boolean;
-  readonly forceDownload?: boolean;
   readonly deviceMap?: unknown;
   readonly maxMemory?: unknown;
   readonly offloadFolder?: string;
@@ -98,7 +87,7 @@ function besideWarnings({ config }: AdapterCheckpoint, others: readonly LoadedAd
 /**
  * Reads an adapter and binds it to a base; the session is not touched.
  * @param options `others`: what is loaded on the base already
- * @param modelId a folder, or the id of a repository in the Hugging Face cache
+ * @param modelId a folder, or the id of a repository on the Hub, downloaded where it is not here
  * @throws misfit when no module is bound or shapes disagree; partial-bind when only some are
  */
 export async function readAdapter(
@@ -108,7 +97,8 @@ export async function readAdapter(
 ): Promise<Omit<LoadedAdapter, "attachSeconds">> {
   const { adapterName: name = "default", isTrainable = false, onProgress, signal } = options;
   onProgress?.({ step: "Reading the adapter" });
-  const { folder, root } = await adapterFolders(modelId, options);
+  const token = options.token ?? options.useAuthToken;
+  const { folder, root } = await adapterFolders(modelId, { ...options, token });
   const { config, keyMapping, ignoreMismatchedSizes } = options;
   const reading = { config, keyMapping, ignoreMismatchedSizes, adapterName: name };
   const checkpoint = await openAdapterCheckpoint(folder, signal, reading);

@@ -26,6 +26,7 @@ import { activeAt } from "./peft/rowSlots.ts";
 import { checkTogether } from "./peft/together.ts";
 import type { BaseInputs } from "./baseSession.ts";
 import { predict, type PredictInput, type Prediction, type PredictOptions } from "./predict.ts";
+import { type PushOptions, type PushResult, type PushSource, pushToHub } from "./pushToHub.ts";
 import { saveLoaded } from "./saveLoaded.ts";
 import { saveCombined, type SaveOptions } from "./savePretrained.ts";
 import {
@@ -115,7 +116,7 @@ export class PeftModel {
 
   /**
    * Reads an adapter and binds it to the base; it takes part once `setAdapter` names it.
-   * @param modelId a folder, or the id of a repository in the Hugging Face cache
+   * @param modelId a folder, or the id of a repository on the Hub, downloaded where it is not here
    * @throws misfit when no module is bound or shapes disagree; partial-bind when only some are
    */
   async loadAdapter(modelId: string, options: LoadAdapterOptions = {}): Promise<LoadedAdapter> {
@@ -377,6 +378,28 @@ export class PeftModel {
   async saveAdapter(name: string, folder: string, options: SaveOptions = {}): Promise<string[]> {
     const adapters = [{ name: "default", own: this.loaded.require(name) }];
     return saveLoaded(this.loaded, adapters, { ...options, folder, base: this.base });
+  }
+
+  /**
+   * What pushing takes of loaded adapters, as PEFT's push_to_hub lays them out; one that is named alone
+   * goes into the repository's root, whatever its name.
+   */
+  pushSource(selectedAdapters?: readonly string[]): PushSource {
+    const names = [...new Set(selectedAdapters ?? this.loaded.names)];
+    const isAlone = selectedAdapters !== undefined && names.length === 1;
+    const adapters = names.map((name) => ({
+      name: isAlone ? "default" : name,
+      checkpoint: this.loaded.require(name).checkpoint,
+    }));
+    return { adapters, base: { checkpoint: this.base.checkpoint, tree: this.base.adaptable.tree } };
+  }
+
+  /** Uploads adapters and a model card in one commit; see `planPush` for what that would be. */
+  async pushToHub(
+    repoId: string,
+    { selectedAdapters, ...options }: PushOptions & { selectedAdapters?: readonly string[] } = {},
+  ): Promise<PushResult> {
+    return pushToHub(this.pushSource(selectedAdapters), repoId, options);
   }
 
   /**

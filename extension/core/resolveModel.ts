@@ -1,9 +1,10 @@
 import * as path from "node:path";
-import { notFound } from "./base/errors.ts";
+import { asGraftError, notFound, notOnMachine } from "./base/errors.ts";
 import { isFile } from "./base/files.ts";
 import { adapterConfigName, readAdapterConfig } from "./checkpoint/adapterConfig.ts";
 import { searchBase } from "./checkpoint/findBase.ts";
 import { hasWeightFiles } from "./checkpoint/weightFiles.ts";
+import { isRepoId, repoIdOf } from "./hub/cache.ts";
 import { adapterFolders, type HubPlace, modelFolder } from "./checkpoint/findAdapter.ts";
 
 /** What a path or id names: a base, or an adapter and the base that it leads to. */
@@ -26,22 +27,35 @@ export async function resolveModel(pathOrId: string, place: HubPlace = {}): Prom
   return { base: await baseOfAdapter(folder, place), adapter: folder };
 }
 
-/** The folder of an adapter's base. @throws not-found, saying what was tried */
-export async function baseOfAdapter(
-  adapter: string,
-  { cacheDir }: Pick<HubPlace, "cacheDir"> = {},
-): Promise<string> {
-  const config = await readAdapterConfig(await modelFolder(adapter));
-  const { found, tried } = await searchBase({ dir: adapter, config }, { cache: cacheDir });
-  if (found !== null) return found;
-  const { baseName, file } = config;
+/** The folder of an adapter's base, downloaded where that is allowed. @throws not-found, saying what was tried */
+export async function baseOfAdapter(adapter: string, place: HubPlace = {}): Promise<string> {
+  const config = await readAdapterConfig(await modelFolder(adapter, place));
+  const searched = await searchBase({ dir: adapter, config }, { cache: place.cacheDir });
+  const [found, tried] = [searched.found, [...searched.tried]];
+  const isPart = found !== null && repoIdOf(found) !== null && !(await hasWeightFiles(found));
+  if (found !== null && !isPart) return found;
+  const { baseName, file, revision } = config;
   if (baseName === null || baseName === "") {
     throw notFound("Base model", file, "It names none: choose the base that it was trained on.");
   }
-  throw notFound(
-    "Base model",
-    `${baseName}, which ${file} names`,
-    `Tried: ${tried.join("; ")}. Choose the base's folder.`,
+  if (isRepoId(baseName)) {
+    const at = { ...place, subfolder: undefined, revision: revision ?? undefined };
+    const fetched = await modelFolder(baseName, at, "Base model").catch((error: unknown) => {
+      const { code, message } = asGraftError(error);
+      if (code !== "not-found") throw error;
+      tried.push(message.replace(/\.$/, ""));
+      return null;
+    });
+    if (fetched !== null) return fetched;
+  }
+  throw notOnMachine(
+    `Base model not found: ${baseName}, which ${file} names. Tried: ${tried.join("; ")}. Choose the base's folder.`,
+    {
+      what: "Base model",
+      where: baseName,
+      hubId: isRepoId(baseName) ? baseName : undefined,
+      revision,
+    },
   );
 }
 

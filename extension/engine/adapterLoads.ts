@@ -1,6 +1,6 @@
 import { realpath } from "node:fs/promises";
-import * as path from "node:path";
 import { throwIfAborted } from "../core/base/errors.ts";
+import { folderLabel } from "../core/hub/cache.ts";
 import type { LoadAdapterOptions } from "../core/loadAdapter.ts";
 import type { LoadedAdapter, PeftModel } from "../core/peftModel.ts";
 import type { LoadAdapterParams } from "../protocol/engineContract.ts";
@@ -52,7 +52,7 @@ function freeName(
   { model, loads }: { model: PeftModel; loads: ReadonlyMap<string, Load> },
 ): string {
   const names = [...model.adapters, ...loads.values()].map(({ name }) => name);
-  const wanted = path.basename(folder);
+  const wanted = folderLabel(folder);
   let name = wanted;
   for (let count = 2; names.includes(name); count++) name = `${wanted}-${count}`;
   return name;

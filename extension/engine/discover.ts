@@ -15,7 +15,7 @@ import {
 } from "../core/checkpoint/adapterConfig.ts";
 import type { BaseCheckpoint } from "../core/checkpoint/baseCheckpoint.ts";
 import { findBaseFolder } from "../core/checkpoint/findBase.ts";
-import { cachedRepos } from "../core/hub/cache.ts";
+import { cachedRepos, folderLabel } from "../core/hub/cache.ts";
 import { architectureOf } from "../core/models/index.ts";
 import { openModel } from "../core/precision.ts";
 import { filesOf } from "../core/onnxExport/findExport.ts";
@@ -121,7 +121,7 @@ export async function summarizeBase(folder: string, source: Source): Promise<Bas
     return { ...describeCheckpoint(checkpoint, source), ...(problem && { unsupported: problem }) };
   } catch (error) {
     const blank = { modelType: "", architecture: "", parameters: 0, dtype: "", bytes: 0 };
-    const name = path.basename(folder);
+    const name = folderLabel(folder);
     return { path: folder, name, source, ...blank, unsupported: problemIn(folder, error) };
   }
 }
@@ -156,7 +156,7 @@ export function describeCheckpoint(checkpoint: BaseCheckpoint, source: Source): 
 }
 
 export async function summarizeAdapter(folder: string, source: Source): Promise<AdapterSummary> {
-  const name = path.basename(folder);
+  const name = folderLabel(folder);
   const blank: AdapterSummary = {
     path: folder,
     name,

@@ -1,6 +1,7 @@
 import { dtypeLabel } from "../core/base/dtype.ts";
 import { unsupported } from "../core/base/errors.ts";
 import { methodLabel } from "../core/checkpoint/adapterConfig.ts";
+import { adapterFolders } from "../core/checkpoint/findAdapter.ts";
 import { convertAdapter } from "../core/convertAdapter.ts";
 import { families } from "../core/models/index.ts";
 import { methods } from "../core/peft/index.ts";
@@ -19,6 +20,7 @@ import { AdapterLoads } from "./adapterLoads.ts";
 import { convertResult } from "./convertResult.ts";
 import { describeCheckpoint, discover } from "./discover.ts";
 import { checkFit, inspectAdapter } from "./inspect.ts";
+import { hubHandlers, hubPlace } from "./hub.ts";
 import { Library } from "./library.ts";
 import { mergeResult, previewResult } from "./mergeResult.ts";
 import { statusResult } from "./statusResult.ts";
@@ -43,8 +45,9 @@ export function createService(library = new Library()): Handlers<EngineContract>
       };
     },
     discover: (params, context) => discover(params, context),
-    loadBaseModel: async ({ path: named }, { emit, signal }) => {
-      const { base, adapter } = await resolveModel(named);
+    ...hubHandlers(library),
+    loadBaseModel: async ({ path: named, hub }, { emit, signal }) => {
+      const { base, adapter } = await resolveModel(named, hubPlace(hub, { emit, signal }));
       const info = baseInfo(await library.open(base, { onProgress: emit, signal }));
       return adapter === null ? info : { ...info, adapter };
     },
@@ -54,9 +57,10 @@ export function createService(library = new Library()): Handlers<EngineContract>
     },
     loadAdapter: async (params, { emit, signal }) => {
       const model = library.require(params.base);
-      const { allowPartial = false } = params;
+      const { allowPartial = false, hub } = params;
       const options = { allowPartial, onProgress: emit, signal };
-      return adapterInfo(await adapterLoads.load(model, params, options));
+      const { folder } = await adapterFolders(params.path, hubPlace(hub, { emit, signal }));
+      return adapterInfo(await adapterLoads.load(model, { ...params, path: folder }, options));
     },
     unloadAdapter: ({ base, name }) => {
       library.require(base).deleteAdapter(name);

@@ -1,5 +1,7 @@
 /** Host ⇄ engine. Types only; nothing here assumes that the engine shares the host's memory. */
 
+import type { HubContract, HubLoad } from "./hubContract.ts";
+
 export const protocolVersion = 1;
 
 export interface HelloResult {
@@ -93,6 +95,8 @@ export interface LoadAdapterParams {
   name?: string;
   /** Load although some of its modules or tensors find no place. Without it such a load fails with "partial-bind". */
   allowPartial?: boolean;
+  /** Where an id on the Hub is had. */
+  hub?: HubLoad;
 }
 
 export interface AdapterInfo {
@@ -466,11 +470,15 @@ export interface AdapterReport {
 }
 
 /** What the engine offers to the host. */
-export type EngineContract = {
+export type EngineContract = HubContract & {
   hello: { params: { version: number }; result: HelloResult };
   discover: { params: DiscoverParams; result: DiscoverResult; event: ProgressEvent };
   /** Of an adapter's folder its base is loaded. */
-  loadBaseModel: { params: { path: string }; result: BaseModelInfo; event: ProgressEvent };
+  loadBaseModel: {
+    params: { path: string; hub?: HubLoad };
+    result: BaseModelInfo;
+    event: ProgressEvent;
+  };
   unloadBaseModel: { params: { base: string }; result: null };
   loadAdapter: { params: LoadAdapterParams; result: AdapterInfo; event: ProgressEvent };
   unloadAdapter: { params: { base: string; name: string }; result: null };

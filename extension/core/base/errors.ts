@@ -42,6 +42,11 @@ export function notFound(what: string, where: string, remedy = ""): GraftError {
   return new GraftError("not-found", join(`${what} not found: ${where}`, remedy), { what, where });
 }
 
+/** A model that is known by its id alone; the Hub or a download may help, as `details` say. */
+export function notOnMachine(message: string, details: Record<string, unknown>): GraftError {
+  return new GraftError("not-found", message, details);
+}
+
 /** Valid input that Graft cannot run; says so by name. */
 export function unsupported(what: string, remedy = ""): GraftError {
   return new GraftError("unsupported", join(what, remedy), { what });

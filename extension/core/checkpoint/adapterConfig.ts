@@ -48,7 +48,7 @@ export async function readAdapterConfig(dir: string, signal?: AbortSignal): Prom
   const file = isNamed ? dir : path.join(dir, adapterConfigName);
   if (!(await isFile(file))) throw notFound(adapterConfigName, dir, await whereElse(dir));
   const text = await readText(file, signal);
-  return parseConfig(text, file);
+  return parseAdapterConfig(text, file);
 }
 
 /** PEFT keeps adapters not named "default" in subfolders of their names. */
@@ -66,10 +66,11 @@ async function whereElse(dir: string): Promise<string> {
 
 /** A config that is given as its fields instead of as a file; messages call it "the config given". */
 export function adapterConfigOf(fields: JsonObject): AdapterConfig {
-  return parseConfig(`${JSON.stringify(fields, null, 2)}\n`, "the config given");
+  return parseAdapterConfig(`${JSON.stringify(fields, null, 2)}\n`, "the config given");
 }
 
-function parseConfig(text: string, file: string): AdapterConfig {
+/** An adapter_config.json's text. @param file its name in messages */
+export function parseAdapterConfig(text: string, file: string): AdapterConfig {
   const raw = parseJsonObject(text, file, { isPython: true });
   const fields = parseFields(common, raw, file);
   return {

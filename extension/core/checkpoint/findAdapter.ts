@@ -1,47 +1,62 @@
 import { realpath } from "node:fs/promises";
 import * as path from "node:path";
-import { notFound } from "../base/errors.ts";
+import { asGraftError, notFound, notOnMachine, throwIfAborted } from "../base/errors.ts";
 import { isFolder } from "../base/files.ts";
-import { findCachedRepo, hubCacheFolder, isRepoId } from "../hub/cache.ts";
+import { hubCacheFolder, isRepoId } from "../hub/cache.ts";
+import { snapshotDownload, type SnapshotOptions } from "../hub/snapshot.ts";
 
-export interface HubPlace {
-  readonly subfolder?: string | undefined;
-  /** Branch, tag or commit; "main" when absent. */
-  readonly revision?: string | undefined;
-  /** Folder of the cache; the environment says which when absent. */
-  readonly cacheDir?: string | undefined;
-}
+/** Where a model that is named by its id is had, and whether it may be downloaded. */
+export type HubPlace = Omit<SnapshotOptions, "kind" | "patterns">;
 
 /**
- * Where a model lies on this machine.
- * @param pathOrId a folder, or "owner/name" in the Hugging Face cache; a folder wins, as in PEFT
- * @throws not-found, which for an id that is not in the cache says how it gets there
+ * Where a model lies on this machine, downloaded when it is an id that is not here, as PEFT does.
+ * @param pathOrId a folder, or the id of a repository on the Hub; a folder wins, as in PEFT
+ * @throws not-found, saying how it gets here, and what `snapshotDownload` throws
  */
 export async function modelFolder(
   pathOrId: string,
-  { revision, cacheDir }: HubPlace = {},
+  place: HubPlace = {},
   what: keyof typeof remedies = "Adapter",
 ): Promise<string> {
   if (await isFolder(pathOrId)) return realpath(pathOrId);
-  const cache = cacheDir ?? hubCacheFolder();
-  if (isRepoId(pathOrId)) {
-    const snapshot = await findCachedRepo(pathOrId, { cache, revision });
-    if (snapshot !== null) return realpath(snapshot);
-    const at = revision === undefined ? "" : ` at revision ${revision}`;
-    throw notFound(
-      what,
-      `${pathOrId}${at}`,
-      `It is neither a folder nor in the Hugging Face cache ${cache}, and this version of Graft ` +
-        `downloads nothing. Run: hf download ${pathOrId}`,
-    );
-  }
-  throw notFound(what, pathOrId, remedies[what]);
+  if (!isRepoId(pathOrId)) throw notFound(what, pathOrId, remedies[what]);
+  const kind = what === "Adapter" ? "adapter" : "model";
+  const folder = await snapshotDownload(pathOrId, { ...place, kind }).catch((error: unknown) => {
+    throwIfAborted(place.signal);
+    throw absent(error, { id: pathOrId, place, what });
+  });
+  return realpath(folder);
 }
 
 const remedies = {
   Adapter: "Choose a folder that holds adapter_config.json.",
-  "Base model": "Choose a folder that holds config.json and *.safetensors.",
+  "Base model": "Choose a folder that holds config.json and weights.",
 };
+
+/** Of an id that led nowhere: where it was looked for. Other errors of the Hub speak for themselves. */
+function absent(
+  error: unknown,
+  { id, place, what }: { id: string; place: HubPlace; what: string },
+): unknown {
+  const { code, message, details } = asGraftError(error);
+  // The Hub does not tell strangers whether a repository is private or none.
+  const isUnknown =
+    (code === "not-found" && details["what"] === "Repository") ||
+    (code === "unauthorized" && details["hadToken"] === false);
+  if (!isUnknown && code !== "unreachable") return error;
+  const { revision, localFilesOnly, cacheDir = hubCacheFolder() } = place;
+  const at = revision === undefined ? "" : ` at revision ${revision}`;
+  const where = `It is neither a folder nor in the Hugging Face cache ${cacheDir}`;
+  const why = localFilesOnly ? "and nothing is downloaded here" : `and ${lower(message)}`;
+  return notOnMachine(
+    `${what} not found: ${id}${at}. ${where}, ${why.replace(/\.$/, "")}. Run: graft download ${id}, or hf download ${id}`,
+    { what, where: id, hubId: id, revision, because: code },
+  );
+}
+
+function lower(text: string): string {
+  return text.replace(/^Repository not found: /, "not on the Hub: ");
+}
 
 /** An adapter's folder (or, of one that is no adapter, the model's own), and the folder of the whole model that it is in. */
 export async function adapterFolders(

@@ -84,6 +84,13 @@ async function currentSnapshot(repo: string, revision = "main"): Promise<string 
   return chosen === undefined ? null : path.join(repo, "snapshots", chosen);
 }
 
+/** What people call a model's folder: its name; of a snapshot in the cache, whose name is a commit, the repository's. */
+export function folderLabel(folder: string): string {
+  const isSnapshot = path.basename(path.dirname(folder)) === "snapshots";
+  const id = isSnapshot ? repoIdOf(folder) : null;
+  return id?.split("/").at(-1) ?? path.basename(folder);
+}
+
 /** "owner/name" of a folder inside the cache, or null elsewhere. */
 export function repoIdOf(folder: string): string | null {
   const part = folder.split(path.sep).findLast((name) => name.startsWith("models--"));

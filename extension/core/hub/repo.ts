@@ -1,5 +1,5 @@
 import { listFiles, modelInfo } from "@huggingface/hub";
-import { asGraftError, badFile, badRequest } from "../base/errors.ts";
+import { asGraftError, badFile, badRequest, notFound } from "../base/errors.ts";
 import { isRepoId } from "./cache.ts";
 import type { Subject } from "./httpError.ts";
 import { throughLibrary } from "./library.ts";
@@ -39,7 +39,9 @@ export async function readRepo(
   }: { revision?: string | undefined; signal?: AbortSignal | undefined },
 ): Promise<RemoteRepo> {
   if (!isRepoId(id)) throw badRequest(`"${id}" is no repository's id. Write owner/name.`);
-  if (!isRevision(revision)) throw badRequest(`"${revision}" is no revision of ${id}.`);
+  if (!isRevision(revision)) {
+    throw notFound("Revision", `${revision} of ${id}`, "Write a branch, tag or commit.");
+  }
   const through = throughLibrary(settings, { about: { repo: id, revision }, signal });
   const commit = isCommit(revision) ? revision : await commitOf(id, revision, through);
   const files: RepoFile[] = [];

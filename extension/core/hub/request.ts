@@ -44,8 +44,8 @@ export async function hubRequest(
     const isLast = attempt >= settings.retries;
     const response = await follow(settings, url, { ...options, init }).catch((error: unknown) => {
       throwIfAborted(signal);
-      // A silent server has cost half a minute already: one more chance is enough.
-      const isEnough = isLast || (error === silence && attempt > 0);
+      // A silent server has cost half a minute, and one that is not there will not appear: twice is enough.
+      const isEnough = isLast || (isHopeless(error) && attempt > 0);
       if (isEnough || !isRepeatable(init.method)) throw lost(settings, error, { about, url });
       return null;
     });
@@ -68,6 +68,11 @@ export async function hubRequest(
 
 /** Why a request was stopped whose answer did not come. */
 const silence = new Error("no answer in time");
+
+function isHopeless(error: unknown): boolean {
+  const { code } = (error as { cause?: { code?: string } }).cause ?? {};
+  return error === silence || code === "ENOTFOUND" || code === "ECONNREFUSED";
+}
 
 /** What asks and changes nothing may be asked twice; so may what the Hub has not begun (429, 503). */
 function isRepeatable(method = "GET"): boolean {

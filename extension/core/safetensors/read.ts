@@ -14,18 +14,26 @@ export interface SafetensorsFile extends Header {
 export async function openSafetensors(file: string): Promise<SafetensorsFile> {
   return withFile(file, async (handle) => {
     const { size } = await handle.stat();
-    if (size < 8) throw badFile(file, `has ${size} bytes, too few for a header length`);
-    const length = (await readRange(handle, file, 0, 8)).readBigUInt64LE();
-    if (length > BigInt(largestHeader)) throw badFile(file, `header length ${length} is too large`);
-    const headerLength = Number(length);
-    if (headerLength === 0) throw badFile(file, "header length is 0");
-    if (8 + headerLength > size) {
-      throw badFile(file, `header length ${headerLength} exceeds file size ${size}`);
-    }
-    const bytes = await readRange(handle, file, 8, headerLength);
-    const header = parseHeader(decodeUtf8(bytes, file), headerLength, { file, fileSize: size });
-    return { file, size, ...header };
+    return readHeader({ file, size }, (offset, length) => readRange(handle, file, offset, length));
   });
+}
+
+/** Reads the header of a file wherever it lies. @param read gives `length` bytes from `offset` */
+export async function readHeader(
+  { file, size }: { file: string; size: number },
+  read: (offset: number, length: number) => Promise<Buffer>,
+): Promise<SafetensorsFile> {
+  if (size < 8) throw badFile(file, `has ${size} bytes, too few for a header length`);
+  const length = (await read(0, 8)).readBigUInt64LE();
+  if (length > BigInt(largestHeader)) throw badFile(file, `header length ${length} is too large`);
+  const headerLength = Number(length);
+  if (headerLength === 0) throw badFile(file, "header length is 0");
+  if (8 + headerLength > size) {
+    throw badFile(file, `header length ${headerLength} exceeds file size ${size}`);
+  }
+  const bytes = await read(8, headerLength);
+  const header = parseHeader(decodeUtf8(bytes, file), headerLength, { file, fileSize: size });
+  return { file, size, ...header };
 }
 
 /** The bytes of tensors row by row, in the order asked for; one open file, one range a tensor. */

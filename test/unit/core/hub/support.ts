@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { readdir } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import * as path from "node:path";
 import { HubServer } from "../../../support/hubServer.ts";
-import { temporaryFolder } from "../support.ts";
+import { sample, temporaryFolder } from "../support.ts";
 
 /** A token that no message and no other host may ever see. */
 export const token = "hf_secretSecretSecret123";
@@ -56,4 +56,32 @@ export async function filesBelow(folder: string): Promise<string[]> {
       path.relative(folder, path.join(entry.parentPath, entry.name)).split(path.sep).join("/"),
     )
     .sort();
+}
+
+/** The files of a sample adapter as they would lie on the Hub, with an id for their base. */
+export async function adapterOnHub(
+  name: string,
+  base: string | null,
+  more: Readonly<Record<string, string | Uint8Array>> = {},
+): Promise<Record<string, string | Uint8Array>> {
+  const folder = path.join(sample, "adapters", name);
+  const text = await readFile(path.join(folder, "adapter_config.json"), "utf8");
+  const config = { ...(JSON.parse(text) as object), base_model_name_or_path: base };
+  return {
+    "adapter_config.json": JSON.stringify(config),
+    "adapter_model.safetensors": await readFile(path.join(folder, "adapter_model.safetensors")),
+    "README.md": [
+      "---",
+      "library_name: peft",
+      "license: apache-2.0",
+      `base_model: ${base}`,
+      "tags:",
+      `- base_model:adapter:${base}`,
+      "- lora",
+      "---",
+      "# Words of its maker",
+      "",
+    ].join("\n"),
+    ...more,
+  };
 }
