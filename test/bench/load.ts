@@ -25,6 +25,10 @@ const rows: readonly { label: string; format: Format; options: LoadBaseModelOpti
   { label: "int4", format: "bf16", options: { precision: "int4", quantCacheDir: quantCache } },
 ];
 
+const headings = [
+  "model", "precision", "load s first / again", "making s", "peak GB", "estimate", "after run GB", "not mapped GB", "prefill tok/s", "with LoRA", "decode tok/s", "with LoRA",
+]; // prettier-ignore
+
 interface Row {
   readonly model: string;
   readonly label: string;
@@ -110,10 +114,6 @@ async function save(model: string, own: readonly Row[]): Promise<void> {
   const file = path.join(folder, `load-${model}.json`);
   await writeFile(file, `${JSON.stringify(record, null, 2)}\n`);
 }
-
-const headings = [
-  "model", "precision", "load s first / again", "making s", "peak GB", "estimate", "after run GB", "not mapped GB", "prefill tok/s", "with LoRA", "decode tok/s", "with LoRA",
-]; // prettier-ignore
 
 function cells({ model, label, cold, warm, first, result }: Row): string[] {
   const { before, after, plain, adapted, estimate } = result;
