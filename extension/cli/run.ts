@@ -5,7 +5,7 @@ import { type Answer, PeftModel } from "../core/peftModel.ts";
 import type { Prediction } from "../core/predict.ts";
 import { baseOf, loadAdapters, sayWarnings } from "./adapters.ts";
 import { showTransfers } from "./progress.ts";
-import { readArguments, readNumber } from "./arguments.ts";
+import { readArguments, readNumber, readWeighted } from "./arguments.ts";
 import { precisionOptions, readPrecision, sayPrecision } from "./precision.ts";
 
 const options = {
@@ -35,15 +35,18 @@ export async function run(args: string[], signal: AbortSignal): Promise<void> {
   const { named, adapters, prompt } = readRequest(values, positionals);
   const allowPartial = values["allow-partial"];
   const folder = named ?? (await baseOf(adapters[0], "run"));
+  const [forAdapter] = adapters;
   const base = await loadBaseModel(folder, {
     revision: values.revision,
     subfolder: values.subfolder,
     ...readPrecision(values),
     onProgress: showTransfers(),
+    ...(forAdapter !== undefined && { forAdapter: readWeighted(forAdapter).folder }),
     allowPartial,
     signal,
   });
   sayPrecision(base);
+  sayWarnings(folder, base.warnings);
   const model = new PeftModel(base);
   for (const { warnings } of model.adapters) sayWarnings(folder, warnings);
   const added = await loadAdapters(model, adapters, { allowPartial, signal });

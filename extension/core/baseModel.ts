@@ -3,6 +3,7 @@ import { throwIfAborted, unsupported } from "./base/errors.ts";
 import { isFile } from "./base/files.ts";
 import { readJsonObject } from "./base/json.ts";
 import type { OnProgress } from "./base/progress.ts";
+import { elementCount } from "./base/shape.ts";
 import { transposed } from "./base/matrix.ts";
 import type { BaseCheckpoint, WeightRef } from "./checkpoint/baseCheckpoint.ts";
 import { sourceName, weightName } from "./checkpoint/modules.ts";
@@ -27,9 +28,11 @@ import { type LoadedAdapter, readAdapter } from "./loadAdapter.ts";
 import { openExportBase, storedPrecision } from "./exportBase.ts";
 import { findExport, isExport } from "./onnxExport/findExport.ts";
 import type { ExportReport } from "./onnxExport/openExport.ts";
+import type { TaskName } from "./models/taskClass.ts";
 import { resolveModel } from "./resolveModel.ts";
 import type { DeviceReport } from "./session/devices.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
+import { emptyHeadWarnings, type TaskWish, taskWish } from "./taskHead.ts";
 import { readTokenizer, type Tokenizer } from "./tokens/tokenizer.ts";
 
 export type { OnProgress };
@@ -51,6 +54,8 @@ export interface BaseModel {
   /** What it was estimated to need before it was loaded, beside what was free. */
   readonly memory: MemoryReport;
   readonly loadSeconds: number;
+  /** Sentences about what is unusual: parts of a head that its files lack. */
+  readonly warnings: readonly string[];
   /** Of an ONNX export, where its modules were found and which were not; absent for a checkpoint. */
   readonly export?: ExportReport;
   /** The adapter whose folder was loaded in place of a base's: a PeftModel begins with it. */
@@ -77,6 +82,13 @@ export interface LoadBaseModelOptions extends SessionOptions, HubPlace, Precisio
   readonly allowTooLarge?: boolean;
   /** Of an ONNX export with several variants the one that is meant, e.g. "model_q4". */
   readonly onnxFile?: string;
+  /**
+   * What the model is to be for, as transformers' AutoModelFor… says it: a checkpoint of another class
+   * of the same family is built as the class of this task, a head that it lacks is zeros.
+   */
+  readonly task?: TaskName;
+  /** Folder or id of an adapter that will be loaded: its `task_type` and its head say the class instead. */
+  readonly forAdapter?: string;
 }
 
 /**
@@ -90,7 +102,8 @@ export async function loadBaseModel(
   options: LoadBaseModelOptions = {},
 ): Promise<BaseModel> {
   const place = await resolveModel(pathOrId, options);
-  const base = await openBase(place.base, options);
+  const wish = await taskWish(place.adapter ?? options.forAdapter ?? null, options);
+  const base = await openBase(place.base, options, wish);
   if (place.adapter === null) return base;
   const started = performance.now();
   const { adapterName, allowPartial, onProgress, signal } = options;
@@ -108,12 +121,16 @@ export async function loadBaseModel(
   }
 }
 
-async function openBase(folder: string, options: LoadBaseModelOptions): Promise<BaseModel> {
+async function openBase(
+  folder: string,
+  options: LoadBaseModelOptions,
+  wish: TaskWish | null,
+): Promise<BaseModel> {
   const { dtype, autocastAdapterDtype = true, onProgress, signal } = options;
   const started = performance.now();
   if (await isExport(folder)) return openOnnx(folder, options);
   onProgress?.({ step: "Reading headers" });
-  const opened = await openModel(folder, signal);
+  const opened = await openModel(folder, signal, wish);
   onProgress?.({ step: "Building the graph" });
   const described = describeBase(opened.checkpoint);
   const memory = await checkMemory(
@@ -164,15 +181,22 @@ async function openBase(folder: string, options: LoadBaseModelOptions): Promise<
     quantization: precision.quantization,
     precision,
     memory,
+    warnings: emptyHeadWarnings(checkpoint, wish),
     loadSeconds: (performance.now() - started) / 1000,
   };
 }
 
 /** A base whose graph and weights are an ONNX export's. */
 async function openOnnx(folder: string, options: LoadBaseModelOptions): Promise<BaseModel> {
-  const { dtype, quantization, precision = "auto", onnxFile, onProgress, signal } = options;
+  const { dtype, quantization, precision = "auto", task, onnxFile, onProgress, signal } = options;
   const started = performance.now();
   const wishes = { dtype, quantization, ...(precision !== "auto" && { precision }) };
+  if (task !== undefined) {
+    throw unsupported(
+      `${folder} is an ONNX export, whose head is part of its graph: task cannot change it`,
+      "Choose an export of that task, or the model's Hugging Face checkpoint.",
+    );
+  }
   const asked = Object.entries(wishes).find(([, value]) => value !== undefined)?.[0];
   if (asked !== undefined) {
     throw unsupported(
@@ -190,7 +214,7 @@ async function openOnnx(folder: string, options: LoadBaseModelOptions): Promise<
   const loadSeconds = (performance.now() - started) / 1000;
   return {
     ...opened,
-    ...{ tokenizer, stopTokens, quantization: null, loadSeconds },
+    ...{ tokenizer, stopTokens, quantization: null, warnings: [], loadSeconds },
     device: opened.session.device,
     precision: storedPrecision(opened),
   };
@@ -218,6 +242,8 @@ export function describeBase(
       const unpacked = checkpoint.unpacked?.get(sourceName(name, order));
       if (unpacked) return unpacked(signal);
       const ref = weight(name);
+      const empty = checkpoint.empty?.get(name);
+      if (empty) return new Float32Array(elementCount(empty));
       if (!ref) return null;
       const values = await readWeight(ref, signal);
       // The one place where a weight stored [in, out] becomes [out, in]; merging turns it back.

@@ -14,6 +14,7 @@ import {
 import { type StoredKind, type StoredWeights, storedWeights } from "./quant/storedWeights.ts";
 import type { Quantization } from "./quant/weightSource.ts";
 import { type LayerError, plannedBytes } from "./quant/writeWeights.ts";
+import { classWished, type TaskWish, withWishedHead } from "./taskHead.ts";
 import { makeWeights } from "./makeWeights.ts";
 
 /** How a base's weights are kept and run; names are those of Hugging Face where it has some. */
@@ -77,10 +78,15 @@ export interface OpenModel {
 }
 
 /** Opens a checkpoint of any kind to look at it: with quantized weights it is described, not run. */
-export async function openModel(folder: string, signal?: AbortSignal): Promise<OpenModel> {
-  const plain = await openCheckpoint(folder, signal);
+export async function openModel(
+  folder: string,
+  signal?: AbortSignal,
+  wish: TaskWish | null = null,
+): Promise<OpenModel> {
+  const plain = await openCheckpoint(folder, signal, (config) => classWished(config, wish));
   const stored = await storedWeights(plain, signal);
-  return { checkpoint: stored?.checkpoint ?? plain, stored };
+  const checkpoint = stored?.checkpoint ?? plain;
+  return { checkpoint: wish ? withWishedHead(checkpoint, wish) : checkpoint, stored };
 }
 
 export interface PreparedBase {

@@ -2,7 +2,7 @@ import { readdir, realpath } from "node:fs/promises";
 import * as path from "node:path";
 import type { Dtype } from "../base/dtype.ts";
 import { badFile, notFound, throwIfAborted } from "../base/errors.ts";
-import { elementCount } from "../base/shape.ts";
+import { elementCount, type Shape } from "../base/shape.ts";
 import type { TensorEntry } from "../safetensors/header.ts";
 import type { SafetensorsFile } from "../safetensors/read.ts";
 import { repoIdOf } from "../hub/cache.ts";
@@ -32,6 +32,8 @@ export interface BaseCheckpoint {
   readonly packed?: ReadonlyMap<string, PackedWeight>;
   /** The numbers [out, in] of those, by the same names. */
   readonly unpacked?: ReadonlyMap<string, (signal?: AbortSignal) => Promise<Float32Array>>;
+  /** Tensors of a head that the files lack, with their shapes: zeros until an adapter brings its own. */
+  readonly empty?: ReadonlyMap<string, Shape>;
   /** The .onnx file of an export, whose weights are its graph's constants; absent for a checkpoint. */
   readonly onnx?: string;
   readonly files: readonly SafetensorsFile[];

@@ -20,6 +20,19 @@ const taskSuffixes: readonly (readonly [suffix: string, task: Task])[] = [
   ["Model", "feature-extraction"],
 ];
 
+/** How classes are called that a family names itself. */
+const ownSuffixes: readonly (readonly [suffix: RegExp, task: Task])[] = [
+  [/For(CausalLM|ConditionalGeneration)$|LMHeadModel$/, "language-modeling"],
+  [/ForMaskedLM$/, "masked-language-modeling"],
+  [/ForImageClassification$/, "image-classification"],
+];
+
+/** The task of a class by its name; null for a name that says none. */
+export function taskOfClass(name: string): Task | null {
+  const own = ownSuffixes.find(([suffix]) => suffix.test(name));
+  return (own ?? taskSuffixes.find(([suffix]) => name.endsWith(suffix)))?.[1] ?? null;
+}
+
 /** The end of the name of a family's decoder with a language head. */
 const languageModel = /(ForCausalLM|LMHeadModel)$/;
 

@@ -96,6 +96,9 @@ export class ModelBuilder {
 
   /** A weight as fp32 whatever it is stored in; ONNX Runtime maps it from the checkpoint file. */
   weight(name: string, shape: Shape): Value {
+    if (this.checkpoint.empty?.has(name)) {
+      return this.g.float32s(name, new Float32Array(elementCount(shape)), shape);
+    }
     const { stored, type, ref } = this.stored(name, shape);
     const value = type === "float32" ? stored : this.g.cast(stored, onnxTypes.float32);
     return isScaled(ref) ? this.scaled(value, name, ref) : value;

@@ -5,17 +5,23 @@ import {
   openBaseCheckpoint,
   type WeightRef,
 } from "../checkpoint/baseCheckpoint.ts";
+import type { ModelConfig } from "../checkpoint/modelConfig.ts";
 import { architecturesOf } from "./architecture.ts";
 import { partsOfStack } from "./expertWeights.ts";
 import type { Family } from "./family.ts";
 import { families } from "./index.ts";
 
-/** Opens a checkpoint's folder with its weights under the names that transformers 5 gives to parameters. */
+/**
+ * Opens a checkpoint's folder with its weights under the names that transformers 5 gives to parameters.
+ * @param asClass the config of the class that it is opened as, where that is not its own
+ */
 export async function openCheckpoint(
   folder: string,
   signal?: AbortSignal,
+  asClass: (config: ModelConfig) => ModelConfig = (config) => config,
 ): Promise<BaseCheckpoint> {
-  return withParameterNames(await openBaseCheckpoint(folder, signal));
+  const opened = await openBaseCheckpoint(folder, signal);
+  return withParameterNames({ ...opened, config: asClass(opened.config) });
 }
 
 /**

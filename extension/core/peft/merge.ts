@@ -43,7 +43,7 @@ export interface MergePlan {
  * @throws unsupported when the base has no place for the change (a bias where there is none)
  */
 export function planMerge(
-  { weights, dir, onnx }: BaseCheckpoint,
+  { weights, dir, onnx, empty }: BaseCheckpoint,
   base: MethodBase,
   active: readonly ActiveEffects[],
 ): MergePlan {
@@ -86,6 +86,12 @@ export function planMerge(
   let vocabulary: number | null = null;
   const change = (name: string, { like, values, rows }: Pending): void => {
     const ref = weights.get(like);
+    if (empty?.has(like)) {
+      throw unsupported(
+        `${dir}: the adapter brings the head "${like}", which the files of this base have no place for`,
+        "Keep the adapter active; to merge it, save the base with that head first.",
+      );
+    }
     if (!ref || !isFloatDtype(ref.dtype)) {
       throw unsupported(
         `${dir}: tensor "${like}" cannot be merged into (${ref?.dtype ?? "missing"})`,

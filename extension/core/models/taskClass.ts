@@ -1,0 +1,62 @@
+/** A checkpoint's config as that of another class of its family: transformers' AutoModelFor… */
+import { badRequest, unsupported } from "../base/errors.ts";
+import type { ModelConfig } from "../checkpoint/modelConfig.ts";
+import { type Architecture, architectureIn, architecturesOf, taskOfClass } from "./architecture.ts";
+import { families } from "./index.ts";
+import { labelCount } from "./labels.ts";
+import { type Task, tasks } from "./model.ts";
+
+/** PEFT's task types that stand for a class with a head of its own. */
+const taskTypes = {
+  SEQ_CLS: "sequence-classification",
+  TOKEN_CLS: "token-classification",
+  QUESTION_ANS: "question-answering",
+  FEATURE_EXTRACTION: "feature-extraction",
+  CAUSAL_LM: "language-modeling",
+} as const satisfies Record<string, Task>;
+
+/** A task, or PEFT's name of one. */
+export type TaskName = Task | keyof typeof taskTypes;
+
+/** The task of a PEFT `task_type`; null for one that Graft has no class for. */
+export function taskOfType(taskType: string | null): Task | null {
+  return (Object.entries(taskTypes).find(([name]) => name === taskType) ?? [])[1] ?? null;
+}
+
+/** @throws bad-request for what is no task */
+export function taskNamed(name: string): Task {
+  const found = taskOfType(name) ?? tasks.find((task) => task === name);
+  if (found) return found;
+  throw badRequest(
+    `"${name}" is no task: ${[...tasks, ...Object.keys(taskTypes)].join(", ")} are.`,
+  );
+}
+
+/** The class that a config's family has for a task; null for none. */
+export function classFor(config: ModelConfig, task: Task): Architecture | null {
+  const family = families.find(({ modelType }) => modelType === config.modelType);
+  const found = family && architecturesOf(family).find(({ name }) => taskOfClass(name) === task);
+  return found ?? null;
+}
+
+/**
+ * The config as that of its family's class for a task; as it is where it is that class already.
+ * @throws unsupported when the family has none
+ */
+export function configFor(config: ModelConfig, task: Task): ModelConfig {
+  const own = architectureIn(families, config);
+  if (taskOfClass(own.name) === task) return config;
+  const found = classFor(config, task);
+  if (!found) {
+    throw unsupported(`${config.file}: Graft has no class for ${task} of "${config.modelType}"`);
+  }
+  const raw = { ...config.raw, architectures: [found.name] };
+  return { ...config, architecture: found.name, raw };
+}
+
+/** The config with another number of labels, whose names it then does not know. */
+export function withLabelCount(config: ModelConfig, count: number): ModelConfig {
+  if (labelCount(config) === count) return config;
+  const { id2label: _, label2id: __, ...rest } = config.raw;
+  return { ...config, raw: { ...rest, num_labels: count } };
+}
