@@ -7,6 +7,7 @@ import { checkMemory, type MemoryReport, type MemoryWish } from "./memoryCheck.t
 import type { CausalModel } from "./models/causalModel.ts";
 import { type ExportPlace } from "./onnxExport/findExport.ts";
 import { openExport, type OnnxExport } from "./onnxExport/openExport.ts";
+import { refuseNorms } from "./onnxExport/refusals.ts";
 import { bareLayers } from "./onnx/layerHook.ts";
 import type { AdapterEffects } from "./peft/effect.ts";
 import type { MethodBase } from "./peft/method.ts";
@@ -81,7 +82,7 @@ export function storedPrecision({ export: report, checkpoint }: ExportBase): Pre
 }
 
 /** What adapters can bind to in an export. */
-export function describeExport({ checkpoint, tensors, model, place }: OnnxExport): MethodBase {
+function describeExport({ checkpoint, tensors, model, place }: OnnxExport): MethodBase {
   const { tree, groups, layers, keyValueHeads, queriesPerKey, headDim }: CausalModel =
     model(bareLayers);
   return {
@@ -102,7 +103,10 @@ export function describeExport({ checkpoint, tensors, model, place }: OnnxExport
 const fromCheckpoint = "Load it onto the Hugging Face checkpoint of the model.";
 
 /** What adapters do inside the model rather than around its layers, which an export has no place for. */
-function refuseEffects(effects: AdapterEffects, { map, place }: OnnxExport): void {
+function refuseEffects(effects: AdapterEffects, opened: OnnxExport): void {
+  const { map, place, report, checkpoint } = opened;
+  const { modelType } = checkpoint.config;
+  refuseNorms(effects, { producer: report.producer, modelType, file: place.file });
   const inner: [boolean, string][] = [
     [effects.companion !== undefined, "a decoder beside the model (Shadow)"],
     [effects.router !== undefined, "a router that reads the model's last norm (X-LoRA)"],

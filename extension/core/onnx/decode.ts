@@ -12,7 +12,7 @@ import type {
 import { onnxTypes } from "./graph.ts";
 import { attributeTypes, fieldIds } from "./protobuf.ts";
 import { decodeTensor } from "./decodeTensor.ts";
-import { type Field, fieldsOf, signed } from "./wire.ts";
+import { type Field, fieldsOf, readVarint, signed, WireError } from "./wire.ts";
 
 /** What a message of a file is decoded with. */
 export interface Decoding {
@@ -53,15 +53,11 @@ export function numberOf(field: Field): number {
 export function integersOf(field: Field): bigint[] {
   if (field.kind === "varint") return [signed(field.value)];
   const out: bigint[] = [];
-  // A packed list is a message of varints without tags; tags of field 0 are none, so it is read by hand.
-  let [value, shift] = [0n, 0n];
-  for (const byte of bytesOf(field)) {
-    value |= BigInt(byte & 127) << shift;
-    if (byte >= 128) shift += 7n;
-    else {
-      out.push(signed(value));
-      [value, shift] = [0n, 0n];
-    }
+  const bytes = bytesOf(field);
+  for (let at = 0; at < bytes.length;) {
+    const { value, end } = readVarint(bytes, at);
+    out.push(signed(value));
+    at = end;
   }
   return out;
 }
@@ -167,6 +163,7 @@ function decodeAttribute(bytes: Uint8Array, at: Decoding, depth: number): [strin
 }
 
 function floatOf(bytes: Uint8Array): number {
+  if (bytes.length !== 4) throw new WireError(`it has a float of ${bytes.length} bytes`);
   return new DataView(bytes.buffer, bytes.byteOffset).getFloat32(0, true);
 }
 

@@ -1,6 +1,6 @@
 import { readdir, realpath, stat } from "node:fs/promises";
 import * as path from "node:path";
-import { badFile, notFound } from "../base/errors.ts";
+import { badFile } from "../base/errors.ts";
 import type { Decoding } from "./decode.ts";
 
 /**
@@ -35,7 +35,11 @@ export async function externalFiles(file: string, real: string): Promise<Decodin
       );
     }
     if (!found) {
-      throw notFound("Weights", name, `${path.basename(file)} keeps tensor "${tensor}" there.`);
+      throw badFile(
+        file,
+        `keeps tensor "${tensor}" in "${location}", which is not beside it`,
+        `Put ${path.basename(location)} into ${folder}, or download the model again.`,
+      );
     }
     const [offset, byteLength] = ["offset", "length"].map((key) => Number(entries.get(key) ?? 0));
     if (!isCount(offset) || !isCount(byteLength) || offset + byteLength > found.size) {

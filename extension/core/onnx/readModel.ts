@@ -1,5 +1,4 @@
 import { open, realpath, stat } from "node:fs/promises";
-import * as path from "node:path";
 import { badFile, GraftError, notFound, throwIfAborted } from "../base/errors.ts";
 import {
   bytesOf,
@@ -147,9 +146,4 @@ async function readTensor(bytes: FileBytes, place: FileField, at: Decoding): Pro
     }
   }
   return decodeTensor(fields, at, data);
-}
-
-/** A folder or file by the name that people gave it. */
-export function modelLabel(file: string): string {
-  return path.basename(file, ".onnx");
 }

@@ -68,7 +68,7 @@ async function namesIn(folder: string): Promise<string[]> {
 }
 
 /** What a whole decoder is called, the usual first. */
-const preferred = ["model", "decoder_model_merged", "decoder_with_past_model"];
+const preferred = ["model", "decoder_with_past_model", "decoder_model_merged"];
 
 function choose(folder: string, files: readonly string[], onnxFile: string | undefined): string {
   const label = (file: string): string => path.basename(file, ".onnx");

@@ -24,8 +24,6 @@ export interface ExportMap {
   readonly embeddings: readonly MappedEmbedding[];
   readonly norms: readonly MappedNorm[];
   readonly missing: readonly MissingModule[];
-  /** Products with a constant matrix that are no module that is known of. */
-  readonly strangers: readonly LinearSite[];
 }
 
 /** Layers that exporters lay side by side, by the name that they give to the whole. */
@@ -40,7 +38,7 @@ export interface ExpectedModules {
   readonly groups: readonly LinearGroup[];
 }
 
-/** Finds the modules of a model in its export by the rules of facts/onnx-exports.md, the surest first. */
+/** Finds the modules of a model in its export by the rules of docs/exports.md, the surest first. */
 export function mapModules(index: GraphIndex, expected: ExpectedModules): ExportMap {
   const sites = linearSites(index);
   const linears = new LinearMapping(expected);
@@ -56,12 +54,7 @@ export function mapModules(index: GraphIndex, expected: ExpectedModules): Export
   const missing = expected.tree.modules
     .filter((module) => !isFound(module, found))
     .map(({ path, kind }) => ({ path, reason: linears.reasons.get(path) ?? absent[kind] }));
-  const claimed = new Set(linears.mapped.map(({ site }) => site.node));
-  return {
-    linears: linears.mapped,
-    ...{ embeddings, norms, missing },
-    strangers: sites.filter(({ node }) => !claimed.has(node)),
-  };
+  return { linears: linears.mapped, embeddings, norms, missing };
 }
 
 const absent: Record<ModuleInfo["kind"], string> = {
@@ -174,11 +167,6 @@ class LinearMapping {
       if (!known.has(site.node)) this.claim(site, [inOrder[i] as LinearModule], "order");
     });
   }
-
-  /** Takes products whose weight somebody has recognised. */
-  byValues(site: LinearSite, module: LinearModule): void {
-    this.claim(site, [module], "values");
-  }
 }
 
 function longest(modules: readonly LinearModule[]): LinearModule | null {
@@ -189,7 +177,7 @@ function longest(modules: readonly LinearModule[]): LinearModule | null {
 }
 
 /** Why a product cannot be these modules; null when it can. */
-export function misfitOf(site: LinearSite, modules: readonly LinearModule[]): string | null {
+function misfitOf(site: LinearSite, modules: readonly LinearModule[]): string | null {
   const out = modules.reduce((sum, module) => sum + module.out, 0);
   const inputs = (modules[0] as LinearModule).in;
   if (site.in !== inputs || site.out !== out) {

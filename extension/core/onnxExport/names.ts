@@ -1,7 +1,7 @@
 import type { Node } from "../onnx/graph.ts";
 
 /** How a module's place in an export was told, the surest first. */
-export type Rule = "scopes" | "node name" | "weight name" | "values" | "order";
+export type Rule = "scopes" | "node name" | "weight name" | "order";
 
 const scopesKey = "pkg.torch.onnx.name_scopes";
 

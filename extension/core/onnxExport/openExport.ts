@@ -19,6 +19,7 @@ import { GraphIndex } from "./graphIndex.ts";
 import { guessModules } from "./guessModules.ts";
 import { linearSites } from "./linearSites.ts";
 import { type ExpectedModules, type ExportMap, groupsOf, mapModules } from "./mapModules.ts";
+import { refuseMerged, refuseOldOperators } from "./refusals.ts";
 import { rewriteExport } from "./rewrite.ts";
 
 /** An ONNX export, read and mapped; no weight touched. */
@@ -57,6 +58,7 @@ export interface ExportReport {
 export async function openExport(place: ExportPlace, signal?: AbortSignal): Promise<OnnxExport> {
   refuseParts(place);
   const graph = await readModel(place.file, signal);
+  refuseMerged(graph, place.file);
   const index = new GraphIndex(graph);
   const genai = await readGenaiConfig(place.dir, signal);
   const config = await readExportConfig(place.dir, { genai, sites: linearSites(index) }, signal);
@@ -80,7 +82,11 @@ export async function openExport(place: ExportPlace, signal?: AbortSignal): Prom
     ...{ place, map },
     checkpoint: { ...blank, ...totals(expected, index) },
     tensors: new ExportTensors(index, map),
-    model: (hook) => ({ ...rest, graph: rewriteExport(rewriting, hook) }),
+    model: (hook) => {
+      const made = rewriteExport(rewriting, hook);
+      refuseOldOperators(graph, made, place.file);
+      return { ...rest, graph: made };
+    },
     report: reportOf(place, { expected, map, graph, warning: known.warning }),
   };
 }
