@@ -49,6 +49,12 @@ function slottedModel(
       "Load the base without dtype; its stored weights are then computed with in fp32.",
     );
   }
+  if (model.kind === "seq2seq") {
+    throw unsupported(
+      "Models with encoder and decoder are not computed in a 16-bit type as PyTorch does it",
+      "Load the base without dtype.",
+    );
+  }
   const bare = buildModel(checkpoint, bareLayers, layers).graph;
   const ofBase = new Set<string>(bare.inputs.map(({ name }) => name));
   return { ...model, graph: inLowPrecision(model.graph, arithmetic, ofBase) };

@@ -238,6 +238,7 @@ export function describeBase(
     tree,
     groups,
     attention: { layers, heads: keyValueHeads * queriesPerKey, keyValueHeads, headDim },
+    hasEncoder: model.kind === "seq2seq",
     readTensor: async (name, signal) => {
       const unpacked = checkpoint.unpacked?.get(sourceName(name, order));
       if (unpacked) return unpacked(signal);

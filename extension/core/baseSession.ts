@@ -7,7 +7,7 @@ import type { MethodBase } from "./peft/method.ts";
 import { rowsOf } from "./peft/rowSlots.ts";
 import type { ActiveEffects } from "./peft/slots.ts";
 import type { AdapterInputs } from "./session/adapterInputs.ts";
-import type { CausalSession } from "./session/causalSession.ts";
+import type { DecodingSession } from "./session/decodingSession.ts";
 import { decodingSession } from "./session/openSession.ts";
 import type { DeviceReport } from "./session/devices.ts";
 import type { Batch, HeadOutput } from "./session/runningSession.ts";
@@ -102,7 +102,7 @@ export class BaseSession {
    */
   with<T>(
     { order }: Pick<BaseInputs, "order">,
-    use: (session: CausalSession) => Promise<T>,
+    use: (session: DecodingSession) => Promise<T>,
   ): Promise<T> {
     return this.sessionOf(order).with((session) => use(decodingSession(session)));
   }

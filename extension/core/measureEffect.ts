@@ -85,9 +85,12 @@ async function logitsOf(
   ids: readonly number[],
 ): Promise<Float32Array[]> {
   const { data, shape } = await session.with(inputs, (running) =>
-    running.forward(running.start(inputs, 1, [ids]), [ids], {
-      logitsRows: ids.map((_, place) => place),
-    }),
+    // Where an encoder reads a probe, the decoder is asked for it word for word.
+    running.readsApart
+      ? running.predict({ kind: "tokens", ids: [ids] }, inputs)
+      : running.forward(running.start(inputs, 1, [ids]), [ids], {
+          logitsRows: ids.map((_, place) => place),
+        }),
   );
   const [, , vocabulary] = shape;
   return ids.map((_, place) => data.subarray(place * vocabulary, (place + 1) * vocabulary));

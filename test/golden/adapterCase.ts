@@ -50,13 +50,16 @@ export async function checkAdapterCase(folder: string, bases: Bases): Promise<st
   const bare = await allLogits(model, model.inputsOf([]), batch);
   const active = model.inputsOf([{ name: adapter.name, weight: 1, task: taskIds(expected) }]);
   const adapted = await allLogits(model, active, batch);
-  const mask = batch.mask.map((row) => [...Array<number>(active.virtualTokens).fill(1), ...row]);
+  // Logits of an answer are all of real tokens; virtual ones stand before the encoder's alone.
+  const bareMask = batch.decoderIds?.map((row) => row.map(() => 1)) ?? batch.mask;
+  const virtual = batch.decoderIds ? 0 : active.virtualTokens;
+  const mask = bareMask.map((row) => [...Array<number>(virtual).fill(1), ...row]);
   const truth = truths.get("adapter_logits");
   const notes = [
     closeLogits("base", {
       actual: bare,
       truth: truths.get("base_logits"),
-      mask: batch.mask,
+      mask: bareMask,
       tolerance,
     }),
   ];
@@ -123,7 +126,9 @@ export function batchOf(truths: ReadonlyMap<string, Truth>): CaseBatch {
   }
   if (!inputIds || !attention) throw new Skip("has no input_ids: nothing that Graft can ask");
   const tokenTypes = types && integerRows(types);
-  return { ids: integerRows(inputIds), mask: integerRows(attention), tokenTypes };
+  const answers = truths.get("decoder_input_ids");
+  const decoderIds = answers && integerRows(answers);
+  return { ids: integerRows(inputIds), mask: integerRows(attention), tokenTypes, decoderIds };
 }
 
 /** Tasks of the rows: Poly's own, or what the note says ("forward needs task_ids = [0, 2]"). */

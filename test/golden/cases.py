@@ -23,6 +23,7 @@ def cases():
     yield from resized()
     yield from experts()
     yield from families()
+    yield from seq2seq()
 
 
 def lora():
@@ -376,3 +377,18 @@ def families():
     yield "phi3-longrope", "prompt_across", lambda: PromptTuningConfig(**lm, num_virtual_tokens=2)
     yield "qwen2-windows", "prefix", lambda: PrefixTuningConfig(**lm, num_virtual_tokens=4), long
     yield "stablelm-parallel", "lora_norms_saved", lambda: LoraConfig(**few, target_modules=["q_proj"], bias="all", modules_to_save=["q_layernorm.norms.1", "input_layernorm"])
+
+
+def seq2seq():
+    """T5; prompts are longer than the distances that have buckets of their own."""
+    task = {"task_type": "SEQ_2_SEQ_LM"}
+    few = {**task, "r": 2, "lora_alpha": 4}
+    long = {"length": 30}
+    yield "t5-plain", "lora_all_linear", lambda: LoraConfig(**few, target_modules="all-linear"), long
+    yield "t5-plain", "lora_head_saved", lambda: LoraConfig(**few, modules_to_save=["lm_head"])
+    yield "t5-plain", "dora_feed_forward", lambda: LoraConfig(**few, use_dora=True, target_modules=["wi", "wo", "k"])
+    yield "t5-plain", "p_tuning_encoder", lambda: PromptEncoderConfig(**task, num_virtual_tokens=2, num_transformer_submodules=1, encoder_hidden_size=8)
+    yield "t5-gated", "ia3", lambda: IA3Config(**task)
+    yield "t5-gated", "ln_tuning", lambda: LNTuningConfig(**task, target_modules=["layer_norm", "final_layer_norm"])
+    yield "t5-gated", "lora_distances", lambda: LoraConfig(**few, target_modules=["relative_attention_bias", "wi_0"]), long
+    yield "t5-gated", "prompt", lambda: PromptTuningConfig(**task, num_virtual_tokens=3), long

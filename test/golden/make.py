@@ -22,7 +22,7 @@ import transformers
 from cases import cases
 from safetensors import safe_open
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 noises = (0.05, 0.2, 0.6, 2.0, 6.0)
 
@@ -55,10 +55,13 @@ def main() -> None:
 def base_model(out: Path, arch: str, rows: int | None = None, dtype=torch.float32):
     folder = str(out / "models" / arch)
     # Falcon's eager attention adds ALiBi's bias twice, its default (sdpa) once.
-    has_alibi = getattr(AutoConfig.from_pretrained(folder), "alibi", False)
-    attention = "sdpa" if has_alibi else "eager"
-    model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation=attention, dtype=dtype)
+    config = AutoConfig.from_pretrained(folder)
+    attention = "sdpa" if getattr(config, "alibi", False) else "eager"
+    task = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    model = task.from_pretrained(folder, attn_implementation=attention, dtype=dtype)
     model.config.name_or_path = model.name_or_path = f"models/{arch}"
+    # PEFT's class for encoders with decoders asks for what transformers 5 has no more.
+    model._prepare_encoder_decoder_kwargs_for_generation = None
     if rows is not None:
         model.resize_token_embeddings(rows)
     return model.eval()
@@ -110,6 +113,11 @@ def inputs(base, seed: int, pads: str, length: int) -> dict:
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(3, base.config.get_text_config().vocab_size, (2, length), generator=generator)
     mask = torch.ones_like(ids)
+    if base.config.is_encoder_decoder:
+        mask[1, -4:] = 0
+        answer = torch.randint(3, base.config.vocab_size, (2, length), generator=generator)
+        answer[:, 0] = base.config.decoder_start_token_id
+        return {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": answer}
     if pads == "right":
         mask[1, -4:] = 0
         return {"input_ids": ids, "attention_mask": mask}
@@ -143,6 +151,14 @@ def cached(model, ids: torch.Tensor, count: int = 16) -> torch.Tensor:
 def greedy(model, ids: torch.Tensor, task_ids=None, count: int = 16) -> torch.Tensor:
     extra = {} if task_ids is None else {"task_ids": torch.tensor(task_ids[:1])}
     row = ids[:1]
+    config = model.config if hasattr(model, "config") else model.get_base_model().config
+    if config.is_encoder_decoder:
+        prompt = {"input_ids": row, "attention_mask": torch.ones_like(row)}
+        row = torch.full((1, 1), config.decoder_start_token_id)
+        for _ in range(count):
+            logits = model(**prompt, decoder_input_ids=row, **extra).logits
+            row = torch.cat([row, logits[:, -1:].argmax(-1)], dim=1)
+        return row[0, -count:].contiguous()
     for _ in range(count):
         logits = model(input_ids=row, attention_mask=torch.ones_like(row), **extra).logits
         row = torch.cat([row, logits[:, -1:].argmax(-1)], dim=1)

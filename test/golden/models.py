@@ -9,6 +9,7 @@ forgotten one is seen. Every config.json states the versions that made it.
 """
 
 import argparse
+import json
 import re
 import zlib
 from pathlib import Path
@@ -161,7 +162,24 @@ def experts() -> dict:
     }
 
 
-models = {**dense(), **classic(), **experts()}
+def seq2seq() -> dict:
+    """T5 in its two forms; prompts of the cases reach beyond the distances that have buckets here."""
+
+    def small(**fields):
+        common = {"vocab_size": 48, "d_model": 16, "d_kv": 6, "d_ff": 24, "num_heads": 2}
+        buckets = {"relative_attention_num_buckets": 8, "relative_attention_max_distance": 12}
+        ends = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1}
+        config = transformers.T5Config(**common, **buckets, **ends, **fields)
+        config.architectures = ["T5ForConditionalGeneration"]
+        return config
+
+    return {
+        "t5-plain": lambda: small(num_layers=3, num_decoder_layers=2),
+        "t5-gated": lambda: small(num_layers=2, feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+    }
+
+
+models = {**dense(), **classic(), **experts(), **seq2seq()}
 
 
 def make(name: str, folder: Path) -> None:
@@ -172,9 +190,15 @@ def make(name: str, folder: Path) -> None:
     for parameter in model.parameters():
         noise = torch.randn_like(parameter)
         parameter.data = parameter.data + noise * (0.2 if parameter.ndim == 1 else 0.1)
+    if name == "t5-gated":  # as the files of v1.1: a head of its own, which transformers 5 otherwise ties
+        model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.shared.weight) * 0.3)
     model.config.made_with = f"torch {torch.__version__}, transformers {transformers.__version__}"
     model.eval().save_pretrained(str(folder))
     (folder / "generation_config.json").unlink(missing_ok=True)
+    if name == "t5-gated":
+        written = json.loads((folder / "config.json").read_text())
+        del written["scale_decoder_outputs"]
+        (folder / "config.json").write_text(json.dumps({**written, "tie_word_embeddings": False}, indent=2))
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import {
 import { PeftModel } from "../../extension/core/peftModel.ts";
 import type { BaseInputs } from "../../extension/core/baseSession.ts";
 import type { AdapterInputs } from "../../extension/core/session/adapterInputs.ts";
-import type { CausalSession } from "../../extension/core/session/causalSession.ts";
+import type { DecodingSession } from "../../extension/core/session/decodingSession.ts";
 import type { PixelBatch } from "../../extension/core/session/runningSession.ts";
 import { argmax } from "../../extension/core/tokens/sampler.ts";
 
@@ -43,16 +43,18 @@ export interface CaseBatch {
   readonly mask: number[][];
   readonly tokenTypes?: number[][] | undefined;
   readonly pixels?: PixelBatch | undefined;
+  /** Answers so far, where an encoder reads `ids`. */
+  readonly decoderIds?: number[][] | undefined;
 }
 
 /** What the model's head says in one pass: a language model's logits of every position. */
 export async function allLogits(
   { base: { session } }: PeftModel,
   adapters: BaseInputs,
-  { ids, mask, tokenTypes, pixels }: CaseBatch,
+  { ids, mask, tokenTypes, pixels, decoderIds }: CaseBatch,
 ): Promise<Float32Array> {
   const attentionMask = mask.map((row) => Uint8Array.from(row));
-  const tokens = { kind: "tokens", ids, attentionMask, tokenTypes } as const;
+  const tokens = { kind: "tokens", ids, attentionMask, tokenTypes, decoderIds } as const;
   return (await session.predict(pixels ?? tokens, adapters)).data;
 }
 
@@ -83,7 +85,7 @@ export async function greedyWithoutCache(
 }
 
 async function continueGreedily(
-  session: CausalSession,
+  session: DecodingSession,
   adapters: AdapterInputs,
   { ids, mask, count }: { ids: number[][]; mask?: number[][]; count: number },
 ): Promise<number[][]> {

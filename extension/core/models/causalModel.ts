@@ -1,5 +1,6 @@
 import type { ModelStack } from "./model.ts";
 import type { DecoderPorts } from "./decoderPorts.ts";
+import type { RelativePositions } from "./relativePositions.ts";
 import type { RotaryTable } from "./rope.ts";
 
 /**
@@ -25,6 +26,8 @@ export interface CausalModel extends ModelStack {
   readonly skipsPadding?: boolean;
   /** Inputs and outputs of an ONNX export, which has others than the above; absent for Graft's graphs. */
   readonly ports?: DecoderPorts;
+  /** Where places are told by distances: the input of their buckets. */
+  readonly relative?: RelativePositions;
 }
 
 export interface AttentionMask {

@@ -199,10 +199,12 @@ export function mix(
     path: string;
     mask: Value | null;
     prefix: { key: Value; value: Value } | null;
+    /** Factor on scores; 1 / √headDim when absent. */
+    scale?: number;
   },
 ): Value {
   const { g } = m;
-  const { path, heads, headDim, mask, prefix } = at;
+  const { path, heads, headDim, mask, prefix, scale = 1 / Math.sqrt(headDim) } = at;
   return g.scope(path, () => {
     // [batch, seq, 3 heads · dim] → [batch, 3 heads, seq, dim]
     const perHead = g.transpose(g.reshape(qkv, [0, 0, 3 * heads, headDim]), [0, 2, 1, 3]);
@@ -213,7 +215,6 @@ export function mix(
     ];
     const key = prefix ? g.concat([prefix.key, ownKey], 2) : ownKey;
     const value = prefix ? g.concat([prefix.value, ownValue], 2) : ownValue;
-    const scale = 1 / Math.sqrt(headDim);
     const scores = g.matMulTransposed(query, key, scale);
     const weights = g.softmax(mask === null ? scores : g.add(scores, mask));
     const sum = g.matMul(weights, value);

@@ -1,4 +1,5 @@
 import type { ModelStack } from "./model.ts";
+import type { RelativePositions } from "./relativePositions.ts";
 
 /**
  * An encoder's graph: every token sees every other, in one pass without a cache.
@@ -15,6 +16,8 @@ export interface EncoderModel extends ModelStack {
   readonly positions: PositionRule;
   /** False where keys and values cannot stand before the sequence, which prefix tuning puts there. */
   readonly takesPrefix: boolean;
+  /** Where places are told by distances: the input of their buckets. */
+  readonly relative?: RelativePositions;
 }
 
 /** How an encoder numbers its tokens. */

@@ -34,6 +34,7 @@ import { camembert, roberta, xlmRoberta } from "./roberta.ts";
 import { smollm3 } from "./smollm3.ts";
 import { stablelm } from "./stablelm.ts";
 import { starcoder2 } from "./starcoder2.ts";
+import { t5 } from "./t5.ts";
 import { vit } from "./vit.ts";
 
 /** Every family that Graft runs; a new one is its file and its line here. */
@@ -68,6 +69,7 @@ export const families: readonly Family[] = [
   xlmRoberta,
   camembert,
   distilbert,
+  t5,
   vit,
 ];
 

@@ -4,9 +4,10 @@ import type { LinearGroup } from "../onnx/layerHook.ts";
 import type { CausalModel } from "./causalModel.ts";
 import type { EncoderModel } from "./encoderModel.ts";
 import type { ImageModel } from "./imageModel.ts";
+import type { Seq2SeqModel } from "./seq2seqModel.ts";
 
 /** A model's graph and how it is run: `kind` says which session knows to. */
-export type Model = CausalModel | EncoderModel | ImageModel;
+export type Model = CausalModel | EncoderModel | Seq2SeqModel | ImageModel;
 
 /** What every kind of model has. */
 export interface ModelStack {

@@ -86,6 +86,13 @@ export class ModelBuilder {
     this.backbone = backbone;
   }
 
+  /** Builds another graph of the same model; its modules and groups are recorded with this one's. */
+  beside(): ModelBuilder {
+    const { checkpoint, hook, layers, ending, backbone } = this;
+    const other = new ModelBuilder(checkpoint, hook, layers, { ending, backbone });
+    return Object.assign(other, { modules: this.modules, groups: this.groups });
+  }
+
   /** A path or a name as this model's class has it: its stack may have another name. */
   named(path: string): string {
     const { backbone } = this;

@@ -175,8 +175,21 @@ export function mergedConfig(
 ): BaseCheckpoint["config"]["raw"] {
   return {
     ...config.raw,
-    ...(unties && { tie_word_embeddings: false }),
+    ...(unties && untied(config)),
     ...(vocabulary !== null && { vocab_size: vocabulary }),
+  };
+}
+
+/**
+ * What says that a head has a weight of its own now. T5 scales what its head reads unless
+ * `tie_word_embeddings` is false, so that this is said apart (transformers T5Config).
+ */
+function untied({ modelType, raw }: BaseCheckpoint["config"]): BaseCheckpoint["config"]["raw"] {
+  const tie = { tie_word_embeddings: false };
+  if (modelType !== "t5") return tie;
+  return {
+    ...tie,
+    scale_decoder_outputs: raw["scale_decoder_outputs"] ?? raw["tie_word_embeddings"] !== false,
   };
 }
 

@@ -23,6 +23,8 @@ export interface MethodBase {
   readonly tree: ModuleTree;
   readonly groups: readonly LinearGroup[];
   readonly attention: AttentionShape;
+  /** True where an encoder reads the prompt and a decoder writes the answer. */
+  readonly hasEncoder?: boolean;
   /** A tensor of the base as fp32, by its Hugging Face name; null when there is none. */
   readTensor(name: string, signal?: AbortSignal): Promise<Float32Array | null>;
   /** The same base with its layers in another order or repeated, sharing their weights. */

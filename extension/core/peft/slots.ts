@@ -110,10 +110,13 @@ export function extendPlan(
 
 /** Puts a plan's slots around the layers of a graph under construction. */
 export function slotHook(plan: SlotPlan): LayerHook {
-  const gates = new Map<string, Value>();
+  // A model may have several graphs, each with gates of its own.
+  const gatesOf = new WeakMap<GraphBuilder, Map<string, Value>>();
   const joint = companionJoint(plan.blocks);
   const gate = (g: GraphBuilder, group: LinearGroup): Value => {
     const name = group.name === plan.head ? headGate : tokenGate;
+    const gates = gatesOf.get(g) ?? new Map<string, Value>();
+    gatesOf.set(g, gates);
     const known = gates.get(name) ?? g.input(name, "float32", [`${name}.rows`, `${name}.seq`, 1]);
     gates.set(name, known);
     return known;

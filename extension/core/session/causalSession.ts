@@ -18,12 +18,14 @@ import {
   type SessionOptions,
   type Tensor,
 } from "./ortSession.ts";
+import type { DecodingSession } from "./decodingSession.ts";
 import type { DeviceReport } from "./devices.ts";
+import { relativeFeeds } from "./relativeFeeds.ts";
 import { lengthOf, positionsOf, restarted } from "./restart.ts";
 import { forwardOneByOne, mustSplit } from "./oneByOne.ts";
 import type { Past } from "./past.ts";
 import { RopeTable } from "./ropeTable.ts";
-import { type Batch, type HeadOutput, type RunningSession, tokensOf } from "./runningSession.ts";
+import { type Batch, type HeadOutput, tokensOf } from "./runningSession.ts";
 import { type Rope, SplitPast } from "./splitPast.ts";
 
 export interface ForwardOptions {
@@ -62,6 +64,8 @@ export interface DecodingState {
   companion: CompanionState | null;
   /** Frequencies of each rotary table that cached keys were turned by. */
   turned: readonly Float32Array[];
+  /** Inputs of every run that an encoder made of the prompt; null without one. */
+  source: Readonly<Record<string, Tensor>> | null;
 }
 
 /** New tokens [batch][seq] and what is wanted of them. */
@@ -71,7 +75,8 @@ export interface Request {
 }
 
 /** Runs a decoder: feeds tokens, keeps keys and values, hands out logits. */
-export class CausalSession implements RunningSession {
+export class CausalSession implements DecodingSession {
+  readonly readsApart = false;
   private readonly ropes: readonly Rope[];
   private readonly feeds: Record<string, Tensor> = {};
   private turn: Promise<unknown> = Promise.resolve();
@@ -113,6 +118,7 @@ export class CausalSession implements RunningSession {
       first: null,
       companion: null,
       turned: [],
+      source: null,
     };
   }
 
@@ -253,12 +259,19 @@ export class CausalSession implements RunningSession {
     const seen = state.seen.map((row, i) => [...row, ...(real[i] as number[])]);
     const countPadding = options.countPadding === true && !this.model.skipsPadding;
     const positions = seen.map((row) => positionsOf(row, countPadding).slice(past));
-    if (this.ropes.length === 0 && !this.model.hasKeyPositions) this.checkPositions(positions);
+    const { hasKeyPositions, relative } = this.model;
+    if (this.ropes.length === 0 && !hasKeyPositions && !relative) this.checkPositions(positions);
     state.turned = this.model.rotary.map((table) => table.frequencies(lengthOf(positions)));
     // A token that an adapter added has no row in the base's table; its own is in the embedding slot.
     const known = tokens.map((row) => row.map((id) => (id < this.model.vocabulary ? id : 0)));
     cache.feed(this.feeds, { ids: known, positions, seen });
     this.feedAdapters(adapters, tokens, { positions, virtual, weights });
+    if (relative) {
+      const queries = Array.from({ length: seq }, (_, place) => past + place);
+      const keys = [...Array.from({ length: cache.capacity }, (_, place) => place), ...queries];
+      Object.assign(this.feeds, relativeFeeds(relative, adapters, { queries, keys }));
+    }
+    Object.assign(this.feeds, state.source);
     const rows = options.logitsRows ?? [seq - 1];
     const ids = request.tokens.map((row) => [...Array<number>(virtual).fill(-1), ...row]);
     if (adapters.activation) this.feedGates(state, adapters.activation, { ids, rows });

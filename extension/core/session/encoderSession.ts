@@ -2,6 +2,7 @@ import { badRequest, unsupported } from "../base/errors.ts";
 import type { EncoderModel, PositionRule } from "../models/encoderModel.ts";
 import { type AdapterInputs, type CachedPrefix, embeddingTensors } from "./adapterInputs.ts";
 import type { DeviceReport } from "./devices.ts";
+import { relativeFeeds } from "./relativeFeeds.ts";
 import {
   float32Tensor,
   int64Tensor,
@@ -40,13 +41,21 @@ export class EncoderSession implements RunningSession {
     return new EncoderSession(model, await OrtSession.create(model.graph, options));
   }
 
-  predict(batch: Batch, adapters: AdapterInputs): Promise<HeadOutput> {
+  async predict(batch: Batch, adapters: AdapterInputs): Promise<HeadOutput> {
+    const { logits } = await this.read(batch, adapters, ["logits"]);
+    return headOutput(logits as Tensor);
+  }
+
+  /** What outputs of the graph say of a batch. */
+  read(
+    batch: Batch,
+    adapters: AdapterInputs,
+    outputs: readonly string[],
+  ): Promise<Record<string, Tensor>> {
     // One run at a time, as ONNX Runtime blocks the thread anyway.
-    const run = this.turn.then(async () => {
-      const feeds = this.feedsOf(tokensOf(batch), adapters);
-      const { logits } = await this.session.run(feeds, ["logits"]);
-      return headOutput(logits as Tensor);
-    });
+    const run = this.turn.then(() =>
+      this.session.run(this.feedsOf(tokensOf(batch), adapters), outputs),
+    );
     this.turn = run.catch(() => undefined);
     return run;
   }
@@ -60,7 +69,7 @@ export class EncoderSession implements RunningSession {
   private feedsOf(batch: TokenBatch, adapters: AdapterInputs): Record<string, Tensor> {
     this.check(batch, adapters);
     const { virtualTokens: virtual, cachePrefix: prefix } = adapters;
-    const { positions: rule, hasTokenTypes } = this.model;
+    const { positions: rule, hasTokenTypes, relative } = this.model;
     // Behind virtual tokens a model is given embeddings, of which it cannot tell which are padding.
     const counted = virtual > 0 && rule.kind === "afterPadding" ? { ...rule, isBlind: true } : rule;
     const front = Array.from({ length: virtual }, () => 0);
@@ -81,6 +90,10 @@ export class EncoderSession implements RunningSession {
       mask: maskTensor(batch, adapters),
     };
     if (hasTokenTypes) feeds["token_type_ids"] = rowsTensor(types);
+    if (relative) {
+      const places = (ids[0] ?? []).map((_, place) => place);
+      Object.assign(feeds, relativeFeeds(relative, adapters, { queries: places, keys: places }));
+    }
     const tables: [string, Rows][] = [
       ["input_ids", ids],
       ["position_ids", positions],
@@ -95,7 +108,7 @@ export class EncoderSession implements RunningSession {
 
   private check({ ids, tokenTypes }: TokenBatch, adapters: AdapterInputs): void {
     if (adapters.router ?? adapters.companion ?? adapters.activation) {
-      throw unsupported("Adapters that route or find tokens go with models that write text");
+      throw unsupported("Adapters that route or find tokens go with models that only decode");
     }
     const seq = ids[0]?.length ?? 0;
     if (seq === 0 || ids.some((row) => row.length !== seq)) {
@@ -161,7 +174,7 @@ function positionsOf(
 }
 
 /** Additive mask [batch, 1, 1, prefix + virtual + seq]. */
-function maskTensor({ ids, attentionMask }: TokenBatch, adapters: AdapterInputs): Tensor {
+export function maskTensor({ ids, attentionMask }: TokenBatch, adapters: AdapterInputs): Tensor {
   const { virtualTokens, virtualPadding, cachePrefix } = adapters;
   const fronts = [
     { count: cachePrefix?.count ?? 0, padding: cachePrefix?.padding ?? [] },

@@ -22,6 +22,10 @@ export class GrowingPast implements Past {
     );
   }
 
+  get capacity(): number {
+    return this.length;
+  }
+
   truncate(length: number): void {
     if (length >= this.length) return;
     this.length = length;

@@ -13,6 +13,8 @@ export interface Past {
   readonly batch: number;
   /** Tokens that are remembered; set back where what was forgotten is still there. */
   length: number;
+  /** Places that a run's keys have for the past, those from `length` on masked. */
+  readonly capacity: number;
   /** Forgets the tokens from `length` on. */
   truncate(length: number): void;
   /** Fills an empty past with `count` places [2 · layers, batch, kv heads, count, dim], keys first. */

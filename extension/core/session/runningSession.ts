@@ -12,6 +12,8 @@ export interface TokenBatch {
   readonly attentionMask?: readonly Uint8Array[] | undefined;
   /** Segment of each token, where the model has segments; 0 when absent. */
   readonly tokenTypes?: readonly (readonly number[])[] | undefined;
+  /** What a decoder is given where an encoder reads `ids`: the answer so far, one length for all rows. */
+  readonly decoderIds?: readonly (readonly number[])[] | undefined;
 }
 
 /** Images of one size, as a model's preprocessing leaves them. */

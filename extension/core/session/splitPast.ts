@@ -37,6 +37,10 @@ export class SplitPast implements Past {
     this.cache.length = length;
   }
 
+  get capacity(): number {
+    return this.cache.capacity;
+  }
+
   truncate(length: number): void {
     this.cache.truncate(length);
   }

@@ -1,6 +1,7 @@
 import { badRequest, throwIfAborted } from "../base/errors.ts";
 import type { AdapterInputs } from "../session/adapterInputs.ts";
-import type { CausalSession, DecodingState } from "../session/causalSession.ts";
+import type { DecodingState } from "../session/causalSession.ts";
+import type { DecodingSession } from "../session/decodingSession.ts";
 import { createSampler, type Sampling } from "./sampler.ts";
 
 /** Prompts are read in parts of so many tokens, so that a wish to stop is heard between them. */
@@ -33,12 +34,15 @@ export interface Generated {
  * @throws bad-request when the prompt does not fit the model's context
  */
 export async function generate(
-  session: CausalSession,
+  session: DecodingSession,
   { prompt, adapters }: { prompt: readonly number[]; adapters: AdapterInputs },
   options: GenerateOptions,
 ): Promise<Generated> {
   const { contextLength } = session.model;
   const before = checkRequest(session.model, { prompt, adapters }, options);
+  // What the answer goes on with.
+  const text = session.readsApart ? [] : prompt;
+  const taken = session.readsApart ? 0 : before + prompt.length;
   const sampler = createSampler(options.sampling);
   const state = session.start(adapters, 1, [prompt]);
   const ids: number[] = [];
@@ -60,12 +64,12 @@ export async function generate(
     let logits = await readPrompt(session, state, { prompt, signal: options.signal });
     prefilled = performance.now();
     for (;;) {
-      const id = sampler.next(logits, [...prompt, ...ids]);
+      const id = sampler.next(logits, [...text, ...ids]);
       if (options.stopTokens.has(id)) return end("stop");
       ids.push(id);
       options.onToken?.(id);
       if (ids.length >= options.maxNewTokens) return end("length");
-      if (before + prompt.length + ids.length >= contextLength) return end("context");
+      if (taken + ids.length >= contextLength) return end("context");
       throwIfAborted(options.signal);
       if (options.adaptersNow) state.adapters = options.adaptersNow();
       logits = (await session.forward(state, [[id]])).data;
@@ -82,7 +86,7 @@ export async function generate(
  * @returns how many tokens stand before it
  */
 export function checkRequest(
-  { contextLength }: CausalSession["model"],
+  { contextLength }: DecodingSession["model"],
   { prompt, adapters }: { prompt: readonly number[]; adapters: AdapterInputs },
   { maxNewTokens }: Pick<GenerateOptions, "maxNewTokens">,
 ): number {
@@ -101,14 +105,15 @@ export function checkRequest(
 }
 
 async function readPrompt(
-  session: CausalSession,
+  session: DecodingSession,
   state: DecodingState,
   { prompt, signal }: { prompt: readonly number[]; signal: AbortSignal | undefined },
 ): Promise<Float32Array> {
   let logits = new Float32Array(0);
-  for (let start = 0; start < prompt.length; start += promptPart) {
+  const length = session.readsApart ? prompt.length : promptPart;
+  for (let start = 0; start < prompt.length; start += length) {
     throwIfAborted(signal);
-    const part = prompt.slice(start, start + promptPart);
+    const part = prompt.slice(start, start + length);
     logits = (await session.forward(state, [part])).data as Float32Array<ArrayBuffer>;
   }
   return logits;

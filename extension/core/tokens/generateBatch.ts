@@ -1,6 +1,7 @@
 import { throwIfAborted } from "../base/errors.ts";
 import type { AdapterInputs } from "../session/adapterInputs.ts";
-import type { CausalSession, DecodingState, Logits } from "../session/causalSession.ts";
+import type { DecodingState, Logits } from "../session/causalSession.ts";
+import type { DecodingSession } from "../session/decodingSession.ts";
 import { checkRequest, type Generated, type GenerateOptions, promptPart } from "./generate.ts";
 import { createSampler, type Sampler } from "./sampler.ts";
 
@@ -13,6 +14,8 @@ export interface GenerateBatchOptions extends Omit<GenerateOptions, "onToken" | 
 /** One prompt of a batch and what has been said to it so far. */
 interface Row {
   readonly prompt: readonly number[];
+  /** What the answer goes on with: the prompt, unless an encoder reads it. */
+  readonly text: readonly number[];
   readonly sampler: Sampler;
   readonly ids: number[];
   finish: Generated["finish"] | null;
@@ -26,14 +29,21 @@ interface Row {
  * @throws bad-request when a prompt does not fit the model's context
  */
 export async function generateBatch(
-  session: CausalSession,
+  session: DecodingSession,
   { prompts, adapters }: { prompts: readonly (readonly number[])[]; adapters: AdapterInputs },
   options: GenerateBatchOptions,
 ): Promise<Generated[]> {
   for (const prompt of prompts) checkRequest(session.model, { prompt, adapters }, options);
   const rows = prompts.map((prompt): Row => {
     const sampler = createSampler(options.sampling);
-    return { prompt, sampler, ids: [], finish: null, decodeSeconds: 0 };
+    return {
+      prompt,
+      text: session.readsApart ? [] : prompt,
+      sampler,
+      ids: [],
+      finish: null,
+      decodeSeconds: 0,
+    };
   });
   const started = performance.now();
   let prefilled = started;
@@ -61,7 +71,7 @@ export async function generateBatch(
 }
 
 async function run(
-  session: CausalSession,
+  session: DecodingSession,
   rows: readonly Row[],
   at: { adapters: AdapterInputs; options: GenerateBatchOptions; onPrefilled: () => void },
 ): Promise<void> {
@@ -76,7 +86,7 @@ async function run(
     rows.forEach((row, i) => {
       if (row.finish) return;
       const own = logits.data.subarray(i * vocabulary, (i + 1) * vocabulary);
-      const room = session.model.contextLength - before;
+      const room = session.model.contextLength - (session.readsApart ? 0 : before);
       const stopTokens = options.stopTokens[i] ?? new Set();
       row.finish = step(row, own, { stopTokens, room, maxNewTokens: options.maxNewTokens });
       if (row.finish !== "stop") options.onToken?.(i, row.ids.at(-1) as number);
@@ -93,20 +103,20 @@ async function run(
 
 /** Takes a row's next token; says how the row ended, or null when it goes on. */
 function step(
-  { prompt, sampler, ids }: Row,
+  { text, sampler, ids }: Row,
   logits: Float32Array,
   at: { stopTokens: ReadonlySet<number>; maxNewTokens: number; room: number },
 ): Row["finish"] {
-  const id = sampler.next(logits, [...prompt, ...ids]);
+  const id = sampler.next(logits, [...text, ...ids]);
   if (at.stopTokens.has(id)) return "stop";
   ids.push(id);
   if (ids.length >= at.maxNewTokens) return "length";
-  return prompt.length + ids.length >= at.room ? "context" : null;
+  return text.length + ids.length >= at.room ? "context" : null;
 }
 
 /** Reads prompts of several lengths, the shorter ones padded in front, in parts. */
 async function readPrompts(
-  session: CausalSession,
+  session: DecodingSession,
   rows: readonly Row[],
   { adapters, options }: { adapters: AdapterInputs; options: GenerateBatchOptions },
 ): Promise<{ state: DecodingState; logits: Logits }> {
@@ -121,9 +131,10 @@ async function readPrompts(
   const known = rows.map(({ prompt }, i) => [...padding(missing[i] as number, -1), ...prompt]);
   const state = session.start(adapters, rows.length, known);
   let logits: Logits = { data: new Float32Array(0), shape: [rows.length, 1, 0] };
-  for (let start = 0; start < width; start += promptPart) {
+  const length = session.readsApart ? width : promptPart;
+  for (let start = 0; start < width; start += length) {
     throwIfAborted(options.signal);
-    const part = (row: number[]): number[] => row.slice(start, start + promptPart);
+    const part = (row: number[]): number[] => row.slice(start, start + length);
     logits = await session.forward(state, tokens.map(part), {
       attentionMask: mask.map((row) => Uint8Array.from(part(row))),
     });

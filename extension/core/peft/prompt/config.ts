@@ -32,14 +32,33 @@ export const promptFieldInfo: Readonly<Record<string, FieldInfo>> = {
   modules_to_save: { default: null, meaning: "Modules that were trained and are stored whole." },
 };
 
-/** Refuses prompts for an encoder and a decoder: Graft runs decoders. */
-export function checkSubmodules(config: PromptConfig, file: string): void {
-  if ((config.num_transformer_submodules ?? 1) !== 1) {
-    throw unsupported(
-      `${file}: field "num_transformer_submodules" is ${config.num_transformer_submodules}, ` +
-        "a prompt for encoder and decoder; Graft runs models that only decode",
-    );
-  }
+/**
+ * How many stacks of the base a prompt has rows for (PEFT's num_transformer_submodules): of a model
+ * with encoder and decoder two, unless the config says otherwise.
+ * @throws unsupported for a prompt that was trained for an encoder and a decoder, on a base without
+ */
+export function submodules(
+  { num_transformer_submodules: stated }: PromptConfig,
+  { base, file }: { base: MethodBase; file: string },
+): number {
+  const count = stated ?? (base.hasEncoder ? 2 : 1);
+  if (count === 1 || (count === 2 && base.hasEncoder)) return count;
+  throw unsupported(
+    `${file}: field "num_transformer_submodules" is ${count}, ` +
+      (base.hasEncoder
+        ? "the base has two stacks"
+        : "a prompt for encoder and decoder; this base only decodes"),
+  );
+}
+
+/** Refuses a base with encoder and decoder. @throws unsupported */
+export function requireDecoder(
+  what: string,
+  { config, base, file }: { config: PromptConfig; base: MethodBase; file: string },
+): void {
+  submodules(config, { base, file });
+  if (!base.hasEncoder) return;
+  throw unsupported(`${file}: ${what} on a base with encoder and decoder does not run yet`);
 }
 
 /**

@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { multiply } from "../../base/matrix.ts";
 import { wholeNumber } from "../tuner/config.ts";
-import { checkSubmodules, promptFields } from "./config.ts";
+import { promptFields, requireDecoder } from "./config.ts";
 import { promptMethod } from "./prompt.ts";
 import { promptTuningFields } from "./promptTuning.ts";
 import { promptRows, storedPrompt, virtualTokens } from "./virtualTokens.ts";
@@ -37,8 +37,8 @@ export const multitaskPromptTuning = promptMethod<z.infer<typeof schema>>({
     num_ranks: { default: 1, meaning: "Rank of each task's matrix." },
     num_tasks: { default: 1, meaning: "How many tasks share the prompt." },
   },
-  check: (config, { file }) => checkSubmodules(config, file),
   tensors: (context) => {
+    requireDecoder("multitask prompt tuning", context);
     const { num_tasks: tasks, num_ranks: ranks, num_virtual_tokens: count } = context.config;
     const rows = promptRows(context);
     const hidden = rows[storedPrompt]?.[1] as number;

@@ -3,7 +3,7 @@
  * LSTM made in training. PEFT stores what came out of it, so that the encoder is not needed again.
  */
 import { z } from "zod";
-import { checkSubmodules, promptFieldInfo, promptFields, tokenEmbedding } from "./config.ts";
+import { promptFieldInfo, promptFields, tokenEmbedding } from "./config.ts";
 import { promptMethod } from "./prompt.ts";
 import { promptRows, storedRows } from "./virtualTokens.ts";
 
@@ -43,7 +43,6 @@ export const pTuning = promptMethod<z.infer<typeof schema>>({
     encoder_num_layers: { default: 2, meaning: "Depth of that encoder, in training." },
     encoder_dropout: { default: 0, meaning: "Dropout in training; no effect on answers." },
   },
-  check: (config, { file }) => checkSubmodules(config, file),
   tensors: promptRows,
   effects: storedRows,
   counts: ({ config, base }, stored) => ({

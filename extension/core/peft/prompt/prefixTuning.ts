@@ -14,10 +14,10 @@ import type { AdapterEffects } from "../effect.ts";
 import type { ModuleTensors } from "../tuner/tensors.ts";
 import {
   checkSize,
-  checkSubmodules,
   promptFieldInfo,
   promptFields,
   type PromptConfig,
+  requireDecoder,
 } from "./config.ts";
 import { type PromptContext, promptMethod } from "./prompt.ts";
 import { storedPrompt } from "./virtualTokens.ts";
@@ -38,7 +38,6 @@ export const prefixTuning = promptMethod<z.infer<typeof prefixSchema>>({
     encoder_hidden_size: { default: null, meaning: "Width of the encoder, in training." },
     prefix_projection: { default: false, meaning: "An encoder made the prefix, in training." },
   },
-  check: (config, { file }) => checkSubmodules(config, file),
   tensors: prefixShape,
   effects: prefix,
   counts: (context, stored) => ({ trained: trainedPrefix(context, stored) }),
@@ -69,7 +68,6 @@ export const cartridge = promptMethod<z.infer<typeof cartridgeSchema>>({
     num_frozen_tokens: { default: 1, meaning: "How many of the first tokens were not trained." },
   },
   check: (config, { file }) => {
-    checkSubmodules(config, file);
     const { num_frozen_tokens: frozen, num_virtual_tokens: count } = config;
     if (frozen <= count) return;
     const problem = `is ${frozen}, more than num_virtual_tokens ${count}`;
@@ -88,6 +86,7 @@ function prefixShape<C extends PromptConfig>({
   file,
   base,
 }: PromptContext<C>): Record<string, Shape> {
+  requireDecoder("a prefix of keys and values", { config, base, file });
   const { layers, keyValueHeads, headDim } = base.attention;
   checkSize("num_layers", { config, own: layers, file });
   checkSize("num_attention_heads", { config, own: keyValueHeads, file });

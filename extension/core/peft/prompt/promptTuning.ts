@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { GraftError } from "../../base/errors.ts";
 import type { FieldInfo } from "../method.ts";
-import { checkSubmodules, promptFieldInfo, promptFields } from "./config.ts";
+import { promptFieldInfo, promptFields } from "./config.ts";
 import { promptMethod } from "./prompt.ts";
 import { promptRows, storedRows } from "./virtualTokens.ts";
 
@@ -34,7 +34,6 @@ export const promptTuning = promptMethod<z.infer<typeof schema>>({
   schema,
   fields: promptTuningFields,
   check: (config, { file }) => {
-    checkSubmodules(config, file);
     if (config.prompt_tuning_init !== "TEXT") return;
     for (const field of ["tokenizer_name_or_path", "prompt_tuning_init_text"] as const) {
       if (config[field]) continue;

@@ -2,7 +2,7 @@ import type { Shape } from "../../base/shape.ts";
 import type { AdapterEffects } from "../effect.ts";
 import type { MethodBase } from "../method.ts";
 import type { ModuleTensors } from "../tuner/tensors.ts";
-import { checkSize, type PromptConfig, tokenEmbedding } from "./config.ts";
+import { checkSize, type PromptConfig, submodules, tokenEmbedding } from "./config.ts";
 import type { PromptContext } from "./prompt.ts";
 
 /** Name under which PEFT stores a finished prompt, whatever encoder made it. */
@@ -16,15 +16,22 @@ export function promptRows<C extends PromptConfig>({
 }: PromptContext<C>): Record<string, Shape> {
   const { out: hidden } = tokenEmbedding(base);
   checkSize("token_dim", { config, own: hidden, file });
-  return { [storedPrompt]: [config.num_virtual_tokens, hidden] };
+  return {
+    [storedPrompt]: [config.num_virtual_tokens * submodules(config, { base, file }), hidden],
+  };
 }
 
-/** Rows that go into the model as they are stored. */
+/**
+ * Rows that go into the model as they are stored. Those for a decoder stand behind an encoder's, and PEFT
+ * stores them, but nothing reads them (PeftModelForSeq2SeqLM.forward).
+ */
 export function storedRows<C extends PromptConfig>(
-  { base }: PromptContext<C>,
+  { config, base }: PromptContext<C>,
   tensors: ModuleTensors,
 ): Promise<Partial<AdapterEffects>> {
-  return virtualTokens(base, [tensors.values(storedPrompt)]);
+  const { out: hidden } = tokenEmbedding(base);
+  const rows = tensors.values(storedPrompt).subarray(0, config.num_virtual_tokens * hidden);
+  return virtualTokens(base, [rows]);
 }
 
 /** The effect of embeddings [count, hidden], one a task, before every prompt. */

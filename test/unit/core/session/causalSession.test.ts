@@ -10,16 +10,14 @@ import {
   type AdapterInputs,
   adapterInputs,
 } from "../../../../extension/core/session/adapterInputs.ts";
-import type {
-  CausalSession,
-  ForwardOptions,
-} from "../../../../extension/core/session/causalSession.ts";
+import type { ForwardOptions } from "../../../../extension/core/session/causalSession.ts";
+import type { DecodingSession } from "../../../../extension/core/session/decodingSession.ts";
 import { decodingSession, openSession } from "../../../../extension/core/session/openSession.ts";
 import { argmax } from "../../../../extension/core/tokens/sampler.ts";
 import { difference, failure, fixtures, temporaryFolder } from "../support.ts";
 
 const folder = path.join(fixtures, "models/llama");
-async function open(place: string): Promise<CausalSession> {
+async function open(place: string): Promise<DecodingSession> {
   return decodingSession(await openSession(buildModel(await openBaseCheckpoint(place))));
 }
 
@@ -168,7 +166,7 @@ test("adapters belong to a sequence: interleaved answers equal answers alone", a
 
 /** Eight greedy tokens for each set of adapters, the sequences taking turns token by token. */
 async function continueGreedily(
-  running: CausalSession,
+  running: DecodingSession,
   inputs: readonly AdapterInputs[],
 ): Promise<number[][]> {
   const states = inputs.map((each) => running.start(each));
