@@ -1,3 +1,4 @@
+import type { ModelTask, Prediction, PredictInput } from "./protocol/predictContract.ts";
 import type { EngineConnection } from "./engineProcess.ts";
 import { HostError, failureOf } from "./failure.ts";
 import type { RequestOptions } from "./protocol/connection.ts";
@@ -110,11 +111,14 @@ export class Session {
     }
   }
 
-  loadBase(path: string, work: Work = {}): Promise<BaseModelInfo> {
+  /** @param work `forAdapter`: folder of an adapter that will be loaded on it, and may bring its head */
+  loadBase(path: string, work: Work & { forAdapter?: string } = {}): Promise<BaseModelInfo> {
     return this.exclusive(async () => {
       const before = this.current.base;
       if (before?.path === path) return before;
-      const base = await this.options.engine.request("loadBaseModel", { path }, work);
+      const { forAdapter, ...rest } = work;
+      const params = { path, ...(forAdapter !== undefined && { forAdapter }) };
+      const base = await this.options.engine.request("loadBaseModel", params, rest);
       // An adapter's folder can lead to the base that is loaded already.
       if (before?.path === base.path) return base;
       // The old base goes last: a load that fails or is cancelled loses nothing.
@@ -235,8 +239,17 @@ export class Session {
     params: Omit<GenerateParams, "base">,
     options: RequestOptions<GenerateEvent> = {},
   ): Promise<GenerateResult> {
-    const base = this.needBase().path;
+    const { path: base, name, task } = this.needBase();
+    if (task !== "language-modeling") return Promise.reject(writesNothing(name, task));
     return this.options.engine.request("generate", { base, ...params }, options);
+  }
+
+  /** What a base that does not write text says of an input, with the active adapters. */
+  async predict(input: PredictInput, options: { signal?: AbortSignal } = {}): Promise<Prediction> {
+    const base = this.needBase().path;
+    const params = { base, inputs: [input] };
+    const [prediction] = await this.options.engine.request("predict", params, options);
+    return prediction as Prediction;
   }
 
   inspect(path: string): Promise<EngineContract["inspectAdapter"]["result"]> {
@@ -292,7 +305,9 @@ export class Session {
   }
 
   private async load(engine: Requester, memento: Memento, work: Work): Promise<void> {
-    const base = await engine.request("loadBaseModel", { path: memento.base }, work);
+    const forAdapter = memento.adapters[0]?.path;
+    const params = { path: memento.base, ...(forAdapter !== undefined && { forAdapter }) };
+    const base = await engine.request("loadBaseModel", params, work);
     const loaded: AdapterInfo[] = [];
     for (const { path, name } of memento.adapters) {
       // It was loaded before, so whether a partial bind is wanted has been answered.
@@ -326,4 +341,12 @@ export class Session {
     }
     for (const listener of [...this.listeners]) listener(this.current);
   }
+}
+
+function writesNothing(name: string, task: ModelTask): HostError {
+  const purpose = task.replaceAll("-", " ");
+  return new HostError(
+    "unsupported",
+    `${name} is a model for ${purpose} and does not write text: use Graft: Run Test Prompt.`,
+  );
 }

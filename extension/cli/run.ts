@@ -12,6 +12,7 @@ const options = {
   base: { type: "string" },
   adapter: { type: "string", multiple: true },
   prompt: { type: "string" },
+  pair: { type: "string" },
   text: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
   "allow-partial": { type: "boolean", default: false },
@@ -52,11 +53,16 @@ export async function run(args: string[], signal: AbortSignal): Promise<void> {
   const added = await loadAdapters(model, adapters, { allowPartial, signal });
   model.setAdapter([...model.activeAdapters, ...added]);
   if (headOf(base.session.model).task !== "language-modeling") {
-    const [prediction] = await model.predict([prompt], { signal });
+    const { pair } = values;
+    const input = pair === undefined ? prompt : { text: prompt, pair };
+    const [prediction] = await model.predict([input], { signal });
     process.stdout.write(
       json ? `${toText(prediction)}\n` : sayPrediction(prediction as Prediction),
     );
     return;
+  }
+  if (values.pair !== undefined) {
+    throw badRequest("--pair is the second text for a model that labels texts or finds answers.");
   }
   const content = { role: "user", content: prompt } as const;
   const isChat = !values.text && (model.tokenizerFor()?.chatTemplate ?? null) !== null;
@@ -94,6 +100,7 @@ function sayPrediction(prediction: Prediction): string {
     `${score.toFixed(4)}  ${label}\n`;
   switch (prediction.task) {
     case "sequence-classification":
+    case "image-classification":
       return prediction.scores.map(lines).join("");
     case "token-classification":
       return prediction.tokens

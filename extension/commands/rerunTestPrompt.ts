@@ -8,9 +8,9 @@ export const rerunTestPrompt: Command = {
   id: "graft.rerunTestPrompt",
   async run(graft, argument) {
     const uri = argument instanceof vscode.Uri ? argument : undefined;
-    const prompt = graft.answers.promptOf(uri);
-    if (prompt === undefined) return vscode.commands.executeCommand("graft.runTestPrompt");
+    const question = graft.answers.questionOf(uri);
+    if (question === undefined) return vscode.commands.executeCommand("graft.runTestPrompt");
     if (!(await requireBase(graft, vscode.l10n.t("A test prompt")))) return undefined;
-    return answer(graft, prompt);
+    return answer(graft, question);
   },
 };

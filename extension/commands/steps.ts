@@ -22,7 +22,12 @@ export function requireTrust(): boolean {
   return false;
 }
 
-export async function loadBase(graft: Graft, path: string): Promise<BaseModelInfo | undefined> {
+/** @param forAdapter folder of an adapter that will be loaded on it, and may bring its head */
+export async function loadBase(
+  graft: Graft,
+  path: string,
+  forAdapter?: string,
+): Promise<BaseModelInfo | undefined> {
   if (!requireTrust()) return undefined;
   const { session } = graft;
   const known = session.state.bases.find((b) => b.path === path);
@@ -31,9 +36,15 @@ export async function loadBase(graft: Graft, path: string): Promise<BaseModelInf
     throw new HostError("unsupported", text);
   }
   const title = vscode.l10n.t("Loading {0}", known?.name ?? path);
-  const base = await withProgress(title, (work) => session.loadBase(path, work));
+  const base = await withProgress(title, (work) =>
+    session.loadBase(path, { ...work, ...(forAdapter !== undefined && { forAdapter }) }),
+  );
   const text = `${base.name} loaded in ${formatSeconds(base.loadSeconds)}`;
   vscode.window.setStatusBarMessage(`$(check) ${text}`, 5000);
+  if (base.warnings.length > 0) {
+    graft.log.warn(base.warnings.join(" "));
+    void vscode.window.showWarningMessage(base.warnings.join(" "));
+  }
   return base;
 }
 
@@ -79,7 +90,7 @@ export async function loadBaseOf(graft: Graft, adapter: AdapterSummary): Promise
   const path = adapter.basePath ?? (await askForBase(graft, adapter));
   if (path === undefined) return false;
   try {
-    const base = await loadBase(graft, path);
+    const base = await loadBase(graft, path, adapter.path);
     if (base && adapter.basePath === null) session.rememberBaseOf(adapter.path, base.path);
     return base !== undefined;
   } catch (thrown) {

@@ -112,6 +112,7 @@ export class AdaptableSession {
   private async extend(effects: AdapterEffects): Promise<boolean> {
     if (this.isClosed) throw baseGone();
     this.options.refuse?.(effects);
+    refuseInFront(this.model, effects);
     const { companion } = effects;
     if (companion && !this.companions.has(companion)) {
       this.companions.set(companion, await this.openCompanion(companion));
@@ -219,4 +220,18 @@ export class AdaptableSession {
 
 function baseGone(): GraftError {
   return new GraftError("not-found", "The base model was unloaded. Load it again.");
+}
+
+/** Refuses what stands in front of a sequence where a model has no place for it. */
+function refuseInFront(model: Model, { virtualTokens, cachePrefix }: AdapterEffects): void {
+  if (model.kind === "image" && (virtualTokens || cachePrefix)) {
+    throw unsupported("Virtual tokens go in front of text, and this base reads images");
+  }
+  if (model.kind === "encoder" && cachePrefix && !model.takesPrefix) {
+    throw unsupported(
+      "Prefix tuning puts keys and values in front of a sequence, which this base takes none of: " +
+        "transformers runs its family without a cache",
+      "Train with prompt tuning, P-tuning or a method on its layers.",
+    );
+  }
 }

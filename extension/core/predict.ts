@@ -6,8 +6,13 @@ import type { ActiveAdapter, PeftModel } from "./peftModel.ts";
 import type { HeadOutput } from "./session/runningSession.ts";
 import type { EncodedPair, Tokenizer } from "./tokens/tokenizer.ts";
 
-/** A text, or two that belong together: sentences to compare, a question and where to look. */
-export type PredictInput = string | { readonly text: string; readonly pair: string };
+/**
+ * A text, or two that belong together: sentences to compare, a question and where to look; or an
+ * image's file (PNG or JPEG).
+ */
+export type PredictInput = TextInput | { readonly image: string };
+
+type TextInput = string | { readonly text: string; readonly pair: string };
 
 export interface PredictOptions {
   /** Adapters for this prediction alone; the active ones when absent. */
@@ -25,7 +30,7 @@ export interface Score {
 export type Prediction =
   /** Most likely first. `kind` of the scores: they add up to 1, stand for themselves, or are values. */
   | {
-      readonly task: "sequence-classification";
+      readonly task: "sequence-classification" | "image-classification";
       readonly scores: readonly Score[];
       readonly of: "classes" | "labels" | "values";
     }
@@ -66,6 +71,9 @@ export async function predict(
   const predictions: Prediction[] = [];
   for (const input of inputs) {
     throwIfAborted(signal);
+    if (typeof input !== "string" && "image" in input) {
+      throw badRequest(`This base reads text, not images (${input.image}).`);
+    }
     const [text, pair] = typeof input === "string" ? [input] : [input.text, input.pair];
     const encoded = tokenizer.encodePair(text, pair);
     const { ids, tokenTypes } = encoded;

@@ -19,7 +19,7 @@ export class Library {
 
   async open(
     folder: string,
-    options: { onProgress?: OnProgress; signal?: AbortSignal },
+    options: { forAdapter?: string; onProgress?: OnProgress; signal?: AbortSignal },
   ): Promise<PeftModel> {
     const id = await modelId(folder);
     const open = this.models.get(id);

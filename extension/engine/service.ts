@@ -5,6 +5,7 @@ import { adapterFolders } from "../core/checkpoint/findAdapter.ts";
 import { convertAdapter } from "../core/convertAdapter.ts";
 import { families } from "../core/models/index.ts";
 import { methods } from "../core/peft/index.ts";
+import { headOf } from "../core/models/model.ts";
 import type { LoadedAdapter, PeftModel } from "../core/peftModel.ts";
 import { resolveModel } from "../core/resolveModel.ts";
 import { runtimeLabel } from "../core/session/ortSession.ts";
@@ -23,6 +24,7 @@ import { checkFit, inspectAdapter } from "./inspect.ts";
 import { hubHandlers, hubPlace } from "./hub.ts";
 import { Library } from "./library.ts";
 import { mergeResult, previewResult } from "./mergeResult.ts";
+import { predictHandlers } from "./predict.ts";
 import { statusResult } from "./statusResult.ts";
 
 /** What the engine answers to each request of its contract. */
@@ -46,9 +48,12 @@ export function createService(library = new Library()): Handlers<EngineContract>
     },
     discover: (params, context) => discover(params, context),
     ...hubHandlers(library),
-    loadBaseModel: async ({ path: named, hub }, { emit, signal }) => {
+    ...predictHandlers(library),
+    loadBaseModel: async ({ path: named, forAdapter: wanted, hub }, { emit, signal }) => {
       const { base, adapter } = await resolveModel(named, hubPlace(hub, { emit, signal }));
-      const info = baseInfo(await library.open(base, { onProgress: emit, signal }));
+      const forAdapter = adapter ?? wanted;
+      const options = { ...(forAdapter !== undefined && { forAdapter }), onProgress: emit, signal };
+      const info = baseInfo(await library.open(base, options));
       return adapter === null ? info : { ...info, adapter };
     },
     unloadBaseModel: async ({ base }) => {
@@ -171,6 +176,8 @@ function baseInfo({ base }: PeftModel): BaseModelInfo {
     layers: session.model.layers,
     device: "CPU",
     hasChatTemplate: tokenizer !== null && tokenizer.chatTemplate !== null,
+    task: headOf(session.model).task,
+    warnings: [...base.warnings],
   };
 }
 

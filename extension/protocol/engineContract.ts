@@ -1,5 +1,6 @@
 /** Host ⇄ engine. Types only; nothing here assumes that the engine shares the host's memory. */
 
+import type { ModelTask, PredictContract } from "./predictContract.ts";
 import type { HubContract, HubLoad } from "./hubContract.ts";
 
 export const protocolVersion = 1;
@@ -84,6 +85,10 @@ export interface BaseModelInfo extends BaseModelSummary {
   layers: number;
   device: string;
   hasChatTemplate: boolean;
+  /** What it is for: one that is not for "language-modeling" answers `predict`, not `generate`. */
+  task: ModelTask;
+  /** Sentences about what is unusual. */
+  warnings: string[];
   /** The adapter's folder, when one was named instead of its base: it is not loaded yet. */
   adapter?: string;
 }
@@ -470,44 +475,48 @@ export interface AdapterReport {
 }
 
 /** What the engine offers to the host. */
-export type EngineContract = HubContract & {
-  hello: { params: { version: number }; result: HelloResult };
-  discover: { params: DiscoverParams; result: DiscoverResult; event: ProgressEvent };
-  /** Of an adapter's folder its base is loaded. */
-  loadBaseModel: {
-    params: { path: string; hub?: HubLoad };
-    result: BaseModelInfo;
-    event: ProgressEvent;
+export type EngineContract = HubContract &
+  PredictContract & {
+    hello: { params: { version: number }; result: HelloResult };
+    discover: { params: DiscoverParams; result: DiscoverResult; event: ProgressEvent };
+    /**
+     * Of an adapter's folder its base is loaded. `forAdapter` is one that will be loaded on it: a base
+     * without the head that the adapter brings is opened as the class that has it.
+     */
+    loadBaseModel: {
+      params: { path: string; forAdapter?: string; hub?: HubLoad };
+      result: BaseModelInfo;
+      event: ProgressEvent;
+    };
+    unloadBaseModel: { params: { base: string }; result: null };
+    loadAdapter: { params: LoadAdapterParams; result: AdapterInfo; event: ProgressEvent };
+    unloadAdapter: { params: { base: string; name: string }; result: null };
+    setActiveAdapters: {
+      params: { base: string; adapters: ActiveAdapter[] };
+      result: { swapSeconds: number };
+    };
+    renameAdapter: { params: { base: string; name: string; newName: string }; result: null };
+    saveAdapter: { params: SaveAdapterParams; result: SaveAdapterResult };
+    /** Makes an adapter of loaded ones, writes it and loads it; it is not active yet. */
+    combineAdapters: { params: CombineParams; result: AdapterInfo; event: ProgressEvent };
+    mergeAdapters: { params: MergeParams; result: MergeResult; event: ProgressEvent };
+    /** Writes the base with adapters as an ONNX model, and runs it once to check it. */
+    exportOnnx: { params: ExportOnnxParams; result: ExportOnnxResult; event: ProgressEvent };
+    /** Predicts what merging would lose; `samples` tensors are enough for a quick look. */
+    previewMerge: {
+      params: { base: string; adapters: ActiveAdapter[]; samples?: number };
+      result: MergePreviewResult;
+      event: ProgressEvent;
+    };
+    /** Compares a base with and without adapters on probe prompts. */
+    measureEffect: { params: MeasureParams; result: EffectResult; event: ProgressEvent };
+    convertAdapter: { params: ConvertParams; result: ConvertResult; event: ProgressEvent };
+    /** A loaded base with its adapters, as PEFT's get_model_status and get_layer_status. */
+    modelStatus: { params: { base: string }; result: ModelStatusResult };
+    checkFit: { params: { base: string; paths: string[] }; result: FitReport[] };
+    inspectAdapter: { params: { path: string; base?: string }; result: AdapterReport };
+    generate: { params: GenerateParams; result: GenerateResult; event: GenerateEvent };
   };
-  unloadBaseModel: { params: { base: string }; result: null };
-  loadAdapter: { params: LoadAdapterParams; result: AdapterInfo; event: ProgressEvent };
-  unloadAdapter: { params: { base: string; name: string }; result: null };
-  setActiveAdapters: {
-    params: { base: string; adapters: ActiveAdapter[] };
-    result: { swapSeconds: number };
-  };
-  renameAdapter: { params: { base: string; name: string; newName: string }; result: null };
-  saveAdapter: { params: SaveAdapterParams; result: SaveAdapterResult };
-  /** Makes an adapter of loaded ones, writes it and loads it; it is not active yet. */
-  combineAdapters: { params: CombineParams; result: AdapterInfo; event: ProgressEvent };
-  mergeAdapters: { params: MergeParams; result: MergeResult; event: ProgressEvent };
-  /** Writes the base with adapters as an ONNX model, and runs it once to check it. */
-  exportOnnx: { params: ExportOnnxParams; result: ExportOnnxResult; event: ProgressEvent };
-  /** Predicts what merging would lose; `samples` tensors are enough for a quick look. */
-  previewMerge: {
-    params: { base: string; adapters: ActiveAdapter[]; samples?: number };
-    result: MergePreviewResult;
-    event: ProgressEvent;
-  };
-  /** Compares a base with and without adapters on probe prompts. */
-  measureEffect: { params: MeasureParams; result: EffectResult; event: ProgressEvent };
-  convertAdapter: { params: ConvertParams; result: ConvertResult; event: ProgressEvent };
-  /** A loaded base with its adapters, as PEFT's get_model_status and get_layer_status. */
-  modelStatus: { params: { base: string }; result: ModelStatusResult };
-  checkFit: { params: { base: string; paths: string[] }; result: FitReport[] };
-  inspectAdapter: { params: { path: string; base?: string }; result: AdapterReport };
-  generate: { params: GenerateParams; result: GenerateResult; event: GenerateEvent };
-};
 
 /** What the host offers to the engine: nothing yet. */
 export type EngineHostContract = Record<string, never>;

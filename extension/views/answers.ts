@@ -1,10 +1,11 @@
 import * as vscode from "vscode";
 import { samplingSettings } from "../config.ts";
 import { failureOf } from "../failure.ts";
-import type { GenerateEvent, GenerateResult } from "../protocol/engineContract.ts";
+import type { GenerateEvent } from "../protocol/engineContract.ts";
 import type { Session } from "../session.ts";
-import { formatModel, formatRate, formatSpeaker, formatTitle } from "./format.ts";
+import { formatModel, formatRate, formatSeconds, formatSpeaker, formatTitle } from "./format.ts";
 import { finishLine } from "./finish.ts";
+import { formatPrediction } from "./prediction.ts";
 import type { Work } from "./progress.ts";
 import { throttle } from "./throttle.ts";
 
@@ -12,9 +13,16 @@ const scheme = "graft-answer";
 /** What package.json knows the language of these documents by: they wrap and have no line numbers. */
 const folder = "/graft-answer";
 
+/** What a test prompt asks: a text, with a model for two the second one, or an image's file. */
+export interface Question {
+  text: string;
+  pair?: string;
+  image?: string;
+}
+
 interface Answer {
   model: string;
-  prompt: string;
+  question: Question;
   text: string;
   /** How far it is, then how it ended. At the top, where it is seen however long the answer is. */
   status: string;
@@ -39,25 +47,31 @@ export class Answers implements vscode.TextDocumentContentProvider, vscode.Dispo
   provideTextDocumentContent(uri: vscode.Uri): string {
     const answer = this.answers.get(uri.toString());
     if (!answer) return vscode.l10n.t("This answer was not kept. Run the test prompt again.");
-    const question = answer.prompt.replaceAll(/^/gm, "> ");
+    const { text, pair } = answer.question;
+    const asked = pair === undefined ? text : `${text}\n\n${pair}`;
+    const question = asked.replaceAll(/^/gm, "> ");
     const heading = [`# ${answer.model}`, answer.status].filter(Boolean).join(" — ");
     const parts = [heading, question, answer.text];
     return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
   }
 
   /** Shows the answer beside the editor, without taking the focus, and streams into it. */
-  async run(prompt: string, work: Work): Promise<GenerateResult> {
+  async run(question: Question, work: Work): Promise<void> {
     const { base, active } = this.session.state;
     const model = formatModel(base?.name ?? "", active);
     const speaker = formatSpeaker(base?.name ?? "", active);
-    const uri = vscode.Uri.from({ scheme, path: `${folder}/${titleOf(speaker, prompt)}` });
+    const uri = vscode.Uri.from({ scheme, path: `${folder}/${titleOf(speaker, question.text)}` });
     this.answers.get(uri.toString())?.running?.abort();
-    const answer: Answer = { model, prompt, text: "", status: "", running: new AbortController() };
+    const running = new AbortController();
+    const answer: Answer = { model, question, text: "", status: "", running };
     work.signal.addEventListener("abort", () => answer.running?.abort());
     this.answers.set(uri.toString(), answer);
     this.changed.fire(uri);
     await this.show(uri);
-    return this.stream(uri, answer, work.onEvent);
+    const writes = base === null || base.task === "language-modeling";
+    await this.fill(uri, answer, () =>
+      writes ? this.stream(uri, answer, work.onEvent) : this.predict(answer),
+    );
   }
 
   /** Stops one answer, or all when none is named. */
@@ -66,10 +80,10 @@ export class Answers implements vscode.TextDocumentContentProvider, vscode.Dispo
     for (const answer of named ? [named] : this.answers.values()) answer.running?.abort();
   }
 
-  /** The prompt of an answer, to run it again. */
-  promptOf(uri: vscode.Uri | undefined): string | undefined {
+  /** The question of an answer, to run it again. */
+  questionOf(uri: vscode.Uri | undefined): Question | undefined {
     const key = (uri ?? vscode.window.activeTextEditor?.document.uri)?.toString() ?? "";
-    return this.answers.get(key)?.prompt;
+    return this.answers.get(key)?.question;
   }
 
   dispose(): void {
@@ -77,11 +91,33 @@ export class Answers implements vscode.TextDocumentContentProvider, vscode.Dispo
     this.subscriptions.dispose();
   }
 
-  private async stream(
-    uri: vscode.Uri,
-    answer: Answer,
-    report: Work["onEvent"],
-  ): Promise<GenerateResult> {
+  /** Runs what makes an answer; how it ended is its status. */
+  private async fill(uri: vscode.Uri, answer: Answer, make: () => Promise<void>): Promise<void> {
+    this.mirrorRunning();
+    try {
+      await make();
+    } catch (thrown) {
+      const { code, message } = failureOf(thrown);
+      answer.status = code === "cancelled" ? vscode.l10n.t("stopped") : message;
+      throw thrown;
+    } finally {
+      answer.running = undefined;
+      this.changed.fire(uri);
+      this.mirrorRunning();
+    }
+  }
+
+  /** The answer of a model that does not write text: its labels, its span, its numbers. */
+  private async predict(answer: Answer): Promise<void> {
+    const { text, pair, image } = answer.question;
+    const input = image !== undefined ? { image } : pair !== undefined ? { text, pair } : text;
+    const started = performance.now();
+    const prediction = await this.session.predict(input, { signal: answer.running?.signal });
+    answer.text = formatPrediction(prediction);
+    answer.status = formatSeconds((performance.now() - started) / 1000);
+  }
+
+  private async stream(uri: vscode.Uri, answer: Answer, report: Work["onEvent"]): Promise<void> {
     const { request, flush } = throttle(() => this.changed.fire(uri), 100);
     const onEvent = (event: GenerateEvent): void => {
       answer.text = event.text;
@@ -89,27 +125,19 @@ export class Answers implements vscode.TextDocumentContentProvider, vscode.Dispo
       report({ step: answer.status });
       request();
     };
-    this.mirrorRunning();
+    const content = answer.question.text;
     try {
-      const prompt = {
-        kind: "chat",
-        messages: [{ role: "user", content: answer.prompt }],
-      } as const;
       const result = await this.session.generate(
-        { prompt: { ...prompt, messages: [...prompt.messages] }, sampling: samplingSettings() },
+        {
+          prompt: { kind: "chat", messages: [{ role: "user", content }] },
+          sampling: samplingSettings(),
+        },
         { signal: answer.running?.signal, onEvent },
       );
       answer.text = result.text;
       answer.status = finishLine(result);
-      return result;
-    } catch (thrown) {
-      const { code, message } = failureOf(thrown);
-      answer.status = code === "cancelled" ? vscode.l10n.t("stopped") : message;
-      throw thrown;
     } finally {
-      answer.running = undefined;
       flush();
-      this.mirrorRunning();
     }
   }
 

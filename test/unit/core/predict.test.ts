@@ -1,44 +1,28 @@
 import assert from "node:assert/strict";
-import { cp, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import { test, type TestContext } from "node:test";
 import { loadBaseModel } from "../../../extension/core/baseModel.ts";
 import { PeftModel } from "../../../extension/core/peftModel.ts";
+import type { HeadOutput } from "../../../extension/core/session/runningSession.ts";
+import { writeSafetensors } from "../../../extension/core/safetensors/write.ts";
 import { failure, fixtures, temporaryFolder } from "./support.ts";
+import { withTokenizer } from "./tinyTokenizer.ts";
 
-const words = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "good", "bad", "film"];
-
-/** The tiny BERT classifier with a tokenizer of a few words. */
-async function classifier(t: TestContext): Promise<PeftModel> {
-  const folder = path.join(await temporaryFolder(t), "bert");
-  await cp(path.join(fixtures, "models/bert-seqcls"), folder, { recursive: true });
-  const special = (id: string): object => ({ SpecialToken: { id, type_id: 0 } });
-  const sequence = (id: string, type_id: number): object => ({ Sequence: { id, type_id } });
-  const single = [special("[CLS]"), sequence("A", 0), special("[SEP]")];
-  const tokenizer = {
-    version: "1.0",
-    added_tokens: [],
-    normalizer: null,
-    pre_tokenizer: { type: "Whitespace" },
-    post_processor: {
-      type: "TemplateProcessing",
-      single,
-      pair: [...single, sequence("B", 1), { SpecialToken: { id: "[SEP]", type_id: 1 } }],
-      special_tokens: Object.fromEntries(
-        ["[CLS]", "[SEP]"].map((id) => [id, { id, ids: [words.indexOf(id)], tokens: [id] }]),
-      ),
-    },
-    decoder: null,
-    model: {
-      type: "WordLevel",
-      unk_token: "[UNK]",
-      vocab: Object.fromEntries(words.map((word, id) => [word, id])),
-    },
-  };
-  await writeFile(path.join(folder, "tokenizer.json"), JSON.stringify(tokenizer));
+/** A tiny model of a fixture that knows a few words. */
+async function open(t: TestContext, name: string): Promise<PeftModel> {
+  const folder = await withTokenizer(t, `models/${name}`);
   const model = new PeftModel(await loadBaseModel(folder));
   t.after(() => model.dispose());
   return model;
+}
+
+const classifier = (t: TestContext): Promise<PeftModel> => open(t, "bert-seqcls");
+
+/** The head's output for ids as the tokenizer makes them. */
+async function logitsOf(model: PeftModel, ids: number[]): Promise<HeadOutput> {
+  const batch = { kind: "tokens", ids: [ids], attentionMask: undefined } as const;
+  return model.base.session.predict(batch, model.currentInputs);
 }
 
 void test("a classifier names its labels with probabilities, an adapter's head others", async (t) => {
@@ -61,4 +45,70 @@ void test("a classifier does not write text, and says so", async (t) => {
   const model = await classifier(t);
   const answered = model.answer({ kind: "text", text: "good film" });
   await assert.rejects(answered, failure("unsupported", "sequence classification", "text"));
+});
+
+void test("every token of a text has its likeliest label, special tokens have none", async (t) => {
+  const model = await open(t, "roberta-tokencls");
+  const [found] = await model.predict(["good film is bad"]);
+  assert(found?.task === "token-classification");
+  assert.deepEqual(
+    found.tokens.map(({ token }) => token),
+    ["good", "film", "is", "bad"],
+  );
+  const { data, shape } = await logitsOf(model, [1, 4, 6, 9, 5, 2]);
+  const [, , width] = shape;
+  for (const [i, { label, score }] of found.tokens.entries()) {
+    const row = [...data.subarray((i + 1) * width, (i + 2) * width)];
+    assert.equal(label, `LABEL_${row.indexOf(Math.max(...row))}`);
+    assert(score > 1 / width && score < 1);
+  }
+});
+
+void test("an answer is the likeliest span of the second text", async (t) => {
+  const model = await open(t, "llama-qa");
+  const [found] = await model.predict([{ text: "sky is", pair: "blue film good bad" }]);
+  assert(found?.task === "question-answering");
+  const { data } = await logitsOf(model, [1, 7, 9, 2, 8, 6, 4, 5, 2]);
+  const context = [4, 5, 6, 7];
+  const sum = (end: number): number =>
+    context.reduce((all, place) => all + Math.exp(data[place * 2 + end] as number), 0);
+  let best = { score: 0, text: "" };
+  for (const start of context) {
+    for (const last of context.filter((place) => place >= start)) {
+      const exponent = (data[start * 2] as number) + (data[last * 2 + 1] as number);
+      const score = Math.exp(exponent) / (sum(0) * sum(1));
+      const words = ["blue", "film", "good", "bad"].slice(start - 4, last - 3);
+      if (score > best.score) best = { score, text: words.join(" ") };
+    }
+  }
+  assert.equal(found.answer, best.text);
+  assert(Math.abs(found.score - best.score) < 1e-6);
+});
+
+void test("features are the last stream's mean and its first row", async (t) => {
+  const model = await open(t, "mistral-feat");
+  const [found] = await model.predict(["good film"]);
+  assert(found?.task === "feature-extraction");
+  const { data, shape } = await logitsOf(model, [1, 4, 6, 2]);
+  const [, rows, width] = shape;
+  assert.equal(rows, 4);
+  assert.deepEqual([...found.first], [...data.subarray(0, width)]);
+  const column = Array.from({ length: rows }, (_, row) => data[row * width + 1] as number);
+  const mean = column.reduce((sum, value) => sum + value, 0) / rows;
+  assert(Math.abs((found.mean[1] as number) - mean) < 1e-6);
+});
+
+void test("a family that runs without a cache refuses prefix tuning as it is loaded", async (t) => {
+  const model = new PeftModel(await loadBaseModel(path.join(fixtures, "models/distilbert-seqcls")));
+  t.after(() => model.dispose());
+  const { layers, heads, headDim } = model.base.adaptable.attention;
+  const folder = await temporaryFolder(t);
+  const config = { peft_type: "PREFIX_TUNING", task_type: "SEQ_CLS", num_virtual_tokens: 2 };
+  await writeFile(path.join(folder, "adapter_config.json"), JSON.stringify(config));
+  const shape = [2, layers * 2 * heads * headDim];
+  const bytes = new Uint8Array(4 * 2 * (shape[1] as number));
+  await writeSafetensors(path.join(folder, "adapter_model.safetensors"), [
+    { name: "prompt_embeddings", dtype: "F32", shape, bytes: () => Promise.resolve(bytes) },
+  ]);
+  await assert.rejects(model.loadAdapter(folder), failure("unsupported", "Prefix tuning"));
 });

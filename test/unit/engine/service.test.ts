@@ -15,6 +15,7 @@ import {
   protocolVersion,
 } from "../../../extension/protocol/engineContract.ts";
 import { failure, fixtures, sample, temporaryFolder } from "../core/support.ts";
+import { withTokenizer } from "../core/tinyTokenizer.ts";
 
 const service = createService(new Library());
 
@@ -431,4 +432,31 @@ test("adapters are combined into one that is loaded, or nothing is left behind",
   assert.equal(await sayOf({ base, adapters: [{ name: "mix", weight: 1 }] }), pirateSky);
   const again = ask("combineAdapters", { ...params, name: "other", overwrite: true });
   await assert.rejects(again, failure("bad-request", '"mix" is loaded from'));
+});
+
+test("a base that does not write text says what it is for, and predicts in plain data", async (t) => {
+  const folder = await withTokenizer(t, "models/bert-seqcls");
+  const info = await ask("loadBaseModel", { path: folder });
+  t.after(() => ask("unloadBaseModel", { base: info.path }));
+  assert.deepEqual([info.task, info.warnings], ["sequence-classification", []]);
+  const inputs = ["good film", { text: "good", pair: "film" }];
+  const found = await ask("predict", { base: info.path, inputs });
+  assert.deepEqual(structuredClone(found), found);
+  assert.equal(found.length, 2);
+  const [first] = found;
+  assert(first?.task === "sequence-classification" && first.scores.length === 3);
+  await assert.rejects(
+    ask("predict", { base, inputs: ["hi"] }),
+    failure("unsupported", "language-modeling"),
+  );
+});
+
+test("a base is opened with the head that an adapter for it will bring", async (t) => {
+  const at = path.join(fixtures, "headless/llama");
+  const forAdapter = path.join(at, "adapter");
+  const info = await ask("loadBaseModel", { path: path.join(at, "base"), forAdapter });
+  t.after(() => ask("unloadBaseModel", { base: info.path }));
+  assert.deepEqual([info.task, info.warnings], ["sequence-classification", []]);
+  const { bound, total } = await ask("loadAdapter", { base: info.path, path: forAdapter });
+  assert.equal(bound, total);
 });

@@ -19,6 +19,8 @@ export const base: BaseModelInfo = {
   layers: 4,
   device: "cpu",
   hasChatTemplate: true,
+  task: "language-modeling",
+  warnings: [],
 };
 
 export function adapter(name: string, change: Partial<AdapterSummary> = {}): AdapterSummary {
