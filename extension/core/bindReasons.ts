@@ -49,6 +49,7 @@ type Rule = (name: string, known: Known) => string | null;
 /** The first that knows a name decides. */
 const rules: readonly Rule[] = [
   toolReason,
+  absentReason,
   adapterNameReason,
   methodReason,
   prefixReason,
@@ -61,6 +62,12 @@ const rules: readonly Rule[] = [
 function toolReason(name: string): string | null {
   return /(^|[._])lora_(down|up)\b|^lora_(unet|te\d?)_|\.alpha$/.test(name)
     ? "the tensors are named as kohya's and diffusers' tools do, not as PEFT; convert the adapter first"
+    : null;
+}
+
+function absentReason(name: string, { base }: Known): string | null {
+  return base.absent?.some((path) => name.includes(`.${path}.`))
+    ? "the layers of {names} were not found in the ONNX export, whose report says why"
     : null;
 }
 

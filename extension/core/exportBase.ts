@@ -82,13 +82,13 @@ export function storedPrecision({ export: report, checkpoint }: ExportBase): Pre
 }
 
 /** What adapters can bind to in an export. */
-function describeExport({ checkpoint, tensors, model, place }: OnnxExport): MethodBase {
+function describeExport({ checkpoint, tensors, model, place, map }: OnnxExport): MethodBase {
   const { tree, groups, layers, keyValueHeads, queriesPerKey, headDim }: CausalModel =
     model(bareLayers);
   return {
     modelType: checkpoint.config.modelType,
     config: checkpoint.config,
-    ...{ tree, groups },
+    ...{ tree, groups, absent: map.missing.map(({ path }) => path) },
     attention: { layers, heads: keyValueHeads * queriesPerKey, keyValueHeads, headDim },
     readTensor: (name, signal) => tensors.read(name, signal),
     withLayers: () => {

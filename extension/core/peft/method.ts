@@ -21,6 +21,8 @@ export interface MethodBase {
   /** config.json as it is. */
   readonly config: ModelConfig;
   readonly tree: ModuleTree;
+  /** Modules of the model that an ONNX export was not found to have. */
+  readonly absent?: readonly string[];
   readonly groups: readonly LinearGroup[];
   readonly attention: AttentionShape;
   /** True where an encoder reads the prompt and a decoder writes the answer. */
