@@ -1,5 +1,5 @@
 import * as vscode from "vscode";
-import type { Sampling } from "./protocol/engineContract.ts";
+import type { LoadOptions, Sampling } from "./protocol/engineContract.ts";
 
 /** Reads the settings; defaults and ranges live in package.json alone. */
 
@@ -15,6 +15,16 @@ export function discoverySettings(): DiscoverySettings {
     adapterFolders: settings.get<string[]>("adapterFolders", []).map(expandHome),
     baseModelFolders: settings.get<string[]>("baseModelFolders", []).map(expandHome),
     huggingFaceCache: settings.get("discoverHuggingFaceCache", true),
+  };
+}
+
+/** How bases are loaded where the user chooses nothing else. */
+export function loadSettings(): LoadOptions {
+  const settings = vscode.workspace.getConfiguration("graft.load");
+  return {
+    precision: settings.get<NonNullable<LoadOptions["precision"]>>("precision", "auto"),
+    device: settings.get<NonNullable<LoadOptions["device"]>>("device", "auto"),
+    memory: settings.get<NonNullable<LoadOptions["memory"]>>("memory", "resident"),
   };
 }
 

@@ -1,5 +1,6 @@
 import type * as vscode from "vscode";
 import type { EngineProcess } from "./engineProcess.ts";
+import type { Hub } from "./hub.ts";
 import type { Session } from "./session.ts";
 import type { Answers } from "./views/answers.ts";
 import type { InlineThreads } from "./views/inlineThreads.ts";
@@ -13,6 +14,7 @@ export interface Graft {
   readonly log: vscode.LogOutputChannel;
   readonly engine: EngineProcess;
   readonly session: Session;
+  readonly hub: Hub;
   readonly answers: Answers;
   readonly threads: InlineThreads;
   readonly inspectors: InspectorPanels;

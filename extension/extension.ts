@@ -2,6 +2,7 @@ import * as vscode from "vscode";
 import { registerCommands } from "./commands/index.ts";
 import { watchAdapters } from "./discovery.ts";
 import type { Graft } from "./context.ts";
+import { Hub } from "./hub.ts";
 import { createModels } from "./models.ts";
 import { AdapterTree } from "./views/adapterTree.ts";
 import { Answers } from "./views/answers.ts";
@@ -34,6 +35,7 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     log,
     engine,
     session,
+    hub: new Hub(engine, extension.secrets),
     answers: new Answers(session),
     threads: new InlineThreads(session),
     inspectors: new InspectorPanels(extension, session),

@@ -1,5 +1,6 @@
 import { fork } from "node:child_process";
 import * as vscode from "vscode";
+import { loadSettings } from "./config.ts";
 import { samplePath } from "./context.ts";
 import { discoveryRoots } from "./discovery.ts";
 import { EngineProcess } from "./engineProcess.ts";
@@ -29,6 +30,8 @@ export function createModels(
     recallBases: () => extension.workspaceState.get<Record<string, string>>(basesKey),
     rememberBases: (bases) => void extension.workspaceState.update(basesKey, bases),
     warn: (text) => log.warn(text),
+    loadDefaults: loadSettings,
+    quantCache: () => vscode.Uri.joinPath(extension.globalStorageUri, "quantized").fsPath,
   });
   return { engine, session };
 }

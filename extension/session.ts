@@ -17,10 +17,14 @@ import type {
   GenerateEvent,
   GenerateParams,
   GenerateResult,
+  LoadBaseModelParams,
+  LoadEstimate,
+  LoadOptions,
   MergeParams,
   MergeResult,
   ModelStatusResult,
   ProgressEvent,
+  QuantCacheEntry,
   SaveAdapterParams,
   SaveAdapterResult,
 } from "./protocol/engineContract.ts";
@@ -32,6 +36,8 @@ export type Requester = Pick<EngineConnection, "request">;
 /** What a window remembers of its models from one reload to the next. */
 export interface Memento {
   base: string;
+  /** How the base was loaded, where that was chosen. */
+  load?: LoadOptions;
   adapters: { path: string; name: string }[];
   active: ActiveAdapter[];
 }
@@ -45,6 +51,10 @@ export interface SessionOptions {
   recallBases?(): Readonly<Record<string, string>> | undefined;
   rememberBases?(bases: Readonly<Record<string, string>>): void;
   warn(text: string): void;
+  /** How bases are loaded where nothing else was chosen. */
+  loadDefaults?(): LoadOptions;
+  /** Where weights that are made for a precision are kept. */
+  quantCache?(): string;
 }
 
 type Work = RequestOptions<ProgressEvent>;
@@ -56,6 +66,8 @@ export class Session {
   private queue: Promise<unknown> = Promise.resolve();
   private discovering: Promise<void> | undefined;
   private restoring: Promise<void> | undefined;
+  /** How the loaded base was loaded, where that was chosen. */
+  private chosen: LoadOptions | undefined;
 
   constructor(private readonly options: SessionOptions) {}
 
@@ -111,14 +123,29 @@ export class Session {
     }
   }
 
-  /** @param work `forAdapter`: folder of an adapter that will be loaded on it, and may bring its head */
-  loadBase(path: string, work: Work & { forAdapter?: string } = {}): Promise<BaseModelInfo> {
+  /**
+   * @param options `load`: how to load it, where that was chosen; a base that is loaded is then loaded
+   *   anew. `forAdapter`: folder of an adapter that will be loaded on it, and may bring its head
+   */
+  loadBase(
+    path: string,
+    {
+      load,
+      forAdapter: wanted,
+      ...work
+    }: Work & { load?: LoadOptions | undefined; forAdapter?: string | undefined } = {},
+  ): Promise<BaseModelInfo> {
     return this.exclusive(async () => {
       const before = this.current.base;
-      if (before?.path === path) return before;
-      const { forAdapter, ...rest } = work;
-      const params = { path, ...(forAdapter !== undefined && { forAdapter }) };
-      const base = await this.options.engine.request("loadBaseModel", params, rest);
+      if (before?.path === path && load === undefined) return before;
+      // Of a base that is loaded anew the adapters come back.
+      const own = before?.path === path ? this.current.loaded[0]?.path : undefined;
+      const forAdapter = wanted ?? own;
+      const chosen = { ...this.loadParams(load), ...(forAdapter !== undefined && { forAdapter }) };
+      const params = { path, ...chosen };
+      const base = await this.options.engine.request("loadBaseModel", params, work);
+      this.chosen = load;
+      if (before?.path === base.path && load !== undefined) return this.reattach(base, work);
       // An adapter's folder can lead to the base that is loaded already.
       if (before?.path === base.path) return base;
       // The old base goes last: a load that fails or is cancelled loses nothing.
@@ -127,6 +154,22 @@ export class Session {
       await this.measureFits();
       return base;
     });
+  }
+
+  /** What loading a base would take in each precision. */
+  estimateLoad(path: string): Promise<LoadEstimate> {
+    return this.options.engine.request("estimateLoad", { path });
+  }
+
+  quantCache(): Promise<QuantCacheEntry[]> {
+    const folder = this.options.quantCache?.();
+    if (folder === undefined) return Promise.resolve([]);
+    return this.options.engine.request("listQuantCache", { folder });
+  }
+
+  clearQuantCache(keys: string[]): Promise<{ bytes: number }> {
+    const folder = this.options.quantCache?.() ?? "";
+    return this.options.engine.request("clearQuantCache", { folder, keys });
   }
 
   unloadBase(): Promise<void> {
@@ -304,27 +347,65 @@ export class Session {
     }
   }
 
+  private loadParams(chosen: LoadOptions | undefined): Omit<LoadBaseModelParams, "path"> {
+    const quantCache = this.options.quantCache?.();
+    return {
+      ...this.options.loadDefaults?.(),
+      ...chosen,
+      ...(quantCache !== undefined && { quantCache }),
+    };
+  }
+
+  /** Puts the adapters that were loaded onto their base again, which was loaded anew. */
+  private async reattach(base: BaseModelInfo, work: Work): Promise<BaseModelInfo> {
+    const { loaded: adapters, active } = this.current;
+    this.set({ base, loaded: [], active: [] });
+    await this.attachAll(this.options.engine, { base, adapters, active }, work);
+    return base;
+  }
+
   private async load(engine: Requester, memento: Memento, work: Work): Promise<void> {
     const forAdapter = memento.adapters[0]?.path;
-    const params = { path: memento.base, ...(forAdapter !== undefined && { forAdapter }) };
+    const params = {
+      path: memento.base,
+      ...this.loadParams(memento.load),
+      ...(forAdapter !== undefined && { forAdapter }),
+    };
     const base = await engine.request("loadBaseModel", params, work);
+    this.chosen = memento.load;
+    await this.attachAll(engine, { ...memento, base }, work);
+    await this.measureFits(engine);
+  }
+
+  private async attachAll(
+    engine: Requester,
+    {
+      base,
+      adapters,
+      active,
+    }: {
+      base: BaseModelInfo;
+      adapters: readonly { path: string; name: string }[];
+      active: readonly ActiveAdapter[];
+    },
+    work: Work,
+  ): Promise<void> {
     const loaded: AdapterInfo[] = [];
-    for (const { path, name } of memento.adapters) {
+    for (const { path, name } of adapters) {
       // It was loaded before, so whether a partial bind is wanted has been answered.
       const params = { base: base.path, path, name, allowPartial: true };
       loaded.push(await engine.request("loadAdapter", params, work));
     }
-    const { active } = memento;
-    await engine.request("setActiveAdapters", { base: base.path, adapters: active });
+    await engine.request("setActiveAdapters", { base: base.path, adapters: [...active] });
     this.set({ base, loaded, active });
-    await this.measureFits(engine);
   }
 
   private memento(): Memento | undefined {
     const { base, loaded, active } = this.current;
     if (!base) return undefined;
     const adapters = loaded.map(({ path, name }) => ({ path, name }));
-    return { base: base.path, adapters, active: [...active] };
+    const load = this.chosen && { load: this.chosen };
+    return { base: base.path, ...load, adapters, active: [...active] };
   }
 
   /** One change at a time, in the order in which they were asked for. */

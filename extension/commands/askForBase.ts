@@ -2,6 +2,8 @@ import * as vscode from "vscode";
 import type { Graft } from "../context.ts";
 import type { AdapterSummary } from "../protocol/engineContract.ts";
 import { baseLabel } from "../state.ts";
+import { download } from "./hubDownload.ts";
+import { type HubPlace, readHubId } from "./hubId.ts";
 import { chooseBase } from "./pickers.ts";
 
 /** Asks for the base of an adapter that leads to none on this machine; its path, when one is chosen. */
@@ -19,7 +21,11 @@ export async function askForBase(
           adapter.name,
           baseLabel(graft.session.state, adapter),
         );
-  const chosen = await vscode.window.showWarningMessage(text, folder, pick);
+  const place = adapter.baseName === null ? undefined : readHubId(adapter.baseName);
+  const fromHub = vscode.l10n.t("Download It…");
+  const actions = [...(place ? [fromHub] : []), folder, pick];
+  const chosen = await vscode.window.showWarningMessage(text, ...actions);
+  if (chosen === fromHub && place) return downloadBase(graft, place);
   if (chosen === pick) return (await chooseBase(graft, undefined))?.path;
   if (chosen !== folder) return undefined;
   const [uri] =
@@ -30,4 +36,10 @@ export async function askForBase(
       title: vscode.l10n.t("Base model of {0}", adapter.name),
     })) ?? [];
   return uri?.fsPath;
+}
+
+async function downloadBase(graft: Graft, place: HubPlace): Promise<string | undefined> {
+  const result = await download(graft, place);
+  if (result) await graft.session.refresh();
+  return result?.folder;
 }

@@ -4,6 +4,7 @@ import { presentError } from "../views/errors.ts";
 import { activateAdapter } from "./activateAdapter.ts";
 import { addFolder } from "./addFolder.ts";
 import { chooseTask } from "./chooseTask.ts";
+import { clearQuantizedWeights } from "./clearQuantizedWeights.ts";
 import { closeThread } from "./closeThread.ts";
 import { combineAdapters } from "./combineAdapters.ts";
 import { compareStatus } from "./compareStatus.ts";
@@ -16,6 +17,8 @@ import { importAdapter } from "./importAdapter.ts";
 import { insertAnswer } from "./insertAnswer.ts";
 import { loadAdapter } from "./loadAdapter.ts";
 import { loadBaseModel } from "./loadBaseModel.ts";
+import { loadBaseModelWith } from "./loadBaseModelWith.ts";
+import { loadFromHub } from "./loadFromHub.ts";
 import { loadItsBase } from "./loadItsBase.ts";
 import { measureEffect } from "./measureEffect.ts";
 import { mergeIntoBase } from "./mergeIntoBase.ts";
@@ -23,6 +26,7 @@ import { openAdapterConfig } from "./openAdapterConfig.ts";
 import { openInspector } from "./openInspector.ts";
 import { openPlayground } from "./openPlayground.ts";
 import { openSampleWorkspace } from "./openSampleWorkspace.ts";
+import { pushToHub } from "./pushToHub.ts";
 import { refresh } from "./refresh.ts";
 import { regenerateAnswer } from "./regenerateAnswer.ts";
 import { renameAdapter } from "./renameAdapter.ts";
@@ -32,9 +36,12 @@ import { restartEngine } from "./restartEngine.ts";
 import { runSelectionAsPrompt } from "./runSelectionAsPrompt.ts";
 import { runTestPrompt } from "./runTestPrompt.ts";
 import { saveAdapterAs } from "./saveAdapterAs.ts";
+import { searchHub } from "./searchHub.ts";
 import { setAdapterWeight } from "./setAdapterWeight.ts";
 import { showLog } from "./showLog.ts";
 import { showMenu } from "./showMenu.ts";
+import { signIn } from "./signIn.ts";
+import { signOut } from "./signOut.ts";
 import { stopAnswer } from "./stopAnswer.ts";
 import { stopTestPrompt } from "./stopTestPrompt.ts";
 import { unloadAdapter } from "./unloadAdapter.ts";
@@ -43,6 +50,8 @@ import { unloadBaseModel } from "./unloadBaseModel.ts";
 /** Every command of Graft; a test holds this list against package.json. */
 export const commands: readonly Command[] = [
   loadBaseModel,
+  loadBaseModelWith,
+  clearQuantizedWeights,
   unloadBaseModel,
   loadAdapter,
   activateAdapter,
@@ -55,6 +64,11 @@ export const commands: readonly Command[] = [
   convertAdapter,
   importAdapter,
   mergeIntoBase,
+  searchHub,
+  loadFromHub,
+  pushToHub,
+  signIn,
+  signOut,
   exportOnnx,
   deleteAdapter,
   compareStatus,

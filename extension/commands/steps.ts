@@ -1,6 +1,12 @@
 import * as vscode from "vscode";
 import type { Graft } from "../context.ts";
-import type { AdapterInfo, AdapterSummary, BaseModelInfo } from "../protocol/engineContract.ts";
+import type {
+  AdapterInfo,
+  AdapterSummary,
+  BaseModelInfo,
+  LoadOptions,
+  Precision,
+} from "../protocol/engineContract.ts";
 import { failureOf, HostError } from "../failure.ts";
 import { formatMethod, formatSeconds } from "../views/format.ts";
 import { withProgress } from "../views/progress.ts";
@@ -22,11 +28,14 @@ export function requireTrust(): boolean {
   return false;
 }
 
-/** @param forAdapter folder of an adapter that will be loaded on it, and may bring its head */
+/**
+ * @param options `load`: how to load it, where that was chosen; `forAdapter`: folder of an adapter
+ *   that will be loaded on it, and may bring its head
+ */
 export async function loadBase(
   graft: Graft,
   path: string,
-  forAdapter?: string,
+  options: { load?: LoadOptions | undefined; forAdapter?: string | undefined } = {},
 ): Promise<BaseModelInfo | undefined> {
   if (!requireTrust()) return undefined;
   const { session } = graft;
@@ -37,15 +46,39 @@ export async function loadBase(
   }
   const title = vscode.l10n.t("Loading {0}", known?.name ?? path);
   const base = await withProgress(title, (work) =>
-    session.loadBase(path, { ...work, ...(forAdapter !== undefined && { forAdapter }) }),
-  );
+    session.loadBase(path, { ...work, ...options }),
+  ).catch((thrown: unknown) => offerSmaller(graft, thrown, { path, options }));
+  if (!base) return undefined;
   const text = `${base.name} loaded in ${formatSeconds(base.loadSeconds)}`;
   vscode.window.setStatusBarMessage(`$(check) ${text}`, 5000);
+  if (base.deviceNote !== "") graft.log.info(`${base.name}: ${base.deviceNote}`);
   if (base.warnings.length > 0) {
     graft.log.warn(base.warnings.join(" "));
     void vscode.window.showWarningMessage(base.warnings.join(" "));
   }
   return base;
+}
+
+/** Of a base that does not fit into memory: says so, and loads it in the way that the user takes. */
+async function offerSmaller(
+  graft: Graft,
+  thrown: unknown,
+  { path, options }: { path: string; options: NonNullable<Parameters<typeof loadBase>[2]> },
+): Promise<BaseModelInfo | undefined> {
+  const { code, message, details } = failureOf(thrown);
+  if (code !== "no-memory") throw thrown;
+  const { load } = options;
+  const fits = Array.isArray(details["fits"]) ? (details["fits"] as Precision[]) : [];
+  const ways: { title: string; load: LoadOptions }[] = [
+    ...fits.map((precision) => ({
+      title: vscode.l10n.t("Load in {0}", precision),
+      load: { ...load, precision },
+    })),
+    { title: vscode.l10n.t("Map from Disk"), load: { ...load, memory: "mapped" } },
+    { title: vscode.l10n.t("Load Anyway"), load: { ...load, allowTooLarge: true } },
+  ];
+  const chosen = await vscode.window.showWarningMessage(message, ...ways);
+  return chosen && loadBase(graft, path, { ...options, load: chosen.load });
 }
 
 /** The loaded base; without one, says what it is needed for and offers to load one. */
@@ -90,7 +123,7 @@ export async function loadBaseOf(graft: Graft, adapter: AdapterSummary): Promise
   const path = adapter.basePath ?? (await askForBase(graft, adapter));
   if (path === undefined) return false;
   try {
-    const base = await loadBase(graft, path, adapter.path);
+    const base = await loadBase(graft, path, { forAdapter: adapter.path });
     if (base && adapter.basePath === null) session.rememberBaseOf(adapter.path, base.path);
     return base !== undefined;
   } catch (thrown) {

@@ -41,27 +41,27 @@ export async function checkMemory(
   const { free, total, isLimited } = at.state ?? (await freeMemory());
   const estimate = estimateMemory(model, { ...options, packed: packedIn() });
   const wish = options.mapped ? "mapped" : "resident";
-  if (allowTooLarge || needed(estimate) <= free) return { estimate, free, total, wish };
+  if (allowTooLarge || neededMemory(estimate) <= free) return { estimate, free, total, wish };
   const place = isLimited ? "this process's memory limit leaves" : "is free";
   const others = ways.map((precision) => {
     const own = { ...options, packed: packedIn(precision) };
     return {
       precision,
-      resident: needed(estimateMemory(model, { ...own, mapped: false })),
-      mapped: needed(estimateMemory(model, { ...own, mapped: true })),
+      resident: neededMemory(estimateMemory(model, { ...own, mapped: false })),
+      mapped: neededMemory(estimateMemory(model, { ...own, mapped: true })),
     };
   });
-  const smaller = others.filter(({ resident }) => resident < needed(estimate));
+  const smaller = others.filter(({ resident }) => resident < neededMemory(estimate));
   const fits = smaller.filter(({ resident }) => resident <= free);
   throw noMemory(
-    `${model.checkpoint.name} needs about ${gigabytes(needed(estimate))}, ${gigabytes(free)} ${place}`,
+    `${model.checkpoint.name} needs about ${gigabytes(neededMemory(estimate))}, ${gigabytes(free)} ${place}`,
     remedyOf(fits[0], { canMap: !options.mapped && (others.at(-1)?.mapped ?? 0) <= free }),
-    { needed: needed(estimate), free, total, fits: fits.map(({ precision }) => precision) },
+    { needed: neededMemory(estimate), free, total, fits: fits.map(({ precision }) => precision) },
   );
 }
 
 /** Bytes that have to be free: what is mapped from disk makes room by itself. */
-function needed({ peak, reclaimable }: MemoryEstimate): number {
+export function neededMemory({ peak, reclaimable }: MemoryEstimate): number {
   return peak - reclaimable;
 }
 

@@ -1,7 +1,7 @@
 import { realpath } from "node:fs/promises";
 import * as path from "node:path";
 import { GraftError, throwIfAborted } from "../core/base/errors.ts";
-import { loadBaseModel, type OnProgress } from "../core/baseModel.ts";
+import { loadBaseModel, type LoadBaseModelOptions } from "../core/baseModel.ts";
 import { PeftModel } from "../core/peftModel.ts";
 
 /** The real path of a folder. An .onnx file keeps its name, which in the Hub's cache is a link's. */
@@ -12,30 +12,45 @@ async function modelId(place: string): Promise<string> {
   return isFile ? path.join(real, path.basename(place)) : real;
 }
 
+/** How a base is to be loaded, where that was chosen; another wish loads it anew. */
+export type LoadWish = Pick<
+  LoadBaseModelOptions,
+  "precision" | "device" | "memory" | "allowTooLarge" | "quantCacheDir"
+>;
+
+interface Open {
+  readonly model: PeftModel;
+  readonly wish: string;
+}
+
 /** The open models of the engine, by the real path of their folder. */
 export class Library {
-  private readonly models = new Map<string, PeftModel>();
+  private readonly models = new Map<string, Open>();
   private readonly loading = new Map<string, Promise<PeftModel>>();
 
+  /** The model of a folder; one that is open in another way is loaded anew, and the old one goes last. */
   async open(
     folder: string,
-    options: { forAdapter?: string; onProgress?: OnProgress; signal?: AbortSignal },
+    options: LoadWish & Pick<LoadBaseModelOptions, "forAdapter" | "onProgress" | "signal"> = {},
   ): Promise<PeftModel> {
     const id = await modelId(folder);
+    const { onProgress: _progress, forAdapter: _adapter, signal, ...rest } = options;
+    const wish = JSON.stringify(rest);
     const open = this.models.get(id);
-    if (open) return open;
+    if (open?.wish === wish) return open.model;
     const underWay = this.loading.get(id);
     if (underWay) {
       // Whoever began it may stop it; that is no wish of this caller.
       await underWay.catch(() => undefined);
-      throwIfAborted(options.signal);
+      throwIfAborted(signal);
       return this.open(folder, options);
     }
     const loading = loadBaseModel(folder, options).then((base) => new PeftModel(base));
     this.loading.set(id, loading);
     try {
       const model = await loading;
-      this.models.set(id, model);
+      this.models.set(id, { model, wish });
+      await open?.model.dispose();
       return model;
     } finally {
       this.loading.delete(id);
@@ -43,14 +58,14 @@ export class Library {
   }
 
   require(id: string): PeftModel {
-    const model = this.models.get(id);
-    if (!model)
+    const open = this.models.get(id);
+    if (!open)
       throw new GraftError("not-found", `The base model ${id} is not loaded. Load it first.`);
-    return model;
+    return open.model;
   }
 
   find(id: string | undefined): PeftModel | undefined {
-    return id === undefined ? undefined : this.models.get(id);
+    return id === undefined ? undefined : this.models.get(id)?.model;
   }
 
   async close(id: string): Promise<void> {

@@ -4,10 +4,12 @@ import { methodLabel } from "../core/checkpoint/adapterConfig.ts";
 import { adapterFolders } from "../core/checkpoint/findAdapter.ts";
 import { convertAdapter } from "../core/convertAdapter.ts";
 import { families } from "../core/models/index.ts";
+import { neededMemory } from "../core/memoryCheck.ts";
 import { methods } from "../core/peft/index.ts";
 import { headOf } from "../core/models/model.ts";
 import type { LoadedAdapter, PeftModel } from "../core/peftModel.ts";
 import { resolveModel } from "../core/resolveModel.ts";
+import { deviceLabels } from "../core/session/devices.ts";
 import { runtimeLabel } from "../core/session/ortSession.ts";
 import type { Handlers } from "../protocol/connection.ts";
 import {
@@ -23,6 +25,7 @@ import { describeCheckpoint, discover } from "./discover.ts";
 import { checkFit, inspectAdapter } from "./inspect.ts";
 import { hubHandlers, hubPlace } from "./hub.ts";
 import { Library } from "./library.ts";
+import { loadingHandlers } from "./loading.ts";
 import { mergeResult, previewResult } from "./mergeResult.ts";
 import { predictHandlers } from "./predict.ts";
 import { statusResult } from "./statusResult.ts";
@@ -49,11 +52,22 @@ export function createService(library = new Library()): Handlers<EngineContract>
     discover: (params, context) => discover(params, context),
     ...hubHandlers(library),
     ...predictHandlers(library),
-    loadBaseModel: async ({ path: named, forAdapter: wanted, hub }, { emit, signal }) => {
+    ...loadingHandlers,
+    loadBaseModel: async (
+      { path: named, forAdapter: wanted, hub, quantCache, ...wish },
+      { emit, signal },
+    ) => {
       const { base, adapter } = await resolveModel(named, hubPlace(hub, { emit, signal }));
       const forAdapter = adapter ?? wanted;
-      const options = { ...(forAdapter !== undefined && { forAdapter }), onProgress: emit, signal };
-      const info = baseInfo(await library.open(base, options));
+      const info = baseInfo(
+        await library.open(base, {
+          ...wish,
+          ...(quantCache !== undefined && { quantCacheDir: quantCache }),
+          ...(forAdapter !== undefined && { forAdapter }),
+          onProgress: emit,
+          signal,
+        }),
+      );
       return adapter === null ? info : { ...info, adapter };
     },
     unloadBaseModel: async ({ base }) => {
@@ -168,13 +182,17 @@ export function createService(library = new Library()): Handlers<EngineContract>
 }
 
 function baseInfo({ base }: PeftModel): BaseModelInfo {
-  const { checkpoint, session, tokenizer, loadSeconds } = base;
+  const { checkpoint, session, tokenizer, loadSeconds, precision, memory } = base;
   return {
     ...describeCheckpoint(checkpoint, "folder"),
     loadSeconds,
+    deviceNote: base.device.note,
+    precision: precision.label,
+    lost: precision.error?.relative ?? null,
+    memory: { estimate: neededMemory(memory.estimate), free: memory.free },
     contextLength: session.model.contextLength,
     layers: session.model.layers,
-    device: "CPU",
+    device: deviceLabels[base.device.used],
     hasChatTemplate: tokenizer !== null && tokenizer.chatTemplate !== null,
     task: headOf(session.model).task,
     warnings: [...base.warnings],

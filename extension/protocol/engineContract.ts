@@ -79,11 +79,67 @@ export type ProgressEvent = {
   unit?: "bytes" | "items";
 };
 
+/** How a base is loaded; what is absent is as the checkpoint and the machine have it. */
+export interface LoadOptions {
+  precision?: Precision;
+  device?: DeviceWish;
+  /** "mapped" leaves weights on disk, from where the system reads what it has no memory for: slower. */
+  memory?: "resident" | "mapped";
+  /** Load what is estimated to be larger than the free memory all the same. Without it: "no-memory". */
+  allowTooLarge?: boolean;
+}
+
+/** "auto" is as stored; names are Hugging Face's where it has some. */
+export type Precision = "auto" | "fp32" | "fp16" | "bf16" | "int8" | "int4" | "nf4" | "fp4";
+
+export type DeviceWish = "auto" | "cpu" | "cuda" | "dml" | "coreml" | "webgpu";
+
+export interface LoadBaseModelParams extends LoadOptions {
+  path: string;
+  /** Folder of an adapter that will be loaded on it. */
+  forAdapter?: string;
+  /** Where an id on the Hub is had. */
+  hub?: HubLoad;
+  /** Where weights that are made for a precision are kept for the next time. */
+  quantCache?: string;
+}
+
+/** What loading a base would take, from headers alone. */
+export interface LoadEstimate {
+  /** Bytes that are free for this process, and all that it may use. */
+  free: number;
+  total: number;
+  /** What the checkpoint keeps its weights in: "bf16", "gptq". */
+  stored: string;
+  choices: { precision: Precision; bytes: number; fits: boolean }[];
+}
+
+/** Weights that were made for a precision and kept. */
+export interface QuantCacheEntry {
+  key: string;
+  /** The model's name, for people. */
+  model: string;
+  precision: string;
+  bytes: number;
+  /** Milliseconds since the epoch. */
+  lastUsed: number;
+  isInUse: boolean;
+}
+
 export interface BaseModelInfo extends BaseModelSummary {
   loadSeconds: number;
   contextLength: number;
   layers: number;
+  /** Where it runs, for people: "CPU". */
   device: string;
+  /** Why it runs there, a sentence; "" where there is nothing to say. */
+  deviceNote: string;
+  /** What its weights run in, for people: "as stored", "int4", "nf4 as int8". */
+  precision: string;
+  /** What rounding to that took: root mean square as a share of the weights' own; null for nothing. */
+  lost: number | null;
+  /** Bytes that it was estimated to need, and that were free before it was loaded. */
+  memory: { estimate: number; free: number };
   hasChatTemplate: boolean;
   /** What it is for: one that is not for "language-modeling" answers `predict`, not `generate`. */
   task: ModelTask;
@@ -483,11 +539,11 @@ export type EngineContract = HubContract &
      * Of an adapter's folder its base is loaded. `forAdapter` is one that will be loaded on it: a base
      * without the head that the adapter brings is opened as the class that has it.
      */
-    loadBaseModel: {
-      params: { path: string; forAdapter?: string; hub?: HubLoad };
-      result: BaseModelInfo;
-      event: ProgressEvent;
-    };
+    loadBaseModel: { params: LoadBaseModelParams; result: BaseModelInfo; event: ProgressEvent };
+    estimateLoad: { params: { path: string }; result: LoadEstimate };
+    listQuantCache: { params: { folder: string }; result: QuantCacheEntry[] };
+    /** Removes entries; what is in use stays. Bytes that are free again. */
+    clearQuantCache: { params: { folder: string; keys: string[] }; result: { bytes: number } };
     unloadBaseModel: { params: { base: string }; result: null };
     loadAdapter: { params: LoadAdapterParams; result: AdapterInfo; event: ProgressEvent };
     unloadAdapter: { params: { base: string; name: string }; result: null };

@@ -70,6 +70,14 @@ function actionsFor(graft: Graft, failure: Failure, subject: ErrorSubject): Acti
   if (failure.code === "engine-gone") {
     actions.push(command(vscode.l10n.t("Restart Engine"), "graft.restartEngine"));
   }
+  if (failure.code === "unauthorized" || failure.code === "gated") {
+    const { url } = failure.details;
+    if (typeof url === "string") {
+      const run = (): unknown => vscode.env.openExternal(vscode.Uri.parse(url));
+      actions.push({ title: vscode.l10n.t("Open on the Hub"), run });
+    }
+    actions.push(command(vscode.l10n.t("Sign In…"), "graft.signIn"));
+  }
   if (adapter && adapter.peftType !== "") {
     const title = vscode.l10n.t("Show Details");
     actions.push(command(title, "graft.openInspector", adapter.path));

@@ -1,4 +1,9 @@
-import type { AdapterSummary, BaseModelSummary, Source } from "../protocol/engineContract.ts";
+import type {
+  AdapterSummary,
+  BaseModelInfo,
+  BaseModelSummary,
+  Source,
+} from "../protocol/engineContract.ts";
 import { type AdapterStatus, adapterStatus, baseLabel, type State } from "../state.ts";
 import {
   formatBytes,
@@ -32,7 +37,9 @@ const sourceWords: Record<Source, string> = {
 export function baseRow(state: State, base: BaseModelSummary): Row {
   const look = baseLook(state, base);
   const source = base.source === "workspace" ? [] : [base.source];
-  const size = [base.dtype, formatBytes(base.bytes)];
+  const loaded = state.base?.path === base.path ? state.base : undefined;
+  const ran = loaded && loaded.precision !== "as stored" ? loaded.precision : base.dtype;
+  const size = [ran, formatBytes(base.bytes)];
   const facts = [base.modelType, formatCount(base.parameters), ...size];
   return {
     id: base.path,
@@ -46,12 +53,23 @@ export function baseRow(state: State, base: BaseModelSummary): Row {
       ["State", look.status],
       ["Architecture", base.architecture || base.modelType],
       ["Parameters", formatExact(base.parameters)],
-      ["Precision", base.dtype],
+      ["Precision", loaded ? `${base.dtype}, runs ${loaded.precision}` : base.dtype],
+      ...loadedFacts(loaded),
       ["Size", formatBytes(base.bytes)],
       ["From", sourceWords[base.source]],
       ["Path", base.path],
     ],
   };
+}
+
+function loadedFacts(base: BaseModelInfo | undefined): Row["facts"] {
+  if (!base) return [];
+  const { memory, lost, deviceNote } = base;
+  return [
+    ["Memory", `about ${formatBytes(memory.estimate)}, ${formatBytes(memory.free)} were free`],
+    ...(lost === null ? [] : [["Rounding", `${formatShare(lost)} of the weights`] as const]),
+    ...(deviceNote === "" ? [] : [["Device", deviceNote] as const]),
+  ].map(([name = "", value = ""]) => [name, value]);
 }
 
 export function adapterRow(state: State, adapter: AdapterSummary): Row {

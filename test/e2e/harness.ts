@@ -21,6 +21,8 @@ export interface OpenOptions {
   settings?: Record<string, unknown>;
   /** False opens the workspace in restricted mode. */
   trusted?: boolean;
+  /** More of the environment, made when the window opens: the address of a test's own Hub. */
+  environment?: () => Record<string, string>;
 }
 
 /** One test with a window of its own; a failure leaves a screenshot and the logs behind. */
@@ -84,7 +86,7 @@ export async function openVSCode(options: OpenOptions = {}): Promise<VSCode> {
   try {
     browser = await chromium.launch({ executablePath: given("CHROMIUM"), args: browserFlags });
     await installVsix(folders);
-    const started = await startServer(folders);
+    const started = await startServer(folders, options.environment?.() ?? {});
     server = started.server;
     const context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
     await context.grantPermissions(["clipboard-read", "clipboard-write"]);
@@ -405,7 +407,10 @@ async function installVsix({ userData, extensions }: Folders): Promise<void> {
   assert.match(stdout, /successfully installed/);
 }
 
-async function startServer(folders: Folders): Promise<{ server: ChildProcess; address: string }> {
+async function startServer(
+  folders: Folders,
+  more: Record<string, string>,
+): Promise<{ server: ChildProcess; address: string }> {
   const port = await freePort();
   const args = [
     ...[given("CODE_SERVER"), "--bind-addr", `127.0.0.1:${port}`, "--auth", "none"],
@@ -414,7 +419,7 @@ async function startServer(folders: Folders): Promise<{ server: ChildProcess; ad
     folders.workspace,
   ];
   // A process group of its own, so that ending it ends the extension host and the engine with it.
-  const env = { ...process.env, HF_HOME: folders.huggingFace };
+  const env = { ...process.env, HF_HOME: folders.huggingFace, ...more };
   const server = spawn(given("NODE"), args, { detached: true, stdio: "ignore", env });
   const address = `http://127.0.0.1:${port}/`;
   try {
