@@ -16,10 +16,10 @@ import {
   unnest,
 } from "../../extension/core/quant/fourBit.ts";
 import { dequantizeInt8, quantizeInt8 } from "../../extension/core/quant/int8.ts";
-import { openSafetensors, readTensors } from "../../extension/core/safetensors/read.ts";
 import type { StoredTensor } from "../../extension/core/quant/bitsandbytes.ts";
 import { expect, Skip } from "./outcome.ts";
 import { checkQlora } from "./qloraCase.ts";
+import { readStored } from "./truth.ts";
 
 type Numbers = Float32Array | Uint8Array | Int8Array;
 
@@ -39,16 +39,6 @@ export async function checkQuantCase(file: string, root: string): Promise<string
   if (stored.has("b64/packed")) return checkBlockSizes(stored, type);
   if (stored.has("packed")) return checkFourBit(stored, type);
   throw new Skip("holds nothing that this version knows");
-}
-
-async function readStored(file: string): Promise<Map<string, StoredTensor>> {
-  const { tensors } = await openSafetensors(file);
-  const bytes = await readTensors(file, tensors);
-  return new Map(
-    tensors.map(({ name, dtype, shape }, i) => {
-      return [name, { dtype, shape, bytes: bytes[i] as Uint8Array }];
-    }),
-  );
 }
 
 function numbers(stored: ReadonlyMap<string, StoredTensor>, name: string): Numbers {

@@ -15,6 +15,7 @@ import warnings
 
 import torch
 from peft import PeftModel
+from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
@@ -79,8 +80,21 @@ def failure(case, inputs):
     return ""
 
 
+def truths_of(file):
+    """A case's tensors, with those that it shares with the cases beside it (test/golden/compact.py)."""
+    truth = load_file(file)
+    with safe_open(file, framework="pt") as opened:
+        metadata = opened.metadata() or {}
+    names = {key.removeprefix("shared:"): value for key, value in metadata.items() if key.startswith("shared:")}
+    if names:
+        shared = os.path.join(os.path.dirname(os.path.dirname(file)), "shared.safetensors")
+        with safe_open(shared, framework="pt") as opened:
+            truth |= {name: opened.get_tensor(place) for name, place in names.items()}
+    return truth
+
+
 def check(case):
-    truth = load_file(case["expected"])
+    truth = truths_of(case["expected"])
     inputs = {name: truth[name] for name in ("input_ids", "attention_mask")}
     mask = truth["attention_mask"]
     try:
