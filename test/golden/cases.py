@@ -392,3 +392,4 @@ def seq2seq():
     yield "t5-gated", "ln_tuning", lambda: LNTuningConfig(**task, target_modules=["layer_norm", "final_layer_norm"])
     yield "t5-gated", "lora_distances", lambda: LoraConfig(**few, target_modules=["relative_attention_bias", "wi_0"]), long
     yield "t5-gated", "prompt", lambda: PromptTuningConfig(**task, num_virtual_tokens=3), long
+    yield "mt5-silu", "lora_default", lambda: LoraConfig(**few), long

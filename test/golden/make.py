@@ -96,7 +96,7 @@ def make(
 
 def base_dtype(model):
     """What the base computes in; adapters are fp32 whatever it is."""
-    return next(p.dtype for n, p in model.named_parameters() if "embed" in n or "wte" in n)
+    return next(p.dtype for n, p in model.named_parameters() if re.search("embed|wte|shared", n))
 
 
 def perturb(model, noise: float) -> None:

@@ -165,17 +165,18 @@ def experts() -> dict:
 def seq2seq() -> dict:
     """T5 in its two forms; prompts of the cases reach beyond the distances that have buckets here."""
 
-    def small(**fields):
+    def small(make=transformers.T5Config, **fields):
         common = {"vocab_size": 48, "d_model": 16, "d_kv": 6, "d_ff": 24, "num_heads": 2}
         buckets = {"relative_attention_num_buckets": 8, "relative_attention_max_distance": 12}
         ends = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1}
-        config = transformers.T5Config(**common, **buckets, **ends, **fields)
-        config.architectures = ["T5ForConditionalGeneration"]
+        config = make(**common, **buckets, **ends, **fields)
+        config.architectures = [make.__name__.replace("Config", "ForConditionalGeneration")]
         return config
 
     return {
         "t5-plain": lambda: small(num_layers=3, num_decoder_layers=2),
         "t5-gated": lambda: small(num_layers=2, feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+        "mt5-silu": lambda: small(transformers.MT5Config, num_layers=2, feed_forward_proj="gated-silu"),
     }
 
 
@@ -190,7 +191,7 @@ def make(name: str, folder: Path) -> None:
     for parameter in model.parameters():
         noise = torch.randn_like(parameter)
         parameter.data = parameter.data + noise * (0.2 if parameter.ndim == 1 else 0.1)
-    if name == "t5-gated":  # as the files of v1.1: a head of its own, which transformers 5 otherwise ties
+    if name in ("t5-gated", "mt5-silu"):  # as the files of v1.1: a head of its own, which transformers 5 otherwise ties
         model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.shared.weight) * 0.3)
     model.config.made_with = f"torch {torch.__version__}, transformers {transformers.__version__}"
     model.eval().save_pretrained(str(folder))

@@ -23,4 +23,9 @@ export interface Family {
    * tensors that are no parameters (buffers of older versions). Names are taken as they are without it.
    */
   tensorName?(name: string, config: JsonObject): string | null;
+  /**
+   * Other names of a parameter that several modules share, by the one that Graft reads: a file may have
+   * any of them, or all.
+   */
+  readonly twins?: Readonly<Record<string, readonly string[]>>;
 }

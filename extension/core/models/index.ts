@@ -34,7 +34,7 @@ import { camembert, roberta, xlmRoberta } from "./roberta.ts";
 import { smollm3 } from "./smollm3.ts";
 import { stablelm } from "./stablelm.ts";
 import { starcoder2 } from "./starcoder2.ts";
-import { t5 } from "./t5.ts";
+import { mt5, t5 } from "./t5.ts";
 import { vit } from "./vit.ts";
 
 /** Every family that Graft runs; a new one is its file and its line here. */
@@ -70,6 +70,7 @@ export const families: readonly Family[] = [
   camembert,
   distilbert,
   t5,
+  mt5,
   vit,
 ];
 

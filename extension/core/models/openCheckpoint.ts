@@ -42,7 +42,7 @@ export function withParameterNames(checkpoint: BaseCheckpoint): BaseCheckpoint {
     renamed.map(({ name }) => name),
   );
   const weights = new Map<string, WeightRef>();
-  for (const { name: own, ref } of renamed) {
+  for (const { name: own, ref } of withoutTwins(renamed, family)) {
     const whole = inClass(own);
     for (const [name, part] of partsOfStack(whole, ref) ?? [[whole, ref]]) {
       const twin = weights.get(name);
@@ -53,6 +53,21 @@ export function withParameterNames(checkpoint: BaseCheckpoint): BaseCheckpoint {
   }
   const sizes = [...weights.values()].map(({ shape }) => elementCount(shape));
   return { ...checkpoint, weights, parameters: sizes.reduce((sum, size) => sum + size, 0) };
+}
+
+/** One tensor of each parameter that has several names. */
+function withoutTwins<T extends { readonly name: string }>(
+  tensors: readonly T[],
+  { twins = {} }: Family,
+): T[] {
+  let kept = [...tensors];
+  for (const [main, others] of Object.entries(twins)) {
+    const found = kept.find(({ name }) => name === main || others.includes(name));
+    const own = kept.find(({ name }) => name === main) ?? (found && { ...found, name: main });
+    kept = kept.filter(({ name }) => name !== main && !others.includes(name));
+    if (own) kept.push(own);
+  }
+  return kept;
 }
 
 /**

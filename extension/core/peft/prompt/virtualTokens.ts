@@ -14,11 +14,10 @@ export function promptRows<C extends PromptConfig>({
   file,
   base,
 }: PromptContext<C>): Record<string, Shape> {
+  const rows = config.num_virtual_tokens * submodules(config, { base, file });
   const { out: hidden } = tokenEmbedding(base);
   checkSize("token_dim", { config, own: hidden, file });
-  return {
-    [storedPrompt]: [config.num_virtual_tokens * submodules(config, { base, file }), hidden],
-  };
+  return { [storedPrompt]: [rows, hidden] };
 }
 
 /**
