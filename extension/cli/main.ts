@@ -30,6 +30,7 @@ const verbs: Readonly<Record<string, (args: string[], signal: AbortSignal) => Pr
 
 const usage = `Usage:
   graft run --base DIR [--adapter DIR[:WEIGHT]]... --prompt TEXT [--pair TEXT] [--text] [--json]
+            [--image FILE]
             [--max-tokens N] [--temperature T] [--top-p P] [--top-k K] [--seed S]
             [--precision auto|fp32|fp16|bf16|int8|int4|nf4|fp4] [--block-size 32|64|128]
             [--quantization nf4|fp4|int8] [--double-quant]

@@ -13,6 +13,7 @@ const options = {
   adapter: { type: "string", multiple: true },
   prompt: { type: "string" },
   pair: { type: "string" },
+  image: { type: "string" },
   text: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
   "allow-partial": { type: "boolean", default: false },
@@ -53,16 +54,17 @@ export async function run(args: string[], signal: AbortSignal): Promise<void> {
   const added = await loadAdapters(model, adapters, { allowPartial, signal });
   model.setAdapter([...model.activeAdapters, ...added]);
   if (headOf(base.session.model).task !== "language-modeling") {
-    const { pair } = values;
-    const input = pair === undefined ? prompt : { text: prompt, pair };
+    const { pair, image } = values;
+    const text = pair === undefined ? prompt : { text: prompt, pair };
+    const input = image === undefined ? text : { image };
     const [prediction] = await model.predict([input], { signal });
     process.stdout.write(
       json ? `${toText(prediction)}\n` : sayPrediction(prediction as Prediction),
     );
     return;
   }
-  if (values.pair !== undefined) {
-    throw badRequest("--pair is the second text for a model that labels texts or finds answers.");
+  if (values.pair !== undefined || values.image !== undefined) {
+    throw badRequest("--pair and --image are for models that label or find, and this one writes.");
   }
   const content = { role: "user", content: prompt } as const;
   const isChat = !values.text && (model.tokenizerFor()?.chatTemplate ?? null) !== null;
@@ -118,11 +120,16 @@ function sayPrediction(prediction: Prediction): string {
  * model is an adapter for it.
  */
 function readRequest(
-  { base, prompt, adapter = [] }: { base?: string; prompt?: string; adapter?: string[] },
+  {
+    base,
+    prompt,
+    image,
+    adapter = [],
+  }: { base?: string; prompt?: string; image?: string; adapter?: string[] },
   positionals: readonly string[],
 ): { named: string | undefined; adapters: string[]; prompt: string } {
   const rest = [...positionals];
-  const text = prompt ?? rest.pop();
+  const text = prompt ?? image ?? rest.pop();
   const model = rest.shift();
   const isComplete = base !== undefined || model !== undefined || adapter.length > 0;
   if (text === undefined || rest.length > 0 || !isComplete) {

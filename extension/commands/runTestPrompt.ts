@@ -42,7 +42,7 @@ async function askImage(given: string | undefined): Promise<Question | undefined
   if (given !== undefined) return { text: given, image: given };
   const chosen = await vscode.window.showOpenDialog({
     title: vscode.l10n.t("Image to label"),
-    filters: { [vscode.l10n.t("Images")]: ["png", "jpg", "jpeg"] },
+    filters: { [vscode.l10n.t("Images")]: ["png"] },
   });
   const image = chosen?.[0]?.fsPath;
   return image === undefined ? undefined : { text: image, image };

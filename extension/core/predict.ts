@@ -1,5 +1,6 @@
 import { badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
 import { promptTokenizer } from "./answer.ts";
+import { readPixels } from "./images/pixels.ts";
 import { labelNames } from "./models/labels.ts";
 import { headOf, type Task } from "./models/model.ts";
 import type { ActiveAdapter, PeftModel } from "./peftModel.ts";
@@ -8,7 +9,7 @@ import type { EncodedPair, Tokenizer } from "./tokens/tokenizer.ts";
 
 /**
  * A text, or two that belong together: sentences to compare, a question and where to look; or an
- * image's file (PNG or JPEG).
+ * image's file (PNG).
  */
 export type PredictInput = TextInput | { readonly image: string };
 
@@ -62,6 +63,7 @@ export async function predict(
 ): Promise<Prediction[]> {
   if (inputs.length === 0) throw badRequest("There is no text to predict anything of.");
   const { task } = headOf(model.base.session.model);
+  if (model.base.session.model.kind === "image") return predictImages(model, inputs, adapters);
   const read = readers[task];
   if (!read) {
     throw unsupported(`Graft makes no predictions of texts with a model for ${task} yet`);
@@ -84,6 +86,38 @@ export async function predict(
   return predictions;
 }
 
+/** Labels of images, or what the model's stream says of them. */
+async function predictImages(
+  model: PeftModel,
+  inputs: readonly PredictInput[],
+  adapters: readonly ActiveAdapter[],
+): Promise<Prediction[]> {
+  const { session, checkpoint } = model.base;
+  if (session.model.kind !== "image") return [];
+  const { imageSize } = session.model;
+  const predictions: Prediction[] = [];
+  for (const input of inputs) {
+    if (typeof input === "string" || !("image" in input)) {
+      throw badRequest("This base reads images, not text: give { image } with a PNG file.");
+    }
+    const { values, height, width } = await readPixels(input.image, {
+      dir: checkpoint.dir,
+      imageSize,
+    });
+    const shape = [1, 3, height, width] as const;
+    const output = await session.predict(
+      { kind: "pixels", values, shape },
+      model.inputsOf(adapters),
+    );
+    predictions.push(
+      headOf(session.model).task === "image-classification"
+        ? readClasses(output.data, model, "image-classification")
+        : readFeatures(output),
+    );
+  }
+  return predictions;
+}
+
 interface Context {
   readonly model: PeftModel;
   readonly tokenizer: Tokenizer;
@@ -96,17 +130,23 @@ const readers: Partial<Record<Task, (output: HeadOutput, at: Context) => Predict
   "sequence-classification": ({ data }, { model }) => readClasses(data, model),
   "token-classification": readTokens,
   "question-answering": readSpan,
-  "feature-extraction": ({ data, shape: [, rows, width] }) => {
-    const mean = new Float32Array(width);
-    data.forEach((value, i) => {
-      mean[i % width] = (mean[i % width] as number) + value / rows;
-    });
-    return { task: "feature-extraction", mean, first: data.slice(0, width) };
-  },
+  "feature-extraction": readFeatures,
 };
 
+function readFeatures({ data, shape: [, rows, width] }: HeadOutput): Prediction {
+  const mean = new Float32Array(width);
+  data.forEach((value, i) => {
+    mean[i % width] = (mean[i % width] as number) + value / rows;
+  });
+  return { task: "feature-extraction", mean, first: data.slice(0, width) };
+}
+
 /** As transformers' text-classification pipeline: by `problem_type`, else by how many labels there are. */
-function readClasses(logits: Float32Array, { base }: PeftModel): Prediction {
+function readClasses(
+  logits: Float32Array,
+  { base }: PeftModel,
+  task: "sequence-classification" | "image-classification" = "sequence-classification",
+): Prediction {
   const { config } = base.checkpoint;
   const names = labelNames(config);
   const problem = config.raw["problem_type"];
@@ -124,7 +164,7 @@ function readClasses(logits: Float32Array, { base }: PeftModel): Prediction {
   const scores = values
     .map((score, i) => ({ label: names[i] ?? `LABEL_${i}`, score }))
     .sort((a, b) => b.score - a.score);
-  return { task: "sequence-classification", scores, of };
+  return { task, scores, of };
 }
 
 function readTokens({ data, shape }: HeadOutput, at: Context): Prediction {

@@ -12,7 +12,7 @@ const rooms = [
   ["base"],
   ["hub"],
   ["safetensors"],
-  ["gguf", "ortAdapter"],
+  ["gguf", "ortAdapter", "images"],
   ["checkpoint"],
   ["onnx"],
   ["models", "peft", "quant", "autodiff"],
