@@ -22,7 +22,8 @@ export async function download(graft: Graft, place: HubPlace): Promise<DownloadR
     hub.ask("planDownload", wish, { signal }),
   );
   if (!(await agreeToSize(place.id, plan.allBytes))) return undefined;
-  const title = vscode.l10n.t("Downloading {0}", place.id);
+  // The step that is shown behind it says what is downloaded.
+  const title = vscode.l10n.t("Hugging Face Hub");
   const asked = { ...wish, withBase: isWithBase && plan.baseProblem === undefined };
   const result = await withProgress(title, (work) => hub.ask("downloadFromHub", asked, work));
   for (const warning of result.warnings) graft.log.warn(`${place.id}: ${warning}`);

@@ -54,7 +54,7 @@ const script = await bundle("extension/cli/main.ts", { after });
 
 function graft(...args: string[]): Promise<Ended> {
   return new Promise((resolve) => {
-    const options = { env: bundleEnvironment };
+    const options = { env: { ...bundleEnvironment, HF_HUB_OFFLINE: "1" } };
     execFile(process.execPath, [script, ...args], options, (error, stdout, stderr) => {
       resolve({ code: Number(error?.code ?? 0), stdout, stderr });
     });

@@ -8,6 +8,9 @@ import { openSafetensors } from "../../../extension/core/safetensors/read.ts";
 import { type Factors, logitsOf, makeFactors, tinyLlama, writeLora } from "./peft/tinyLlama.ts";
 import { difference, failure, fixtures, temporaryFolder } from "./support.ts";
 
+// Ids are looked for in the cache alone.
+process.env["HF_HUB_OFFLINE"] = "1";
+
 const base = await loadBaseModel(tinyLlama);
 after(() => base.session.dispose());
 
