@@ -41,7 +41,7 @@ export interface MemoryEstimate {
   readonly reclaimable: number;
 }
 
-const runtime = 64 * 2 ** 20;
+const runtime = 96 * 2 ** 20;
 
 /** What is estimated: a checkpoint and its modules. */
 export interface Estimated {
