@@ -9,7 +9,7 @@ import { checkExport, type ProbeInputs } from "./exportCheck.ts";
 import { genaiConfig } from "./exportedConfig.ts";
 import { type ExportedDtype, writeExportedWeights } from "./exportedWeights.ts";
 import { mergeInMemory } from "./mergeInMemory.ts";
-import { copyModelFiles } from "./mergeModel.ts";
+import { copyModelFiles, refuseTaken } from "./mergeModel.ts";
 import type { CausalModel } from "./models/causalModel.ts";
 import { buildModel } from "./models/index.ts";
 import { standardGraph } from "./models/standardModel.ts";
@@ -203,13 +203,6 @@ function adapterFile(tensors: readonly SlotTensor[]): Parameters<typeof writeOrt
 /** An adapter's name as a file's on every platform. */
 function fileName(name: string): string {
   return name.replace(/[^\w.-]+/g, "_");
-}
-
-async function refuseTaken(folder: string): Promise<void> {
-  const parent = path.dirname(folder);
-  await mkdir(parent, { recursive: true });
-  if (!(await readdir(parent)).includes(path.basename(folder))) return;
-  throw badRequest(`${folder} exists already. Choose a folder that does not.`);
 }
 
 async function filesOf(folder: string): Promise<{ files: string[]; bytes: number }> {

@@ -54,11 +54,7 @@ export async function mergeModel(
 ): Promise<MergeReport> {
   const folder = path.resolve(options.folder);
   if (active.length === 0) throw badRequest("No adapter is active: there is nothing to merge.");
-  const parent = path.dirname(folder);
-  await mkdir(parent, { recursive: true });
-  if ((await readdir(parent)).includes(path.basename(folder))) {
-    throw badRequest(`${folder} exists already. Choose a folder that does not.`);
-  }
+  await refuseTaken(folder);
   const plan = planMerge(checkpoint, adaptable, active);
   await refuseLossy({ checkpoint }, plan, options);
   const partial = `${folder}.partial`;
@@ -172,6 +168,17 @@ async function copyRest(
 }
 
 const shardIndexName = "model.safetensors.index.json";
+
+/**
+ * Makes the folder above a new model's.
+ * @throws bad-request when something is there already
+ */
+export async function refuseTaken(folder: string): Promise<void> {
+  const parent = path.dirname(folder);
+  await mkdir(parent, { recursive: true });
+  if (!(await readdir(parent)).includes(path.basename(folder))) return;
+  throw badRequest(`${folder} exists already. Choose a folder that does not.`);
+}
 
 /** Copies config, tokenizer and the like of a model; never its weights. */
 export async function copyModelFiles({ dir }: BaseCheckpoint, folder: string): Promise<void> {
