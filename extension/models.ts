@@ -38,7 +38,12 @@ export function createModels(
 
 function forkEngine(file: string): ReturnType<typeof fork> {
   return fork(file, [], {
-    env: { ...process.env, ELECTRON_RUN_AS_NODE: "1" },
+    env: {
+      ...process.env,
+      ELECTRON_RUN_AS_NODE: "1",
+      // The engine's messages are in the editor's language.
+      GRAFT_L10N: vscode.l10n.uri?.fsPath ?? "",
+    },
     stdio: ["ignore", "pipe", "pipe", "ipc"],
     // The extension host's own flags (an inspector port) are not the engine's.
     execArgv: [],

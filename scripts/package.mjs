@@ -1,5 +1,13 @@
 // Packs dist/graft-<target>.vsix: `node scripts/package.mjs [--target linux-x64 | --all]`. Offline.
-import { cpSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ensureBuilt, ensurePackages, filesUnder, hashOf, makeFolder } from "./shared.mjs";
@@ -11,6 +19,9 @@ const targets = ["linux-x64", "linux-arm64", "darwin-arm64", "win32-x64", "win32
 
 const texts = ["README.md", "LICENSE", "CHANGELOG.md", ".vscodeignore"];
 
+/** The manifest's texts: English, then each other language. */
+const manifestTexts = readdirSync(root).filter((file) => /^package\.nls(\..+)?\.json$/.test(file));
+
 /** The VSIX for a target, made anew only when something in it changed. */
 export async function ensurePackaged(target = platformTarget) {
   if (!targets.includes(target)) {
@@ -20,7 +31,7 @@ export async function ensurePackaged(target = platformTarget) {
   const built = await ensureBuilt({ production: true });
   const vsix = join(root, "dist", `graft-${target}.vsix`);
   const stampPath = join(root, "dist", `.graft-${target}.json`);
-  const hash = `${built} ${hashOf(["media", "package.json", "scripts/package.mjs", ...texts])}`;
+  const hash = `${built} ${hashOf(["media", "package.json", "scripts/package.mjs", ...texts, ...manifestTexts])}`;
   if (existsSync(vsix) && readJson(stampPath)?.hash === hash) return vsix;
   await step(`Packing the extension for ${target}`, () => pack(target, vsix));
   writeFileSync(stampPath, JSON.stringify({ hash }));
@@ -42,7 +53,7 @@ async function pack(target, vsix) {
       makeFolder(dirname(join(stage, path)));
       cpSync(join(root, path), join(stage, path), { recursive: true });
     };
-    texts.forEach(copy);
+    [...texts, ...manifestTexts].forEach(copy);
     copy("media");
     for (const file of ["extension.cjs", "engine.cjs", "cli.cjs", "webview"]) copy(`dist/${file}`);
     for (const map of filesUnder(join(stage, "dist")).filter((f) => f.endsWith(".map")))

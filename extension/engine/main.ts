@@ -1,3 +1,4 @@
+import "./texts.ts";
 import { Connection, type Transport } from "../protocol/connection.ts";
 import type { EngineContract, EngineHostContract } from "../protocol/engineContract.ts";
 import { createService } from "./service.ts";

@@ -31,9 +31,16 @@ export function webviewHtml(webview: vscode.Webview, extensionUri: vscode.Uri, p
 </head>
 <body class="${page}">
 <main id="root"></main>
+<script type="application/json" id="l10n">${texts()}</script>
 <script nonce="${nonce}" src="${local("dist", "webview", `${page}.js`)}"></script>
 </body>
 </html>`;
+}
+
+/** The bundle of the editor's language, "" for English; nothing in it can end the element. */
+function texts(): string {
+  const { bundle } = vscode.l10n;
+  return bundle === undefined ? "" : JSON.stringify(bundle).replaceAll("<", "\\u003c");
 }
 
 /** The host's end of a panel's messages. */

@@ -30,9 +30,12 @@ const packages: Record<string, string[]> = {
   "@huggingface/jinja": ["core/tokens"],
   "@huggingface/hub": ["core/hub"],
   "@vscode/webview-ui-toolkit": ["webview/shared"],
-  zod: ["core"],
-  "jsonc-parser": ["core"],
-  yaml: ["core"],
+  "@vscode/l10n": ["core", "engine", "host", "protocol", "webview"],
+  "@observablehq/plot": ["webview/shared"],
+  "@tanstack/virtual-core": ["webview/shared"],
+  zod: ["core", "host"],
+  "jsonc-parser": ["core", "host"],
+  yaml: ["core", "host"],
   yauzl: ["core"],
 };
 

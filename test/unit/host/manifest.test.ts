@@ -20,9 +20,15 @@ interface Manifest {
   capabilities: { untrustedWorkspaces: { restrictedConfigurations: string[] } };
 }
 
-const { contributes, capabilities } = JSON.parse(
-  await readFile(join(root, "package.json"), "utf8"),
-) as Manifest;
+const texts = JSON.parse(await readFile(join(root, "package.nls.json"), "utf8")) as Record<
+  string,
+  string
+>;
+const manifestText = await readFile(join(root, "package.json"), "utf8");
+const { contributes, capabilities } = JSON.parse(manifestText, (_, value: unknown) => {
+  const key = typeof value === "string" ? /^%(.+)%$/.exec(value)?.[1] : undefined;
+  return key === undefined ? value : (texts[key] ?? "");
+}) as Manifest;
 const declared = new Set(contributes.commands.map((c) => c.command));
 
 /** The ids in commands/index.ts, read by running it over a `vscode` that holds nothing. */
@@ -75,6 +81,19 @@ test("every command is in the category Graft and has a title", () => {
   assertNone(
     "without category or title",
     odd.map((c) => c.command),
+  );
+});
+
+test("every text of the manifest is in package.nls.json, and nothing else is", () => {
+  const used = [...manifestText.matchAll(/"%([^"]+)%"/g)].map((match) => match[1] ?? "");
+  const known = Object.keys(texts);
+  assertNone(
+    "missing",
+    [...new Set(used)].filter((key) => !known.includes(key)),
+  );
+  assertNone(
+    "unused",
+    known.filter((key) => !used.includes(key)),
   );
 });
 
