@@ -1,4 +1,5 @@
 // Bundles the extension host, the engine process, the terminal door and the webviews into dist/.
+import { rmSync } from "node:fs";
 import { build } from "esbuild";
 
 const production = process.argv.includes("--production");
@@ -17,8 +18,18 @@ const node = {
   target: "node20",
   mainFields: ["module", "main"],
 };
-const web = { ...shared, platform: "browser", format: "iife", target: "es2022" };
+// Modules, so that what pages share (widgets, charts) is one file.
+const web = {
+  ...shared,
+  platform: "browser",
+  format: "esm",
+  splitting: true,
+  chunkNames: "shared/[name]-[hash]",
+  target: "es2022",
+};
 
+// The names of shared files change with their content.
+rmSync("dist/webview", { recursive: true, force: true });
 await Promise.all([
   build({
     ...node,

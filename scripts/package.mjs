@@ -55,7 +55,7 @@ async function pack(target, vsix) {
     };
     [...texts, ...manifestTexts].forEach(copy);
     copy("media");
-    for (const file of ["extension.cjs", "engine.cjs", "cli.cjs", "webview"]) copy(`dist/${file}`);
+    for (const file of ["extension.cjs", "engine.cjs", "webview"]) copy(`dist/${file}`);
     for (const map of filesUnder(join(stage, "dist")).filter((f) => f.endsWith(".map")))
       rmSync(map);
     const onnx = "node_modules/onnxruntime-node";

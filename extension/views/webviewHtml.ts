@@ -15,7 +15,8 @@ export function webviewHtml(webview: vscode.Webview, extensionUri: vscode.Uri, p
     webview.asWebviewUri(vscode.Uri.joinPath(extensionUri, ...path)).toString();
   const policy = [
     "default-src 'none'",
-    `script-src 'nonce-${nonce}'`,
+    // The nonce is for the page's own script, the source for the files that it imports.
+    `script-src 'nonce-${nonce}' ${webview.cspSource}`,
     // The UI toolkit puts its components' styles into the page.
     `style-src ${webview.cspSource} 'unsafe-inline'`,
     `font-src ${webview.cspSource}`,
@@ -32,7 +33,7 @@ export function webviewHtml(webview: vscode.Webview, extensionUri: vscode.Uri, p
 <body class="${page}">
 <main id="root"></main>
 <script type="application/json" id="l10n">${texts()}</script>
-<script nonce="${nonce}" src="${local("dist", "webview", `${page}.js`)}"></script>
+<script type="module" nonce="${nonce}" src="${local("dist", "webview", `${page}.js`)}"></script>
 </body>
 </html>`;
 }
