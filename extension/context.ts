@@ -1,6 +1,7 @@
 import type * as vscode from "vscode";
 import type { EngineProcess } from "./engineProcess.ts";
 import type { Hub } from "./hub.ts";
+import type { Layout } from "./layout.ts";
 import type { Session } from "./session.ts";
 import type { Answers } from "./views/answers.ts";
 import type { InlineThreads } from "./views/inlineThreads.ts";
@@ -14,6 +15,7 @@ export interface Graft {
   readonly log: vscode.LogOutputChannel;
   readonly engine: EngineProcess;
   readonly session: Session;
+  readonly layout: Layout;
   readonly hub: Hub;
   readonly answers: Answers;
   readonly threads: InlineThreads;

@@ -3,6 +3,7 @@ import { registerCommands } from "./commands/index.ts";
 import { watchAdapters } from "./discovery.ts";
 import type { Graft } from "./context.ts";
 import { Hub } from "./hub.ts";
+import { Layout } from "./layout.ts";
 import { createModels } from "./models.ts";
 import { AdapterTree } from "./views/adapterTree.ts";
 import { Answers } from "./views/answers.ts";
@@ -35,6 +36,7 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     log,
     engine,
     session,
+    layout: new Layout(extension.workspaceState),
     hub: new Hub(engine, extension.secrets),
     answers: new Answers(session),
     threads: new InlineThreads(session),
@@ -52,9 +54,9 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     graft.status,
     registerCommands(graft),
     showTree(graft, "graft.baseModels", new BaseModelTree(session)),
-    showTree(graft, "graft.adapters", new AdapterTree(session)),
+    showTree(graft, "graft.adapters", new AdapterTree(session, graft.layout)),
     new StatusBar(session),
-    mirrorContextKeys(session),
+    mirrorContextKeys(session, graft.layout),
     watchAdapters(() => session.state.discovery !== "none" && refresh()),
     vscode.workspace.onDidGrantWorkspaceTrust(refresh),
   );

@@ -3,11 +3,13 @@ import * as vscode from "vscode";
 import { loadSettings } from "./config.ts";
 import { samplePath } from "./context.ts";
 import { discoveryRoots } from "./discovery.ts";
+import type { KeptEffects } from "./effects.ts";
 import { EngineProcess } from "./engineProcess.ts";
 import { type Memento, Session } from "./session.ts";
 
 const mementoKey = "graft.loaded";
 const basesKey = "graft.basesOfAdapters";
+const effectsKey = "graft.effectsOfAdapters";
 
 /** The engine process and the session over it, wired to this window. */
 export function createModels(
@@ -29,6 +31,8 @@ export function createModels(
     remember: (memento) => void extension.workspaceState.update(mementoKey, memento),
     recallBases: () => extension.workspaceState.get<Record<string, string>>(basesKey),
     rememberBases: (bases) => void extension.workspaceState.update(basesKey, bases),
+    recallEffects: () => extension.globalState.get<KeptEffects>(effectsKey),
+    rememberEffects: (effects) => void extension.globalState.update(effectsKey, effects),
     warn: (text) => log.warn(text),
     loadDefaults: loadSettings,
     quantCache: () => vscode.Uri.joinPath(extension.globalStorageUri, "quantized").fsPath,

@@ -28,7 +28,8 @@ import type {
   SaveAdapterParams,
   SaveAdapterResult,
 } from "./protocol/engineContract.ts";
-import { type EngineState, emptyState, type State } from "./state.ts";
+import { knownEffects, type KeptEffects, withEffect } from "./effects.ts";
+import { type AdapterEffect, type EngineState, emptyState, type State } from "./state.ts";
 
 /** The part of an engine that a session needs: `EngineProcess`, or a live connection. */
 export type Requester = Pick<EngineConnection, "request">;
@@ -50,6 +51,9 @@ export interface SessionOptions {
   /** Bases that the user has named for adapters that lead to none, by the adapter's path. */
   recallBases?(): Readonly<Record<string, string>> | undefined;
   rememberBases?(bases: Readonly<Record<string, string>>): void;
+  /** How strong adapters were found to be, kept from one window to the next. */
+  recallEffects?(): KeptEffects | undefined;
+  rememberEffects?(effects: KeptEffects): void;
   warn(text: string): void;
   /** How bases are loaded where nothing else was chosen. */
   loadDefaults?(): LoadOptions;
@@ -262,9 +266,25 @@ export class Session {
   }
 
   /** Compares answers to probe prompts with and without adapters. */
-  measureEffect(adapters: ActiveAdapter[], work: Work = {}): Promise<EffectResult> {
+  async measureEffect(adapters: ActiveAdapter[], work: Work = {}): Promise<EffectResult> {
     const base = this.needBase().path;
-    return this.options.engine.request("measureEffect", { base, adapters }, work);
+    const effect = await this.options.engine.request("measureEffect", { base, adapters }, work);
+    const [only, ...others] = adapters;
+    const measured = this.current.loaded.find(({ name }) => name === only?.name);
+    if (measured && only?.weight === 1 && others.length === 0) {
+      this.noteEffect(measured.path, { kind: "logits", value: effect.mean });
+    }
+    return effect;
+  }
+
+  /** Keeps how strong an adapter is; what was measured on answers outlives a norm. */
+  noteEffect(path: string, effect: AdapterEffect): void {
+    const { adapters, effects } = this.current;
+    const adapter = adapters.find((each) => each.path === path);
+    if (!adapter || (effect.kind === "norm" && effects.get(path)?.kind === "logits")) return;
+    const kept = withEffect(this.options.recallEffects?.() ?? {}, adapter, effect);
+    this.options.rememberEffects?.(kept);
+    this.set({ effects: new Map([...effects, [path, effect]]) });
   }
 
   /** Turns an adapter into another form on disk. Not queued: it changes nothing in memory. */
@@ -325,7 +345,8 @@ export class Session {
       for (const { path, message } of problems) this.options.warn(`${path}: ${message}`);
       const known = this.options.recallBases?.() ?? {};
       const led = adapters.map((a) => ({ ...a, basePath: a.basePath ?? known[a.path] ?? null }));
-      this.set({ discovery: "done", bases, adapters: led, problems });
+      const effects = knownEffects(this.options.recallEffects?.() ?? {}, led);
+      this.set({ discovery: "done", bases, adapters: led, problems, effects });
       await this.measureFits();
     } catch (thrown) {
       this.discovering = undefined;

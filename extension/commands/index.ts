@@ -5,6 +5,7 @@ import { activateAdapter } from "./activateAdapter.ts";
 import { addFolder } from "./addFolder.ts";
 import { chooseTask } from "./chooseTask.ts";
 import { clearQuantizedWeights } from "./clearQuantizedWeights.ts";
+import { clearAdapterFilter } from "./clearAdapterFilter.ts";
 import { closeThread } from "./closeThread.ts";
 import { combineAdapters } from "./combineAdapters.ts";
 import { compareStatus } from "./compareStatus.ts";
@@ -13,6 +14,8 @@ import { copyAnswer } from "./copyAnswer.ts";
 import { deactivateAdapters } from "./deactivateAdapters.ts";
 import { deleteAdapter } from "./deleteAdapter.ts";
 import { exportOnnx } from "./exportOnnx.ts";
+import { filterAdapters } from "./filterAdapters.ts";
+import { groupCommands } from "./groupAdapters.ts";
 import { importAdapter } from "./importAdapter.ts";
 import { insertAnswer } from "./insertAnswer.ts";
 import { loadAdapter } from "./loadAdapter.ts";
@@ -42,6 +45,7 @@ import { showLog } from "./showLog.ts";
 import { showMenu } from "./showMenu.ts";
 import { signIn } from "./signIn.ts";
 import { signOut } from "./signOut.ts";
+import { sortCommands } from "./sortAdapters.ts";
 import { stopAnswer } from "./stopAnswer.ts";
 import { stopTestPrompt } from "./stopTestPrompt.ts";
 import { unloadAdapter } from "./unloadAdapter.ts";
@@ -89,6 +93,10 @@ export const commands: readonly Command[] = [
   openPlayground,
   openAdapterConfig,
   openSampleWorkspace,
+  filterAdapters,
+  clearAdapterFilter,
+  ...groupCommands,
+  ...sortCommands,
   addFolder,
   refresh,
   restartEngine,

@@ -54,7 +54,8 @@ export class BaseModelTree implements vscode.TreeDataProvider<BaseNode> {
   private redraw(): void {
     const bases = this.bases();
     const rows = bases.map((base) => ({
-      row: baseRow(this.session.state, base),
+      id: base.path,
+      look: () => baseRow(this.session.state, base),
       renew: (node: BaseNode) => void (node.base = base),
     }));
     const stale = this.drawn.changed(

@@ -1,20 +1,28 @@
 import type * as vscode from "vscode";
-import { commands } from "vscode";
+import { commands, Disposable } from "vscode";
+import type { Layout } from "../layout.ts";
 import type { Session } from "../session.ts";
 import type { State } from "../state.ts";
 
 /** Mirrors the state into the keys that `when` clauses in package.json read. */
-export function mirrorContextKeys(session: Session): vscode.Disposable {
+export function mirrorContextKeys(session: Session, layout: Layout): vscode.Disposable {
   const sent = new Map<string, unknown>();
-  const mirror = (state: State): void => {
-    for (const [key, value] of Object.entries(keysOf(state))) {
+  const mirror = (): void => {
+    const { filter, grouping, order } = layout.current;
+    const keys = {
+      ...keysOf(session.state),
+      "graft.adaptersFiltered": filter !== "",
+      "graft.adapterGrouping": grouping,
+      "graft.adapterOrder": order,
+    };
+    for (const [key, value] of Object.entries(keys)) {
       if (sent.get(key) === value) continue;
       sent.set(key, value);
       void commands.executeCommand("setContext", key, value);
     }
   };
-  mirror(session.state);
-  return session.onDidChange(mirror);
+  mirror();
+  return Disposable.from(session.onDidChange(mirror), layout.onDidChange(mirror));
 }
 
 function keysOf(state: State): Record<string, unknown> {

@@ -15,18 +15,22 @@ export class DrawnRows<T> {
    * that is drawn as a whole knows none of its rows for a moment, and a button that is clicked just
    * then comes without its row: what changes in place should.
    * @param shape ids of all rows in their order, with their groups
-   * @param rows all rows as they look now, with `renew`, which puts what is known now into a node
+   * @param rows all rows, with `look`, how one looks now (asked of those that were drawn alone), and
+   *   `renew`, which puts what is known now into a node
    */
-  changed(shape: unknown, rows: readonly { row: Row; renew(node: T): void }[]): T[] | undefined {
+  changed(
+    shape: unknown,
+    rows: readonly { id: string; look(): Row; renew(node: T): void }[],
+  ): T[] | undefined {
     const before = this.shape;
     this.shape = JSON.stringify(shape);
     if (this.shape !== before) return undefined;
     const stale: T[] = [];
-    for (const { row, renew } of rows) {
-      const known = this.drawn.get(row.id);
+    for (const { id, look, renew } of rows) {
+      const known = this.drawn.get(id);
       if (!known) continue;
       renew(known.node);
-      if (known.look !== JSON.stringify(row)) stale.push(known.node);
+      if (known.look !== JSON.stringify(look())) stale.push(known.node);
     }
     return stale;
   }

@@ -36,6 +36,11 @@ export function formatSeconds(seconds: number): string {
   return seconds < 60 ? `${seconds.toFixed(1)} s` : `${Math.round(seconds / 60)} min`;
 }
 
+/** "28 Nov 2026" as the reader's language has it. @param time milliseconds since the epoch */
+export function formatDate(time: number): string {
+  return new Date(time).toLocaleDateString(undefined, { dateStyle: "medium" });
+}
+
 /** "×1.0", "×0.25". */
 export function formatWeight(weight: number): string {
   const rounded = Math.round(weight * 100) / 100;

@@ -3,6 +3,7 @@ import type { Graft } from "../context.ts";
 import type { State } from "../state.ts";
 import { wake } from "../wake.ts";
 import { presentError } from "./errors.ts";
+import { arrange, type Arrangement, describeArrangement, filterMessage } from "./arrangement.ts";
 import type { Row } from "./rows.ts";
 
 /** Creates a view over a tree; looks for models when it is seen for the first time. */
@@ -22,7 +23,10 @@ export function showTree<T>(
   };
   const say = (): void => {
     // Once is enough, where most of the rows are.
-    if (id === "graft.adapters") view.message = messageFor(graft.session.state);
+    if (id !== "graft.adapters") return;
+    const { current } = graft.layout;
+    view.description = describeArrangement(current);
+    view.message = messageFor(graft.session.state, current);
   };
   say();
   seen();
@@ -31,22 +35,29 @@ export function showTree<T>(
     treeDataProvider,
     view.onDidChangeVisibility(seen),
     graft.session.onDidChange(say),
+    graft.layout.onDidChange(say),
     vscode.workspace.onDidGrantWorkspaceTrust(say),
     vscode.workspace.onDidGrantWorkspaceTrust(seen),
   );
 }
 
-/** What is worth a line above the rows: that loading is off, or a folder that cannot be read. */
-function messageFor({ problems }: State): string | undefined {
+/** What is worth a line above the rows: loading is off, rows are left out, a folder cannot be read. */
+function messageFor(state: State, arrangement: Arrangement): string | undefined {
   if (!vscode.workspace.isTrusted) {
     return vscode.l10n.t("Restricted mode: adapters can be browsed and inspected, not loaded.");
   }
-  const [first] = problems;
+  const { filter } = arrangement;
+  if (filter !== "") {
+    const shown = arrange(state, arrangement).reduce(
+      (sum, { adapters }) => sum + adapters.length,
+      0,
+    );
+    return filterMessage(shown, state.adapters.length, filter);
+  }
+  const [first, ...others] = state.problems;
   if (!first) return undefined;
   const text = vscode.l10n.t("Not read: {0} ({1})", first.path, plainly(first.message));
-  return problems.length === 1
-    ? text
-    : vscode.l10n.t("{0} and {1} more", text, problems.length - 1);
+  return others.length === 0 ? text : vscode.l10n.t("{0} and {1} more", text, others.length);
 }
 
 /** "ENOENT: no such file or directory, scandir '/x'" without what is said already. */

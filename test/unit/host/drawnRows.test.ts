@@ -18,7 +18,8 @@ test("only rows that look otherwise are drawn again, all when one comes or goes"
   const change = (words: Record<string, string>): Node[] | undefined => {
     const entries = Object.entries(words);
     const rows = entries.map(([id, word]) => ({
-      row: row(id, word),
+      id,
+      look: () => row(id, word),
       renew: (node: Node) => void (node.word = word),
     }));
     return drawn.changed(Object.keys(words), rows);

@@ -11,7 +11,8 @@ const root = fileURLToPath(new URL("../../../", import.meta.url));
 interface Manifest {
   contributes: {
     commands: { command: string; title: string; category: string }[];
-    menus: Record<string, { command: string }[]>;
+    menus: Record<string, { command?: string; submenu?: string }[]>;
+    submenus?: { id: string; label: string }[];
     keybindings: { command: string }[];
     views: Record<string, { id: string }[]>;
     viewsWelcome: { view: string; contents: string }[];
@@ -98,8 +99,17 @@ test("every text of the manifest is in package.nls.json, and nothing else is", (
 });
 
 test("menus, keys and welcome texts name commands and views that exist", () => {
-  const { menus, keybindings, viewsWelcome, views } = contributes;
-  const used = [...Object.values(menus).flat(), ...keybindings].map((entry) => entry.command);
+  const { menus, keybindings, viewsWelcome, views, submenus = [] } = contributes;
+  const entries = [...Object.values(menus).flat(), ...keybindings];
+  const used = entries.flatMap(({ command }) => command ?? []);
+  const opened = Object.values(menus).flatMap((menu) =>
+    menu.flatMap(({ submenu }) => submenu ?? []),
+  );
+  assert.deepEqual([...new Set(opened)].sort(), submenus.map(({ id }) => id).sort());
+  assertNone(
+    "submenu without entries",
+    opened.filter((id) => (menus[id] ?? []).length === 0),
+  );
   const links = viewsWelcome.flatMap(({ contents }) =>
     [...contents.matchAll(/command:([\w.]+)/g)].map((match) => match[1] ?? ""),
   );
