@@ -28,6 +28,7 @@ import { Library } from "./library.ts";
 import { loadingHandlers } from "./loading.ts";
 import { mergeResult, previewResult } from "./mergeResult.ts";
 import { predictHandlers } from "./predict.ts";
+import { promptsHandlers } from "./prompts.ts";
 import { statusResult } from "./statusResult.ts";
 
 /** What the engine answers to each request of its contract. */
@@ -52,6 +53,7 @@ export function createService(library = new Library()): Handlers<EngineContract>
     discover: (params, context) => discover(params, context),
     ...hubHandlers(library),
     ...predictHandlers(library),
+    ...promptsHandlers(library),
     ...loadingHandlers,
     loadBaseModel: async (
       { path: named, forAdapter: wanted, hub, quantCache, ...wish },

@@ -1,6 +1,7 @@
 /** Host ⇄ engine. Types only; nothing here assumes that the engine shares the host's memory. */
 
 import type { ModelTask, PredictContract } from "./predictContract.ts";
+import type { PromptsContract } from "./promptsContract.ts";
 import type { HubContract, HubLoad } from "./hubContract.ts";
 
 export const protocolVersion = 1;
@@ -532,7 +533,8 @@ export interface AdapterReport {
 
 /** What the engine offers to the host. */
 export type EngineContract = HubContract &
-  PredictContract & {
+  PredictContract &
+  PromptsContract & {
     hello: { params: { version: number }; result: HelloResult };
     discover: { params: DiscoverParams; result: DiscoverResult; event: ProgressEvent };
     /**
