@@ -1,14 +1,18 @@
 import { type BaseModel, requireTokenizer } from "./baseModel.ts";
 import type { BaseInputs } from "./baseSession.ts";
 import type { ActiveAdapter } from "./peftModel.ts";
-import { type Message, renderChat } from "./tokens/chatTemplate.ts";
+import { type Message, renderChat, type Tool } from "./tokens/chatTemplate.ts";
 import { type Generated, generate } from "./tokens/generate.ts";
 import { greedy, type Sampling } from "./tokens/sampler.ts";
 import { TextStream } from "./tokens/textStream.ts";
 import type { Tokenizer } from "./tokens/tokenizer.ts";
 
 export type Prompt =
-  | { readonly kind: "chat"; readonly messages: readonly Message[] }
+  | {
+      readonly kind: "chat";
+      readonly messages: readonly Message[];
+      readonly tools?: readonly Tool[];
+    }
   | { readonly kind: "text"; readonly text: string };
 
 export interface AnswerOptions {
@@ -86,10 +90,19 @@ export function encodePrompt(
   prompt: Prompt,
   adapters: readonly ActiveAdapter[],
 ): number[] {
+  return renderPrompt(model, prompt, adapters).ids;
+}
+
+/** A prompt as the model reads it. */
+export function renderPrompt(
+  model: Pick<Answering, "base" | "tokenizerFor">,
+  prompt: Prompt,
+  adapters: readonly ActiveAdapter[],
+): { text: string; ids: number[] } {
   const tokenizer = promptTokenizer(model, adapters);
-  return prompt.kind === "chat"
-    ? tokenizer.encode(renderChat(tokenizer, prompt.messages), { addSpecialTokens: false })
-    : tokenizer.encode(prompt.text);
+  if (prompt.kind === "text") return { text: prompt.text, ids: tokenizer.encode(prompt.text) };
+  const text = renderChat(tokenizer, prompt.messages, { tools: prompt.tools });
+  return { text, ids: tokenizer.encode(text, { addSpecialTokens: false }) };
 }
 
 /** The tokenizer in use, or the reason why prompts cannot be run. */

@@ -5,7 +5,15 @@ import type { BaseModel } from "./baseModel.ts";
 import { exportOnnx, type ExportOnnxOptions, type ExportOnnxReport } from "./exportOnnx.ts";
 import { LoadedAdapters } from "./loadedAdapters.ts";
 import { type LoadAdapterOptions, type LoadedAdapter, readAdapter } from "./loadAdapter.ts";
-import { answer, type Answer, type AnswerOptions, encodePrompt, type Prompt } from "./answer.ts";
+import {
+  answer,
+  type Answer,
+  type AnswerOptions,
+  encodePrompt,
+  type Prompt,
+  promptTokenizer,
+  renderPrompt,
+} from "./answer.ts";
 import { answerBatch, type AnswerBatchOptions } from "./answerBatch.ts";
 import { type EffectReport, measureEffect, type MeasureOptions } from "./measureEffect.ts";
 import { MergedState, type MergedReport } from "./mergedState.ts";
@@ -505,6 +513,16 @@ export class PeftModel {
    */
   encode(prompt: Prompt, adapters: readonly ActiveAdapter[] = this.active): number[] {
     return encodePrompt(this, prompt, adapters);
+  }
+
+  /** A prompt as the model reads it: its text, and tokens with what each stands for. */
+  renderPrompt(
+    prompt: Prompt,
+    adapters: readonly ActiveAdapter[] = this.active,
+  ): { text: string; ids: number[]; pieces: string[] } {
+    const { text, ids } = renderPrompt(this, prompt, adapters);
+    const { vocabulary } = promptTokenizer(this, adapters);
+    return { text, ids, pieces: ids.map((id) => vocabulary.label(id)) };
   }
 
   /**

@@ -23,6 +23,7 @@ import { AdapterLoads } from "./adapterLoads.ts";
 import { convertResult } from "./convertResult.ts";
 import { describeCheckpoint, discover } from "./discover.ts";
 import { checkFit, inspectAdapter } from "./inspect.ts";
+import { generationHandlers } from "./generation.ts";
 import { hubHandlers, hubPlace } from "./hub.ts";
 import { Library } from "./library.ts";
 import { loadingHandlers } from "./loading.ts";
@@ -54,6 +55,7 @@ export function createService(library = new Library()): Handlers<EngineContract>
     ...hubHandlers(library),
     ...predictHandlers(library),
     ...promptsHandlers(library),
+    ...generationHandlers(library),
     ...loadingHandlers,
     loadBaseModel: async (
       { path: named, forAdapter: wanted, hub, quantCache, ...wish },

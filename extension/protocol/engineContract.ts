@@ -3,6 +3,7 @@
 import type { ModelTask, PredictContract } from "./predictContract.ts";
 import type { PromptsContract } from "./promptsContract.ts";
 import type { HubContract, HubLoad } from "./hubContract.ts";
+import type { Constraints, GenerationContract, Prompt, ToolCall } from "./generationContract.ts";
 
 export const protocolVersion = 1;
 
@@ -446,7 +447,7 @@ export interface ChatMessage {
   content: string;
 }
 
-export interface Sampling {
+export interface Sampling extends Constraints {
   maxNewTokens: number;
   /** 0 is greedy. */
   temperature: number;
@@ -462,7 +463,7 @@ export interface Sampling {
 
 export interface GenerateParams {
   base: string;
-  prompt: { kind: "chat"; messages: ChatMessage[] } | { kind: "text"; text: string };
+  prompt: Prompt;
   /** Adapters for this answer alone; the active ones when absent; [] is the bare base. */
   adapters?: ActiveAdapter[];
   sampling: Sampling;
@@ -477,11 +478,15 @@ export interface GenerateEvent {
 
 export interface GenerateResult extends GenerateEvent {
   promptTokens: number;
-  /** "stop": end-of-text token; "length": maxNewTokens; "context": the model's context is full. */
+  /** "stop": end-of-text token, a stop text, or the end of the JSON value; "length": maxNewTokens; "context": the model's context is full. */
   finish: "stop" | "length" | "context" | "cancelled";
   seconds: number;
   seed: number;
   adapters: ActiveAdapter[];
+  /** The stop text that ended it. */
+  stoppedBy?: string;
+  /** With `tools` that the chat template knows: the calls that it asks for, which are no part of `text`. */
+  toolCalls?: ToolCall[];
 }
 
 export interface ConfigField {
@@ -533,6 +538,7 @@ export interface AdapterReport {
 
 /** What the engine offers to the host. */
 export type EngineContract = HubContract &
+  GenerationContract &
   PredictContract &
   PromptsContract & {
     hello: { params: { version: number }; result: HelloResult };

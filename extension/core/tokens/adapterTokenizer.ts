@@ -35,5 +35,10 @@ export async function adapterTokenizer(
 
 async function withTemplate(dir: string, base: Tokenizer | null): Promise<Tokenizer | null> {
   const chatTemplate = base && (await readChatTemplate(dir));
-  return chatTemplate ? { ...base, chatTemplate } : null;
+  if (!base || !chatTemplate) return null;
+  // Copied with its getter, so that the vocabulary is still made when first asked for.
+  return Object.defineProperties({} as Tokenizer, {
+    ...Object.getOwnPropertyDescriptors(base),
+    chatTemplate: { value: chatTemplate, enumerable: true },
+  });
 }

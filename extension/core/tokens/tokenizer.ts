@@ -2,6 +2,7 @@ import * as path from "node:path";
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { badFile } from "../base/errors.ts";
 import { isFile } from "../base/files.ts";
+import { readVocabulary, type Vocabulary } from "./vocabulary.ts";
 import { isObject, type JsonObject, readJsonObject, readText } from "../base/json.ts";
 
 /** Text ⇄ token ids, as the model's tokenizer.json defines them. */
@@ -16,6 +17,8 @@ export interface Tokenizer {
   readonly chatTemplate: string | null;
   /** Special tokens that templates may name: bos_token, eos_token, … */
   readonly specialTokens: Readonly<Record<string, string>>;
+  /** What its tokens stand for; made when first asked for. */
+  readonly vocabulary: Vocabulary;
 }
 
 export interface EncodedPair {
@@ -35,6 +38,7 @@ export async function readTokenizer(dir: string): Promise<Tokenizer | null> {
   const tokenizer = construct(model, settings, file);
   const specialTokens = readSpecialTokens(settings);
   const eos = specialTokens["eos_token"];
+  let vocabulary: Vocabulary | undefined;
   return {
     encode: (text, { addSpecialTokens = true } = {}) =>
       tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids,
@@ -46,6 +50,9 @@ export async function readTokenizer(dir: string): Promise<Tokenizer | null> {
     eosTokenId: eos === undefined ? null : (tokenizer.token_to_id(eos) ?? null),
     chatTemplate: await readChatTemplate(dir),
     specialTokens,
+    get vocabulary() {
+      return (vocabulary ??= readVocabulary(model));
+    },
   };
 }
 

@@ -1,0 +1,160 @@
+/** Answers side by side, under constraints, and prompts as a model reads them: part of the engine's contract. Types only. */
+import type { ActiveAdapter, ChatMessage, GenerateResult, Sampling } from "./engineContract.ts";
+
+/** A function that a model may ask for. */
+export interface ToolDefinition {
+  name: string;
+  description?: string;
+  /** JSON schema of its arguments, an object. */
+  parameters?: Record<string, unknown>;
+}
+
+/** A model's wish to have a function called. */
+export interface ToolCall {
+  /** Unique in its answer; the model's own where its format has one. */
+  id: string;
+  name: string;
+  arguments: Record<string, unknown>;
+}
+
+/** A turn; those of tools need a chat template that has them. */
+export type ConversationTurn =
+  | ChatMessage
+  | { role: "assistant"; content: string; toolCalls: ToolCall[] }
+  | { role: "tool"; content: string; toolCallId?: string; name?: string };
+
+export type Prompt =
+  | { kind: "chat"; messages: ConversationTurn[]; tools?: ToolDefinition[] }
+  | { kind: "text"; text: string };
+
+/** What an answer must look like. */
+export interface Constraints {
+  /** Texts that end the answer and are no part of it, wherever tokens begin and end. */
+  stop?: string[];
+  /**
+   * The answer is one JSON value: any (true), or one that this schema allows. Keywords that cannot be
+   * kept to are refused by name ("unsupported").
+   */
+  jsonSchema?: true | Record<string, unknown>;
+}
+
+export interface ColumnRequest {
+  /** The caller's own name for it, unique in the run. */
+  id: string;
+  /** [] is the bare base. */
+  adapters: ActiveAdapter[];
+  /** Its own conversation; the run's prompt when absent. */
+  prompt?: Prompt;
+}
+
+export interface GenerateColumnsParams {
+  /** The caller's own name for the run, for `setColumnAdapters`; unique among those under way. */
+  run: string;
+  base: string;
+  /** For columns without one of their own. */
+  prompt?: Prompt;
+  columns: ColumnRequest[];
+  /** For all columns: with one seed each draws as it would alone. */
+  sampling: Sampling;
+  /** Report every token with its probability and so many of the likeliest (0 to 20). */
+  topAlternatives?: number;
+}
+
+/** Probabilities are the model's own: of its logits, before penalty, temperature, top-k, top-p and JSON. */
+export interface TokenAlternative {
+  id: number;
+  /** The token alone; bytes that are no whole character as "\xE2". */
+  text: string;
+  probability: number;
+}
+
+export interface TokenDetail extends TokenAlternative {
+  /** What it added to the answer's text: "" inside a character of several tokens. Joined they are the text. */
+  piece: string;
+  /** The likeliest tokens in its place, the likeliest first; the one that was taken may be among them. */
+  alternatives: TokenAlternative[];
+}
+
+/** One column so far, a whole snapshot, so that a reader may skip some. */
+export interface ColumnSnapshot {
+  id: string;
+  text: string;
+  tokens: number;
+  tokensPerSecond: number;
+  /** Null while it goes on, or waits for its turn. */
+  finish: GenerateResult["finish"] | null;
+  /**
+   * With `topAlternatives`: tokens that are new since the last event, and where in the answer the first
+   * of them stands. Whoever skips events reads them all in the result.
+   */
+  newTokens?: { from: number; tokens: TokenDetail[] };
+}
+
+export interface GenerateColumnsEvent {
+  columns: ColumnSnapshot[];
+  /** Why the columns run one after another; "" where all are one batch. */
+  oneByOne: string;
+}
+
+export interface ColumnResult extends GenerateResult {
+  id: string;
+  /** With `topAlternatives`: every token. */
+  details?: TokenDetail[];
+  /** Adapters that took part from a token on, where `setColumnAdapters` changed them. */
+  changes: { from: number; adapters: ActiveAdapter[] }[];
+}
+
+export interface GenerateColumnsResult {
+  columns: ColumnResult[];
+  /** The seed that all of them have. */
+  seed: number;
+  seconds: number;
+  oneByOne: string;
+}
+
+export interface SetColumnAdaptersParams {
+  run: string;
+  column: string;
+  /** Loaded adapters and their weights; [] is the bare base. */
+  adapters: ActiveAdapter[];
+}
+
+export interface PromptParams {
+  base: string;
+  prompt: Prompt;
+  /** For whom: an adapter may bring a tokenizer of its own; the active ones when absent. */
+  adapters?: ActiveAdapter[];
+}
+
+/** What a model is given to read. */
+export interface RenderedPrompt {
+  /** What the chat template made; a plain text as it is. */
+  text: string;
+  /** `text` is what the token stands for, special tokens by their names. */
+  tokens: { id: number; text: string }[];
+  count: number;
+  contextLength: number;
+  /** The format in which tools are called, as the chat template shows it; null without. */
+  toolFormat: ToolFormat | null;
+}
+
+/** How a family of models calls tools. */
+export type ToolFormat = "hermes" | "llama" | "mistral";
+
+export type GenerationContract = {
+  /** Several answers at once: one batch, adapters of its own for every row, where these allow it. */
+  generateColumns: {
+    params: GenerateColumnsParams;
+    result: GenerateColumnsResult;
+    event: GenerateColumnsEvent;
+  };
+  /**
+   * Other adapters or weights for a column under way, from its next token on. What it has read and
+   * said stays as it was read: keys and values in the cache are not made anew.
+   * @returns how many tokens it had said by then; null when the column has ended already
+   */
+  setColumnAdapters: { params: SetColumnAdaptersParams; result: { from: number | null } };
+  renderPrompt: { params: PromptParams; result: RenderedPrompt };
+  /** Tokens of a prompt, with those that the chat template puts around it. */
+  countTokens: { params: PromptParams; result: { count: number } };
+};
