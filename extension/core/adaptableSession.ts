@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { GraftError, unsupported } from "./base/errors.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { normTensor } from "./checkpoint/modules.ts";
@@ -45,14 +46,14 @@ function slottedModel(
   if (!arithmetic) return model;
   if (model.kind === "causal" && model.hasKeyPositions) {
     throw unsupported(
-      `${checkpoint.name}: Graft has no 16-bit arithmetic for ALiBi`,
-      "Load the base without dtype; its stored weights are then computed with in fp32.",
+      t("{0}: Graft has no 16-bit arithmetic for ALiBi", checkpoint.name),
+      t("Load the base without dtype; its stored weights are then computed with in fp32."),
     );
   }
   if (model.kind === "seq2seq") {
     throw unsupported(
-      "Models with encoder and decoder are not computed in a 16-bit type as PyTorch does it",
-      "Load the base without dtype.",
+      t("Models with encoder and decoder are not computed in a 16-bit type as PyTorch does it"),
+      t("Load the base without dtype."),
     );
   }
   const bare = buildModel(checkpoint, bareLayers, layers).graph;
@@ -184,7 +185,7 @@ export class AdaptableSession {
   companionOf(companion: Companion): CausalSession {
     const session = this.companions.get(companion);
     if (session) return session;
-    throw new GraftError("internal", "The adapter's companion was not prepared.");
+    throw new GraftError("internal", t("The adapter's companion was not prepared."));
   }
 
   /** Frees what an adapter that was deleted ran on beside the base, once no run needs it. */
@@ -219,19 +220,20 @@ export class AdaptableSession {
 }
 
 function baseGone(): GraftError {
-  return new GraftError("not-found", "The base model was unloaded. Load it again.");
+  return new GraftError("not-found", t("The base model was unloaded. Load it again."));
 }
 
 /** Refuses what stands in front of a sequence where a model has no place for it. */
 function refuseInFront(model: Model, { virtualTokens, cachePrefix }: AdapterEffects): void {
   if (model.kind === "image" && (virtualTokens || cachePrefix)) {
-    throw unsupported("Virtual tokens go in front of text, and this base reads images");
+    throw unsupported(t("Virtual tokens go in front of text, and this base reads images"));
   }
   if (model.kind === "encoder" && cachePrefix && !model.takesPrefix) {
     throw unsupported(
-      "Prefix tuning puts keys and values in front of a sequence, which this base takes none of: " +
-        "transformers runs its family without a cache",
-      "Train with prompt tuning, P-tuning or a method on its layers.",
+      t(
+        "Prefix tuning puts keys and values in front of a sequence, which this base takes none of: transformers runs its family without a cache",
+      ),
+      t("Train with prompt tuning, P-tuning or a method on its layers."),
     );
   }
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import * as path from "node:path";
 import { badRequest, throwIfAborted } from "./base/errors.ts";
@@ -49,7 +50,7 @@ export async function writeFolder(
 async function refuseOwned(target: string, owned: readonly string[]): Promise<void> {
   for (const name of owned) {
     const file = path.join(target, name);
-    if (await isFile(file)) throw badRequest(`${file} exists already. Choose another folder.`);
+    if (await isFile(file)) throw badRequest(t("{0} exists already. Choose another folder.", file));
   }
 }
 

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest } from "./base/errors.ts";
 import type { BaseInputs } from "./baseSession.ts";
 import {
@@ -29,9 +30,9 @@ export async function answerBatch(
   options: AnswerBatchOptions,
 ): Promise<Answer[]> {
   const { rows, sampling = greedy, maxNewTokens = 256, signal } = options;
-  if (prompts.length === 0) throw badRequest("There is no prompt to answer.");
+  if (prompts.length === 0) throw badRequest(t("There is no prompt to answer."));
   if (rows && rows.length !== prompts.length) {
-    throw badRequest(`${prompts.length} prompts have adapters for ${rows.length} rows.`);
+    throw badRequest(t("{0} prompts have adapters for {1} rows.", prompts.length, rows.length));
   }
   const { base } = model;
   const active = model.currentAdapters;

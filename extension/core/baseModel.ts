@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import * as path from "node:path";
 import { throwIfAborted, unsupported } from "./base/errors.ts";
 import { isFile } from "./base/files.ts";
@@ -129,9 +130,9 @@ async function openBase(
   const { dtype, autocastAdapterDtype = true, onProgress, signal } = options;
   const started = performance.now();
   if (await isExport(folder)) return openOnnx(folder, options);
-  onProgress?.({ step: "Reading headers" });
+  onProgress?.({ step: t("Reading headers") });
   const opened = await openModel(folder, signal, wish);
-  onProgress?.({ step: "Building the graph" });
+  onProgress?.({ step: t("Building the graph") });
   const described = describeBase(opened.checkpoint);
   const memory = await checkMemory(
     { checkpoint: opened.checkpoint, base: described },
@@ -159,7 +160,7 @@ async function openBase(
   const checkpoint = mapped?.checkpoint ?? prepared.checkpoint;
   const { report: precision } = prepared;
   const adaptable = checkpoint === opened.checkpoint ? described : describeBase(checkpoint);
-  onProgress?.({ step: "Reading weights", total: checkpoint.bytes, unit: "bytes" });
+  onProgress?.({ step: t("Reading weights"), total: checkpoint.bytes, unit: "bytes" });
   const session = await BaseSession.create(checkpoint, adaptable, {
     ...options,
     ...(dtype && { arithmetic: { dtype, autocastAdapterDtype } }),
@@ -193,18 +194,22 @@ async function openOnnx(folder: string, options: LoadBaseModelOptions): Promise<
   const wishes = { dtype, quantization, ...(precision !== "auto" && { precision }) };
   if (task !== undefined) {
     throw unsupported(
-      `${folder} is an ONNX export, whose head is part of its graph: task cannot change it`,
-      "Choose an export of that task, or the model's Hugging Face checkpoint.",
+      t("{0} is an ONNX export, whose head is part of its graph: task cannot change it", folder),
+      t("Choose an export of that task, or the model's Hugging Face checkpoint."),
     );
   }
   const asked = Object.entries(wishes).find(([, value]) => value !== undefined)?.[0];
   if (asked !== undefined) {
     throw unsupported(
-      `${folder} is an ONNX export, which runs in the precision that it was made in: ${asked} cannot change it`,
-      "Choose another of its variants (onnxFile), or the model's Hugging Face checkpoint.",
+      t(
+        "{0} is an ONNX export, which runs in the precision that it was made in: {1} cannot change it",
+        folder,
+        asked,
+      ),
+      t("Choose another of its variants (onnxFile), or the model's Hugging Face checkpoint."),
     );
   }
-  onProgress?.({ step: "Reading the export" });
+  onProgress?.({ step: t("Reading the export") });
   const opened = await openExportBase(await findExport(folder, onnxFile), options);
   const { checkpoint } = opened;
   const tokenizer = await readTokenizer(checkpoint.dir);
@@ -259,8 +264,8 @@ export function describeBase(
 export function requireTokenizer(base: BaseModel): Tokenizer {
   if (base.tokenizer) return base.tokenizer;
   throw unsupported(
-    `${base.checkpoint.dir} has no tokenizer.json, so text cannot be turned into tokens`,
-    "Add the tokenizer.json of this model.",
+    t("{0} has no tokenizer.json, so text cannot be turned into tokens", base.checkpoint.dir),
+    t("Add the tokenizer.json of this model."),
   );
 }
 

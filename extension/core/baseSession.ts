@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest } from "./base/errors.ts";
 import { type AdaptableOptions, AdaptableSession } from "./adaptableSession.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
@@ -80,7 +81,7 @@ export class BaseSession {
       ),
     );
     if (orders.size > 1) {
-      throw badRequest("An adapter that repeats layers can be active only with its like.");
+      throw badRequest(t("An adapter that repeats layers can be active only with its like."));
     }
     const [order = ""] = orders;
     return { ...this.sessionOf(order).inputs(rows), order };

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import type { AdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
 import { type AdapterConfig, methodLabels } from "./checkpoint/adapterConfig.ts";
 import { layerIndex } from "./checkpoint/modules.ts";
@@ -16,7 +17,7 @@ export function bindReasons(
   base: MethodBase,
 ): string[] {
   if (unbound.length + unexpected.length === 0) return [];
-  if (weights.tensors.length === 0) return ["Likely reason: the file holds no tensor."];
+  if (weights.tensors.length === 0) return [t("Likely reason: the file holds no tensor.")];
   const index = moduleIndex(base.tree);
   const found = new Map<string, string[]>();
   const add = (reason: string, name: string): void => {
@@ -34,7 +35,9 @@ export function bindReasons(
   return [...found]
     .sort(([, a], [, b]) => b.length - a.length)
     .slice(0, most)
-    .map(([reason, names]) => `Likely reason: ${reason.replace("{names}", namesSome(names, 2))}.`);
+    .map(([reason, names]) =>
+      t("Likely reason: {0}.", reason.replace("{names}", namesSome(names, 2))),
+    );
 }
 
 interface Known {
@@ -61,13 +64,15 @@ const rules: readonly Rule[] = [
 
 function toolReason(name: string): string | null {
   return /(^|[._])lora_(down|up)\b|^lora_(unet|te\d?)_|\.alpha$/.test(name)
-    ? "the tensors are named as kohya's and diffusers' tools do, not as PEFT; convert the adapter first"
+    ? t(
+        "the tensors are named as kohya's and diffusers' tools do, not as PEFT; convert the adapter first",
+      )
     : null;
 }
 
 function absentReason(name: string, { base }: Known): string | null {
   return base.absent?.some((path) => name.includes(`.${path}.`))
-    ? "the layers of {names} were not found in the ONNX export, whose report says why"
+    ? t("the layers of {names} were not found in the ONNX export, whose report says why")
     : null;
 }
 
@@ -75,7 +80,11 @@ function adapterNameReason(name: string, { index }: Known): string | null {
   const left = adapterNameIn(name);
   if (!left || !index.moduleOf(left.without)) return null;
   const { adapterName } = left;
-  return `the adapter name "${adapterName}" is left in the tensors' names; load it as "${adapterName}" (adapterName), as PEFT would have to`;
+  return t(
+    'the adapter name "{0}" is left in the tensors\' names; load it as "{1}" (adapterName), as PEFT would have to',
+    adapterName,
+    adapterName,
+  );
 }
 
 /** Types whose own tensors begin like those of another one. */
@@ -90,14 +99,18 @@ const relatives: Readonly<Record<string, string>> = {
 function methodReason(name: string, { config: { peftType } }: Known): string | null {
   const label = (type: string): string => methodLabels[type] ?? type;
   if (/^prompt_embeddings$|^prefix_task_/.test(name)) {
-    return `the file holds a prompt's tensors ({names}), the config says ${label(peftType)}`;
+    return t("the file holds a prompt's tensors ({names}), the config says {0}", label(peftType));
   }
   const own = relatives[peftType] ?? peftType;
   for (const part of name.split(".")) {
     const beginning = Object.keys(parameterMethods).find((each) => part.startsWith(each));
     const method = beginning && parameterMethods[beginning];
     if (!method || method === own || method === "TRAINABLE_TOKENS") continue;
-    return `these are tensors of ${label(method)} ({names}), the config says ${label(peftType)}`;
+    return t(
+      "these are tensors of {0} ({names}), the config says {1}",
+      label(method),
+      label(peftType),
+    );
   }
   return null;
 }
@@ -109,11 +122,15 @@ function prefixReason(name: string, { index }: Known): string | null {
   if (!name.startsWith("base_model.")) {
     const whole = `base_model.model.${name}`;
     if (!index.moduleOf(whole) && !index.isInside(whole)) return otherHead(name, name, index);
-    return `the names lack PEFT's "base_model.model." in front; keyMapping {"^": "base_model.model."} adds it`;
+    return t(
+      'the names lack PEFT\'s "base_model.model." in front; keyMapping {"^": "base_model.model."} adds it',
+    );
   }
   const plain = plainSegments(name).join(".");
   if (plain.startsWith("base_model.model.") && index.moduleOf(plain)) {
-    return `PEFT's "base_model.model." is twice in the names; keyMapping {"^base_model\\\\.model\\\\.": ""} takes one away`;
+    return t(
+      'PEFT\'s "base_model.model." is twice in the names; keyMapping {"^base_model\\\\.model\\\\.": ""} takes one away',
+    );
   }
   return otherHead(name, plain, index);
 }
@@ -123,13 +140,17 @@ function otherHead(name: string, plain: string, index: ModuleIndex): string | nu
   if (!place || place.head === place.ownHead) return null;
   const { head, ownHead } = place;
   const why = movedParts.test(head + ownHead)
-    ? ", as other versions of transformers name them"
+    ? t(", as other versions of transformers name them")
     : "";
   const full = name === plain ? `base_model.model.${ownHead}` : ownHead;
   const pattern = `^${head.replaceAll(".", "\\\\.")}`;
-  return (
-    `the tensors stand under "${head}", this base's modules under "${ownHead}"${why}; ` +
-    `keyMapping {"${pattern}": "${full}"} leads them there`
+  return t(
+    'the tensors stand under "{0}", this base\'s modules under "{1}"{2}; keyMapping {"{3}": "{4}"} leads them there',
+    head,
+    ownHead,
+    why,
+    pattern,
+    full,
   );
 }
 
@@ -139,22 +160,29 @@ function layerReason(name: string, { index, base }: Known): string | null {
   const { layers } = base.attention;
   if (layer === null || layer < layers) return null;
   if (!index.moduleOf(plain.replace(`.${layer}.`, ".0."))) return null;
-  return `the adapter was made for a base with more layers: this one has ${layers} ({names})`;
+  return t("the adapter was made for a base with more layers: this one has {0} ({names})", layers);
 }
 
 /** How modules were called before version 5 of transformers, and by what they are replaced. */
 const formerNames: readonly [former: RegExp, now: string][] = [
   [/\.block_sparse_moe\./, "mlp"],
   [/\bembed_out\b/, "lm_head"],
-  [/\.attention\.attention\.(query|key|value)\b/, "attention.q_proj, k_proj and v_proj"],
-  [/\.experts\.\d+\.(w[123]|(gate|up|down)_proj)\b/, "experts.gate_up_proj and experts.down_proj"],
+  [/\.attention\.attention\.(query|key|value)\b/, t("attention.q_proj, k_proj and v_proj")],
+  [
+    /\.experts\.\d+\.(w[123]|(gate|up|down)_proj)\b/,
+    t("experts.gate_up_proj and experts.down_proj"),
+  ],
 ];
 
 function renamedReason(name: string): string | null {
   for (const [former, now] of formerNames) {
     const match = former.exec(name)?.[0];
     if (match === undefined) continue;
-    return `older versions of transformers call modules "${match.replace(/^\.|\.$/g, "")}", which are "${now}" now ({names})`;
+    return t(
+      'older versions of transformers call modules "{0}", which are "{1}" now ({names})',
+      match.replace(/^\.|\.$/g, ""),
+      now,
+    );
   }
   return null;
 }
@@ -164,16 +192,22 @@ function targetReason(name: string, { index, unbound, config }: Known): string |
   if (module === null) return null;
   if (unbound.includes(module)) {
     const option = ["use_dora", "lora_bias"].find((each) => config.raw[each] === true);
-    if (option) return `the config says ${option}, and its tensors are missing for {names}`;
-    return "modules have some of their tensors and not all, so the file is incomplete or its config is another one's ({names})";
+    if (option) return t("the config says {0}, and its tensors are missing for {names}", option);
+    return t(
+      "modules have some of their tensors and not all, so the file is incomplete or its config is another one's ({names})",
+    );
   }
-  return "the config does not choose modules that the file has tensors for, so it is not the one they were saved with ({names})";
+  return t(
+    "the config does not choose modules that the file has tensors for, so it is not the one they were saved with ({names})",
+  );
 }
 
 function familyReason(name: string): string | null {
   const parts = plainSegments(name);
   if (parts.length < 3) return null;
-  return "the adapter was made for another model family: this base has no such modules ({names})";
+  return t(
+    "the adapter was made for another model family: this base has no such modules ({names})",
+  );
 }
 
 /** Why modules have no tensors at all, when every tensor found its place. */
@@ -182,12 +216,14 @@ function missingReason(
   raw: Readonly<Record<string, unknown>>,
   index: ModuleIndex,
 ): string {
-  if (raw["use_dora"] === true) return "the config says use_dora, and magnitudes are missing";
+  if (raw["use_dora"] === true) return t("the config says use_dora, and magnitudes are missing");
   const layers = index.layersOf(unbound);
   const [first = -1] = layers;
   const isTail = first > 0 && layers.length === index.lastLayer - first + 1;
   if (isTail && index.isWhole(unbound)) {
-    return `the adapter was made for a base with ${first} layers, or saved incompletely`;
+    return t("the adapter was made for a base with {0} layers, or saved incompletely", first);
   }
-  return "the file was saved incompletely, or its config names more modules than it was trained with";
+  return t(
+    "the file was saved incompletely, or its config names more modules than it was trained with",
+  );
 }

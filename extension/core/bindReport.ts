@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { GraftError, misfit } from "./base/errors.ts";
 import { bindReasons } from "./bindReasons.ts";
 import type { AdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
@@ -37,11 +38,11 @@ export function checkReport(
   const reasons = bindReasons(checkpoint, report, base);
   const details = { file: config.file, bound: bound.length, total, unbound, unexpected, reasons };
   if (bound.length === 0) {
-    const trained = config.baseName ? [`It was trained on ${config.baseName}.`] : [];
-    const what = `${dir} does not fit this base: 0 of ${total} modules bound.`;
+    const trained = config.baseName ? [t("It was trained on {0}.", config.baseName)] : [];
+    const what = t("{0} does not fit this base: 0 of {1} modules bound.", dir, total);
     throw misfit([what, ...reasons, ...trained].join(" "), details);
   }
-  const what = `${dir}: ${bound.length} of ${total} modules bound.`;
+  const what = t("{0}: {1} of {2} modules bound.", dir, bound.length, total);
   throw new GraftError("partial-bind", [what, ...warnings, ...reasons].join(" "), details);
 }
 
@@ -52,11 +53,11 @@ export function fieldWarnings({ config }: AdapterCheckpoint, method: Method): st
   );
   const warnings: string[] = [];
   if (unknown.length > 0) {
-    warnings.push(`The config has fields that Graft does not know: ${namesSome(unknown)}.`);
+    warnings.push(t("The config has fields that Graft does not know: {0}.", namesSome(unknown)));
   }
   if ("runtime_config" in config.raw) {
     warnings.push(
-      'Field "runtime_config" is passed over: it is for running models, not for files.',
+      t('Field "runtime_config" is passed over: it is for running models, not for files.'),
     );
   }
   return warnings;
@@ -66,10 +67,14 @@ export function fieldWarnings({ config }: AdapterCheckpoint, method: Method): st
 export function bindWarnings({ unbound, unexpected }: BindReport): string[] {
   const warnings: string[] = [];
   if (unbound.length > 0) {
-    warnings.push(`Targeted modules without tensors stay as in the base: ${namesSome(unbound)}.`);
+    warnings.push(
+      t("Targeted modules without tensors stay as in the base: {0}.", namesSome(unbound)),
+    );
   }
   if (unexpected.length > 0) {
-    warnings.push(`Tensors that no targeted module takes are left out: ${namesSome(unexpected)}.`);
+    warnings.push(
+      t("Tensors that no targeted module takes are left out: {0}.", namesSome(unexpected)),
+    );
   }
   return warnings;
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import * as path from "node:path";
 import { unsupported } from "./base/errors.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
@@ -21,8 +22,12 @@ export function buildCompanion(base: BaseCheckpoint, companion: Companion): Caus
   const dir = [...companion.weights.values()][0]?.file ?? base.dir;
   if (shared && path.parse(shared.file).root !== path.parse(dir).root) {
     throw unsupported(
-      `${dir} lies on another drive than ${shared.file}, which the adapter's own decoder reads too`,
-      "Copy the adapter to the base's drive.",
+      t(
+        "{0} lies on another drive than {1}, which the adapter's own decoder reads too",
+        dir,
+        shared.file,
+      ),
+      t("Copy the adapter to the base's drive."),
     );
   }
   // Its layers have names of the base's, but no weights of theirs.

@@ -1,4 +1,5 @@
 /** An adapter turned into another form: one door for every conversion. */
+import { t } from "@vscode/l10n";
 import { realpath, stat } from "node:fs/promises";
 import * as path from "node:path";
 import { writeFolder } from "./adapterFolder.ts";
@@ -101,7 +102,7 @@ async function convertToLora(
   { size }: Conversion & { kind: "lora" },
 ): Promise<ConvertReport> {
   const { onProgress, signal } = options;
-  onProgress?.({ step: "Reading the adapter" });
+  onProgress?.({ step: t("Reading the adapter") });
   const checkpoint = await openAdapterCheckpoint(options.path, signal);
   const method = methodOf(checkpoint.config);
   const base = describeBase(await openBase(checkpoint, options));
@@ -117,7 +118,7 @@ async function changeLora(
   options: ConvertAdapterOptions,
   change: (checkpoint: AdapterCheckpoint) => Promise<ConvertedAdapter>,
 ): Promise<ConvertReport> {
-  options.onProgress?.({ step: "Reading the adapter" });
+  options.onProgress?.({ step: t("Reading the adapter") });
   const checkpoint = await openAdapterCheckpoint(options.path, options.signal);
   return write(await change(checkpoint), checkpoint, { ...options, warnings: [] });
 }
@@ -144,7 +145,7 @@ async function convertToGguf(
 
 async function importAdapter(options: ConvertAdapterOptions): Promise<ConvertReport> {
   const { path: file, signal } = options;
-  options.onProgress?.({ step: "Reading the adapter" });
+  options.onProgress?.({ step: t("Reading the adapter") });
   const checkpoint =
     options.base === undefined ? null : (await openModel(options.base, signal)).checkpoint;
   const described = checkpoint && describeBase(checkpoint);
@@ -164,7 +165,9 @@ async function importAdapter(options: ConvertAdapterOptions): Promise<ConvertRep
     const modules = fromOrtAdapter(await readOrtAdapter(file, signal), file);
     return writeImported(importedAdapter(modules, { base, file }), options);
   }
-  throw badRequest(`${file} is no file that Graft turns into an adapter: .gguf or .onnx_adapter.`);
+  throw badRequest(
+    t("{0} is no file that Graft turns into an adapter: .gguf or .onnx_adapter.", file),
+  );
 }
 
 /** There is no card to start from: one is made. */
@@ -186,15 +189,17 @@ async function checkFree({ to, target, overwrite }: ConvertAdapterOptions): Prom
   const found = await stat(target).catch(() => null);
   if (!found) return;
   if (found.isFile() !== isFileWanted) {
-    const [is, wanted] = isFileWanted ? ["a folder", "file"] : ["a file", "folder"];
-    throw badRequest(`${target} is ${is}. Name a ${wanted}.`);
+    const [is, wanted] = isFileWanted ? [t("a folder"), "file"] : [t("a file"), "folder"];
+    throw badRequest(t("{0} is {1}. Name a {2}.", target, is, wanted));
   }
   if (isFileWanted && /^adapter_(model|config)\./.test(path.basename(target))) {
-    throw badRequest(`${target} has the name of an adapter's own file. Choose another one.`);
+    throw badRequest(t("{0} has the name of an adapter's own file. Choose another one.", target));
   }
   const owned = isFileWanted ? target : path.join(target, adapterConfigName);
   if (overwrite === true || !(await isFile(owned))) return;
-  throw badRequest(`${owned} exists already. Choose another ${isFileWanted ? "file" : "folder"}.`);
+  throw badRequest(
+    t("{0} exists already. Choose another {1}.", owned, isFileWanted ? t("file") : t("folder")),
+  );
 }
 
 async function writeOneFile(
@@ -202,7 +207,7 @@ async function writeOneFile(
   modules: readonly ConvertedModule[],
   write: (file: string) => Promise<void>,
 ): Promise<ConvertReport> {
-  onProgress?.({ step: "Writing" });
+  onProgress?.({ step: t("Writing") });
   const name = path.basename(target);
   const plan = { files: [{ name, write }], owned: [name] };
   const at = { ...(overwrite && { overwrite }), ...(signal && { signal }) };
@@ -218,8 +223,8 @@ async function openBase(
 ): Promise<BaseCheckpoint> {
   const folder = base ?? (await findBaseFolder(checkpoint));
   if (folder !== null) return (await openModel(folder, signal)).checkpoint;
-  const own = checkpoint.config.baseName ?? "which its config does not name";
-  throw badRequest(`The conversion needs the adapter's base, ${own}. Name its folder.`);
+  const own = checkpoint.config.baseName ?? t("which its config does not name");
+  throw badRequest(t("The conversion needs the adapter's base, {0}. Name its folder.", own));
 }
 
 async function write(
@@ -228,7 +233,7 @@ async function write(
   at: ConvertAdapterOptions & { warnings: readonly string[] },
 ): Promise<ConvertReport> {
   const { target, overwrite = false, onProgress, signal } = at;
-  onProgress?.({ step: "Writing" });
+  onProgress?.({ step: t("Writing") });
   const made = { tensors, configText, warnings };
   const lora = { ...first, config: { ...first.config, peftType: "LORA" } };
   const files = await saveCombined(made, target, {

@@ -1,4 +1,5 @@
 /** An ONNX export as a base model: opened, mapped, and run over its own inputs. */
+import { t } from "@vscode/l10n";
 import { dtypeLabel } from "./base/dtype.ts";
 import { throwIfAborted, unsupported } from "./base/errors.ts";
 import { BaseSession } from "./baseSession.ts";
@@ -93,14 +94,17 @@ function describeExport({ checkpoint, tensors, model, place, map }: OnnxExport):
     readTensor: (name, signal) => tensors.read(name, signal),
     withLayers: () => {
       throw unsupported(
-        `${place.file} is an ONNX export, whose layers cannot be repeated as this adapter does`,
+        t(
+          "{0} is an ONNX export, whose layers cannot be repeated as this adapter does",
+          place.file,
+        ),
         fromCheckpoint,
       );
     },
   };
 }
 
-const fromCheckpoint = "Load it onto the Hugging Face checkpoint of the model.";
+const fromCheckpoint = t("Load it onto the Hugging Face checkpoint of the model.");
 
 /** What adapters do inside the model rather than around its layers, which an export has no place for. */
 function refuseEffects(effects: AdapterEffects, opened: OnnxExport): void {
@@ -108,14 +112,18 @@ function refuseEffects(effects: AdapterEffects, opened: OnnxExport): void {
   const { modelType } = checkpoint.config;
   refuseNorms(effects, { producer: report.producer, modelType, file: place.file });
   const inner: [boolean, string][] = [
-    [effects.companion !== undefined, "a decoder beside the model (Shadow)"],
-    [effects.router !== undefined, "a router that reads the model's last norm (X-LoRA)"],
-    [(effects.attention?.size ?? 0) > 0, "keys and values inside attention (adaption prompts)"],
+    [effects.companion !== undefined, t("a decoder beside the model (Shadow)")],
+    [effects.router !== undefined, t("a router that reads the model's last norm (X-LoRA)")],
+    [(effects.attention?.size ?? 0) > 0, t("keys and values inside attention (adaption prompts)")],
   ];
   const found = inner.find(([isUsed]) => isUsed);
   if (found) {
     throw unsupported(
-      `${place.file} is an ONNX export; this adapter needs ${found[1]}, which adapters cannot reach there`,
+      t(
+        "{0} is an ONNX export; this adapter needs {1}, which adapters cannot reach there",
+        place.file,
+        found[1],
+      ),
       fromCheckpoint,
     );
   }
@@ -123,7 +131,11 @@ function refuseEffects(effects: AdapterEffects, opened: OnnxExport): void {
   const table = effects.virtualTokens?.path;
   if (table !== undefined && !tables.has(table)) {
     throw unsupported(
-      `${place.file}: virtual tokens stand in the place of ${table}, which was not found in the export`,
+      t(
+        "{0}: virtual tokens stand in the place of {1}, which was not found in the export",
+        place.file,
+        table,
+      ),
       fromCheckpoint,
     );
   }

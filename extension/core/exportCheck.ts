@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { GraftError, throwIfAborted } from "./base/errors.ts";
 import type { BaseModel, OnProgress } from "./baseModel.ts";
 import type { CausalModel } from "./models/causalModel.ts";
@@ -28,7 +29,7 @@ export async function checkExport(
     signal?: AbortSignal;
   },
 ): Promise<number> {
-  at.onProgress?.({ step: "Checking the written model" });
+  at.onProgress?.({ step: t("Checking the written model") });
   throwIfAborted(at.signal);
   const { model, inputs } = at.reference;
   const ids = probeIds(base, model);
@@ -43,8 +44,10 @@ export async function checkExport(
   if (own.length === truth.length && difference <= tolerance * largest) return difference;
   throw new GraftError(
     "internal",
-    `The written model was run and its logits differ by ${difference.toPrecision(3)} from Graft's. ` +
-      "It was removed.",
+    t(
+      "The written model was run and its logits differ by {0} from Graft's. It was removed.",
+      difference.toPrecision(3),
+    ),
   );
 }
 

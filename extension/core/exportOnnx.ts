@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { mkdir, readdir, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import { badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
@@ -117,7 +118,7 @@ async function exportWithInputs(
   active: readonly NamedEffects[],
   at: Place,
 ): Promise<number> {
-  if (active.length === 0) throw badRequest("No adapter is active: name those that get inputs.");
+  if (active.length === 0) throw badRequest(t("No adapter is active: name those that get inputs."));
   const sizes = portSizes(base.adaptable.tree, active);
   const written = await writeWeights(base.checkpoint, at);
   const model = decoder(written, adapterPortsHook(new Set(sizes.keys())));
@@ -146,8 +147,8 @@ async function writeWeights(checkpoint: BaseCheckpoint, at: Place): Promise<Base
   const strange = names.find((name) => !checkpoint.weights.has(name));
   if (strange !== undefined) {
     throw unsupported(
-      `"${strange}" is quantized, which Graft does not write as an ONNX model yet`,
-      "Load the base without quantization, then export.",
+      t('"{0}" is quantized, which Graft does not write as an ONNX model yet', strange),
+      t("Load the base without quantization, then export."),
     );
   }
   const { dtype = "fp32" } = at;
@@ -179,7 +180,10 @@ function decoder(checkpoint: BaseCheckpoint, hook: LayerHook = bareLayers): Caus
   if (model.kind === "causal" && model.head === undefined) return model;
   const { architecture, modelType } = checkpoint.config;
   throw unsupported(
-    `${architecture || modelType} is not exported yet: only language models that go on with a text are`,
+    t(
+      "{0} is not exported yet: only language models that go on with a text are",
+      architecture || modelType,
+    ),
   );
 }
 

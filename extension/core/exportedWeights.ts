@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { type FileHandle, realpath } from "node:fs/promises";
 import * as path from "node:path";
 import { isFloatDtype, toFloat32 } from "./base/dtype.ts";
@@ -35,7 +36,7 @@ export async function writeExportedWeights(
   await writeAtomically(file, async (handle) => {
     let [offset, done] = [0, 0];
     for (const [name, ref] of refs) {
-      onProgress?.({ step: "Writing weights", done, total, unit: "bytes" });
+      onProgress?.({ step: t("Writing weights"), done, total, unit: "bytes" });
       throwIfAborted(signal);
       const bytes = await exportedBytes(ref, { name, dtype, signal });
       offset = await padTo(handle, offset);
@@ -69,14 +70,14 @@ async function exportedBytes(
   if (ref.dtype === wanted) return bytes;
   if (!isFloatDtype(ref.dtype)) {
     throw unsupported(
-      `${ref.file}: tensor "${at.name}" is ${ref.dtype}, which is not exported yet`,
+      t('{0}: tensor "{1}" is {2}, which is not exported yet', ref.file, at.name, ref.dtype),
     );
   }
   const values = toFloat32(bytes, ref.dtype);
   if (wanted === "F16" && values.some((value) => Math.abs(value) >= largestHalf)) {
     throw unsupported(
-      `Tensor "${at.name}" has values beyond ${largestHalf}, which fp16 cannot hold`,
-      "Export in fp32.",
+      t('Tensor "{0}" has values beyond {1}, which fp16 cannot hold', at.name, largestHalf),
+      t("Export in fp32."),
     );
   }
   return fromFloat32(values, wanted);

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import * as path from "node:path";
 import { asGraftError, throwIfAborted } from "./base/errors.ts";
 import { isFile } from "./base/files.ts";
@@ -39,7 +40,7 @@ export async function planModel(id: string, options: ModelOptions = {}): Promise
   const { baseName } = config;
   if (found !== null || baseName === null) return alone;
   if (!isRepoId(baseName)) {
-    return { ...alone, baseProblem: `Its base ${baseName} is a path of another machine.` };
+    return { ...alone, baseProblem: t("Its base {0} is a path of another machine.", baseName) };
   }
   try {
     const base = await downloadPlan(baseName, baseOptions(options, config.revision));

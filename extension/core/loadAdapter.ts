@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest } from "./base/errors.ts";
 import type { JsonObject } from "./base/json.ts";
 import type { BaseModel } from "./baseModel.ts";
@@ -79,8 +80,10 @@ function besideWarnings({ config }: AdapterCheckpoint, others: readonly LoadedAd
   const init = changesBase.find((each) => inits.includes(each));
   if (others.length === 0 || init === undefined) return [];
   return [
-    `A raw ${init} adapter takes its part out of the base: in PEFT for all adapters that are loaded, ` +
-      "here for itself alone. Convert it to plain LoRA to have the same in both.",
+    t(
+      "A raw {0} adapter takes its part out of the base: in PEFT for all adapters that are loaded, here for itself alone. Convert it to plain LoRA to have the same in both.",
+      init,
+    ),
   ];
 }
 
@@ -96,7 +99,7 @@ export async function readAdapter(
   { others = [], ...options }: LoadAdapterOptions & { others?: readonly LoadedAdapter[] },
 ): Promise<Omit<LoadedAdapter, "attachSeconds">> {
   const { adapterName: name = "default", isTrainable = false, onProgress, signal } = options;
-  onProgress?.({ step: "Reading the adapter" });
+  onProgress?.({ step: t("Reading the adapter") });
   const token = options.token ?? options.useAuthToken;
   const { folder, root } = await adapterFolders(modelId, { ...options, token });
   const { config, keyMapping, ignoreMismatchedSizes } = options;
@@ -104,7 +107,9 @@ export async function readAdapter(
   const checkpoint = await openAdapterCheckpoint(folder, signal, reading);
   const { peftType, file } = checkpoint.config;
   if (isTrainable && promptMethods.has(peftType)) {
-    throw badRequest(`${file}: ${peftType} adapters cannot be loaded to train on, as in PEFT.`);
+    throw badRequest(
+      t("{0}: {1} adapters cannot be loaded to train on, as in PEFT.", file, peftType),
+    );
   }
   const method = methodOf(checkpoint.config);
   const report = method.bind(checkpoint, base.adaptable);

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest } from "./base/errors.ts";
 import type { LoadedAdapter } from "./loadAdapter.ts";
 
@@ -22,12 +23,12 @@ export class LoadedAdapters {
     const adapter = this.adapters.get(name);
     if (adapter) return adapter;
     const names = this.names.join(", ") || "none";
-    throw badRequest(`No adapter named "${name}" is loaded. Loaded: ${names}.`);
+    throw badRequest(t('No adapter named "{0}" is loaded. Loaded: {1}.', name, names));
   }
 
   refuseTaken(name: string): void {
     if (this.adapters.has(name)) {
-      throw badRequest(`An adapter named "${name}" is already loaded.`);
+      throw badRequest(t('An adapter named "{0}" is already loaded.', name));
     }
   }
 
@@ -46,7 +47,9 @@ export class LoadedAdapters {
     if (newName === name) return;
     // It names the folder that savePretrained writes.
     if (newName.trim() === "" || /[\\/]|^\.{1,2}$/.test(newName)) {
-      throw badRequest(`"${newName}" cannot be the name of an adapter. Use a name for a folder.`);
+      throw badRequest(
+        t('"{0}" cannot be the name of an adapter. Use a name for a folder.', newName),
+      );
     }
     this.refuseTaken(newName);
     this.adapters = new Map(

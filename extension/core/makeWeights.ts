@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { open, realpath, mkdir } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import * as path from "node:path";
@@ -62,7 +63,7 @@ async function cached(
     precision: label,
     bytes: plannedBytes(plan),
     onDamaged: () =>
-      onProgress?.({ step: "Quantized weights in the cache are damaged: making them anew" }),
+      onProgress?.({ step: t("Quantized weights in the cache are damaged: making them anew") }),
     write: async (handle) => {
       const { sha256, errors } = await writeAll(handle, plan, { onProgress, signal });
       return { sha256, report: errors };
@@ -125,7 +126,7 @@ async function writeAll(
     const secondsLeft = (seconds * (total - done)) / done;
     // The first second says little about the rest.
     const isKnown = seconds > 1 && done > 0;
-    const at = { step: "Quantizing", done: Math.round(done), total, unit: "bytes" } as const;
+    const at = { step: t("Quantizing"), done: Math.round(done), total, unit: "bytes" } as const;
     onProgress?.({ ...at, ...(isKnown && { secondsLeft }) });
   };
   report();

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { isReadableDtype } from "./base/dtype.ts";
 import { fromFloat32 } from "./base/halfFloat.ts";
 import type { OnProgress } from "./baseModel.ts";
@@ -32,7 +33,7 @@ export async function mappedBase(
     dtype: "F32" as const,
     shape: ref.shape,
     bytes: async (): Promise<Uint8Array> => {
-      at.onProgress?.({ step: "Widening weights", done, total: refs.length, unit: "items" });
+      at.onProgress?.({ step: t("Widening weights"), done, total: refs.length, unit: "items" });
       return fromFloat32(await readWeight(ref, at.signal), "F32");
     },
   }));

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest, throwIfAborted } from "./base/errors.ts";
 import type { OnProgress } from "./baseModel.ts";
 import type { BaseInputs } from "./baseSession.ts";
@@ -53,7 +54,7 @@ export async function measureEffect(
   const tally = new Tally();
   for (const [done, ids] of prompts.entries()) {
     throwIfAborted(signal);
-    onProgress?.({ step: "Measuring the effect", done, total: prompts.length, unit: "items" });
+    onProgress?.({ step: t("Measuring the effect"), done, total: prompts.length, unit: "items" });
     const before = await logitsOf(model, base, ids);
     throwIfAborted(signal);
     tally.add(before, await logitsOf(model, adapted, ids));
@@ -67,12 +68,12 @@ function idsOf(
   probes: MeasureOptions["probes"],
 ): (readonly number[])[] {
   const given = probes ?? sentences.map((text): Prompt => ({ kind: "text", text }));
-  if (given.length === 0) throw badRequest("There is no probe to measure with.");
+  if (given.length === 0) throw badRequest(t("There is no probe to measure with."));
   return given.map((probe) => {
     const ids = "kind" in probe ? model.encode(probe, adapters) : probe;
     const room = model.base.session.model.contextLength;
     if (ids.length === 0 || ids.length > room) {
-      throw badRequest(`A probe has ${ids.length} tokens; it must have 1 to ${room}.`);
+      throw badRequest(t("A probe has {0} tokens; it must have 1 to {1}.", ids.length, room));
     }
     return ids;
   });

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { noMemory } from "./base/errors.ts";
 import { freeMemory, type MemoryState } from "./base/machine.ts";
 import {
@@ -42,7 +43,7 @@ export async function checkMemory(
   const estimate = estimateMemory(model, { ...options, packed: packedIn() });
   const wish = options.mapped ? "mapped" : "resident";
   if (allowTooLarge || neededMemory(estimate) <= free) return { estimate, free, total, wish };
-  const place = isLimited ? "this process's memory limit leaves" : "is free";
+  const place = isLimited ? t("this process's memory limit leaves") : t("is free");
   const others = ways.map((precision) => {
     const own = { ...options, packed: packedIn(precision) };
     return {
@@ -54,7 +55,13 @@ export async function checkMemory(
   const smaller = others.filter(({ resident }) => resident < neededMemory(estimate));
   const fits = smaller.filter(({ resident }) => resident <= free);
   throw noMemory(
-    `${model.checkpoint.name} needs about ${gigabytes(neededMemory(estimate))}, ${gigabytes(free)} ${place}`,
+    t(
+      "{0} needs about {1}, {2} {3}",
+      model.checkpoint.name,
+      gigabytes(neededMemory(estimate)),
+      gigabytes(free),
+      place,
+    ),
     remedyOf(fits[0], { canMap: !options.mapped && (others.at(-1)?.mapped ?? 0) <= free }),
     { needed: neededMemory(estimate), free, total, fits: fits.map(({ precision }) => precision) },
   );
@@ -71,12 +78,19 @@ function remedyOf(
 ): string {
   if (best) {
     const { precision, resident } = best;
-    return `In ${precision} it would need ${gigabytes(resident)}: load it in ${precision}, or free memory.`;
+    return t(
+      "In {0} it would need {1}: load it in {2}, or free memory.",
+      precision,
+      gigabytes(resident),
+      precision,
+    );
   }
   if (canMap) {
-    return "No precision fits: load it in int4 with its weights mapped from disk, which is slow, or free memory.";
+    return t(
+      "No precision fits: load it in int4 with its weights mapped from disk, which is slow, or free memory.",
+    );
   }
-  return "No precision fits here: free memory or choose a smaller model.";
+  return t("No precision fits here: free memory or choose a smaller model.");
 }
 
 function gigabytes(bytes: number): string {

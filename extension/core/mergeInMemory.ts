@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest } from "./base/errors.ts";
 import type { BaseModel, OnProgress } from "./baseModel.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
@@ -37,14 +38,14 @@ export async function mergeInMemory(
   active: readonly ActiveEffects[],
   { safeMerge: safe, onProgress, signal }: MergeInMemoryOptions,
 ): Promise<MergedWeights> {
-  if (active.length === 0) throw badRequest("No adapter is active: there is nothing to merge.");
+  if (active.length === 0) throw badRequest(t("No adapter is active: there is nothing to merge."));
   const plan = planMerge(checkpoint, adaptable, active);
   const drift: MergeDrift[] = [];
   const isPacked = (name: string): boolean => checkpoint.packed?.has(name) === true;
   const tensors = plan.tensors.map((tensor, done) => ({
     ...tensor,
     bytes: async (): Promise<Uint8Array> => {
-      onProgress?.({ step: "Merging", done, total: plan.tensors.length, unit: "items" });
+      onProgress?.({ step: t("Merging"), done, total: plan.tensors.length, unit: "items" });
       // What merging into blocks of integers loses was lost when they were made.
       const before = isPacked(tensor.name) ? undefined : checkpoint.weights.get(tensor.name);
       const rounded = await roundMerged(tensor, before, { safe });

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
 import * as path from "node:path";
 import { badRequest, throwIfAborted } from "./base/errors.ts";
@@ -53,7 +54,7 @@ export async function mergeModel(
   options: MergeOptions,
 ): Promise<MergeReport> {
   const folder = path.resolve(options.folder);
-  if (active.length === 0) throw badRequest("No adapter is active: there is nothing to merge.");
+  if (active.length === 0) throw badRequest(t("No adapter is active: there is nothing to merge."));
   await refuseTaken(folder);
   const plan = planMerge(checkpoint, adaptable, active);
   await refuseLossy({ checkpoint }, plan, options);
@@ -101,7 +102,7 @@ async function writeShards(
       ...entry,
       shape: wholePart(entry, merged.get(entry.name))?.tensor.shape ?? entry.shape,
       bytes: async () => {
-        onProgress?.({ step: "Merging", done, total: checkpoint.bytes, unit: "bytes" });
+        onProgress?.({ step: t("Merging"), done, total: checkpoint.bytes, unit: "bytes" });
         done += entry.byteLength;
         const changes = merged.get(entry.name) ?? [];
         const whole = wholePart(entry, changes);
@@ -177,7 +178,7 @@ export async function refuseTaken(folder: string): Promise<void> {
   const parent = path.dirname(folder);
   await mkdir(parent, { recursive: true });
   if (!(await readdir(parent)).includes(path.basename(folder))) return;
-  throw badRequest(`${folder} exists already. Choose a folder that does not.`);
+  throw badRequest(t("{0} exists already. Choose a folder that does not.", folder));
 }
 
 /** Copies config, tokenizer and the like of a model; never its weights. */

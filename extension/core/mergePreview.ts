@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { GraftError, throwIfAborted } from "./base/errors.ts";
 import type { BaseModel, OnProgress } from "./baseModel.ts";
 import {
@@ -61,7 +62,7 @@ async function previewPlan(
   for (const tensor of picked) {
     throwIfAborted(signal);
     const progress = { done: drift.length, total: picked.length, unit: "items" } as const;
-    onProgress?.({ step: "Measuring what rounding takes", ...progress });
+    onProgress?.({ step: t("Measuring what rounding takes"), ...progress });
     const before = weights.get(tensor.name);
     drift.push((await roundMerged(tensor, before, { safe: safeMerge })).drift);
   }
@@ -98,8 +99,10 @@ export function checkLoss(
   const worst = drift.toSorted((a, b) => b.swallowed - a.swallowed).slice(0, 5);
   throw new GraftError(
     "lossy-merge",
-    `Rounding to the base's type would swallow ${percent} % of what the adapter changes: the merged ` +
-      "model would answer much like the base. Use the adapter unmerged, or allow a lossy merge.",
+    t(
+      "Rounding to the base's type would swallow {0} % of what the adapter changes: the merged model would answer much like the base. Use the adapter unmerged, or allow a lossy merge.",
+      percent,
+    ),
     {
       swallowed,
       threshold: lossyShare,

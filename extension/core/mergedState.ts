@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest } from "./base/errors.ts";
 import { type BaseModel, describeBase } from "./baseModel.ts";
 import type { BaseInputs } from "./baseSession.ts";
@@ -87,7 +88,7 @@ export class MergedState<A extends Merged> {
         return own?.name === name && own.weight === weight;
       });
     if (isSame) return this.base.session.inputs([]);
-    throw this.refusal("answer with other adapters or with the base alone");
+    throw this.refusal(t("answer with other adapters or with the base alone"));
   }
 
   /** @throws bad-request while adapters are merged (one of this name, where it is given) */
@@ -99,7 +100,9 @@ export class MergedState<A extends Merged> {
 
   private refusal(wish: string): Error {
     const names = this.list.map(({ name }) => `"${name}"`).join(", ");
-    return badRequest(`${names} is merged into the weights in memory. To ${wish}, unmerge first.`);
+    return badRequest(
+      t("{0} is merged into the weights in memory. To {1}, unmerge first.", names, wish),
+    );
   }
 
   rename(name: string, newName: string): void {

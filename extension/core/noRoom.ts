@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { diskFull, type GraftError } from "./base/errors.ts";
 import { showBytes } from "./base/progress.ts";
 
@@ -6,10 +7,14 @@ export function noRoom(
   folder: string,
   { needed, free }: { needed: number; free?: number },
 ): GraftError {
-  const room = free === undefined ? "" : `, ${showBytes(free)} are free`;
+  const room = free === undefined ? "" : t(", {0} are free", showBytes(free));
   return diskFull(
-    `${folder}: the disk is full. ${showBytes(needed)} are needed${room}. ` +
-      "Free some space, or choose a folder on another volume.",
+    t(
+      "{0}: the disk is full. {1} are needed{2}. Free some space, or choose a folder on another volume.",
+      folder,
+      showBytes(needed),
+      room,
+    ),
     { folder, needed, ...(free !== undefined && { free }) },
   );
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { realpath } from "node:fs/promises";
 import * as path from "node:path";
 import { badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
@@ -157,7 +158,7 @@ export class PeftModel {
 
   private activate(adapters: string | readonly (string | ActiveAdapter)[]): void {
     const active = asActive(adapters);
-    this.merged.refuseWhileMerged("choose which adapters are active");
+    this.merged.refuseWhileMerged(t("choose which adapters are active"));
     this.activeInputs = this.inputsOf(active);
     this.active = active;
   }
@@ -179,7 +180,7 @@ export class PeftModel {
   /** Forgets an adapter; when it was active the others stay active. */
   deleteAdapter(name: string): void {
     const { weights } = this.loaded.require(name);
-    this.merged.refuseWhileMerged("delete it", name);
+    this.merged.refuseWhileMerged(t("delete it"), name);
     const before = this.active;
     if (before.some((each) => each.name === name)) {
       this.activate(before.filter((each) => each.name !== name));
@@ -213,13 +214,14 @@ export class PeftModel {
     options: Omit<LoadAdapterOptions, "adapterName"> = {},
   ): Promise<LoadedAdapter> {
     const old = this.loaded.require(name);
-    this.merged.refuseWhileMerged("swap it", name);
+    this.merged.refuseWhileMerged(t("swap it"), name);
     const started = performance.now();
     const read = await readAdapter(this.base, modelId, { ...options, adapterName: name });
     throwIfAborted(options.signal);
     await this.prepare(read.weights.effects);
-    if (this.loaded.find(name) !== old) throw badRequest(`"${name}" has changed in the meantime.`);
-    this.merged.refuseWhileMerged("swap it", name);
+    if (this.loaded.find(name) !== old)
+      throw badRequest(t('"{0}" has changed in the meantime.', name));
+    this.merged.refuseWhileMerged(t("swap it"), name);
     const adapter = { ...read, attachSeconds: (performance.now() - started) / 1000 };
     this.loaded.put(adapter);
     try {
@@ -272,7 +274,7 @@ export class PeftModel {
    * @throws unsupported, by name, for adapters that cannot act in some rows alone
    */
   inputsOfRows(rows: readonly (string | readonly ActiveAdapter[])[]): BaseInputs {
-    this.merged.refuseWhileMerged("give rows adapters of their own");
+    this.merged.refuseWhileMerged(t("give rows adapters of their own"));
     // Rows of one name share what is made of it.
     const named = new Map<string, ActiveEffects[]>([[baseRow, []]]);
     return this.base.session.inputsOfRows(
@@ -302,7 +304,7 @@ export class PeftModel {
       return { config: checkpoint.config, effects: weights.effects };
     };
     const experts = names.map(adapterOf);
-    this.merged.refuseWhileMerged("route among adapters");
+    this.merged.refuseWhileMerged(t("route among adapters"));
     const routed = options.useGks
       ? withoutGeneral(experts, generalAdapters.map(adapterOf))
       : experts.map(({ effects }) => effects);
@@ -332,10 +334,13 @@ export class PeftModel {
     const { signal } = options;
     const target = await realpath(folder).catch(() => path.resolve(folder));
     const own = this.adapters.find(({ checkpoint }) => checkpoint.dir === target);
-    if (own) throw badRequest(`"${own.name}" is loaded from ${target}. Choose another folder.`);
+    if (own)
+      throw badRequest(t('"{0}" is loaded from {1}. Choose another folder.', own.name, target));
     this.loaded.refuseTaken(adapterName);
     if (adapters.length !== weights.length) {
-      throw badRequest(`${adapters.length} adapters are named with ${weights.length} weights.`);
+      throw badRequest(
+        t("{0} adapters are named with {1} weights.", adapters.length, weights.length),
+      );
     }
     const sources = adapters.map((name, i) => {
       const { checkpoint } = this.loaded.require(name);
@@ -356,8 +361,9 @@ export class PeftModel {
   private partsOf(adapters: readonly ActiveAdapter[]): ActiveEffects[] {
     const seen = new Set<string>();
     const parts = adapters.map(({ name, weight, task }) => {
-      if (seen.has(name)) throw badRequest(`Adapter "${name}" is named twice.`);
-      if (!Number.isFinite(weight)) throw badRequest(`The weight of "${name}" is ${weight}.`);
+      if (seen.has(name)) throw badRequest(t('Adapter "{0}" is named twice.', name));
+      if (!Number.isFinite(weight))
+        throw badRequest(t('The weight of "{0}" is {1}.', name, weight));
       seen.add(name);
       return { name, effects: this.loaded.require(name).weights.effects, weight, task };
     });
@@ -422,14 +428,20 @@ export class PeftModel {
     const { precision } = this.base;
     if (precision.stored) {
       throw unsupported(
-        `Graft does not write a merged model of a base that is stored quantized (${precision.stored})`,
-        "Merge into the model that it was made from.",
+        t(
+          "Graft does not write a merged model of a base that is stored quantized ({0})",
+          precision.stored,
+        ),
+        t("Merge into the model that it was made from."),
       );
     }
     if (precision.bytes > 0) {
       throw unsupported(
-        `Graft does not write a merged model of a base that was quantized as it was loaded (${precision.label})`,
-        'Load the base without quantization (precision "auto"), then merge.',
+        t(
+          "Graft does not write a merged model of a base that was quantized as it was loaded ({0})",
+          precision.label,
+        ),
+        t('Load the base without quantization (precision "auto"), then merge.'),
       );
     }
     return mergeModel(this.base, activeAt(this.partsOf(adapters), 0), options);
@@ -482,7 +494,7 @@ export class PeftModel {
 
   /** How the active adapters, or those named, change what the base says on probe prompts. */
   async measureEffect(options: MeasureOptions = {}): Promise<EffectReport> {
-    this.merged.refuseWhileMerged("compare with the base");
+    this.merged.refuseWhileMerged(t("compare with the base"));
     return measureEffect(this, options);
   }
 

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { bitsOf } from "./base/dtype.ts";
 import { badRequest } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
@@ -121,8 +122,10 @@ export async function preparePrecision(
   }
   if (at.isImitated && plan.packed.length > 0) {
     throw badRequest(
-      `Layers in blocks of integers (${common.label}) have no 16-bit arithmetic: leave "dtype" out, ` +
-        'or ask for the precision "fp32".',
+      t(
+        'Layers in blocks of integers ({0}) have no 16-bit arithmetic: leave "dtype" out, or ask for the precision "fp32".',
+        common.label,
+      ),
     );
   }
   const { packed: _, unpacked: __, ...plain } = checkpoint;
@@ -206,12 +209,16 @@ function requestOf(options: PrecisionOptions): PrecisionRequest {
   const isBitsandbytes = precision === "nf4" || precision === "fp4";
   if (isBitsandbytes && quantization !== undefined && quantization !== precision) {
     throw badRequest(
-      `The precision "${precision}" and the quantization "${quantization}" exclude each other.`,
+      t(
+        'The precision "{0}" and the quantization "{1}" exclude each other.',
+        precision,
+        quantization,
+      ),
     );
   }
   const type = isBitsandbytes ? precision : quantization;
   if (doubleQuant && type !== "nf4" && type !== "fp4") {
-    throw badRequest("doubleQuant is for nf4 and fp4: only they keep scales that it can round.");
+    throw badRequest(t("doubleQuant is for nf4 and fp4: only they keep scales that it can round."));
   }
   return {
     precision: isBitsandbytes ? "auto" : precision,
@@ -231,7 +238,7 @@ function reportOf(
   return {
     precision: options.precision ?? "auto",
     quantization: request.quantization,
-    label: values && ran ? `${values} as ${ran}` : (values ?? ran ?? "as stored"),
+    label: values && ran ? t("{0} as {1}", values, ran) : (values ?? ran ?? t("as stored")),
     stored: stored?.kind ?? null,
     storedLayers: [...(stored?.sources.keys() ?? [])],
     packed: plan.packed.reduce((sum, { items }) => sum + items.length, 0),

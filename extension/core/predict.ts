@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
 import { promptTokenizer } from "./answer.ts";
 import { readPixels } from "./images/pixels.ts";
@@ -61,12 +62,12 @@ export async function predict(
   inputs: readonly PredictInput[],
   { adapters = model.currentAdapters, signal }: PredictOptions = {},
 ): Promise<Prediction[]> {
-  if (inputs.length === 0) throw badRequest("There is no text to predict anything of.");
+  if (inputs.length === 0) throw badRequest(t("There is no text to predict anything of."));
   const { task } = headOf(model.base.session.model);
   if (model.base.session.model.kind === "image") return predictImages(model, inputs, adapters);
   const read = readers[task];
   if (!read) {
-    throw unsupported(`Graft makes no predictions of texts with a model for ${task} yet`);
+    throw unsupported(t("Graft makes no predictions of texts with a model for {0} yet", task));
   }
   const tokenizer = promptTokenizer(model, adapters);
   const own = model.inputsOf(adapters);
@@ -74,7 +75,7 @@ export async function predict(
   for (const input of inputs) {
     throwIfAborted(signal);
     if (typeof input !== "string" && "image" in input) {
-      throw badRequest(`This base reads text, not images (${input.image}).`);
+      throw badRequest(t("This base reads text, not images ({0}).", input.image));
     }
     const [text, pair] = typeof input === "string" ? [input] : [input.text, input.pair];
     const encoded = tokenizer.encodePair(text, pair);
@@ -98,7 +99,7 @@ async function predictImages(
   const predictions: Prediction[] = [];
   for (const input of inputs) {
     if (typeof input === "string" || !("image" in input)) {
-      throw badRequest("This base reads images, not text: give { image } with a PNG file.");
+      throw badRequest(t("This base reads images, not text: give { image } with a PNG file."));
     }
     const { values, height, width } = await readPixels(input.image, {
       dir: checkpoint.dir,

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
@@ -95,7 +96,7 @@ export async function pushToHub(
   return withPrepared(source, { repoId, ...options }, async ({ plan, folder }) => {
     if (digest !== undefined && digest !== plan.digest) {
       throw badRequest(
-        "The adapter or its card has changed since the upload was agreed to. Look again.",
+        t("The adapter or its card has changed since the upload was agreed to. Look again."),
       );
     }
     const { repoId: repo, revision, createPr, commitMessage: title } = plan;
@@ -134,11 +135,11 @@ async function withPrepared<T>(
   if (!account.canWrite) {
     const where = `${settings.endpoint}/settings/tokens`;
     throw unauthorized(
-      `The token of ${account.name} may only read. Make one that may write at ${where}.`,
+      t("The token of {0} may only read. Make one that may write at {1}.", account.name, where),
       {},
     );
   }
-  onProgress?.({ step: `Preparing ${repoId}` });
+  onProgress?.({ step: t("Preparing {0}", repoId) });
   const visible = await visibilityOf(settings, repoId, signal);
   // A branch that is not there is made from main.
   const at = async (branch: string): Promise<RemoteRepo | null> =>
@@ -185,7 +186,7 @@ async function withPrepared<T>(
 function fullId(id: string, account: string): string {
   const full = id.includes("/") ? id : `${account}/${id}`;
   if (isRepoId(full)) return full;
-  throw badRequest(`"${id}" cannot be a repository's id. Write owner/name.`);
+  throw badRequest(t('"{0}" cannot be a repository\'s id. Write owner/name.', id));
 }
 
 /** What others cannot follow: a base that is named by its place on this machine. */
@@ -198,7 +199,10 @@ async function sourceWarnings({ adapters }: PushSource): Promise<string[]> {
     const places = await Promise.all(localCandidates(checkpoint.dir, baseName).map(isFolder));
     if (isId && !places.includes(true)) continue;
     warnings.push(
-      `Config and card name the base as "${baseName}", a folder of this machine: others cannot find it, and all can read it.`,
+      t(
+        'Config and card name the base as "{0}", a folder of this machine: others cannot find it, and all can read it.',
+        baseName,
+      ),
     );
   }
   return warnings;

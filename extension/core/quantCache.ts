@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { createHash, randomBytes } from "node:crypto";
 import {
   mkdir,
@@ -153,7 +154,7 @@ export async function cachedWeights(request: CacheRequest): Promise<CachedWeight
     await putInPlace(partial, folder);
     const made = await reuse(folder, key);
     if (!made)
-      throw notFound("Quantized weights", folder, "They were removed; load the model again.");
+      throw notFound(t("Quantized weights"), folder, t("They were removed; load the model again."));
     return { ...made, isNew: true };
   } catch (error) {
     throw readable(error, request);

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { asGraftError, throwIfAborted } from "./base/errors.ts";
 import { bindReasons } from "./bindReasons.ts";
 import { bindWarnings, checkReport } from "./bindReport.ts";
@@ -59,13 +60,17 @@ export async function fitOfRemoteAdapter(
   const none = { ...info, bound: 0, total: 0 };
   if (info.problem !== undefined) return { ...none, fits: false, reason: info.problem };
   if (expertSources(remote.config).length > 0) {
-    const reason = "It is made of other adapters: whether it fits is known once it is downloaded.";
+    const reason = t(
+      "It is made of other adapters: whether it fits is known once it is downloaded.",
+    );
     return { ...none, fits: null, reason };
   }
   try {
     const adapter = await remote.open();
     if (adapter === null) {
-      const reason = "Its weights are a .bin file: whether it fits is known once it is downloaded.";
+      const reason = t(
+        "Its weights are a .bin file: whether it fits is known once it is downloaded.",
+      );
       return { ...none, fits: null, reason };
     }
     const report = methodOf(adapter.config).bind(adapter, base);

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import * as path from "node:path";
 import { asGraftError, notFound, notOnMachine } from "./base/errors.ts";
 import { isFile } from "./base/files.ts";
@@ -36,7 +37,11 @@ export async function baseOfAdapter(adapter: string, place: HubPlace = {}): Prom
   if (found !== null && !isPart) return found;
   const { baseName, file, revision } = config;
   if (baseName === null || baseName === "") {
-    throw notFound("Base model", file, "It names none: choose the base that it was trained on.");
+    throw notFound(
+      t("Base model"),
+      file,
+      t("It names none: choose the base that it was trained on."),
+    );
   }
   if (isRepoId(baseName)) {
     const at = { ...place, subfolder: undefined, revision: revision ?? undefined };
@@ -49,9 +54,14 @@ export async function baseOfAdapter(adapter: string, place: HubPlace = {}): Prom
     if (fetched !== null) return fetched;
   }
   throw notOnMachine(
-    `Base model not found: ${baseName}, which ${file} names. Tried: ${tried.join("; ")}. Choose the base's folder.`,
+    t(
+      "Base model not found: {0}, which {1} names. Tried: {2}. Choose the base's folder.",
+      baseName,
+      file,
+      tried.join("; "),
+    ),
     {
-      what: "Base model",
+      what: t("Base model"),
       where: baseName,
       hubId: isRepoId(baseName) ? baseName : undefined,
       revision,

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { realpath } from "node:fs/promises";
 import * as path from "node:path";
 import { badRequest } from "./base/errors.ts";
@@ -23,7 +24,8 @@ export async function saveLoaded(
     const dir = await realpath(target).catch(() => path.resolve(target));
     const there = loaded.list.filter(({ checkpoint }) => checkpoint.dir === dir);
     const other = there.find((each) => each.checkpoint !== own.checkpoint);
-    if (other) throw badRequest(`"${other.name}" is loaded from ${dir}. Choose another folder.`);
+    if (other)
+      throw badRequest(t('"{0}" is loaded from {1}. Choose another folder.', other.name, dir));
     replaced.push(...there);
   }
   const { checkpoint, adaptable } = base;

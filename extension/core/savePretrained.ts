@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { realpath } from "node:fs/promises";
 import * as path from "node:path";
 import { applyEdits, modify } from "jsonc-parser";
@@ -130,7 +131,7 @@ async function planAdapter(
   const real = await realpath(target).catch(() => path.resolve(target));
   if (start.dir === adapter.dir || start.dir === real || adapter.dir === real) {
     throw badRequest(
-      "The adapter, its start and the converted adapter each need a folder of their own.",
+      t("The adapter, its start and the converted adapter each need a folder of their own."),
     );
   }
   const warning = plainLoraWarning(adapter.config);

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest } from "./base/errors.ts";
 import type { Companion, CompanionBlock } from "./peft/effect.ts";
 import type { MethodBase } from "./peft/method.ts";
@@ -126,7 +127,7 @@ function activationFeed(plan: SlotPlan, rows: Rows): ActivationFeed | null {
     const own = active.flatMap(({ effects: { activation }, weight }) =>
       activation && weight !== 0 ? [activation] : [],
     );
-    if (own.length > 1) throw badRequest("Only one activated LoRA can be active at a time.");
+    if (own.length > 1) throw badRequest(t("Only one activated LoRA can be active at a time."));
     return own[0]?.tokens ?? [];
   });
   return { tokens, inputs };
@@ -139,8 +140,9 @@ function routerFeed(base: MethodBase, active: readonly ActiveEffects[]): RouterF
   if (!own || !router) return null;
   if (active.length > 1) {
     throw badRequest(
-      "X-LoRA weighs its experts by a pass over the bare base, so it cannot be active with other " +
-        "adapters, as in PEFT. Choose it alone.",
+      t(
+        "X-LoRA weighs its experts by a pass over the bare base, so it cannot be active with other adapters, as in PEFT. Choose it alone.",
+      ),
     );
   }
   return {
@@ -163,8 +165,9 @@ function activeCompanion(
     row.length === 1 && row[0]?.effects === own.effects && row[0].weight === own.weight;
   if (active.every(isAlone)) return { companion, own: companion.blocks, weight: own.weight };
   throw badRequest(
-    "A Shadow adapter runs a decoder of its own beside the base, so it cannot be active with other " +
-      "adapters, as in PEFT. Choose it alone, for all rows of a batch.",
+    t(
+      "A Shadow adapter runs a decoder of its own beside the base, so it cannot be active with other adapters, as in PEFT. Choose it alone, for all rows of a batch.",
+    ),
   );
 }
 
@@ -192,14 +195,14 @@ function vocabularyOf(rows: Rows): number | null {
     const grown = own.filter((size) => size > 0);
     if (grown.length > 1) {
       throw badRequest(
-        "Only one adapter that adds tokens to the vocabulary can be active at a time.",
+        t("Only one adapter that adds tokens to the vocabulary can be active at a time."),
       );
     }
     return grown[0] ?? null;
   });
   const [first = null] = sizes;
   if (sizes.some((size) => size !== first)) {
-    throw badRequest("The rows of a batch cannot differ in how many tokens the vocabulary has.");
+    throw badRequest(t("The rows of a batch cannot differ in how many tokens the vocabulary has."));
   }
   return first;
 }

@@ -1,4 +1,5 @@
 /** Which class of its family a base is opened as, and the head that its files may lack. */
+import { t } from "@vscode/l10n";
 import { isSameShape, type Shape } from "./base/shape.ts";
 import { openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
@@ -124,10 +125,19 @@ export function emptyHeadWarnings(
   );
   const missing = [...empty.keys()].filter((each) => !brought.has(each));
   if (missing.length === 0) return [];
-  const from = wish?.tensors ? "neither are they in the adapter" : "they come from an adapter";
-  const others = missing.length > 4 ? ` and ${missing.length - 4} more` : "";
+  const from = wish?.tensors
+    ? t("neither are they in the adapter")
+    : t("they come from an adapter");
+  const others = missing.length > 4 ? t(" and {0} more", missing.length - 4) : "";
   return [
-    `${name} has no weights for the head of ${config.architecture} (${missing.slice(0, 4).join(", ")}${others}): ` +
-      `${from}, and are zeros ${wish?.tensors ? "now" : "without one"}.`,
+    t(
+      "{0} has no weights for the head of {1} ({2}{3}): {4}, and are zeros {5}.",
+      name,
+      config.architecture,
+      missing.slice(0, 4).join(", "),
+      others,
+      from,
+      wish?.tensors ? "now" : t("without one"),
+    ),
   ];
 }

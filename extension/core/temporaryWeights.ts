@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { mkdtemp, readdir, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
@@ -61,8 +62,13 @@ export function checkDrive(
   if (own === other) return;
   const what = `${kind[0]?.toUpperCase() ?? ""}${kind.slice(1)}`;
   throw unsupported(
-    `${what} weights would go to ${temporary}, which is on another drive than the base ${base}`,
-    "Set the environment variable TMP to a folder on the base's drive.",
+    t(
+      "{0} weights would go to {1}, which is on another drive than the base {2}",
+      what,
+      temporary,
+      base,
+    ),
+    t("Set the environment variable TMP to a folder on the base's drive."),
   );
 }
 

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { readdir, realpath } from "node:fs/promises";
 import * as path from "node:path";
 import { dtypeLabel } from "../core/base/dtype.ts";
@@ -61,7 +62,7 @@ export async function discover(
   let done = 0;
   for (const item of found) {
     throwIfAborted(signal);
-    emit({ step: "Reading headers", done: done++, total: found.length, unit: "items" });
+    emit({ step: t("Reading headers"), done: done++, total: found.length, unit: "items" });
     const folder = await realpath(item.folder);
     if (item.kind === "base" && !bases.has(folder)) {
       bases.set(folder, await summarizeBase(folder, item.source));

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { realpath } from "node:fs/promises";
 import * as path from "node:path";
 import { GraftError, throwIfAborted } from "../core/base/errors.ts";
@@ -60,7 +61,7 @@ export class Library {
   require(id: string): PeftModel {
     const open = this.models.get(id);
     if (!open)
-      throw new GraftError("not-found", `The base model ${id} is not loaded. Load it first.`);
+      throw new GraftError("not-found", t("The base model {0} is not loaded. Load it first.", id));
     return open.model;
   }
 

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { isExport } from "../core/onnxExport/findExport.ts";
 import { unsupported } from "../core/base/errors.ts";
 import { dtypeLabel } from "../core/base/dtype.ts";
@@ -34,8 +35,8 @@ export const loadingHandlers: Pick<
 async function estimateLoad(folder: string): Promise<LoadEstimate> {
   if (await isExport(folder)) {
     throw unsupported(
-      `${folder} is an ONNX export, which runs in the precision that it was exported in`,
-      "Load it as it is.",
+      t("{0} is an ONNX export, which runs in the precision that it was exported in", folder),
+      t("Load it as it is."),
     );
   }
   const opened = await openModel(folder);

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import "./texts.ts";
 import { Connection, type Transport } from "../protocol/connection.ts";
 import type { EngineContract, EngineHostContract } from "../protocol/engineContract.ts";
@@ -9,7 +10,8 @@ function parentTransport(): Transport {
     // The callback takes the error of an editor that is gone; "disconnect" ends this process.
     send: (message) => void process.send?.(message, undefined, undefined, () => undefined),
     onMessage: (listener) => void process.on("message", listener),
-    onClose: (listener) => void process.once("disconnect", () => listener("The editor is gone.")),
+    onClose: (listener) =>
+      void process.once("disconnect", () => listener(t("The editor is gone."))),
   };
 }
 

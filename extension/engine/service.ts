@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { dtypeLabel } from "../core/base/dtype.ts";
 import { unsupported } from "../core/base/errors.ts";
 import { methodLabel } from "../core/checkpoint/adapterConfig.ts";
@@ -39,8 +40,8 @@ export function createService(library = new Library()): Handlers<EngineContract>
     hello: ({ version }) => {
       if (version !== protocolVersion) {
         throw unsupported(
-          `The editor speaks protocol ${version}, this engine ${protocolVersion}`,
-          "Reload the window.",
+          t("The editor speaks protocol {0}, this engine {1}", version, protocolVersion),
+          t("Reload the window."),
         );
       }
       return {

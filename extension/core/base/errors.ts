@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 /** Every error code that can leave the core. Callers decide by code, never by message. */
 export type ErrorCode =
   | "bad-file"
@@ -39,7 +40,10 @@ export function badFile(file: string, problem: string, remedy = ""): GraftError 
 
 /** A file, folder, adapter or model that is not there. */
 export function notFound(what: string, where: string, remedy = ""): GraftError {
-  return new GraftError("not-found", join(`${what} not found: ${where}`, remedy), { what, where });
+  return new GraftError("not-found", join(t("{0} not found: {1}", what, where), remedy), {
+    what,
+    where,
+  });
 }
 
 /** A model that is known by its id alone; the Hub or a download may help, as `details` say. */
@@ -103,7 +107,7 @@ export function noMemory(
 
 /** The user's own wish to stop. */
 export function cancelled(): GraftError {
-  return new GraftError("cancelled", "Cancelled.");
+  return new GraftError("cancelled", t("Cancelled."));
 }
 
 /** Throws `cancelled` when the signal has fired; called between the steps of long work. */

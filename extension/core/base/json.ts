@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { readFile } from "node:fs/promises";
 import * as path from "node:path";
 import type { z } from "zod";
@@ -19,14 +20,14 @@ export async function readText(file: string, signal?: AbortSignal): Promise<stri
     if (error.name === "AbortError") throw error;
     if (error.code === "ENOENT" || error.code === "ENOTDIR")
       throw notFound(path.basename(file), file);
-    throw badFile(file, `cannot be read (${error.code ?? error.message})`);
+    throw badFile(file, t("cannot be read ({0})", error.code ?? error.message));
   });
   if (bytes.length > largestJson)
-    throw badFile(file, `is ${bytes.length} bytes, too large for JSON`);
+    throw badFile(file, t("is {0} bytes, too large for JSON", bytes.length));
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw badFile(file, "is not UTF-8", "Save it as UTF-8.");
+    throw badFile(file, t("is not UTF-8"), t("Save it as UTF-8."));
   }
 }
 
@@ -37,16 +38,16 @@ export function parseJsonObject(
   { isPython = false }: { isPython?: boolean } = {},
 ): JsonObject {
   if (text.startsWith("\uFEFF")) {
-    throw badFile(file, "begins with a byte order mark", "Save it as UTF-8 without BOM.");
+    throw badFile(file, t("begins with a byte order mark"), t("Save it as UTF-8 without BOM."));
   }
   checkDepth(text, file);
   let value: unknown;
   try {
     value = isPython ? JSON.parse(withPythonNumbers(text), fromPython) : JSON.parse(text);
   } catch (error) {
-    throw badFile(file, `is not JSON: ${(error as Error).message}`);
+    throw badFile(file, t("is not JSON: {0}", (error as Error).message));
   }
-  if (!isObject(value)) throw badFile(file, "is not a JSON object");
+  if (!isObject(value)) throw badFile(file, t("is not a JSON object"));
   return value;
 }
 
@@ -81,7 +82,7 @@ export function checkDepth(text: string, file: string): void {
   for (const [bracket] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[{\]}]/g)) {
     if (bracket === "{" || bracket === "[") depth++;
     else if (bracket === "}" || bracket === "]") depth--;
-    if (depth > deepest) throw badFile(file, `nests deeper than ${deepest} levels`);
+    if (depth > deepest) throw badFile(file, t("nests deeper than {0} levels", deepest));
   }
 }
 
@@ -98,7 +99,7 @@ export function parseFields<T>(schema: z.ZodType<T>, value: unknown, file: strin
   const found = issue ? shorten(at(value, issue.path)) : "";
   throw new GraftError(
     "bad-file",
-    `${file}: field "${field}" is ${found}. ${issue?.message ?? ""}`,
+    t('{0}: field "{1}" is {2}. {3}', file, field, found, issue?.message ?? ""),
     {
       file,
       field,

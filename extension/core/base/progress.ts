@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 /** What long work is doing, for a progress bar. */
 export type OnProgress = (progress: {
   step: string;
@@ -10,7 +11,7 @@ export type OnProgress = (progress: {
 
 /** Bytes as people write them: "12 bytes", "3.4 MB"; decimal units, as the Hub shows them. */
 export function showBytes(bytes: number): string {
-  if (bytes < 1000) return `${bytes} bytes`;
+  if (bytes < 1000) return t("{0} bytes", bytes);
   const units = ["kB", "MB", "GB", "TB"];
   let [value, unit] = [bytes / 1000, 0];
   for (; value >= 1000 && unit < units.length - 1; unit++) value /= 1000;

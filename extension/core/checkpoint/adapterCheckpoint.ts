@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { realpath, stat } from "node:fs/promises";
 import * as path from "node:path";
 import { asGraftError, notFound, throwIfAborted } from "../base/errors.ts";
@@ -84,7 +85,7 @@ async function openFolder(
   { config: given, ignoreMismatchedSizes = false, ...naming }: AdapterReading = {},
 ): Promise<AdapterCheckpoint> {
   const dir = await realpath(folder).catch(() => {
-    throw notFound("Adapter", folder, "Choose a folder that holds adapter_config.json.");
+    throw notFound(t("Adapter"), folder, t("Choose a folder that holds adapter_config.json."));
   });
   const config =
     typeof given === "object"
@@ -103,7 +104,7 @@ async function openWeights(dir: string): Promise<SafetensorsFile> {
   if (await isFile(file)) return openSafetensors(file);
   const pickle = path.join(dir, "adapter_model.bin");
   if (await isFile(pickle)) return openTorchFile(pickle);
-  throw notFound("Adapter weights", file, "The folder holds a config but no weights.");
+  throw notFound(t("Adapter weights"), file, t("The folder holds a config but no weights."));
 }
 
 /**

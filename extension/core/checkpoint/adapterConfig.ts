@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { readdir } from "node:fs/promises";
 import * as path from "node:path";
 import { visit } from "jsonc-parser";
@@ -38,7 +39,7 @@ const common = z.looseObject({
   revision: z.string().nullish(),
   task_type: z
     .string()
-    .refine((type) => taskTypes.includes(type), `Task types are ${taskTypes.join(", ")}.`)
+    .refine((type) => taskTypes.includes(type), t("Task types are {0}.", taskTypes.join(", ")))
     .nullish(),
 });
 
@@ -60,8 +61,8 @@ async function whereElse(dir: string): Promise<string> {
     if (isAdapter) inner.push(entry.name);
   }
   return inner.length === 0
-    ? "Choose a folder that PEFT's save_pretrained wrote."
-    : `Choose one of its subfolders: ${inner.slice(0, 8).join(", ")}.`;
+    ? t("Choose a folder that PEFT's save_pretrained wrote.")
+    : t("Choose one of its subfolders: {0}.", inner.slice(0, 8).join(", "));
 }
 
 /** A config that is given as its fields instead of as a file; messages call it "the config given". */
@@ -99,20 +100,20 @@ function findFloatFields(text: string): Set<string> {
 
 /** Every `peft_type` of PEFT 0.21 and how people write it. */
 export const methodLabels: Readonly<Record<string, string>> = {
-  PROMPT_TUNING: "Prompt tuning",
-  MULTITASK_PROMPT_TUNING: "Multitask prompt tuning",
+  PROMPT_TUNING: t("Prompt tuning"),
+  MULTITASK_PROMPT_TUNING: t("Multitask prompt tuning"),
   P_TUNING: "P-tuning",
-  PREFIX_TUNING: "Prefix tuning",
+  PREFIX_TUNING: t("Prefix tuning"),
   LORA: "LoRA",
   ADALORA: "AdaLoRA",
   BOFT: "BOFT",
-  ADAPTION_PROMPT: "Adaption prompt",
+  ADAPTION_PROMPT: t("Adaption prompt"),
   IA3: "IA³",
   LOHA: "LoHa",
   LOKR: "LoKr",
   OFT: "OFT",
   POLY: "Poly",
-  LN_TUNING: "LN tuning",
+  LN_TUNING: t("LN tuning"),
   VERA: "VeRA",
   FOURIERFT: "FourierFT",
   XLORA: "X-LoRA",
@@ -123,7 +124,7 @@ export const methodLabels: Readonly<Record<string, string>> = {
   MISS: "MiSS",
   RANDLORA: "RandLoRA",
   ROAD: "RoAd",
-  TRAINABLE_TOKENS: "Trainable tokens",
+  TRAINABLE_TOKENS: t("Trainable tokens"),
   SHIRA: "SHiRA",
   C3A: "C3A",
   WAVEFT: "WaveFT",

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { readdir, realpath } from "node:fs/promises";
 import * as path from "node:path";
 import type { Dtype } from "../base/dtype.ts";
@@ -56,9 +57,9 @@ export async function openBaseCheckpoint(
 ): Promise<BaseCheckpoint> {
   const dir = await realpath(folder).catch(() => {
     throw notFound(
-      "Base model",
+      t("Base model"),
       folder,
-      "Choose a folder that holds config.json and *.safetensors.",
+      t("Choose a folder that holds config.json and *.safetensors."),
     );
   });
   await refuseEmpty(dir);
@@ -86,7 +87,7 @@ export async function openBaseCheckpoint(
 async function refuseEmpty(dir: string): Promise<void> {
   const names = await readdir(dir);
   if (names.length > 0) return;
-  throw notFound("Base model", dir, "The folder is empty: it needs config.json and weights.");
+  throw notFound(t("Base model"), dir, t("The folder is empty: it needs config.json and weights."));
 }
 
 function weightsOf(files: readonly SafetensorsFile[]): Map<string, WeightRef> {
@@ -94,7 +95,7 @@ function weightsOf(files: readonly SafetensorsFile[]): Map<string, WeightRef> {
   for (const { file, tensors } of files) {
     for (const tensor of tensors) {
       const twin = weights.get(tensor.name);
-      if (twin) throw badFile(file, `tensor "${tensor.name}" is also in ${twin.file}`);
+      if (twin) throw badFile(file, t('tensor "{0}" is also in {1}', tensor.name, twin.file));
       weights.set(tensor.name, { ...tensor, file });
     }
   }
@@ -111,8 +112,8 @@ function checkIndex({ index, names }: WeightFiles, files: readonly SafetensorsFi
     if (inShard.get(shard)?.has(tensor)) continue;
     throw badFile(
       index.file,
-      `lists tensor "${tensor}" in ${shard}, which does not have it`,
-      "Index and shards are of two versions or a shard is not whole: download them again.",
+      t('lists tensor "{0}" in {1}, which does not have it', tensor, shard),
+      t("Index and shards are of two versions or a shard is not whole: download them again."),
     );
   }
 }

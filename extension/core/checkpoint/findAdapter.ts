@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { realpath } from "node:fs/promises";
 import * as path from "node:path";
 import { asGraftError, notFound, notOnMachine, throwIfAborted } from "../base/errors.ts";
@@ -29,8 +30,8 @@ export async function modelFolder(
 }
 
 const remedies = {
-  Adapter: "Choose a folder that holds adapter_config.json.",
-  "Base model": "Choose a folder that holds config.json and weights.",
+  Adapter: t("Choose a folder that holds adapter_config.json."),
+  "Base model": t("Choose a folder that holds config.json and weights."),
 };
 
 /** Of an id that led nowhere: where it was looked for. Other errors of the Hub speak for themselves. */
@@ -41,15 +42,24 @@ function absent(
   const { code, message, details } = asGraftError(error);
   // The Hub does not tell strangers whether a repository is private or none.
   const isUnknown =
-    (code === "not-found" && details["what"] === "Repository") ||
+    (code === "not-found" && details["what"] === t("Repository")) ||
     (code === "unauthorized" && details["hadToken"] === false);
   if (!isUnknown && code !== "unreachable") return error;
   const { revision, localFilesOnly, cacheDir = hubCacheFolder() } = place;
-  const at = revision === undefined ? "" : ` at revision ${revision}`;
-  const where = `It is neither a folder nor in the Hugging Face cache ${cacheDir}`;
-  const why = localFilesOnly ? "and nothing is downloaded here" : `and ${lower(message)}`;
+  const at = revision === undefined ? "" : t(" at revision {0}", revision);
+  const where = t("It is neither a folder nor in the Hugging Face cache {0}", cacheDir);
+  const why = localFilesOnly ? t("and nothing is downloaded here") : t("and {0}", lower(message));
   return notOnMachine(
-    `${what} not found: ${id}${at}. ${where}, ${why.replace(/\.$/, "")}. Run: graft download ${id}, or hf download ${id}`,
+    t(
+      "{0} not found: {1}{2}. {3}, {4}. Run: graft download {5}, or hf download {6}",
+      what,
+      id,
+      at,
+      where,
+      why.replace(/\.$/, ""),
+      id,
+      id,
+    ),
     { what, where: id, hubId: id, revision, because: code },
   );
 }

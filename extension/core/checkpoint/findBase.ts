@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { realpath } from "node:fs/promises";
 import * as path from "node:path";
 import { isFile } from "../base/files.ts";
@@ -44,7 +45,14 @@ export async function searchBase(
   }
   if (isRepoId(name)) {
     const snapshot = await findCachedRepo(name, { cache, revision: revision ?? undefined });
-    tried.push(`${name}${revision ? ` at ${revision}` : ""} in the Hugging Face cache ${cache}`);
+    tried.push(
+      t(
+        "{0}{1} in the Hugging Face cache {2}",
+        name,
+        revision ? t(" at {0}", revision) : "",
+        cache,
+      ),
+    );
     const isThere = snapshot !== null && (await isFile(path.join(snapshot, "config.json")));
     if (isThere) return { found: await realpath(snapshot), tried };
   }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { open } from "node:fs/promises";
 import { badFile, notFound, unsupported } from "../base/errors.ts";
 import { openSafetensors, type SafetensorsFile } from "../safetensors/read.ts";
@@ -19,8 +20,8 @@ export async function openWeightFile(
   const scattered = opened.tensors.find(({ strides, shape }) => strides && !isPermuted(strides, shape)); // prettier-ignore
   if (!scattered) return opened;
   throw unsupported(
-    `${file}: tensor "${scattered.name}" is a view whose elements do not lie together`,
-    "Save the model again as safetensors.",
+    t('{0}: tensor "{1}" is a view whose elements do not lie together', file, scattered.name),
+    t("Save the model again as safetensors."),
   );
 }
 
@@ -45,22 +46,22 @@ const lfsPointer = /^version https:\/\/git-lfs\.github\.com\/spec\/[^\n]*\n(?:.*
 /** A pointer of git-lfs, a page of a web server or nothing in the place of weights. */
 async function refuseStandIn(file: string): Promise<void> {
   const handle = await open(file, "r").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") throw notFound("File", file);
-    throw badFile(file, `cannot be opened (${error.code ?? error.message})`);
+    if (error.code === "ENOENT") throw notFound(t("File"), file);
+    throw badFile(file, t("cannot be opened ({0})", error.code ?? error.message));
   });
   try {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(1024), 0, 1024, 0);
     const start = buffer.toString("latin1", 0, bytesRead);
-    if (bytesRead === 0) throw badFile(file, "is empty", "Download it again.");
+    if (bytesRead === 0) throw badFile(file, t("is empty"), t("Download it again."));
     if (/^\s*<(!doctype|html)/i.test(start)) {
-      throw badFile(file, "is a web page, not weights", "Download it again.");
+      throw badFile(file, t("is a web page, not weights"), t("Download it again."));
     }
     const size = lfsPointer.exec(start)?.[1];
     if (size === undefined) return;
     throw badFile(
       file,
-      `is a git-lfs pointer to ${size} bytes that were not fetched`,
-      'Run "git lfs pull" in its folder.',
+      t("is a git-lfs pointer to {0} bytes that were not fetched", size),
+      t('Run "git lfs pull" in its folder.'),
     );
   } finally {
     await handle.close();

@@ -3,6 +3,7 @@
  * code is ever run; a pickle that asks for any other class or function is refused by its name
  * (https://docs.python.org/3/library/pickletools.html; torch/_weights_only_unpickler.py).
  */
+import { t } from "@vscode/l10n";
 import { badFile } from "../base/errors.ts";
 
 /** A class or function that a pickle names. */
@@ -73,7 +74,7 @@ export function readPickle(
     if (code === stop) break;
     const operation = operations[code];
     if (!operation)
-      throw badFile(file, `is no pickle of tensors: opcode ${code} at ${machine.at - 1}`);
+      throw badFile(file, t("is no pickle of tensors: opcode {0} at {1}", code, machine.at - 1));
     operation(machine);
   }
   return { value: pop(machine), end: machine.at };
@@ -129,14 +130,14 @@ function reduce(m: Machine): void {
   const name = callee instanceof PickleGlobal ? callee.name : String(callee);
   const call = Object.hasOwn(calls, name) ? calls[name] : undefined;
   if (!call) throw foreign(m.file, name);
-  if (!Array.isArray(args)) throw badFile(m.file, `calls ${name} without arguments`);
+  if (!Array.isArray(args)) throw badFile(m.file, t("calls {0} without arguments", name));
   push(m, call(args));
 }
 
 function persistent(m: Machine): void {
   const [kind, type, key, , elements] = [pop(m)].flat() as unknown[];
   if (kind !== "storage" || !(type instanceof PickleGlobal)) {
-    throw badFile(m.file, "refers to something that is no storage of a tensor");
+    throw badFile(m.file, t("refers to something that is no storage of a tensor"));
   }
   push(m, { kind: "storage", type: type.name, key: String(key), elements: Number(elements) });
 }
@@ -144,8 +145,11 @@ function persistent(m: Machine): void {
 function foreign(file: string, name: string): Error {
   return badFile(
     file,
-    `asks for ${name}, which no tensor needs; a pickle that does may run code, so it is refused`,
-    "Ask for it as safetensors.",
+    t(
+      "asks for {0}, which no tensor needs; a pickle that does may run code, so it is refused",
+      name,
+    ),
+    t("Ask for it as safetensors."),
   );
 }
 
@@ -157,7 +161,7 @@ export function refuseGlobal(file: string, value: unknown): void {
 function skip(m: Machine, count: number): number {
   const at = m.at;
   if (!(at + count <= m.bytes.length))
-    throw badFile(m.file, `pickle ends at byte ${m.bytes.length}`);
+    throw badFile(m.file, t("pickle ends at byte {0}", m.bytes.length));
   m.at += count;
   return at;
 }
@@ -185,7 +189,7 @@ function text(m: Machine, length: number): string {
 
 function line(m: Machine): string {
   const end = m.bytes.indexOf(0x0a, m.at);
-  if (end === -1) throw badFile(m.file, "pickle ends within a name");
+  if (end === -1) throw badFile(m.file, t("pickle ends within a name"));
   const found = text(m, end - m.at);
   m.at = end + 1;
   return found;
@@ -196,7 +200,8 @@ function push(m: Machine, value: unknown): void {
 }
 
 function pop(m: Machine): unknown {
-  if (m.stack.length === 0) throw badFile(m.file, `pickle takes from an empty stack at ${m.at}`);
+  if (m.stack.length === 0)
+    throw badFile(m.file, t("pickle takes from an empty stack at {0}", m.at));
   return m.stack.pop();
 }
 
@@ -206,7 +211,7 @@ function popMany(m: Machine, count: number): unknown[] {
 
 function popToMark(m: Machine): unknown[] {
   const from = m.stack.lastIndexOf(mark);
-  if (from === -1) throw badFile(m.file, `pickle has no mark at ${m.at}`);
+  if (from === -1) throw badFile(m.file, t("pickle has no mark at {0}", m.at));
   const values = m.stack.splice(from);
   return values.slice(1);
 }
@@ -218,18 +223,20 @@ function top(m: Machine): unknown {
 }
 
 function recall(m: Machine, index: number): unknown {
-  if (!m.memo.has(index)) throw badFile(m.file, `pickle recalls ${index}, which it never kept`);
+  if (!m.memo.has(index))
+    throw badFile(m.file, t("pickle recalls {0}, which it never kept", index));
   return m.memo.get(index);
 }
 
 function extend(m: Machine, values: readonly unknown[]): void {
   const list = top(m);
-  if (!Array.isArray(list)) throw badFile(m.file, `pickle appends to no list at ${m.at}`);
+  if (!Array.isArray(list)) throw badFile(m.file, t("pickle appends to no list at {0}", m.at));
   for (const value of values) list.push(value);
 }
 
 function setItems(m: Machine, pairs: readonly unknown[]): void {
   const dict = top(m);
-  if (!(dict instanceof Map)) throw badFile(m.file, `pickle sets an item of no dict at ${m.at}`);
+  if (!(dict instanceof Map))
+    throw badFile(m.file, t("pickle sets an item of no dict at {0}", m.at));
   for (let i = 0; i + 1 < pairs.length; i += 2) dict.set(pairs[i], pairs[i + 1]);
 }

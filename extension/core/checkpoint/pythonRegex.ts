@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { GraftError } from "../base/errors.ts";
 
 /** Where a pattern stands, for messages. */
@@ -28,7 +29,12 @@ export function pythonRegex(
     const { field, file } = place;
     throw new GraftError(
       "bad-file",
-      `${file}: field "${field}" holds no valid regular expression (${(error as Error).message}).`,
+      t(
+        '{0}: field "{1}" holds no valid regular expression ({2}).',
+        file,
+        field,
+        (error as Error).message,
+      ),
       { file, field },
     );
   }

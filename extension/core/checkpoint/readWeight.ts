@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { isReadableDtype, toFloat32 } from "../base/dtype.ts";
 import { unsupported } from "../base/errors.ts";
 import { readTensors } from "../safetensors/read.ts";
@@ -21,7 +22,9 @@ export async function readWeight(ref: WeightRef, signal?: AbortSignal): Promise<
 async function readValues(ref: WeightRef, signal?: AbortSignal): Promise<Float32Array> {
   const { file, name, dtype } = ref;
   if (!isReadableDtype(dtype)) {
-    throw unsupported(`${file}: tensor "${name}" is ${dtype}, a floating-point type is needed`);
+    throw unsupported(
+      t('{0}: tensor "{1}" is {2}, a floating-point type is needed', file, name, dtype),
+    );
   }
   const [bytes] = await readTensors(file, [ref], signal);
   return toFloat32(bytes as Uint8Array, dtype);

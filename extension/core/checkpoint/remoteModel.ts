@@ -1,4 +1,5 @@
 /** Adapters and bases on the Hub, known by their configs and headers; no weight is fetched. */
+import { t } from "@vscode/l10n";
 import * as path from "node:path";
 import { badFile } from "../base/errors.ts";
 import { readRemoteText } from "../hub/remoteFile.ts";
@@ -39,7 +40,7 @@ export async function readRemoteAdapter(id: string, options: Options = {}): Prom
   const { files } = choice;
   const config = files.find(({ path: name }) => path.posix.basename(name) === adapterConfigName);
   const weights = files.find(({ path: name }) => /adapter_model\.(safetensors|bin)$/.test(name));
-  if (!config || !weights) throw badFile(id, "has no adapter's config and weights");
+  if (!config || !weights) throw badFile(id, t("has no adapter's config and weights"));
   const text = await readRemoteText(settings, { repo, file: config }, options.signal);
   const parsed = parseAdapterConfig(text, `${id}/${config.path}`);
   return {

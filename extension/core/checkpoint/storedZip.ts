@@ -3,6 +3,7 @@
  * does: a reader maps a tensor's bytes straight from the file (https://pkware.cachefly.net/webdocs/
  * casestudies/APPNOTE.TXT, 4.3; padding in an extra field "FB", as torch/serialization.py reads it).
  */
+import { t } from "@vscode/l10n";
 import type { FileHandle } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { badRequest, throwIfAborted } from "../base/errors.ts";
@@ -39,7 +40,9 @@ export async function writeStoredZip(
     throwIfAborted(signal);
     const bytes = await make(written);
     if (bytes.length !== size) {
-      throw badRequest(`"${name}": ${bytes.length} bytes were made where ${size} were promised.`);
+      throw badRequest(
+        t('"{0}": {1} bytes were made where {2} were promised.', name, bytes.length, size),
+      );
     }
     const entry = { name, size, crc: crc32(bytes), offset };
     const header = localHeader(entry);

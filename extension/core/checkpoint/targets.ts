@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { GraftError } from "../base/errors.ts";
 import { pythonRegex } from "./pythonRegex.ts";
 import { containerPaths, layerIndex, type ModuleInfo, type ModuleTree } from "./modules.ts";
@@ -25,8 +26,11 @@ export function resolveTargets(tree: ModuleTree, fields: TargetFields): ModuleIn
     if (Array.isArray(fields.targetModules) && isTarget(container)) {
       throw new GraftError(
         "unsupported",
-        `${fields.file}: field "target_modules" names ${container}, which contains other modules. ` +
-          "Name the linear layers inside it.",
+        t(
+          '{0}: field "target_modules" names {1}, which contains other modules. Name the linear layers inside it.',
+          fields.file,
+          container,
+        ),
         { file: fields.file, field: "target_modules" },
       );
     }
@@ -38,8 +42,11 @@ export function resolveTargets(tree: ModuleTree, fields: TargetFields): ModuleIn
   for (const { path } of bare) {
     throw new GraftError(
       "unsupported",
-      `${fields.file}: field "target_modules" chooses ${path}, which is no linear layer but holds ` +
-        "parameters of its own; PEFT changes them only where LoRA's target_parameters names them.",
+      t(
+        '{0}: field "target_modules" chooses {1}, which is no linear layer but holds parameters of its own; PEFT changes them only where LoRA\'s target_parameters names them.',
+        fields.file,
+        path,
+      ),
       { file: fields.file, field: "target_modules" },
     );
   }

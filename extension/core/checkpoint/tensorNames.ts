@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badFile, badRequest } from "../base/errors.ts";
 import type { TensorEntry } from "../safetensors/header.ts";
 import { pythonRegex, substitute } from "./pythonRegex.ts";
@@ -107,7 +108,7 @@ export function renameTensors(
     const name = bare.replace(/(\.lora_magnitude_vector)\.weight$/, "$1");
     const twin = sources.get(name);
     if (twin !== undefined) {
-      throw badFile(file, `tensors "${twin}" and "${entry.name}" both are "${name}"`);
+      throw badFile(file, t('tensors "{0}" and "{1}" both are "{2}"', twin, entry.name, name));
     }
     sources.set(name, entry.name);
     return name === entry.name ? entry : { ...entry, name };
@@ -116,8 +117,11 @@ export function renameTensors(
     strange === 0
       ? []
       : [
-          `The adapter name "default" is left in the names of ${strange} tensors; PEFT takes them ` +
-            `only when the adapter is loaded as "default", not as "${adapterName}".`,
+          t(
+            'The adapter name "default" is left in the names of {0} tensors; PEFT takes them only when the adapter is loaded as "default", not as "{1}".',
+            String(strange),
+            String(adapterName),
+          ),
         ];
   return { tensors: renamed, notes };
 }
@@ -144,8 +148,12 @@ function nameMapper(
     const mapped = prefix + map(name.slice(prefix.length));
     if (/^base_model\./.test(mapped)) return mapped;
     throw badRequest(
-      `${file}: tensor "${name}" does not begin with "base_model.", and keyMapping makes it ` +
-        `"${mapped}". Map it to a name that begins with "base_model.model.".`,
+      t(
+        '{0}: tensor "{1}" does not begin with "base_model.", and keyMapping makes it "{2}". Map it to a name that begins with "base_model.model.".',
+        file,
+        name,
+        mapped,
+      ),
     );
   };
 }

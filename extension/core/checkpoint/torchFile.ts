@@ -2,6 +2,7 @@
  * Tensors of a file that torch.save wrote, as byte ranges: the zip of PyTorch 1.6 and later, whose
  * entries are stored as they are, and the plain stream of pickles before it.
  */
+import { t } from "@vscode/l10n";
 import { open, stat } from "node:fs/promises";
 import * as yauzl from "yauzl";
 import { bitsOf } from "../base/dtype.ts";
@@ -31,7 +32,7 @@ export async function openTorchFile(file: string): Promise<SafetensorsFile> {
   const { value, ranges } = isZip
     ? await readZip(file)
     : readLegacy(await readStart(file, Math.min(size, largestPickle)), file);
-  if (!(value instanceof Map)) throw badFile(file, "holds no dict of tensors");
+  if (!(value instanceof Map)) throw badFile(file, t("holds no dict of tensors"));
   const tensors = [...value].map(([name, tensor]) =>
     entryOf(String(name), tensor, { file, ranges, fileSize: size }),
   );
@@ -46,7 +47,7 @@ interface Contents {
 /** Zip: <name>/data.pkl beside <name>/data/<key>, one file a storage. */
 async function readZip(file: string): Promise<Contents> {
   const zip = await yauzl.openPromise(file, { autoClose: false }).catch((error: Error) => {
-    throw badFile(file, `is a broken zip (${error.message})`);
+    throw badFile(file, t("is a broken zip ({0})", error.message));
   });
   try {
     const ranges = new Map<string, Range>();
@@ -55,14 +56,14 @@ async function readZip(file: string): Promise<Contents> {
       const name = entry.fileName.slice(entry.fileName.indexOf("/") + 1);
       if (name === "data.pkl") pickle = await readEntry(zip, entry, file);
       if (name === "byteorder" && (await readEntry(zip, entry, file)).toString() !== "little") {
-        throw unsupported(`${file}: its tensors are not little-endian`);
+        throw unsupported(t("{0}: its tensors are not little-endian", file));
       }
       if (!name.startsWith("data/")) continue;
-      if (entry.compressionMethod !== 0) throw badFile(file, `"${name}" is compressed`);
+      if (entry.compressionMethod !== 0) throw badFile(file, t('"{0}" is compressed', name));
       const { fileDataStart } = await zip.readLocalFileHeaderPromise(entry, { minimal: true });
       ranges.set(name.slice(5), { offset: fileDataStart, byteLength: entry.uncompressedSize });
     }
-    if (!pickle) throw badFile(file, "is a zip without data.pkl, not a file of torch.save");
+    if (!pickle) throw badFile(file, t("is a zip without data.pkl, not a file of torch.save"));
     return { value: readPickle(pickle, { file }).value, ranges };
   } finally {
     zip.close();
@@ -71,7 +72,7 @@ async function readZip(file: string): Promise<Contents> {
 
 async function readEntry(zip: yauzl.ZipFile, entry: yauzl.Entry, file: string): Promise<Buffer> {
   if (entry.uncompressedSize > largestPickle) {
-    throw badFile(file, `"${entry.fileName}" has ${entry.uncompressedSize} bytes, too many`);
+    throw badFile(file, t('"{0}" has {1} bytes, too many', entry.fileName, entry.uncompressedSize));
   }
   const parts: Buffer[] = [];
   for await (const part of await zip.openReadStreamPromise(entry)) parts.push(part as Buffer);
@@ -91,13 +92,13 @@ function readLegacy(head: Buffer, file: string): Contents {
     values.push(value);
     at = end;
     if (values.length === 1 && value !== legacyMagic) {
-      throw badFile(file, "is a pickle, but no file of torch.save");
+      throw badFile(file, t("is a pickle, but no file of torch.save"));
     }
   }
   const [, protocol, machine, dict, keys] = values;
-  if (protocol !== legacyProtocol) throw badFile(file, `has protocol ${String(protocol)}`);
+  if (protocol !== legacyProtocol) throw badFile(file, t("has protocol {0}", String(protocol)));
   if (machine instanceof Map && machine.get("little_endian") === false) {
-    throw unsupported(`${file}: its tensors are not little-endian`);
+    throw unsupported(t("{0}: its tensors are not little-endian", file));
   }
   const types = new Map(tensorsOf(dict).map(({ storage }) => [storage.key, storage] as const));
   const ranges = new Map<string, Range>();
@@ -129,14 +130,14 @@ function entryOf(
   const { file, fileSize, ranges } = at;
   const fail = (problem: string): Error => badFile(file, `"${name}" ${problem}`);
   refuseGlobal(file, value);
-  if (!isTensor(value)) throw fail(`is no tensor but ${describe(value)}`);
+  if (!isTensor(value)) throw fail(t("is no tensor but {0}", describe(value)));
   const { storage, offset, shape, strides, type = storage.type } = value;
   const dtype = dtypesByTorchName.get(type);
-  if (!dtype) throw fail(`is of ${type}, which Graft does not read`);
+  if (!dtype) throw fail(t("is of {0}, which Graft does not read", type));
   const range = ranges.get(storage.key);
-  if (!range) throw fail(`lies in storage ${storage.key}, which the file has not`);
+  if (!range) throw fail(t("lies in storage {0}, which the file has not", storage.key));
   if (!isSizes(shape) || !isSizes(strides) || shape.length !== strides.length) {
-    throw fail("has no valid shape");
+    throw fail(t("has no valid shape"));
   }
   const size = bitsOf(dtype) / 8;
   const count = elementCount(shape);
@@ -145,13 +146,18 @@ function entryOf(
   if (range.offset + range.byteLength > fileSize) {
     throw badFile(
       file,
-      `truncated: storage ${storage.key} ends at byte ${range.offset + range.byteLength}, the file has ${fileSize}`,
-      "Download or copy it again.",
+      t(
+        "truncated: storage {0} ends at byte {1}, the file has {2}",
+        storage.key,
+        range.offset + range.byteLength,
+        fileSize,
+      ),
+      t("Download or copy it again."),
     );
   }
   const isInside = isSizes([offset, span]) && (offset + span) * size <= range.byteLength;
   if (!isInside || !Number.isSafeInteger(count)) {
-    throw fail(`reaches beyond its storage of ${range.byteLength} bytes`);
+    throw fail(t("reaches beyond its storage of {0} bytes", range.byteLength));
   }
   const place = { offset: range.offset + offset * size, byteLength: span * size };
   const entry = { name, dtype, shape, ...place };
@@ -175,8 +181,8 @@ function isRowMajor(shape: readonly number[], strides: readonly number[]): boole
 
 function describe(value: unknown): string {
   if (value === null) return "None";
-  if (value instanceof Map) return "a dict";
-  return Array.isArray(value) ? "a list" : `a ${typeof value}`;
+  if (value instanceof Map) return t("a dict");
+  return Array.isArray(value) ? t("a list") : `a ${typeof value}`;
 }
 
 async function readStart(file: string, length: number): Promise<Buffer> {

@@ -1,4 +1,5 @@
 /** Which files of a model's folder hold its weights, and why there are none where there are none. */
+import { t } from "@vscode/l10n";
 import { readdir } from "node:fs/promises";
 import * as path from "node:path";
 import { z } from "zod";
@@ -53,10 +54,10 @@ const shardIndex = z.looseObject({ weight_map: z.record(z.string(), z.string()) 
 async function readShards(index: string): Promise<Map<string, string>> {
   const { weight_map } = parseFields(shardIndex, await readJsonObject(index), index);
   const shards = new Map(Object.entries(weight_map));
-  if (shards.size === 0) throw badFile(index, `field "weight_map" lists no tensor`);
+  if (shards.size === 0) throw badFile(index, t('field "weight_map" lists no tensor'));
   for (const name of shards.values()) {
     if (/[\\/:]/.test(name) || name === ".." || name === "." || name === "") {
-      throw badFile(index, `field "weight_map" names "${name}", which is outside the folder`);
+      throw badFile(index, t('field "weight_map" names "{0}", which is outside the folder', name));
     }
   }
   return shards;
@@ -64,18 +65,18 @@ async function readShards(index: string): Promise<Map<string, string>> {
 
 /** Weights of other programs, and what to do about them. */
 const foreign: readonly [pattern: RegExp, what: string, remedy: string][] = [
-  [/^tf_model.*\.h5$/, "weights of TensorFlow alone", "Convert them in Python: from_pretrained(…, from_tf=True).save_pretrained(…)."], // prettier-ignore
-  [/^flax_model.*\.msgpack$/, "weights of Flax alone", "Convert them in Python: from_pretrained(…, from_flax=True).save_pretrained(…)."], // prettier-ignore
-  [/\.gguf$/, "weights for llama.cpp (GGUF)", "Get the model's repository with safetensors."],
-  [/^consolidated.*\.(pth|safetensors)$/, "weights in the layout of their maker's own code (consolidated)", "Get the version of this model for transformers."], // prettier-ignore
-  [/^(model|pytorch_model)\.[\w-]+\.(safetensors|bin)$/, "weights of a variant", "Rename them to model.safetensors or pytorch_model.bin, or get the repository's main files."], // prettier-ignore
+  [/^tf_model.*\.h5$/, t("weights of TensorFlow alone"), t("Convert them in Python: from_pretrained(…, from_tf=True).save_pretrained(…).")], // prettier-ignore
+  [/^flax_model.*\.msgpack$/, t("weights of Flax alone"), t("Convert them in Python: from_pretrained(…, from_flax=True).save_pretrained(…).")], // prettier-ignore
+  [/\.gguf$/, t("weights for llama.cpp (GGUF)"), t("Get the model's repository with safetensors.")],
+  [/^consolidated.*\.(pth|safetensors)$/, t("weights in the layout of their maker's own code (consolidated)"), t("Get the version of this model for transformers.")], // prettier-ignore
+  [/^(model|pytorch_model)\.[\w-]+\.(safetensors|bin)$/, t("weights of a variant"), t("Rename them to model.safetensors or pytorch_model.bin, or get the repository's main files.")], // prettier-ignore
 ];
 
 async function noWeights(dir: string): Promise<Error> {
   const names = await readdir(dir);
   for (const [pattern, what, remedy] of foreign) {
     const name = names.find((each) => pattern.test(each));
-    if (name !== undefined) return unsupported(`${dir}: holds ${what}: ${name}`, remedy);
+    if (name !== undefined) return unsupported(t("{0}: holds {1}: {2}", dir, what, name), remedy);
   }
   return missing("Weights", path.join(dir, "model.safetensors"), names);
 }
@@ -91,16 +92,16 @@ function missing(what: string, file: string, names: readonly string[]): Error {
     return notFound(
       what,
       file,
-      `Its download has not ended: ${half} lies there. Download it again.`,
+      t("Its download has not ended: {0} lies there. Download it again.", half),
     );
   }
   if (names.includes(own)) {
-    return notFound(what, file, "The link to it leads nowhere: its download has not ended. Download it again."); // prettier-ignore
+    return notFound(what, file, t("The link to it leads nowhere: its download has not ended. Download it again.")); // prettier-ignore
   }
-  if (what === "Shard") return notFound(what, file, "The index lists it. Download it again.");
+  if (what === "Shard") return notFound(what, file, t("The index lists it. Download it again."));
   return notFound(
     what,
     file,
-    "Graft reads model.safetensors, pytorch_model.bin or the shards that their index lists.",
+    t("Graft reads model.safetensors, pytorch_model.bin or the shards that their index lists."),
   );
 }

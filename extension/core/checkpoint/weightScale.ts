@@ -3,6 +3,7 @@
  * (DeepSeek's and Qwen's `weight_scale_inv`, which multiplies despite its name; `weight_scale` of
  * compressed-tensors, FBGEMM and ModelOpt; transformers/integrations/finegrained_fp8.py).
  */
+import { t } from "@vscode/l10n";
 import { isReadableDtype } from "../base/dtype.ts";
 import { badFile, unsupported } from "../base/errors.ts";
 import { isObject } from "../base/json.ts";
@@ -39,12 +40,17 @@ export function attachScales(
 
 function scaleOf(ref: WeightRef, values: WeightRef, config: ModelConfig): WeightScale {
   if (!isReadableDtype(values.dtype)) {
-    throw unsupported(`${values.file}: scale "${values.name}" is ${values.dtype}`);
+    throw unsupported(t('{0}: scale "{1}" is {2}', values.file, values.name, values.dtype));
   }
   const fail = (): Error =>
     badFile(
       values.file,
-      `scale "${values.name}" ${showShape(values.shape)} does not fit its weight ${showShape(ref.shape)}`,
+      t(
+        'scale "{0}" {1} does not fit its weight {2}',
+        values.name,
+        showShape(values.shape),
+        showShape(ref.shape),
+      ),
     );
   const [rows = 1, columns = 1, ...more] = ref.shape;
   if (elementCount(values.shape) === 1) {

@@ -2,6 +2,7 @@
  * Writes tensors as torch.save does since PyTorch 1.6: a zip of a pickle, which names them, and one
  * entry for each one's bytes; torch.load(weights_only=True) reads it.
  */
+import { t } from "@vscode/l10n";
 import { createHash } from "node:crypto";
 import * as path from "node:path";
 import { bitsOf } from "../base/dtype.ts";
@@ -19,7 +20,8 @@ export async function writeTorchFile(
   { signal }: { signal?: AbortSignal } = {},
 ): Promise<void> {
   const names = new Set(tensors.map(({ name }) => name));
-  if (names.size !== tensors.length) throw badRequest(`${file}: two tensors have the same name.`);
+  if (names.size !== tensors.length)
+    throw badRequest(t("{0}: two tensors have the same name.", file));
   const pickle = pickleTensors(tensors, file);
   const text = (name: string, content: string): StoredEntry => entryOf(name, Buffer.from(content));
   const entries = [
@@ -77,7 +79,9 @@ function tensorOf(tensor: TensorData, { key, file }: { key: string; file: string
   const own = storageTypes[dtype];
   const type = namedTypes[dtype];
   if (own === undefined && type === undefined) {
-    throw unsupported(`${file}: torch.save has no element type for "${name}", which is ${dtype}`);
+    throw unsupported(
+      t('{0}: torch.save has no element type for "{1}", which is {2}', file, name, dtype),
+    );
   }
   const size = own === undefined ? byteLength(tensor) : elementCount(shape);
   const storage = own === undefined ? global("torch.storage", "UntypedStorage") : torch(own);

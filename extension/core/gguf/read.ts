@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { open } from "node:fs/promises";
 import { bitsOf } from "../base/dtype.ts";
 import { badFile, notFound, unsupported } from "../base/errors.ts";
@@ -33,8 +34,8 @@ const mostEntries = 1_000_000;
  */
 export async function openGguf(file: string): Promise<GgufFile> {
   const handle = await open(file, "r").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") throw notFound("File", file);
-    throw badFile(file, `cannot be opened (${error.code ?? error.message})`);
+    if (error.code === "ENOENT") throw notFound(t("File"), file);
+    throw badFile(file, t("cannot be opened ({0})", error.code ?? error.message));
   });
   try {
     const { size } = await handle.stat();
@@ -50,18 +51,20 @@ export async function openGguf(file: string): Promise<GgufFile> {
 export function parseGguf(head: Buffer, { file, size }: { file: string; size: number }): GgufFile {
   const reader = new Reader(head, file);
   if (reader.take(4, "the magic").toString("latin1") !== magic) {
-    throw badFile(file, `does not begin with ${magic}`);
+    throw badFile(file, t("does not begin with {0}", magic));
   }
   const version = reader.uint32("the version");
   if (version !== 2 && version !== 3) {
-    throw unsupported(`${file}: GGUF version ${version}; Graft reads 2 and 3, little-endian`);
+    throw unsupported(
+      t("{0}: GGUF version {1}; Graft reads 2 and 3, little-endian", file, version),
+    );
   }
   const tensorCount = reader.count("tensors", mostEntries);
   const keyCount = reader.count("keys", mostEntries);
   const keys = new Map<string, Value>();
   for (let i = 0; i < keyCount; i++) {
     const key = reader.text("a key");
-    if (keys.has(key)) throw badFile(file, `names "${key}" twice`);
+    if (keys.has(key)) throw badFile(file, t('names "{0}" twice', key));
     keys.set(key, reader.value(reader.uint32(`"${key}"`), key));
   }
   const infos = Array.from({ length: tensorCount }, () => reader.info());
@@ -70,12 +73,12 @@ export function parseGguf(head: Buffer, { file, size }: { file: string; size: nu
   const names = new Set<string>();
   let total = 0;
   const tensors = infos.map((info) => {
-    if (names.has(info.name)) throw badFile(file, `names "${info.name}" twice`);
+    if (names.has(info.name)) throw badFile(file, t('names "{0}" twice', info.name));
     names.add(info.name);
     const entry = entryOf(info, { file, size, start, alignment });
     // Tensors that share their bytes could ask for any amount of memory.
     total += entry.byteLength;
-    if (total > size) throw badFile(file, "has tensors that overlap");
+    if (total > size) throw badFile(file, t("has tensors that overlap"));
     return entry;
   });
   return { file, keys, tensors };
@@ -96,28 +99,33 @@ function alignmentOf(keys: ReadonlyMap<string, Value>, file: string): number {
     alignment <= 2 ** 20 &&
     Number.isInteger(Math.log2(alignment));
   if (isValid) return alignment;
-  throw badFile(file, `general.alignment is ${JSON.stringify(alignment)}, no power of two`);
+  throw badFile(file, t("general.alignment is {0}, no power of two", JSON.stringify(alignment)));
 }
 
 function entryOf(
   { name, shape, type, offset }: Info,
   at: { file: string; size: number; start: number; alignment: number },
 ): TensorEntry {
-  const fail = (problem: string): Error => badFile(at.file, `tensor "${name}" ${problem}`);
+  const fail = (problem: string): Error => badFile(at.file, t('tensor "{0}" {1}', name, problem));
   const dtype = floatTypes.get(type);
   if (dtype === undefined) {
     throw unsupported(
-      `${at.file}: tensor "${name}" has ggml's type ${type}; Graft reads F32, F16, BF16 and F64`,
-      "Convert the adapter again with one of these as output type.",
+      t(
+        '{0}: tensor "{1}" has ggml\'s type {2}; Graft reads F32, F16, BF16 and F64',
+        at.file,
+        name,
+        type,
+      ),
+      t("Convert the adapter again with one of these as output type."),
     );
   }
   const bits = shape.reduce((product, side) => product * side, bitsOf(dtype));
-  if (!Number.isSafeInteger(bits)) throw fail(`is too large: ${showShape(shape)}`);
+  if (!Number.isSafeInteger(bits)) throw fail(t("is too large: {0}", showShape(shape)));
   if (offset % at.alignment !== 0)
-    throw fail(`begins at ${offset}, no multiple of ${at.alignment}`);
+    throw fail(t("begins at {0}, no multiple of {1}", offset, at.alignment));
   const byteLength = bits / 8;
   if (at.start + offset + byteLength > at.size) {
-    throw fail(`ends at byte ${at.start + offset + byteLength}, the file has ${at.size}`);
+    throw fail(t("ends at byte {0}, the file has {1}", at.start + offset + byteLength, at.size));
   }
   return { name, dtype, shape, offset: at.start + offset, byteLength };
 }
@@ -133,7 +141,7 @@ class Reader {
 
   take(length: number, what: string): Buffer {
     if (length > this.data.length - this.at) {
-      throw badFile(this.file, `is truncated or broken: ${what} lies outside of it`);
+      throw badFile(this.file, t("is truncated or broken: {0} lies outside of it", what));
     }
     return this.data.subarray(this.at, (this.at += length));
   }
@@ -146,13 +154,13 @@ class Reader {
   uint64(what: string): number {
     const value = Number(this.take(8, what).readBigUInt64LE());
     if (Number.isSafeInteger(value)) return value;
-    throw badFile(this.file, `${what} is too large (${value})`);
+    throw badFile(this.file, t("{0} is too large ({1})", what, value));
   }
 
   count(what: string, most: number): number {
     const count = this.uint64(`the number of ${what}`);
     if (count <= most) return count;
-    throw badFile(this.file, `claims ${count} ${what}, more than any file has`);
+    throw badFile(this.file, t("claims {0} {1}, more than any file has", count, what));
   }
 
   text(what: string): string {
@@ -160,7 +168,7 @@ class Reader {
     try {
       return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
     } catch {
-      throw badFile(this.file, `${what} is not UTF-8`);
+      throw badFile(this.file, t("{0} is not UTF-8", what));
     }
   }
 
@@ -185,7 +193,7 @@ class Reader {
     const what = `tensor "${name}"`;
     const dimensions = this.uint32(what);
     // ggml's own bound.
-    if (dimensions > 4) throw badFile(this.file, `${what} has ${dimensions} dimensions`);
+    if (dimensions > 4) throw badFile(this.file, t("{0} has {1} dimensions", what, dimensions));
     const shape = Array.from({ length: dimensions }, () => this.uint64(what)).reverse();
     return { name, shape, type: this.uint32(what), offset: this.uint64(what) };
   }
@@ -205,6 +213,6 @@ class Reader {
   private scalarSize(type: number, key: string): number {
     const size = scalarSizes.get(type);
     if (size !== undefined) return size;
-    throw badFile(this.file, `the value of "${key}" has the unknown type ${type}`);
+    throw badFile(this.file, t('the value of "{0}" has the unknown type {1}', key, type));
   }
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { bitsOf } from "../base/dtype.ts";
 import { badRequest, throwIfAborted } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
@@ -26,7 +27,7 @@ export async function writeGguf(
       const bytes = tensor.bytes instanceof Uint8Array ? tensor.bytes : await tensor.bytes();
       if (bytes.length !== sizeOf(tensor)) {
         throw badRequest(
-          `Tensor "${tensor.name}" has ${bytes.length} bytes, not ${sizeOf(tensor)}.`,
+          t('Tensor "{0}" has {1} bytes, not {2}.', tensor.name, bytes.length, sizeOf(tensor)),
         );
       }
       await handle.writeFile(padded(bytes));
@@ -46,7 +47,8 @@ function headOf(keys: ReadonlyMap<string, WrittenValue>, tensors: readonly Tenso
   for (const tensor of tensors) {
     const { name, shape, dtype } = tensor;
     const [type] = [...floatTypes].find(([, own]) => own === dtype) ?? [];
-    if (type === undefined) throw badRequest(`Tensor "${name}" is ${dtype}: no float of GGUF.`);
+    if (type === undefined)
+      throw badRequest(t('Tensor "{0}" is {1}: no float of GGUF.', name, dtype));
     // ggml names the fastest dimension first.
     const sizes = shape.toReversed().map(uint64);
     parts.push(text(name), uint32(shape.length), ...sizes, uint32(type), uint64(offset));

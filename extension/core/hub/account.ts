@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { whoAmI as askWhoAmI } from "@huggingface/hub";
 import { unauthorized } from "../base/errors.ts";
 import { throughLibrary } from "./library.ts";
@@ -17,7 +18,7 @@ export async function whoAmI(options: HubOptions = {}, signal?: AbortSignal): Pr
   const settings = await hubSettings(options);
   if (settings.token === null) {
     throw unauthorized(
-      "No Hugging Face token is kept on this machine. Sign in or set HF_TOKEN.",
+      t("No Hugging Face token is kept on this machine. Sign in or set HF_TOKEN."),
       {},
     );
   }

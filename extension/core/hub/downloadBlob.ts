@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, mkdir, open, rename, rm, statfs } from "node:fs/promises";
@@ -77,8 +78,13 @@ async function fill(job: Job, blob: string): Promise<void> {
     // A wrong start may be the remains of an earlier attempt; bytes of one go are the server's.
     if (hadPartial && !isSecond) continue;
     throw wrongBytes(
-      `${nameOf(subjectOf(job.repo, job.file))}: ${hashName(job.file)} is ${found}, the Hub says ` +
-        `${job.file.etag}. What was downloaded has been removed; try again.`,
+      t(
+        "{0}: {1} is {2}, the Hub says {3}. What was downloaded has been removed; try again.",
+        nameOf(subjectOf(job.repo, job.file)),
+        hashName(job.file),
+        found,
+        job.file.etag,
+      ),
       { file: job.file.path, expected: job.file.etag, found },
     );
   }
@@ -174,15 +180,23 @@ function lostOn({ repo, file }: Job, { position }: State, error: unknown): Error
   const known = error === null ? null : asGraftError(error);
   if (known !== null && known.code !== "internal") return known;
   return unreachable(
-    `${nameOf(subjectOf(repo, file))}: the connection was cut at byte ${position} of ${file.size}. ` +
-      "Try again: it goes on from there.",
+    t(
+      "{0}: the connection was cut at byte {1} of {2}. Try again: it goes on from there.",
+      nameOf(subjectOf(repo, file)),
+      position,
+      file.size,
+    ),
     { position, reason: known?.message ?? "" },
   );
 }
 
 function tooLong({ repo, file }: Job): Error {
-  const what = `${nameOf(subjectOf(repo, file))}: more bytes come than the ${file.size} that the Hub says`;
-  return wrongBytes(`${what}. What was downloaded has been removed; try again.`, {
+  const what = t(
+    "{0}: more bytes come than the {1} that the Hub says",
+    nameOf(subjectOf(repo, file)),
+    file.size,
+  );
+  return wrongBytes(t("{0}. What was downloaded has been removed; try again.", what), {
     file: file.path,
   });
 }
@@ -193,7 +207,7 @@ function startHash({ etag, size }: RepoFile): Hash {
 }
 
 function hashName({ etag }: RepoFile): string {
-  return etag.length === 64 ? "the SHA-256" : "git's SHA-1";
+  return etag.length === 64 ? t("the SHA-256") : t("git's SHA-1");
 }
 
 async function hashPartial(
@@ -236,8 +250,12 @@ export async function withRoom<T>(
   return action().catch((error: unknown) => {
     if (!isFull(error)) throw error;
     throw diskFull(
-      `No room on the disk of ${cacheDir} for ${what} (${(error as NodeJS.ErrnoException).code ?? ""}). ` +
-        "Free some and try again: it goes on from where it stopped.",
+      t(
+        "No room on the disk of {0} for {1} ({2}). Free some and try again: it goes on from where it stopped.",
+        cacheDir,
+        what,
+        (error as NodeJS.ErrnoException).code ?? "",
+      ),
       { folder: cacheDir },
     );
   });
@@ -250,8 +268,12 @@ export async function requireRoom(cacheDir: string, bytes: number): Promise<void
   const free = disk.bavail * disk.bsize;
   if (bytes <= free) return;
   throw diskFull(
-    `No room on the disk of ${cacheDir}: ${showBytes(bytes)} are to be downloaded, ${showBytes(free)} are ` +
-      "free. Free some, or set HF_HUB_CACHE to a folder on another disk, and try again.",
+    t(
+      "No room on the disk of {0}: {1} are to be downloaded, {2} are free. Free some, or set HF_HUB_CACHE to a folder on another disk, and try again.",
+      cacheDir,
+      showBytes(bytes),
+      showBytes(free),
+    ),
     { folder: cacheDir, bytes, free },
   );
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import {
   badRequest,
   gated,
@@ -30,25 +31,25 @@ export interface Refusal {
 export function httpError(settings: HubSettings, refusal: Refusal, about: Subject): GraftError {
   const { status, headers } = refusal;
   const code = headers.get("x-error-code") ?? "";
-  const { repo = "the Hub" } = about;
+  const { repo = t("the Hub") } = about;
   const details = { status, url: bareUrl(refusal.url), repo: about.repo, errorCode: code };
   if (code === "GatedRepo") return gatedError(settings, repo, details);
-  if (code === "DisabledRepo") return unsupported(`${repo} has been disabled on the Hub`);
+  if (code === "DisabledRepo") return unsupported(t("{0} has been disabled on the Hub", repo));
   if (status === 401) return unauthorizedError(settings, about, details);
   if (status === 404) return missing(code, about, settings);
   const said = serverSays(refusal, settings);
   if (status === 403) {
     const remedy =
       settings.token === null
-        ? "Sign in or set HF_TOKEN."
-        : "Use a token that may do this, or ask the owner for access.";
-    return unauthorized(`${repo}: the Hub forbids this (403${said}). ${remedy}`, details);
+        ? t("Sign in or set HF_TOKEN.")
+        : t("Use a token that may do this, or ask the owner for access.");
+    return unauthorized(t("{0}: the Hub forbids this (403{1}). {2}", repo, said, remedy), details);
   }
   if (status >= 500) {
-    const what = `${nameOf(about)}: the Hub fails (${status}${said})`;
-    return unreachable(`${what}. Try again in a few minutes.`, details);
+    const what = t("{0}: the Hub fails ({1}{2})", nameOf(about), status, said);
+    return unreachable(t("{0}. Try again in a few minutes.", what), details);
   }
-  return badRequest(`${nameOf(about)}: the Hub refuses this (${status}${said}).`);
+  return badRequest(t("{0}: the Hub refuses this ({1}{2}).", nameOf(about), status, said));
 }
 
 type Details = Record<string, unknown>;
@@ -57,23 +58,34 @@ function gatedError(settings: HubSettings, repo: string, details: Details): Graf
   const page = `${settings.endpoint}/${repo}`;
   const then =
     settings.token === null
-      ? "then sign in, or set HF_TOKEN to a token of that account"
-      : "with the account that the token belongs to, which may have to wait for the owner's consent";
-  return gated(`${repo} is gated: accept the terms at ${page}, ${then}.`, { ...details, page });
+      ? t("then sign in, or set HF_TOKEN to a token of that account")
+      : t(
+          "with the account that the token belongs to, which may have to wait for the owner's consent",
+        );
+  return gated(t("{0} is gated: accept the terms at {1}, {2}.", repo, page, then), {
+    ...details,
+    page,
+  });
 }
 
 function unauthorizedError(settings: HubSettings, about: Subject, details: Details): GraftError {
-  const { repo = "The Hub" } = about;
+  const { repo = t("The Hub") } = about;
   if (settings.token !== null) {
     const where = `${settings.endpoint}/settings/tokens`;
     return unauthorized(
-      `${repo}: the Hub does not take the token (401); it may have expired or been revoked. ` +
-        `Sign in again with a token from ${where}.`,
+      t(
+        "{0}: the Hub does not take the token (401); it may have expired or been revoked. Sign in again with a token from {1}.",
+        repo,
+        where,
+      ),
       { ...details, hadToken: true },
     );
   }
   return unauthorized(
-    `${repo} is private or does not exist (401). Check its name; if it is private, sign in or set HF_TOKEN.`,
+    t(
+      "{0} is private or does not exist (401). Check its name; if it is private, sign in or set HF_TOKEN.",
+      repo,
+    ),
     { ...details, hadToken: false },
   );
 }
@@ -81,24 +93,28 @@ function unauthorizedError(settings: HubSettings, about: Subject, details: Detai
 function missing(code: string, about: Subject, settings: HubSettings): GraftError {
   const { repo = "", revision, file } = about;
   if (code === "RevisionNotFound") {
-    const where = `${revision ?? "main"} of ${repo}`;
-    return notFound("Revision", where, "Choose a branch, tag or commit that it has.");
+    const where = t("{0} of {1}", revision ?? "main", repo);
+    return notFound(t("Revision"), where, t("Choose a branch, tag or commit that it has."));
   }
   if (code === "EntryNotFound" || (code === "" && file !== undefined)) {
-    return notFound("File", `${file ?? ""} in ${repo}${revision ? ` at ${revision}` : ""}`);
+    return notFound(
+      t("File"),
+      t("{0} in {1}{2}", file ?? "", repo, revision ? t(" at {0}", revision) : ""),
+    );
   }
-  const access = settings.token === null ? "sign in or set HF_TOKEN" : "ask its owner for access";
+  const access =
+    settings.token === null ? t("sign in or set HF_TOKEN") : t("ask its owner for access");
   return notFound(
-    "Repository",
-    `${repo} on ${settings.endpoint}`,
-    `Check its name; if it is private, ${access}.`,
+    t("Repository"),
+    t("{0} on {1}", repo, settings.endpoint),
+    t("Check its name; if it is private, {0}.", access),
   );
 }
 
 /** "owner/name at main: model.safetensors". */
 export function nameOf({ repo, revision, file }: Subject): string {
-  const at = revision === undefined ? "" : ` at ${revision}`;
-  const what = repo === undefined ? "The Hub" : `${repo}${at}`;
+  const at = revision === undefined ? "" : t(" at {0}", revision);
+  const what = repo === undefined ? t("The Hub") : `${repo}${at}`;
   return file === undefined ? what : `${what}: ${file}`;
 }
 

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { readFile } from "node:fs/promises";
 import { badFile, unsupported } from "../base/errors.ts";
 import { blobFile } from "./cacheFiles.ts";
@@ -44,13 +45,13 @@ export async function readRemoteRange(
   if (response.status !== 206 && !isWhole) {
     await response.body?.cancel().catch(() => undefined);
     throw unsupported(
-      `${nameOf(about)}: the server does not send parts of files`,
-      "Download it whole.",
+      t("{0}: the server does not send parts of files", nameOf(about)),
+      t("Download it whole."),
     );
   }
   const bytes = await readBody(response, settings, { about, signal, limit: length });
   if (bytes.length !== length) {
-    throw badFile(nameOf(about), `${length} bytes were asked for, ${bytes.length} came`);
+    throw badFile(nameOf(about), t("{0} bytes were asked for, {1} came", length, bytes.length));
   }
   return bytes;
 }
@@ -63,7 +64,7 @@ export async function readRemoteText(
 ): Promise<string> {
   const about = subjectOf(repo, file);
   if (file.size > longestText)
-    throw badFile(nameOf(about), `is ${file.size} bytes, too large for text`);
+    throw badFile(nameOf(about), t("is {0} bytes, too large for text", file.size));
   const cached = await readFile(blobFile(settings.cacheDir, repo.id, file.etag)).catch(() => null);
   const bytes =
     cached?.length === file.size ? cached : await fetchWhole(settings, { repo, file }, signal);

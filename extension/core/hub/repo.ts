@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { listFiles, modelInfo } from "@huggingface/hub";
 import { asGraftError, badFile, badRequest, notFound } from "../base/errors.ts";
 import { isRepoId } from "./cache.ts";
@@ -38,9 +39,13 @@ export async function readRepo(
     signal,
   }: { revision?: string | undefined; signal?: AbortSignal | undefined },
 ): Promise<RemoteRepo> {
-  if (!isRepoId(id)) throw badRequest(`"${id}" is no repository's id. Write owner/name.`);
+  if (!isRepoId(id)) throw badRequest(t('"{0}" is no repository\'s id. Write owner/name.', id));
   if (!isRevision(revision)) {
-    throw notFound("Revision", `${revision} of ${id}`, "Write a branch, tag or commit.");
+    throw notFound(
+      t("Revision"),
+      t("{0} of {1}", revision, id),
+      t("Write a branch, tag or commit."),
+    );
   }
   const through = throughLibrary(settings, { about: { repo: id, revision }, signal });
   const commit = isCommit(revision) ? revision : await commitOf(id, revision, through);
@@ -49,7 +54,7 @@ export async function readRepo(
   const entries = listFiles({ repo, recursive: true, revision: commit, ...through });
   for await (const { type, path, size, oid = "", lfs } of readable(entries, { repo: id })) {
     if (type !== "file") continue;
-    if (files.length === mostFiles) throw badFile(id, `has more than ${mostFiles} files`);
+    if (files.length === mostFiles) throw badFile(id, t("has more than {0} files", mostFiles));
     files.push({ path, size: lfs?.size ?? size, etag: lfs?.oid ?? oid });
   }
   return { id, revision, commit, files: files.map((file) => checked(file, id)) };
@@ -65,7 +70,7 @@ async function commitOf(
     throw answerError(error, { repo: id, revision });
   });
   if (typeof sha === "string" && isCommit(sha)) return sha;
-  throw badFile(`${id} at ${revision}`, "the Hub does not say which commit this is");
+  throw badFile(`${id} at ${revision}`, t("the Hub does not say which commit this is"));
 }
 
 async function* readable<T>(entries: AsyncGenerator<T>, about: Subject): AsyncGenerator<T> {
@@ -77,10 +82,14 @@ async function* readable<T>(entries: AsyncGenerator<T>, about: Subject): AsyncGe
 }
 
 /** An answer that the library could not read is a file that does not hold what it should. */
-export function answerError(error: unknown, { repo = "The Hub" }: Subject): Error {
+export function answerError(error: unknown, { repo = t("The Hub") }: Subject): Error {
   const known = asGraftError(error);
   return known.code === "internal"
-    ? badFile(repo, `the Hub's answer cannot be read (${known.message})`, "Check HF_ENDPOINT.")
+    ? badFile(
+        repo,
+        t("the Hub's answer cannot be read ({0})", known.message),
+        t("Check HF_ENDPOINT."),
+      )
     : known;
 }
 
@@ -101,12 +110,12 @@ function isBelow(path: string): boolean {
 }
 
 function checked(file: RepoFile, id: string): RepoFile {
-  const fail = (problem: string): Error => badFile(id, `the Hub names a file ${problem}`);
+  const fail = (problem: string): Error => badFile(id, t("the Hub names a file {0}", problem));
   const name = JSON.stringify(file.path);
   if (typeof file.path !== "string" || !isBelow(file.path)) {
-    throw fail(`${name}, which leads out of its folder`);
+    throw fail(t("{0}, which leads out of its folder", name));
   }
-  if (!Number.isSafeInteger(file.size) || file.size < 0) throw fail(`${name} of no size`);
-  if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(file.etag)) throw fail(`${name} without a hash`);
+  if (!Number.isSafeInteger(file.size) || file.size < 0) throw fail(t("{0} of no size", name));
+  if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(file.etag)) throw fail(t("{0} without a hash", name));
   return file;
 }

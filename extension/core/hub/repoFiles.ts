@@ -1,4 +1,5 @@
 /** Which of a repository's files a base or an adapter is made of: what loading reads, nothing twice. */
+import { t } from "@vscode/l10n";
 import { badFile, notFound } from "../base/errors.ts";
 import { isObject, parseJsonObject } from "../base/json.ts";
 import type { RemoteRepo, RepoFile } from "./repo.ts";
@@ -58,7 +59,10 @@ export async function chooseFiles(
       wish.patterns?.some((each) => matches(path, each)),
     );
     if (chosen.length === 0) {
-      throw notFound("File", `${wish.patterns.join(", ")} in ${repo.id} at ${repo.revision}`);
+      throw notFound(
+        t("File"),
+        t("{0} in {1} at {2}", wish.patterns.join(", "), repo.id, repo.revision),
+      );
     }
     return { kind: "files", files: chosen, absent: [] };
   }
@@ -80,7 +84,12 @@ class Folder {
 
   get label(): string {
     const { id, revision } = this.repo;
-    return `${id} at ${revision}${this.prefix && `, folder ${this.prefix.slice(0, -1)}`}`;
+    return t(
+      "{0} at {1}{2}",
+      id,
+      revision,
+      this.prefix && t(", folder {0}", this.prefix.slice(0, -1)),
+    );
   }
 
   find(name: string): RepoFile | undefined {
@@ -126,15 +135,17 @@ async function adapterFiles(inside: Folder, readText: ReadText): Promise<FileCho
     throw notFound(
       "adapter_config.json",
       inside.label,
-      inner.length > 0 ? `Choose one of its subfolders: ${others}.` : "It holds no adapter.",
+      inner.length > 0
+        ? t("Choose one of its subfolders: {0}.", others)
+        : t("It holds no adapter."),
     );
   }
   const [weights] = inside.take(adapterWeights);
   if (!weights) {
     throw notFound(
-      "Adapter weights",
+      t("Adapter weights"),
       inside.label,
-      `It holds neither ${adapterWeights.join(" nor ")}.`,
+      t("It holds neither {0}.", adapterWeights.join(t(" nor "))),
     );
   }
   const own = [...tokenizerNames, ...vocabularies];
@@ -167,12 +178,16 @@ async function expertFiles(inside: Folder, config: string): Promise<RepoFile[]> 
 
 async function baseFiles(inside: Folder, wish: FileWish, readText: ReadText): Promise<FileChoice> {
   if (!inside.has("config.json") && !inside.has("genai_config.json")) {
-    throw notFound("Model", inside.label, "It holds neither config.json nor adapter_config.json.");
+    throw notFound(
+      t("Model"),
+      inside.label,
+      t("It holds neither config.json nor adapter_config.json."),
+    );
   }
   const weights = wish.onnx ? onnxFiles(inside, wish.onnx) : await weightFiles(inside, readText);
   if (weights.length === 0) {
-    const what = wish.onnx ? "ONNX export" : "Weights";
-    const remedy = "Graft reads safetensors, pytorch_model.bin and ONNX exports.";
+    const what = wish.onnx ? t("ONNX export") : "Weights";
+    const remedy = t("Graft reads safetensors, pytorch_model.bin and ONNX exports.");
     throw notFound(what, inside.label, remedy);
   }
   const files = [
@@ -201,20 +216,20 @@ async function weightFiles(inside: Folder, readText: ReadText): Promise<RepoFile
 async function shardsOf(index: RepoFile, inside: Folder, readText: ReadText): Promise<RepoFile[]> {
   const where = `${inside.repo.id}: ${index.path}`;
   const { weight_map: map } = parseJsonObject(await readText(index), where);
-  if (!isObject(map)) throw badFile(where, 'field "weight_map" is not an object');
+  if (!isObject(map)) throw badFile(where, t('field "weight_map" is not an object'));
   return [...new Set(Object.values(map))].sort().map((name) => {
     if (typeof name !== "string" || name === "" || /[\\/]/.test(name) || /^\.{1,2}$/.test(name)) {
       throw badFile(
         where,
-        `field "weight_map" names ${JSON.stringify(name)}, which is outside the folder`,
+        t('field "weight_map" names {0}, which is outside the folder', JSON.stringify(name)),
       );
     }
     const shard = inside.find(name);
     if (!shard)
       throw notFound(
-        "Shard",
-        `${inside.prefix}${name} in ${inside.repo.id}`,
-        `${index.path} lists it.`,
+        t("Shard"),
+        t("{0}{1} in {2}", inside.prefix, name, inside.repo.id),
+        t("{0} lists it.", index.path),
       );
     return shard;
   });

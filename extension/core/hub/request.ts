@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { setTimeout as wait } from "node:timers/promises";
 import {
   badFile,
@@ -34,7 +35,10 @@ export async function hubRequest(
 ): Promise<Response> {
   if (settings.offline) {
     throw unreachable(
-      `${nameOf(options.about)}: offline mode is on (HF_HUB_OFFLINE), so the Hub is not asked.`,
+      t(
+        "{0}: offline mode is on (HF_HUB_OFFLINE), so the Hub is not asked.",
+        nameOf(options.about),
+      ),
       { offline: true },
     );
   }
@@ -105,11 +109,16 @@ async function refused(
   const { status, headers, url } = response;
   if (status === 429) {
     const seconds = secondsToWait(headers);
-    const when = seconds === null ? "later" : `in ${Math.ceil(seconds)} seconds`;
+    const when = seconds === null ? "later" : t("in {0} seconds", Math.ceil(seconds));
     await response.body?.cancel().catch(() => undefined);
-    const help = settings.token === null ? " Signing in raises the limit." : "";
+    const help = settings.token === null ? t(" Signing in raises the limit.") : "";
     return rateLimited(
-      `${nameOf(about)}: the Hub has had too many requests (429). Try again ${when}.${help}`,
+      t(
+        "{0}: the Hub has had too many requests (429). Try again {1}.{2}",
+        nameOf(about),
+        when,
+        help,
+      ),
       seconds,
     );
   }
@@ -123,8 +132,12 @@ function lost(settings: HubSettings, error: unknown, at: { about: Subject; url: 
   const reason = cause?.code ?? cause?.message ?? (error as Error).message;
   const host = URL.canParse(at.url) ? new URL(at.url).host : settings.endpoint;
   return unreachable(
-    `${nameOf(at.about)}: ${host} cannot be reached (${withoutToken(reason, settings)}). ` +
-      "Check the network, a proxy, or HF_ENDPOINT, and try again.",
+    t(
+      "{0}: {1} cannot be reached ({2}). Check the network, a proxy, or HF_ENDPOINT, and try again.",
+      nameOf(at.about),
+      host,
+      withoutToken(reason, settings),
+    ),
     { host, reason: cause?.code ?? "" },
   );
 }
@@ -150,7 +163,7 @@ async function follow(
       request = { ...request, headers: plainHeaders(request) };
     url = next.href;
   }
-  throw unreachable(`${nameOf(about)}: ${bareUrl(start)} redirects without end.`);
+  throw unreachable(t("{0}: {1} redirects without end.", nameOf(about), bareUrl(start)));
 }
 
 /** Headers that may go to another host. */
@@ -218,7 +231,11 @@ async function inTime<T>(
   let end = (): void => undefined;
   const interrupted = new Promise<never>((_, reject) => {
     const seconds = stallTimeout / 1000;
-    const say = `${nameOf(about)}: the server has sent nothing for ${seconds} seconds. Try again.`;
+    const say = t(
+      "{0}: the server has sent nothing for {1} seconds. Try again.",
+      nameOf(about),
+      seconds,
+    );
     const timer = setTimeout(() => reject(unreachable(say)), stallTimeout);
     const abort = (): void => reject(cancelled());
     signal?.addEventListener("abort", abort, { once: true });
@@ -246,7 +263,8 @@ export async function readBody(
   let length = 0;
   for await (const part of bodyOf(response, settings, options)) {
     length += part.length;
-    if (length > limit) throw badFile(nameOf(options.about), `is more than ${limit} bytes long`);
+    if (length > limit)
+      throw badFile(nameOf(options.about), t("is more than {0} bytes long", limit));
     parts.push(part);
   }
   return Buffer.concat(parts);

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { readFile } from "node:fs/promises";
 import * as path from "node:path";
 import { badRequest, unauthorized } from "../base/errors.ts";
@@ -58,10 +59,10 @@ function readEndpoint(text: string): string {
   const trimmed = text.trim().replace(/\/+$/, "");
   const url = URL.canParse(trimmed) ? new URL(trimmed) : null;
   if (url === null || !/^https?:$/.test(url.protocol)) {
-    throw badRequest(`The Hub's address "${text}" is no http address. Mend HF_ENDPOINT.`);
+    throw badRequest(t('The Hub\'s address "{0}" is no http address. Mend HF_ENDPOINT.', text));
   }
   if (url.username !== "" || url.password !== "") {
-    throw badRequest("The Hub's address holds a password. Use HF_TOKEN for a token instead.");
+    throw badRequest(t("The Hub's address holds a password. Use HF_TOKEN for a token instead."));
   }
   return trimmed;
 }
@@ -80,7 +81,7 @@ async function chooseToken(
   const kept = await tokenOfMachine(env);
   if (wish === true && kept === null) {
     throw unauthorized(
-      "No Hugging Face token is kept on this machine. Sign in or set HF_TOKEN.",
+      t("No Hugging Face token is kept on this machine. Sign in or set HF_TOKEN."),
       {},
     );
   }
@@ -100,7 +101,7 @@ async function tokenOfMachine(env: NodeJS.ProcessEnv): Promise<string | null> {
 function cleanToken(text: string): string | null {
   const token = text.replace(/[\r\n]/g, "").trim();
   if (!/^[\x21-\x7e]*$/.test(token)) {
-    throw badRequest("The Hugging Face token has characters that no token has. Copy it again.");
+    throw badRequest(t("The Hugging Face token has characters that no token has. Copy it again."));
   }
   return token === "" ? null : token;
 }

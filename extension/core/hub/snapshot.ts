@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { asGraftError, notFound, throwIfAborted } from "../base/errors.ts";
 import type { OnProgress } from "../base/progress.ts";
 import { findCachedRepo } from "./cache.ts";
@@ -85,12 +86,12 @@ export async function snapshotDownload(id: string, options: SnapshotOptions = {}
   if (localFilesOnly || settings.offline) {
     if (cached !== null) return cached;
     const why = localFilesOnly
-      ? "downloads are not wished for"
-      : "offline mode is on (HF_HUB_OFFLINE)";
+      ? t("downloads are not wished for")
+      : t("offline mode is on (HF_HUB_OFFLINE)");
     throw notFound(
-      "Repository",
-      `${id} at ${revision}`,
-      `It is not in the Hugging Face cache ${settings.cacheDir}, and ${why}.`,
+      t("Repository"),
+      t("{0} at {1}", id, revision),
+      t("It is not in the Hugging Face cache {0}, and {1}.", settings.cacheDir, why),
     );
   }
   // With a copy in hand a Hub that does not answer is not waited for.
@@ -102,7 +103,7 @@ export async function snapshotDownload(id: string, options: SnapshotOptions = {}
   } catch (error) {
     throwIfAborted(signal);
     if (!mayFallBack || !isAboutAsking(error)) throw error;
-    onWarning?.(`The copy in the cache is used: ${asGraftError(error).message}`);
+    onWarning?.(t("The copy in the cache is used: {0}", asGraftError(error).message));
     return cached;
   }
   const full = { ...chosen, settings };
@@ -112,7 +113,7 @@ export async function snapshotDownload(id: string, options: SnapshotOptions = {}
 /** Of a Hub that did not answer, or not to this token; a revision that is gone is no such thing. */
 function isAboutAsking(error: unknown): boolean {
   const { code, details } = asGraftError(error);
-  if (code === "not-found") return details["what"] === "Repository";
+  if (code === "not-found") return details["what"] === t("Repository");
   return ["unreachable", "rate-limited", "unauthorized", "gated"].includes(code);
 }
 
@@ -122,7 +123,7 @@ async function choose(
   settings: HubSettings,
 ): Promise<Chosen> {
   const { signal, onProgress, revision } = options;
-  onProgress?.({ step: `Asking the Hub for ${id}` });
+  onProgress?.({ step: t("Asking the Hub for {0}", id) });
   const repo = await readRepo(settings, id, { revision, signal });
   const readText = (file: RepoFile): Promise<string> =>
     readRemoteText(settings, { repo, file }, signal);
@@ -225,11 +226,11 @@ function progressOf(
   return (file) => ({
     onBytes: (bytes) => {
       done.set(file, bytes);
-      tell(`Downloading ${id}`);
+      tell(t("Downloading {0}", id));
     },
     onWait: () => {
       told = 0;
-      tell(`Waiting for another download of ${id}`);
+      tell(t("Waiting for another download of {0}", id));
     },
   });
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { pathToFileURL } from "node:url";
 import { commitIter, createBranch, createRepo } from "@huggingface/hub";
 import { asGraftError, badFile, notFound, throwIfAborted } from "../base/errors.ts";
@@ -44,7 +45,7 @@ export async function findRemote(
 ): Promise<RemoteRepo | null> {
   return readRepo(settings, id, { revision, signal }).catch((error: unknown) => {
     const { code, details } = asGraftError(error);
-    if (code === "not-found" && details["what"] !== "File") return null;
+    if (code === "not-found" && details["what"] !== t("File")) return null;
     throw error;
   });
 }
@@ -66,7 +67,7 @@ export async function visibilityOf(
     const { private: isPrivate } = JSON.parse(text) as { private?: unknown };
     return isPrivate === true ? "private" : "public";
   } catch {
-    throw badFile(id, "the Hub's answer cannot be read", "Check HF_ENDPOINT.");
+    throw badFile(id, t("the Hub's answer cannot be read"), t("Check HF_ENDPOINT."));
   }
 }
 
@@ -128,7 +129,7 @@ async function commitAll(
         report(value.path, value.progress);
       continue;
     }
-    if (!step.value) throw notFound("Commit", name, "The Hub did not say which one it made.");
+    if (!step.value) throw notFound(t("Commit"), name, t("The Hub did not say which one it made."));
     const { commit, pullRequestUrl } = step.value;
     report(null, 1);
     return { commit: commit.oid, commitUrl: commit.url, pullRequestUrl: pullRequestUrl ?? null };
@@ -149,6 +150,6 @@ function progressOf(
       (sum, { path: name, size }) => sum + size * (path === null ? 1 : (shares.get(name) ?? 0)),
       0,
     );
-    onProgress?.({ step: `Uploading to ${id}`, done: Math.round(done), total, unit: "bytes" });
+    onProgress?.({ step: t("Uploading to {0}", id), done: Math.round(done), total, unit: "bytes" });
   };
 }

@@ -1,4 +1,5 @@
 /** An image's file as a model reads it: what transformers' ViTImageProcessor makes of it. */
+import { t } from "@vscode/l10n";
 import { readFile, stat } from "node:fs/promises";
 import * as path from "node:path";
 import { z } from "zod";
@@ -28,7 +29,7 @@ const fields = z.looseObject({
   do_normalize: z.boolean().nullish(),
   image_mean: three.nullish(),
   image_std: three.nullish(),
-  do_center_crop: z.literal(false, "Graft crops no images yet.").nullish(),
+  do_center_crop: z.literal(false, t("Graft crops no images yet.")).nullish(),
 });
 
 /** PIL's numbers of its filters. */
@@ -53,8 +54,8 @@ export async function readPixels(
   const resample = filters[c.resample ?? 2];
   if (!resample) {
     throw unsupported(
-      `${file}: Graft does not resize with filter ${c.resample}`,
-      "2 and 3 it has.",
+      t("{0}: Graft does not resize with filter {1}", file, String(c.resample)),
+      t("2 and 3 it has."),
     );
   }
   const stored = await readImage(image);
@@ -73,12 +74,13 @@ export async function readPixels(
 }
 
 async function readImage(file: string): Promise<RgbImage> {
-  if (!(await isFile(file))) throw notFound("Image", file, "Choose a PNG file.");
-  if ((await stat(file)).size > mostBytes) throw badRequest(`${file} is too large for an image.`);
+  if (!(await isFile(file))) throw notFound(t("Image"), file, t("Choose a PNG file."));
+  if ((await stat(file)).size > mostBytes)
+    throw badRequest(t("{0} is too large for an image.", file));
   const bytes = await readFile(file);
   if (isPng(bytes)) return decodePng(bytes, file);
   throw unsupported(
-    `${file} is no PNG, the one format of images that Graft reads`,
-    "Save it as PNG.",
+    t("{0} is no PNG, the one format of images that Graft reads", file),
+    t("Save it as PNG."),
   );
 }

@@ -1,4 +1,5 @@
 /** PNG (https://www.w3.org/TR/png-3/) as rows of red, green and blue; transparency is dropped, as PIL's convert("RGB") does. */
+import { t } from "@vscode/l10n";
 import { inflateSync } from "node:zlib";
 import { badFile, unsupported } from "../base/errors.ts";
 import type { RgbImage } from "./resize.ts";
@@ -34,7 +35,7 @@ export function decodePng(bytes: Buffer, file: string): RgbImage {
   const raw = inflated(packed, length, file);
   const rows = unfiltered(raw, { height, rowBytes, step: Math.max(1, bits >> 3) }, file);
   const palette = chunks.find(({ type }) => type === "PLTE")?.data;
-  if (colour === 3 && !palette) throw badFile(file, "its palette is missing");
+  if (colour === 3 && !palette) throw badFile(file, t("its palette is missing"));
   const values = new Uint8Array(width * height * 3);
   for (let y = 0; y < height; y++) {
     const row = rows.subarray(y * rowBytes, (y + 1) * rowBytes);
@@ -56,7 +57,7 @@ function chunksOf(bytes: Buffer, file: string): { type: string; data: Buffer }[]
     const length = bytes.readUInt32BE(offset);
     const type = bytes.toString("latin1", offset + 4, offset + 8);
     const end = offset + 8 + length;
-    if (end + 4 > bytes.length) throw badFile(file, `chunk ${type} is cut off`);
+    if (end + 4 > bytes.length) throw badFile(file, t("chunk {0} is cut off", type));
     chunks.push({ type, data: bytes.subarray(offset + 8, end) });
     if (type === "IEND") break;
     offset = end + 4;
@@ -66,17 +67,19 @@ function chunksOf(bytes: Buffer, file: string): { type: string; data: Buffer }[]
 
 function headerOf(chunks: readonly { type: string; data: Buffer }[], file: string): Header {
   const [first] = chunks;
-  if (first?.type !== "IHDR" || first.data.length !== 13) throw badFile(file, "it has no header");
+  if (first?.type !== "IHDR" || first.data.length !== 13)
+    throw badFile(file, t("it has no header"));
   const { data } = first;
   const [width, height] = [data.readUInt32BE(0), data.readUInt32BE(4)];
   const [depth = 0, colour = 0, , , interlace = 0] = data.subarray(8);
   const isKnown = channelsOf[colour] !== undefined && [1, 2, 4, 8, 16].includes(depth);
-  if (!isKnown || width === 0 || height === 0) throw badFile(file, "its header is none of PNG's");
+  if (!isKnown || width === 0 || height === 0)
+    throw badFile(file, t("its header is none of PNG's"));
   if (width * height > mostPixels) {
-    throw badFile(file, `it says to be ${width} × ${height} pixels`);
+    throw badFile(file, t("it says to be {0} × {1} pixels", width, height));
   }
   if (interlace !== 0) {
-    throw unsupported(`${file} is an interlaced PNG`, "Save it without interlacing.");
+    throw unsupported(t("{0} is an interlaced PNG", file), t("Save it without interlacing."));
   }
   return { width, height, depth, colour };
 }
@@ -86,9 +89,10 @@ function inflated(packed: Buffer, length: number, file: string): Buffer {
   try {
     raw = inflateSync(packed, { maxOutputLength: length + 1 });
   } catch {
-    throw badFile(file, "its pixels cannot be unpacked");
+    throw badFile(file, t("its pixels cannot be unpacked"));
   }
-  if (raw.length < length) throw badFile(file, `it has ${raw.length} of ${length} bytes of pixels`);
+  if (raw.length < length)
+    throw badFile(file, t("it has {0} of {1} bytes of pixels", raw.length, length));
   return raw;
 }
 
@@ -101,7 +105,7 @@ function unfiltered(
   const rows = new Uint8Array(height * rowBytes);
   for (let y = 0; y < height; y++) {
     const filter = raw[y * (rowBytes + 1)] as number;
-    if (filter > 4) throw badFile(file, `row ${y} has filter ${filter}`);
+    if (filter > 4) throw badFile(file, t("row {0} has filter {1}", y, filter));
     for (let i = 0; i < rowBytes; i++) {
       const at = y * rowBytes + i;
       const left = i >= step ? (rows[at - step] as number) : 0;

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { unsupported } from "../base/errors.ts";
 import type { GraphBuilder } from "../onnx/builder.ts";
 import type { Value } from "../onnx/graph.ts";
@@ -38,7 +39,7 @@ const activations: Readonly<Record<string, Activation>> = {
 export function activationOf(name: string, { file }: { file: string }): Activation {
   if (Object.hasOwn(activations, name)) return activations[name] as Activation;
   throw unsupported(
-    `${file}: Graft does not know the activation "${name}"`,
-    `It knows ${Object.keys(activations).join(", ")}.`,
+    t('{0}: Graft does not know the activation "{1}"', file, name),
+    t("It knows {0}.", Object.keys(activations).join(", ")),
   );
 }

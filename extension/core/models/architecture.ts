@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { unsupported } from "../base/errors.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
 import type { Family } from "./family.ts";
@@ -73,15 +74,15 @@ export function architectureIn(families: readonly Family[], config: ModelConfig)
   const family = families.find((known) => known.modelType === modelType);
   if (!family) {
     throw unsupported(
-      `${file}: Graft does not run the model family "${modelType}" yet`,
-      `It runs ${families.map((known) => known.modelType).join(", ")}.`,
+      t('{0}: Graft does not run the model family "{1}" yet', file, modelType),
+      t("It runs {0}.", families.map((known) => known.modelType).join(", ")),
     );
   }
   const known = architecturesOf(family);
   const found = architecture === "" ? known[0] : known.find(({ name }) => name === architecture);
   if (found) return found;
   throw unsupported(
-    `${file}: Graft does not run the architecture ${architecture} yet`,
-    `Of this family it runs ${known.map(({ name }) => name).join(", ")}.`,
+    t("{0}: Graft does not run the architecture {1} yet", file, architecture),
+    t("Of this family it runs {0}.", known.map(({ name }) => name).join(", ")),
   );
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { parseFields } from "../base/json.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
@@ -30,9 +31,9 @@ const fields = z.looseObject({
   max_position_embeddings: size.default(512),
   type_vocab_size: size.default(2),
   layer_norm_eps: z.number().positive().default(1e-12),
-  is_decoder: z.literal(false, "Graft runs it as an encoder alone.").default(false),
+  is_decoder: z.literal(false, t("Graft runs it as an encoder alone.")).default(false),
   position_embedding_type: z
-    .literal("absolute", "Graft runs absolute positions alone.")
+    .literal("absolute", t("Graft runs absolute positions alone."))
     .default("absolute"),
 });
 

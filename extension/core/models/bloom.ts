@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { unsupported } from "../base/errors.ts";
 import { parseFields } from "../base/json.ts";
@@ -43,8 +44,11 @@ function build(m: ModelBuilder): CausalModel {
   const c = parseFields(fields, config.raw, config.file);
   if (c.slow_but_exact && c.pretraining_tp > 1) {
     throw unsupported(
-      `${config.file}: Graft does not run "slow_but_exact", which leaves out biases and adapters`,
-      "Set it to false.",
+      t(
+        '{0}: Graft does not run "slow_but_exact", which leaves out biases and adapters',
+        config.file,
+      ),
+      t("Set it to false."),
     );
   }
   // transformers' own defaults are a toy's; its attribute_map takes both spellings.

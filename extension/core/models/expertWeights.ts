@@ -3,6 +3,7 @@
  * in one tensor as transformers 5 has them in memory. Both become the same names, one part of one
  * expert each; a part of a stack is a range of its bytes, so nothing is copied.
  */
+import { t } from "@vscode/l10n";
 import { badFile } from "../base/errors.ts";
 import type { WeightRef } from "../checkpoint/baseCheckpoint.ts";
 
@@ -22,7 +23,7 @@ export function partsOfStack(name: string, ref: WeightRef): [string, WeightRef][
   const [experts = 0, out = 0, inputs = 0] = ref.shape;
   const rows = out / parts.length;
   if (ref.shape.length !== 3 || !Number.isInteger(rows) || ref.strides || ref.scale) {
-    throw badFile(ref.file, `tensor "${ref.name}" must be plain values [experts, out, in]`);
+    throw badFile(ref.file, t('tensor "{0}" must be plain values [experts, out, in]', ref.name));
   }
   const byteLength = ref.byteLength / (experts * parts.length);
   return Array.from({ length: experts }, (_, expert) => expert).flatMap((expert) =>

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { unsupported } from "../base/errors.ts";
 import { parseFields } from "../base/json.ts";
@@ -108,8 +109,13 @@ function normsOf({ file }: ModelConfig, c: z.infer<typeof fields>): Norms {
   if (c.parallel_attn && isNew && count === 2) return "two";
   if (c.parallel_attn && count === 1) return "shared";
   throw unsupported(
-    `${file}: no Falcon has parallel_attn ${c.parallel_attn} and num_ln_in_parallel_attn ${count} ` +
-      `with new_decoder_architecture ${isNew}; transformers does not run it either`,
+    t(
+      "{0}: no Falcon has parallel_attn {1} and num_ln_in_parallel_attn {2} with new_decoder_architecture {3}; transformers does not run it either",
+      file,
+      c.parallel_attn,
+      count,
+      isNew,
+    ),
   );
 }
 

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { unsupported } from "../base/errors.ts";
 import { parseFields } from "../base/json.ts";
@@ -27,7 +28,10 @@ export function gemmaShape(config: ModelConfig): DecoderShape {
   const { use_bidirectional_attention: sees } = parseFields(fields, config.raw, config.file);
   if (sees) {
     throw unsupported(
-      `${config.file}: use_bidirectional_attention lets tokens see those behind them, which Graft does not run`,
+      t(
+        "{0}: use_bidirectional_attention lets tokens see those behind them, which Graft does not run",
+        config.file,
+      ),
     );
   }
   return {

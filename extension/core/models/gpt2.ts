@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { unsupported } from "../base/errors.ts";
 import { parseFields } from "../base/json.ts";
@@ -57,7 +58,7 @@ function readFields({ raw, file }: ModelConfig): Fields {
   const renamed = Object.entries(otherNames).map(([other, own]) => [own, raw[own] ?? raw[other]]);
   const c = parseFields(fields, { ...raw, ...Object.fromEntries(renamed) }, file);
   if (!c.add_cross_attention) return c;
-  throw unsupported(`${file}: Graft does not run GPT-2 with "add_cross_attention"`);
+  throw unsupported(t('{0}: Graft does not run GPT-2 with "add_cross_attention"', file));
 }
 
 function shapeOf(m: ModelBuilder, config: ModelConfig, c: Fields): Gpt2Shape {

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { GraftError } from "../base/errors.ts";
 import type { BaseCheckpoint } from "../checkpoint/baseCheckpoint.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
@@ -106,5 +107,5 @@ export function buildBackbone(checkpoint: BaseCheckpoint, hook: LayerHook): Caus
   const ending = { kind: "none" } as const;
   const model = build(new ModelBuilder(checkpoint, hook, null, { ending }));
   if (model.kind === "causal") return model;
-  throw new GraftError("internal", `${checkpoint.config.architecture} is no decoder.`);
+  throw new GraftError("internal", t("{0} is no decoder.", checkpoint.config.architecture));
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { badFile } from "../base/errors.ts";
 import { parseFields } from "../base/json.ts";
@@ -48,13 +49,17 @@ export function llamaShape(config: ModelConfig): DecoderShape {
   if (c.num_attention_heads % keyValueHeads !== 0) {
     throw badFile(
       config.file,
-      `field "num_key_value_heads" ${keyValueHeads} does not divide num_attention_heads ${c.num_attention_heads}`,
+      t(
+        'field "num_key_value_heads" {0} does not divide num_attention_heads {1}',
+        keyValueHeads,
+        c.num_attention_heads,
+      ),
     );
   }
   if (!Number.isInteger(headDim / 2)) {
     throw badFile(
       config.file,
-      `field "head_dim" is ${headDim}, rotary embedding needs an even size`,
+      t('field "head_dim" is {0}, rotary embedding needs an even size', headDim),
     );
   }
   const layers = Array.from({ length: c.num_hidden_layers }, () => null);
@@ -128,7 +133,10 @@ export function layerTypes(
     if (!types) return (layer + 1) % every === 0 ? "full_attention" : "sliding_attention";
     const type = types[layer];
     if (type) return type;
-    throw badFile(file, `field "layer_types" has ${types.length} entries for ${layers} layers`);
+    throw badFile(
+      file,
+      t('field "layer_types" has {0} entries for {1} layers', types.length, layers),
+    );
   });
 }
 

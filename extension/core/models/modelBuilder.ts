@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import type { Dtype } from "../base/dtype.ts";
 import { badFile, unsupported } from "../base/errors.ts";
 import { elementCount, isSameShape, type Shape, showShape } from "../base/shape.ts";
@@ -282,14 +283,19 @@ export class ModelBuilder {
     if (!ref) {
       throw badFile(
         checkpoint.dir,
-        `tensor "${name}" is missing from the weights`,
-        `config.json describes a ${checkpoint.config.modelType} model that has it.`,
+        t('tensor "{0}" is missing from the weights', name),
+        t("config.json describes a {0} model that has it.", checkpoint.config.modelType),
       );
     }
     if (ref.shape !== anyShape && !isSameShape(ref.shape, shape)) {
       throw badFile(
         ref.file,
-        `tensor "${name}" is ${showShape(ref.shape)}, config.json asks for ${showShape(shape)}`,
+        t(
+          'tensor "{0}" is {1}, config.json asks for {2}',
+          name,
+          showShape(ref.shape),
+          showShape(shape),
+        ),
       );
     }
     return { ref, ...this.mapped(ref, name) };
@@ -300,7 +306,9 @@ export class ModelBuilder {
     const { dtype, file, offset, byteLength, shape, strides } = ref;
     const type = storage[dtype];
     if (!type) {
-      throw unsupported(`${file}: tensor "${ref.name}" is ${dtype}, which Graft does not run yet`);
+      throw unsupported(
+        t('{0}: tensor "{1}" is {2}, which Graft does not run yet', file, ref.name, dtype),
+      );
     }
     const data = { kind: "external", file, offset, byteLength } as const;
     if (!strides) return { stored: this.g.initializer(name, type, shape, data), type };

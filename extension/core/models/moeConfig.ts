@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { badFile } from "../base/errors.ts";
 import { parseFields } from "../base/json.ts";
@@ -23,7 +24,11 @@ export function expertShape(config: ModelConfig): ExpertShape {
   if (!count || c.num_experts_per_tok > count) {
     throw badFile(
       config.file,
-      `field "num_experts_per_tok" is ${c.num_experts_per_tok}, there are ${count ?? 0} experts`,
+      t(
+        'field "num_experts_per_tok" is {0}, there are {1} experts',
+        c.num_experts_per_tok,
+        count ?? 0,
+      ),
     );
   }
   return {

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { unsupported } from "../base/errors.ts";
 import { buildDecoder } from "./blocks.ts";
 import { expertMlp } from "./experts.ts";
@@ -13,7 +14,7 @@ export const olmoe: Family = {
       const defaults = { rms_norm_eps: 1e-5, max_position_embeddings: 4096 };
       const config = withDefaults(m.checkpoint.config, defaults);
       if (typeof config.raw["clip_qkv"] === "number") {
-        throw unsupported(`${config.file}: Graft does not run olmoe with clip_qkv`);
+        throw unsupported(t("{0}: Graft does not run olmoe with clip_qkv", config.file));
       }
       return buildDecoder(m, {
         ...llamaShape(config),

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badFile } from "../base/errors.ts";
 import { elementCount } from "../base/shape.ts";
 import {
@@ -47,7 +48,10 @@ export function withParameterNames(checkpoint: BaseCheckpoint): BaseCheckpoint {
     for (const [name, part] of partsOfStack(whole, ref) ?? [[whole, ref]]) {
       const twin = weights.get(name);
       if (twin)
-        throw badFile(ref.file, `tensors "${twin.name}" and "${ref.name}" both are "${name}"`);
+        throw badFile(
+          ref.file,
+          t('tensors "{0}" and "{1}" both are "{2}"', twin.name, ref.name, name),
+        );
       weights.set(name, part);
     }
   }

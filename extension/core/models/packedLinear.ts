@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badFile } from "../base/errors.ts";
 import { showShape } from "../base/shape.ts";
 import type { BaseCheckpoint } from "../checkpoint/baseCheckpoint.ts";
@@ -26,7 +27,10 @@ export function packedWeight(
   if (!w || (w.in === module.in && w.out === module.out)) return w;
   const own = showShape([w.out, w.in]);
   const asked = showShape([module.out, module.in]);
-  throw badFile(w.codes.file, `tensor "${name}" is ${own}, ${config.file} asks for ${asked}`);
+  throw badFile(
+    w.codes.file,
+    t('tensor "{0}" is {1}, {2} asks for {3}', name, own, config.file, asked),
+  );
 }
 
 /** The weights of layers on one input as one, or null where they cannot be multiplied at once. */

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { unsupported } from "../base/errors.ts";
 import { isObject } from "../base/json.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
@@ -46,8 +47,8 @@ function longropeConfig(config: ModelConfig): ModelConfig {
   const known = ["default", "longrope", "su", "yarn"];
   if (!known.includes(String(type))) {
     throw unsupported(
-      `${config.file}: rope type "${String(type)}" is not one that the family phi3 has`,
-      `It has ${known.join(", ")}.`,
+      t('{0}: rope type "{1}" is not one that the family phi3 has', config.file, String(type)),
+      t("It has {0}.", known.join(", ")),
     );
   }
   const rope = { ...given, rope_type: type === "default" ? type : "longrope" };

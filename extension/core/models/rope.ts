@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { badFile, unsupported } from "../base/errors.ts";
 import { isObject, parseFields } from "../base/json.ts";
@@ -75,14 +76,19 @@ export function rotaryTable(config: ModelConfig, options: RotaryOptions): Rotary
   const make = ropeTypes[type];
   if (!make) {
     throw unsupported(
-      `${config.file}: rope type "${type}" is not one that Graft knows`,
-      `It knows ${Object.keys(ropeTypes).join(", ")}.`,
+      t('{0}: rope type "{1}" is not one that Graft knows', config.file, type),
+      t("It knows {0}.", Object.keys(ropeTypes).join(", ")),
     );
   }
   const share = type === "default" && !isPartial ? 1 : (fields.partial_rotary_factor ?? 1);
   if (share !== 1 && !isPartial && type !== "proportional") {
     throw unsupported(
-      `${config.file}: the family ${config.modelType} turns whole heads, partial_rotary_factor is ${share}`,
+      t(
+        "{0}: the family {1} turns whole heads, partial_rotary_factor is {2}",
+        config.file,
+        config.modelType,
+        share,
+      ),
     );
   }
   const dim = type === "proportional" ? headDim : Math.trunc(headDim * share);
@@ -90,7 +96,7 @@ export function rotaryTable(config: ModelConfig, options: RotaryOptions): Rotary
   const made = make(context);
   const size = 2 * made.frequencies(1).length;
   if (size > headDim || size === 0) {
-    throw badFile(config.file, `rotary embedding of ${size} numbers in heads of ${headDim}`);
+    throw badFile(config.file, t("rotary embedding of {0} numbers in heads of {1}", size, headDim));
   }
   return { suffix, size, attentionFactor: 1, isRestarting: false, ...made };
 }

@@ -2,6 +2,7 @@
  * The kinds of rotary embedding that transformers' modeling_rope_utils.py computes, in fp32 steps
  * where it takes them.
  */
+import { t } from "@vscode/l10n";
 import { badFile } from "../base/errors.ts";
 
 /** Fields of config.json that a kind may read. */
@@ -137,7 +138,12 @@ function longrope({ fields, dim, file }: RopeContext): Rope {
     if (factors?.length !== bases.length) {
       throw badFile(
         file,
-        `rope scaling needs the field "${name}" with ${bases.length} numbers, not ${factors?.length ?? 0}`,
+        t(
+          'rope scaling needs the field "{0}" with {1} numbers, not {2}',
+          name,
+          bases.length,
+          factors?.length ?? 0,
+        ),
       );
     }
     return bases.map((power, i) => 1 / Math.fround(Math.fround(factors[i] as number) * power));
@@ -168,6 +174,6 @@ function llama3({ fields, dim, file }: RopeContext): Rope {
 
 function need(fields: RopeFields, name: keyof RopeFields & string, file: string): number {
   const value = fields[name];
-  if (typeof value !== "number") throw badFile(file, `rope scaling needs the field "${name}"`);
+  if (typeof value !== "number") throw badFile(file, t('rope scaling needs the field "{0}"', name));
   return value;
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { unsupported } from "../base/errors.ts";
 import { GraphBuilder } from "../onnx/builder.ts";
 import { type Graph, onnxTypes, type Value } from "../onnx/graph.ts";
@@ -40,7 +41,9 @@ export function standardGraph(
   });
   for (const { name } of model.graph.inputs) {
     if (bound.has(name) || adapterInputs.has(name)) continue;
-    throw unsupported(`This model computes with "${name}", which an ONNX export cannot have yet`);
+    throw unsupported(
+      t('This model computes with "{0}", which an ONNX export cannot have yet', name),
+    );
   }
   g.include(model.graph, bound);
   g.output("logits" as Value, "logits", "float32", ["batch", "seq", model.vocabulary]);
@@ -119,7 +122,9 @@ function frequencies(
   const longest = lastLength(table, model.contextLength);
   if (table.frequencies(longest + 1) !== long) {
     throw unsupported(
-      "This model's rotary embedding changes with every length of the sequence (dynamic), which an ONNX export cannot have",
+      t(
+        "This model's rotary embedding changes with every length of the sequence (dynamic), which an ONNX export cannot have",
+      ),
     );
   }
   const isLong = g.greater(total, g.int64Scalar(longest));

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { unsupported } from "../base/errors.ts";
 import { type JsonObject, parseFields } from "../base/json.ts";
@@ -69,7 +70,7 @@ function build(m: ModelBuilder, { defaults, isScaled, repeatsTable }: Variant): 
   const { config } = m.checkpoint;
   if (m.layers) {
     throw unsupported(
-      `${config.file}: layers of a model with encoder and decoder cannot be repeated`,
+      t("{0}: layers of a model with encoder and decoder cannot be repeated", config.file),
     );
   }
   const c = parseFields(fields, { ...defaults, ...config.raw }, config.file);

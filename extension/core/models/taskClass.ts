@@ -1,4 +1,5 @@
 /** A checkpoint's config as that of another class of its family: transformers' AutoModelFor… */
+import { t } from "@vscode/l10n";
 import { badRequest, unsupported } from "../base/errors.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
 import { type Architecture, architectureIn, architecturesOf, taskOfClass } from "./architecture.ts";
@@ -28,7 +29,7 @@ export function taskNamed(name: string): Task {
   const found = taskOfType(name) ?? tasks.find((task) => task === name);
   if (found) return found;
   throw badRequest(
-    `"${name}" is no task: ${[...tasks, ...Object.keys(taskTypes)].join(", ")} are.`,
+    t('"{0}" is no task: {1} are.', name, [...tasks, ...Object.keys(taskTypes)].join(", ")),
   );
 }
 
@@ -48,7 +49,9 @@ export function configFor(config: ModelConfig, task: Task): ModelConfig {
   if (taskOfClass(own.name) === task) return config;
   const found = classFor(config, task);
   if (!found) {
-    throw unsupported(`${config.file}: Graft has no class for ${task} of "${config.modelType}"`);
+    throw unsupported(
+      t('{0}: Graft has no class for {1} of "{2}"', config.file, task, config.modelType),
+    );
   }
   const raw = { ...config.raw, architectures: [found.name] };
   return { ...config, architecture: found.name, raw };

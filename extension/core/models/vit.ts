@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { badFile } from "../base/errors.ts";
 import { parseFields } from "../base/json.ts";
@@ -46,7 +47,11 @@ function shapeOf(config: ModelConfig): VitShape {
   if (c.image_size.some((side, i) => side % (c.patch_size[i] as number) !== 0)) {
     throw badFile(
       config.file,
-      `field "image_size" ${c.image_size.join(" × ")} is no multiple of patch_size ${c.patch_size.join(" × ")}`,
+      t(
+        'field "image_size" {0} is no multiple of patch_size {1}',
+        c.image_size.join(" × "),
+        c.patch_size.join(" × "),
+      ),
     );
   }
   return {

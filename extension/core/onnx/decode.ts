@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badFile, unsupported } from "../base/errors.ts";
 import type {
   Attribute,
@@ -32,7 +33,9 @@ const types = new Map<number, OnnxType>(
 export function typeOf(id: number, what: string, file: string): OnnxType {
   const type = types.get(id);
   if (type) return type;
-  throw unsupported(`${file}: ${what} has the element type ${id}, which Graft does not know`);
+  throw unsupported(
+    t("{0}: {1} has the element type {2}, which Graft does not know", file, what, id),
+  );
 }
 
 const decoder = new TextDecoder();
@@ -96,7 +99,7 @@ export function decodeNode(bytes: Uint8Array, at: Decoding, depth = 0): Node {
       attributes[key] = attribute;
     } else rest.push(raw);
   }
-  if (op === "") throw badFile(at.file, `node "${name}" has no operator`);
+  if (op === "") throw badFile(at.file, t('node "{0}" has no operator', name));
   // "ai.onnx" is the long name of ONNX's own domain.
   if (domain === "ai.onnx") domain = "";
   return {
@@ -163,13 +166,13 @@ function decodeAttribute(bytes: Uint8Array, at: Decoding, depth: number): [strin
 }
 
 function floatOf(bytes: Uint8Array): number {
-  if (bytes.length !== 4) throw new WireError(`it has a float of ${bytes.length} bytes`);
+  if (bytes.length !== 4) throw new WireError(t("it has a float of {0} bytes", bytes.length));
   return new DataView(bytes.buffer, bytes.byteOffset).getFloat32(0, true);
 }
 
 /** A graph inside a node: it may use the values of those around it. */
 function decodeGraph(bytes: Uint8Array, at: Decoding, depth: number): Graph {
-  if (depth > deepest) throw badFile(at.file, `graphs stand in each other ${depth} deep`);
+  if (depth > deepest) throw badFile(at.file, t("graphs stand in each other {0} deep", depth));
   const ids = fieldIds.graph;
   const nodes: Node[] = [];
   const initializers: Initializer[] = [];
@@ -213,7 +216,7 @@ function decodeType(bytes: Uint8Array, file: string): Omit<Port, "name"> {
     }
     return shape ? { type, shape } : { type, shape: [], isUnranked: true };
   }
-  throw unsupported(`${file}: an input or output is no tensor, which Graft does not run`);
+  throw unsupported(t("{0}: an input or output is no tensor, which Graft does not run", file));
 }
 
 function decodeShape(bytes: Uint8Array, file: string): (number | string)[] {
@@ -228,7 +231,7 @@ function decodeShape(bytes: Uint8Array, file: string): (number | string)[] {
     // Some exporters write -1 for a size that each run may choose.
     if (typeof size === "number" && size < 0) size = "";
     if (typeof size === "number" && !Number.isSafeInteger(size)) {
-      throw badFile(file, `an input or output has a dimension of ${size}`);
+      throw badFile(file, t("an input or output has a dimension of {0}", size));
     }
     shape.push(size);
   }

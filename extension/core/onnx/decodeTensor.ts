@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badFile } from "../base/errors.ts";
 import {
   bytesOf,
@@ -32,7 +33,7 @@ export function tensorBytes(
     shape.some((size) => size < 0 || !Number.isSafeInteger(size)) ||
     !Number.isSafeInteger(count)
   ) {
-    throw badFile(file, `tensor "${name}" has the impossible shape [${shape.join(", ")}]`);
+    throw badFile(file, t('tensor "{0}" has the impossible shape [{1}]', name, shape.join(", ")));
   }
   return bits[type] === 0 ? null : Math.ceil((count * bits[type]) / 8);
 }
@@ -129,6 +130,12 @@ function checkSize(at: {
   if (own === wanted) return;
   throw badFile(
     file,
-    `tensor "${name}" is [${shape.join(", ")}], ${wanted} bytes, but has ${own} bytes of values`,
+    t(
+      'tensor "{0}" is [{1}], {2} bytes, but has {3} bytes of values',
+      name,
+      shape.join(", "),
+      wanted,
+      own,
+    ),
   );
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { readdir, realpath, stat } from "node:fs/promises";
 import * as path from "node:path";
 import { badFile } from "../base/errors.ts";
@@ -23,7 +24,7 @@ export async function externalFiles(file: string, real: string): Promise<Decodin
     ) {
       throw badFile(
         file,
-        `tensor "${tensor}" is said to be in "${location}", outside the model's folder`,
+        t('tensor "{0}" is said to be in "{1}", outside the model\'s folder', tensor, location),
       );
     }
     const name = path.join(folder, ...parts);
@@ -31,21 +32,32 @@ export async function externalFiles(file: string, real: string): Promise<Decodin
     if (found === "outside") {
       throw badFile(
         file,
-        `tensor "${tensor}" is in "${location}", a link that leads outside the model's folder`,
+        t(
+          'tensor "{0}" is in "{1}", a link that leads outside the model\'s folder',
+          tensor,
+          location,
+        ),
       );
     }
     if (!found) {
       throw badFile(
         file,
-        `keeps tensor "${tensor}" in "${location}", which is not beside it`,
-        `Put ${path.basename(location)} into ${folder}, or download the model again.`,
+        t('keeps tensor "{0}" in "{1}", which is not beside it', tensor, location),
+        t("Put {0} into {1}, or download the model again.", path.basename(location), folder),
       );
     }
     const [offset, byteLength] = ["offset", "length"].map((key) => Number(entries.get(key) ?? 0));
     if (!isCount(offset) || !isCount(byteLength) || offset + byteLength > found.size) {
       throw badFile(
         file,
-        `tensor "${tensor}" is said to be at ${offset} + ${byteLength} of "${location}", which has ${found.size} bytes`,
+        t(
+          'tensor "{0}" is said to be at {1} + {2} of "{3}", which has {4} bytes',
+          tensor,
+          String(offset),
+          String(byteLength),
+          location,
+          found.size,
+        ),
       );
     }
     return { kind: "external", file: found.real, offset, byteLength };

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import type { FileHandle } from "node:fs/promises";
 import { badFile } from "../base/errors.ts";
 import { readVarint, splitTag, WireError } from "./wire.ts";
@@ -30,7 +31,10 @@ export class FileBytes {
   async read(from: number, to: number): Promise<Uint8Array> {
     const length = to - from;
     if (length > largestField) {
-      throw badFile(this.file, `holds a field of ${length} bytes, ${largestField} is the most`);
+      throw badFile(
+        this.file,
+        t("holds a field of {0} bytes, {1} is the most", length, largestField),
+      );
     }
     if (from >= this.start && to <= this.start + this.window.length) {
       return this.window.slice(from - this.start, to - this.start);
@@ -38,7 +42,7 @@ export class FileBytes {
     const bytes = new Uint8Array(Math.max(length, Math.min(windowSize, this.size - from)));
     for (let done = 0; done < bytes.length;) {
       const { bytesRead } = await this.handle.read(bytes, done, bytes.length - done, from + done);
-      if (bytesRead === 0) throw new WireError("the file has become shorter");
+      if (bytesRead === 0) throw new WireError(t("the file has become shorter"));
       done += bytesRead;
     }
     this.window = bytes;
@@ -62,9 +66,9 @@ export class FileBytes {
         at += size.end - tag.end;
         length = Number(size.value);
       } else if (type !== 1 && type !== 5) {
-        throw new WireError(`it has a field of the unknown wire type ${type}`);
+        throw new WireError(t("it has a field of the unknown wire type {0}", type));
       }
-      if (at + length > end) throw new WireError(`field ${id} ends behind its message`);
+      if (at + length > end) throw new WireError(t("field {0} ends behind its message", id));
       yield { id, type, from, start: at, end: at + length };
       at += length;
     }

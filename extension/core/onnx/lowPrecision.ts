@@ -5,6 +5,7 @@
  * autocast_adapter_dtype makes them unless that is off; what they add is rounded with the sum. ONNX
  * Runtime still computes in fp32, so this is for answers equal to Python's, not for speed.
  */
+import { t } from "@vscode/l10n";
 import { unsupported } from "../base/errors.ts";
 import {
   type Attribute,
@@ -84,7 +85,9 @@ class Rounding {
     } else if (exact.has(node.op)) {
       this.nodes.push(node);
     } else {
-      throw unsupported(`Graft has no 16-bit arithmetic for models with the operator ${node.op}`);
+      throw unsupported(
+        t("Graft has no 16-bit arithmetic for models with the operator {0}", node.op),
+      );
     }
   }
 

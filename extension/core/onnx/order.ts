@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badFile } from "../base/errors.ts";
 import type { Graph, Node } from "./graph.ts";
 
@@ -26,7 +27,7 @@ export function inOrder(graph: Graph, file: string): Graph {
   for (const node of graph.nodes) {
     for (const output of node.outputs) {
       if (output === "") continue;
-      if (makers.has(output)) throw badFile(file, `two nodes make the value "${output}"`);
+      if (makers.has(output)) throw badFile(file, t('two nodes make the value "{0}"', output));
       makers.set(output, node);
     }
   }
@@ -55,7 +56,7 @@ export function inOrder(graph: Graph, file: string): Graph {
       } else {
         const circle = missing.find((each) => state.get(each) === "open");
         if (circle || !isFirst) {
-          throw badFile(file, `its nodes go in a circle, by "${(circle ?? node).name}"`);
+          throw badFile(file, t('its nodes go in a circle, by "{0}"', (circle ?? node).name));
         }
         stack.push(...missing);
       }
@@ -63,6 +64,6 @@ export function inOrder(graph: Graph, file: string): Graph {
   }
   const made = new Set([...given, ...makers.keys()]);
   const lost = graph.outputs.find(({ name }) => !made.has(name));
-  if (lost) throw badFile(file, `nothing makes the output "${lost.name}"`);
+  if (lost) throw badFile(file, t('nothing makes the output "{0}"', lost.name));
   return { ...graph, nodes };
 }

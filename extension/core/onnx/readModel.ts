@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { open, realpath, stat } from "node:fs/promises";
 import { badFile, GraftError, notFound, throwIfAborted } from "../base/errors.ts";
 import {
@@ -27,7 +28,7 @@ const leastExternal = 1 << 12;
  */
 export async function readModel(file: string, signal?: AbortSignal): Promise<Graph> {
   const real = await realpath(file).catch(() => {
-    throw notFound("ONNX model", file);
+    throw notFound(t("ONNX model"), file);
   });
   const { size } = await stat(real);
   const handle = await open(real, "r");
@@ -40,8 +41,8 @@ export async function readModel(file: string, signal?: AbortSignal): Promise<Gra
     if (!(error instanceof WireError)) throw error;
     throw badFile(
       file,
-      `is not a whole ONNX model: ${error.message}`,
-      "Download or export it again.",
+      t("is not a whole ONNX model: {0}", error.message),
+      t("Download or export it again."),
     );
   } finally {
     await handle.close();
@@ -61,7 +62,7 @@ async function readModelProto(
   let graph: Graph | null = null;
   for await (const field of bytes.fields(0, bytes.size)) {
     if (field.id === ids.graph && field.type === 2) {
-      if (graph) throw badFile(at.file, "holds two graphs");
+      if (graph) throw badFile(at.file, t("holds two graphs"));
       graph = await readGraph(bytes, field, { at, signal });
       continue;
     }
@@ -73,9 +74,9 @@ async function readModelProto(
     else if (field.id === ids.functions) functions.push(bytesOf(own));
     else rest.push(raw);
   }
-  if (!graph) throw badFile(at.file, "is not an ONNX model: it holds no graph");
+  if (!graph) throw badFile(at.file, t("is not an ONNX model: it holds no graph"));
   if (!opsets.has(""))
-    throw badFile(at.file, "does not say which version of ONNX's operators it uses");
+    throw badFile(at.file, t("does not say which version of ONNX's operators it uses"));
   // Before version 4 a constant had to be an input as well.
   const format: GraphFormat = {
     irVersion: Math.max(4, irVersion),
@@ -86,7 +87,7 @@ async function readModelProto(
 
 function only(raw: Uint8Array): Field {
   for (const { field } of fieldsOf(raw)) return field;
-  throw new WireError("it has an empty field");
+  throw new WireError(t("it has an empty field"));
 }
 
 function decodeOpset(bytes: Uint8Array): [string, number] {

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 /**
  * Protocol Buffers' wire format (https://protobuf.dev/programming-guides/encoding): just enough to
  * read and write ONNX with every byte range known and every field that is not understood kept.
@@ -23,14 +24,14 @@ export function readVarint(bytes: Uint8Array, start: number): { value: bigint; e
   let small = 0;
   for (let i = 0; i < 10; i++) {
     const byte = bytes[start + i];
-    if (byte === undefined) throw new WireError("it ends inside a number");
+    if (byte === undefined) throw new WireError(t("it ends inside a number"));
     // Up to 28 bits fit in a plain integer, which most numbers are.
     if (i < 4) {
       small += (byte & 127) * 2 ** (7 * i);
       if (byte < 128) return { value: BigInt(small), end: start + i + 1 };
     } else if (byte < 128) return { value: longVarint(bytes, start, i + 1), end: start + i + 1 };
   }
-  throw new WireError("it holds a number of more than 64 bits");
+  throw new WireError(t("it holds a number of more than 64 bits"));
 }
 
 function longVarint(bytes: Uint8Array, start: number, length: number): bigint {
@@ -44,7 +45,7 @@ function longVarint(bytes: Uint8Array, start: number, length: number): bigint {
 /** What a tag says: the field's number and its wire type. */
 export function splitTag(tag: bigint): { id: number; type: number } {
   const id = Number(tag >> 3n);
-  if (id < 1 || id > 0x1fffffff) throw new WireError(`it has a field number ${id}`);
+  if (id < 1 || id > 0x1fffffff) throw new WireError(t("it has a field number {0}", id));
   return { id, type: Number(tag & 7n) };
 }
 
@@ -77,10 +78,10 @@ function readValue(
     start = size.end;
     length = Number(size.value);
   } else if (type !== 1 && type !== 5) {
-    throw new WireError(`it has a field of the unknown wire type ${type}`);
+    throw new WireError(t("it has a field of the unknown wire type {0}", type));
   }
   const end = start + length;
-  if (end > bytes.length) throw new WireError(`field ${id} ends behind its message`);
+  if (end > bytes.length) throw new WireError(t("field {0} ends behind its message", id));
   const part = bytes.subarray(start, end);
   const kind = type === 2 ? "bytes" : type === 1 ? "fixed64" : "fixed32";
   return { field: { id, kind, bytes: part }, end };

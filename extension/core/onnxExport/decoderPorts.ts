@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { unsupported } from "../base/errors.ts";
 import { isObject, type JsonObject } from "../base/json.ts";
 import type { DecoderPort, DecoderPorts, PastPort } from "../models/decoderPorts.ts";
@@ -50,19 +51,25 @@ export function decoderPorts(
   const take = (name: string): DecoderPort | null => {
     const port = inputs.find((each) => each.name === name);
     if (port && !integers.has(port.type)) {
-      throw unsupported(`${file}: the input "${name}" is ${port.type}; Graft feeds integers`);
+      throw unsupported(
+        t('{0}: the input "{1}" is {2}; Graft feeds integers', file, name, port.type),
+      );
     }
     return port ? { name: port.name, type: port.type } : null;
   };
   const tokens = take(names.tokens);
   if (!tokens) {
     const own = inputs.map(({ name }) => name).join(", ");
-    throw unsupported(`${file}: it has no input "${names.tokens}" for tokens, only ${own}`);
+    throw unsupported(
+      t('{0}: it has no input "{1}" for tokens, only {2}', file, names.tokens, own),
+    );
   }
   const mask = take(names.mask);
   const maskRank = inputs.find(({ name }) => name === names.mask)?.shape.length ?? 2;
   if (maskRank > 2) {
-    throw unsupported(`${file}: its attention mask has ${maskRank} dimensions; Graft feeds two`);
+    throw unsupported(
+      t("{0}: its attention mask has {1} dimensions; Graft feeds two", file, maskRank),
+    );
   }
   const past = pastPorts(inputs, outputs, { sizes, file });
   const used = new Set([tokens.name, mask?.name, ...past.map(({ name }) => name)]);
@@ -84,7 +91,7 @@ function fixedPort({ name, type, shape }: Port, file: string): DecoderPorts["fix
   const port = { name, type };
   if (/^num_logits_to_keep$|^logits_to_keep$/.test(name)) return { port, shape: sizes };
   if (/lora_[AB]\b|lora_[ab]\b/.test(name)) return { port, shape: sizes };
-  throw unsupported(`${file}: Graft does not know what to feed to its input "${name}"`);
+  throw unsupported(t('{0}: Graft does not know what to feed to its input "{1}"', file, name));
 }
 
 interface PastName {
@@ -121,8 +128,8 @@ function pastPorts(
   const layers = past.size / 2;
   if (layers === 0) {
     throw unsupported(
-      `${file}: it has no inputs for past keys and values, so every token would be read anew`,
-      "Export it with a cache (optimum's text-generation-with-past).",
+      t("{0}: it has no inputs for past keys and values, so every token would be read anew", file),
+      t("Export it with a cache (optimum's text-generation-with-past)."),
     );
   }
   return ["key", "value"].flatMap((kind) =>
@@ -130,14 +137,16 @@ function pastPorts(
       const [from, to] = [past, present].map((ports) => ports.get(`${kind} ${layer}`));
       if (!from || !to) {
         throw unsupported(
-          `${file}: past and present ${kind}s of layer ${layer} are not both there`,
+          t("{0}: past and present {1}s of layer {2} are not both there", file, kind, layer),
         );
       }
       const [, heads, , dim] = from.shape;
       const size = (own: number | string | undefined, other: number | undefined): number => {
         if (typeof own === "number") return own;
         if (other !== undefined) return other;
-        throw unsupported(`${file}: "${from.name}" leaves its sizes open, and config.json too`);
+        throw unsupported(
+          t('{0}: "{1}" leaves its sizes open, and config.json too', file, from.name),
+        );
       };
       return {
         name: from.name,

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { readdir, realpath } from "node:fs/promises";
 import * as path from "node:path";
 import { badRequest, notFound, unsupported } from "../base/errors.ts";
@@ -47,9 +48,11 @@ async function configFolder(folder: string): Promise<string> {
     for (const name of configs) if (await isFile(path.join(each, name))) return each;
   }
   throw notFound(
-    "Config",
+    t("Config"),
     path.join(folder, "config.json"),
-    "Graft tells by config.json what the layers of an export are. Put the model's own beside it.",
+    t(
+      "Graft tells by config.json what the layers of an export are. Put the model's own beside it.",
+    ),
   );
 }
 
@@ -77,20 +80,26 @@ function choose(folder: string, files: readonly string[], onnxFile: string | und
     const wanted = path.basename(onnxFile, ".onnx");
     const found = files.find((file) => label(file) === wanted);
     if (found) return found;
-    throw notFound("ONNX model", path.join(folder, onnxFile), `There are: ${all || "none"}.`);
+    throw notFound(
+      t("ONNX model"),
+      path.join(folder, onnxFile),
+      t("There are: {0}.", all || t("none")),
+    );
   }
   for (const name of preferred) {
     const found = files.find((file) => label(file) === name);
     if (found) return found;
   }
   const [only, ...others] = files;
-  if (only === undefined) throw notFound("ONNX model", folder, "The folder has no .onnx file.");
-  if (others.length > 0) throw badRequest(`${folder} has several models: ${all}. Say which one.`);
+  if (only === undefined)
+    throw notFound(t("ONNX model"), folder, t("The folder has no .onnx file."));
+  if (others.length > 0)
+    throw badRequest(t("{0} has several models: {1}. Say which one.", folder, all));
   return only;
 }
 
 /** Models in several parts are not one decoder. */
 export function refuseParts({ file }: ExportPlace): void {
   if (!/^(encoder_model|vision_encoder|embed_tokens)/.test(path.basename(file))) return;
-  throw unsupported(`${file} is one part of a model; Graft runs exports that are one decoder`);
+  throw unsupported(t("{0} is one part of a model; Graft runs exports that are one decoder", file));
 }

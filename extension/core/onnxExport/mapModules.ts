@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { isTied, type ModuleInfo, type ModuleTree, weightName } from "../checkpoint/modules.ts";
 import { type LinearGroup, linearGroup, type LinearModule } from "../onnx/layerHook.ts";
 import type { GraphIndex } from "./graphIndex.ts";
@@ -58,9 +59,9 @@ export function mapModules(index: GraphIndex, expected: ExpectedModules): Export
 }
 
 const absent: Record<ModuleInfo["kind"], string> = {
-  linear: "no product with a constant matrix has its name or place",
-  embedding: "no look-up in a constant table has its name",
-  norm: "no constant vector of its own has its name",
+  linear: t("no product with a constant matrix has its name or place"),
+  embedding: t("no look-up in a constant table has its name"),
+  norm: t("no constant vector of its own has its name"),
 };
 
 function isFound(module: ModuleInfo, found: ReadonlySet<string>): boolean {
@@ -128,7 +129,7 @@ class LinearMapping {
     const twin = modules.map(({ path }) => this.claimed.get(path)).find((each) => each);
     if (twin) {
       // An update in one of two places would be silently half of it.
-      this.drop(twin, `"${twin.site.node.name}" and "${site.node.name}" both compute it`);
+      this.drop(twin, t('"{0}" and "{1}" both compute it', twin.site.node.name, site.node.name));
       return true;
     }
     const isBiased = modules.some(({ hasBias }) => hasBias);
@@ -182,10 +183,16 @@ function misfitOf(site: LinearSite, modules: readonly LinearModule[]): string | 
   const inputs = (modules[0] as LinearModule).in;
   if (site.in !== inputs || site.out !== out) {
     const own = `[${site.in}, ${site.out}]`;
-    return `its product "${site.node.name}" is ${own}, config.json asks for [${inputs}, ${out}]`;
+    return t(
+      'its product "{0}" is {1}, config.json asks for [{2}, {3}]',
+      site.node.name,
+      own,
+      inputs,
+      out,
+    );
   }
   if (modules.some(({ hasBias }) => hasBias) && !site.bias) {
-    return `the bias behind its product "${site.node.name}" is part of another operator`;
+    return t('the bias behind its product "{0}" is part of another operator', site.node.name);
   }
   return null;
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import * as path from "node:path";
 import { type Dtype } from "../base/dtype.ts";
 import { GraftError, unsupported } from "../base/errors.ts";
@@ -68,8 +69,12 @@ export async function openExport(place: ExportPlace, signal?: AbortSignal): Prom
   const map = mapModules(index, expected);
   if (map.linears.length === 0 && map.embeddings.length === 0) {
     throw unsupported(
-      `${place.file}: none of the ${expected.tree.modules.length} modules of the model was found in its graph`,
-      "The names of its nodes and weights tell nothing. Export it again with names kept.",
+      t(
+        "{0}: none of the {1} modules of the model was found in its graph",
+        place.file,
+        expected.tree.modules.length,
+      ),
+      t("The names of its nodes and weights tell nothing. Export it again with names kept."),
     );
   }
   const names = portNames(genai);
@@ -128,13 +133,17 @@ function knownModel(checkpoint: BaseCheckpoint): {
     model = describeConfig(checkpoint);
   } catch (error) {
     if (!(error instanceof GraftError)) throw error;
-    const warning = `Modules are known by the export's own names alone: ${error.message}`;
+    const warning = t("Modules are known by the export's own names alone: {0}", error.message);
     return { model: null, warning };
   }
   if (model.kind === "causal" && !model.head) return { model, warning: null };
   throw unsupported(
-    `${checkpoint.dir}: Graft runs ONNX exports that write text, not of ${checkpoint.config.architecture}`,
-    "Load the model's Hugging Face checkpoint instead.",
+    t(
+      "{0}: Graft runs ONNX exports that write text, not of {1}",
+      checkpoint.dir,
+      checkpoint.config.architecture,
+    ),
+    t("Load the model's Hugging Face checkpoint instead."),
   );
 }
 
@@ -142,7 +151,7 @@ function logitsName({ outputs }: Graph, file: string): string {
   const found = outputs.find(({ name }) => name === "logits");
   if (found) return found.name;
   const own = outputs.map(({ name }) => name).join(", ");
-  throw unsupported(`${file}: it has no output "logits", only ${own}`);
+  throw unsupported(t('{0}: it has no output "logits", only {1}', file, own));
 }
 
 /** The modules that were found, in the model's order. */
@@ -210,11 +219,11 @@ function reportOf(
       modules.map(({ path: own }) => ({ path: own, operator: site.node.op, rule: rule as string })),
     ),
     ...map.embeddings.map(({ module, node }) => ({
-      ...{ path: module.path, operator: node.op, rule: "node name" },
+      ...{ path: module.path, operator: node.op, rule: t("node name") },
     })),
     ...expected.tree.modules
       .filter(({ kind, path: own }) => kind === "norm" && !map.missing.some((m) => m.path === own))
-      .map(({ path: own }) => ({ path: own, operator: "constant", rule: "weight name" })),
+      .map(({ path: own }) => ({ path: own, operator: "constant", rule: t("weight name") })),
   ];
   const guessed = map.linears.filter(({ rule }) => rule === "order").length;
   return {
@@ -230,8 +239,11 @@ function reportOf(
       ...(guessed === 0
         ? []
         : [
-            `Names are lost in ${path.basename(file)}: ${guessed} layers are known by their order and ` +
-              "shapes alone. Compare answers before you trust them.",
+            t(
+              "Names are lost in {0}: {1} layers are known by their order and shapes alone. Compare answers before you trust them.",
+              path.basename(file),
+              guessed,
+            ),
           ]),
     ],
   };

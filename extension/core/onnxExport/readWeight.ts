@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { open } from "node:fs/promises";
 import { type FloatDtype, toFloat32 } from "../base/dtype.ts";
 import { throwIfAborted, unsupported } from "../base/errors.ts";
@@ -17,14 +18,15 @@ export async function tensorBytes(tensor: Initializer, signal?: AbortSignal): Pr
   throwIfAborted(signal);
   const { data } = tensor;
   if (data.kind === "inline") return data.bytes;
-  if (data.kind === "encoded") throw unsupported(`the constant "${tensor.name}" cannot be read`);
+  if (data.kind === "encoded")
+    throw unsupported(t('the constant "{0}" cannot be read', tensor.name));
   const handle = await open(data.file, "r");
   try {
     const bytes = new Uint8Array(data.byteLength);
     for (let done = 0; done < bytes.length;) {
       const at = data.offset + done;
       const { bytesRead } = await handle.read(bytes, done, bytes.length - done, at);
-      if (bytesRead === 0) throw unsupported(`${data.file} ended while it was read`);
+      if (bytesRead === 0) throw unsupported(t("{0} ended while it was read", data.file));
       done += bytesRead;
     }
     return bytes;
@@ -36,7 +38,8 @@ export async function tensorBytes(tensor: Initializer, signal?: AbortSignal): Pr
 /** A constant of floating-point numbers as fp32. */
 export async function readFloats(tensor: Initializer, signal?: AbortSignal): Promise<Float32Array> {
   const dtype = floatTypes[tensor.type];
-  if (!dtype) throw unsupported(`the constant "${tensor.name}" is ${tensor.type}, not a float`);
+  if (!dtype)
+    throw unsupported(t('the constant "{0}" is {1}, not a float', tensor.name, tensor.type));
   return toFloat32(await tensorBytes(tensor, signal), dtype);
 }
 

@@ -1,4 +1,5 @@
 /** What would run and be wrong, or fail deep inside ONNX Runtime: refused by name. */
+import { t } from "@vscode/l10n";
 import { unsupported } from "../base/errors.ts";
 import type { Graph, Initializer, Node } from "../onnx/graph.ts";
 import type { AdapterEffects } from "../peft/effect.ts";
@@ -15,8 +16,15 @@ export function refuseMerged({ nodes, initializers }: Graph, file: string): void
   const holder = nodes.find((node) => holdsLayers(node, initializers));
   if (!holder) return;
   throw unsupported(
-    `${file} keeps its layers inside the ${holder.op} node "${holder.name}", as merged decoders do`,
-    "Export it without merging (optimum: --no-post-process), or take decoder_with_past_model.onnx.",
+    t(
+      '{0} keeps its layers inside the {1} node "{2}", as merged decoders do',
+      file,
+      holder.op,
+      holder.name,
+    ),
+    t(
+      "Export it without merging (optimum: --no-post-process), or take decoder_with_past_model.onnx.",
+    ),
   );
 }
 
@@ -66,8 +74,14 @@ export function refuseOldOperators(before: Graph, after: Graph, file: string): v
   if (!tooNew) return;
   const wanted = since[tooNew.op];
   throw unsupported(
-    `${file} uses version ${version} of ONNX's operators; what adapters do in it needs ${tooNew.op}-${wanted}`,
-    `Export it again with opset ${wanted} or newer.`,
+    t(
+      "{0} uses version {1} of ONNX's operators; what adapters do in it needs {2}-{3}",
+      file,
+      String(version),
+      String(tooNew.op),
+      String(wanted),
+    ),
+    t("Export it again with opset {0} or newer.", String(wanted)),
   );
 }
 
@@ -83,7 +97,11 @@ export function refuseNorms(
   const all = [effects, ...(effects.tasks ?? [])];
   if (!all.some(({ norms }) => (norms?.size ?? 0) > 0)) return;
   throw unsupported(
-    `${file} was made by GenAI's builder, which adds 1 to the norms of ${modelType}; this adapter replaces norms`,
-    "Load it onto the Hugging Face checkpoint of the model.",
+    t(
+      "{0} was made by GenAI's builder, which adds 1 to the norms of {1}; this adapter replaces norms",
+      file,
+      modelType,
+    ),
+    t("Load it onto the Hugging Face checkpoint of the model."),
   );
 }

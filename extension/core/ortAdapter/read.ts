@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { open } from "node:fs/promises";
 import { bitsOf } from "../base/dtype.ts";
 import { badFile, notFound, throwIfAborted, unsupported } from "../base/errors.ts";
@@ -25,23 +26,23 @@ export async function readOrtAdapter(file: string, signal?: AbortSignal): Promis
 
 export function parseOrtAdapter(bytes: Buffer, file: string): OrtAdapter {
   if (bytes.length < 8 || bytes.toString("latin1", 4, 8) !== identifier) {
-    throw badFile(file, `is no adapter of ONNX Runtime: bytes 4 to 8 are not ${identifier}`);
+    throw badFile(file, t("is no adapter of ONNX Runtime: bytes 4 to 8 are not {0}", identifier));
   }
   const buffer = new FlatBuffer(bytes, file);
   const root = buffer.table(buffer.u32(0, "the root table"), "the root table");
   const version = buffer.int(root, adapterFields.formatVersion);
   if (version !== formatVersion) {
-    throw unsupported(`${file}: format version ${version}; Graft reads ${formatVersion}`);
+    throw unsupported(t("{0}: format version {1}; Graft reads {2}", file, version, formatVersion));
   }
   const names = new Set<string>();
   let total = 0;
   const parameters = buffer.tables(root, adapterFields.parameters).map((table, i) => {
     const parameter = readParameter(buffer, table, { file, i });
-    if (names.has(parameter.name)) throw badFile(file, `names "${parameter.name}" twice`);
+    if (names.has(parameter.name)) throw badFile(file, t('names "{0}" twice', parameter.name));
     names.add(parameter.name);
     // Parameters that share their bytes could ask for any amount of memory.
     total += parameter.bytes.length;
-    if (total > bytes.length) throw badFile(file, "has parameters that overlap");
+    if (total > bytes.length) throw badFile(file, t("has parameters that overlap"));
     return parameter;
   });
   return {
@@ -57,19 +58,21 @@ function readParameter(
   { file, i }: { file: string; i: number },
 ): Parameter {
   const name = buffer.text(table, parameterFields.name);
-  if (name === "") throw badFile(file, `parameter ${i} has no name`);
-  const fail = (problem: string): Error => badFile(file, `parameter "${name}": ${problem}`);
+  if (name === "") throw badFile(file, t("parameter {0} has no name", i));
+  const fail = (problem: string): Error => badFile(file, t('parameter "{0}": {1}', name, problem));
   const type = buffer.int(table, parameterFields.dataType);
   const dtype = dataTypes.get(type);
-  if (dtype === undefined) throw fail(`data type ${type} is not known`);
+  if (dtype === undefined) throw fail(t("data type {0} is not known", type));
   const shape = buffer.sizes(table, parameterFields.dims);
   if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
-    throw fail(`${showShape(shape)} is no shape`);
+    throw fail(t("{0} is no shape", showShape(shape)));
   }
   const bits = shape.reduce((product, size) => product * size, bitsOf(dtype));
   const own = buffer.bytes(table, parameterFields.rawData);
   if (bits !== own.length * 8) {
-    throw fail(`${dtype} ${showShape(shape)} needs ${bits / 8} bytes, it has ${own.length}`);
+    throw fail(
+      t("{0} {1} needs {2} bytes, it has {3}", dtype, showShape(shape), bits / 8, own.length),
+    );
   }
   return { name, dtype, shape, bytes: own };
 }
@@ -116,7 +119,7 @@ class FlatBuffer {
     try {
       return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
     } catch {
-      throw badFile(this.file, "holds a name that is not UTF-8");
+      throw badFile(this.file, t("holds a name that is not UTF-8"));
     }
   }
 
@@ -167,24 +170,24 @@ class FlatBuffer {
     if (at >= 0 && at + length <= this.data.length) return;
     throw badFile(
       this.file,
-      `is truncated or broken: ${what} lies outside its ${this.data.length} bytes`,
+      t("is truncated or broken: {0} lies outside its {1} bytes", what, this.data.length),
     );
   }
 
   private broken(what: string): Error {
-    return badFile(this.file, `is broken: ${what} has no valid layout`);
+    return badFile(this.file, t("is broken: {0} has no valid layout", what));
   }
 }
 
 async function readBounded(file: string): Promise<Buffer> {
   const handle = await open(file, "r").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") throw notFound("File", file);
-    throw badFile(file, `cannot be opened (${error.code ?? error.message})`);
+    if (error.code === "ENOENT") throw notFound(t("File"), file);
+    throw badFile(file, t("cannot be opened ({0})", error.code ?? error.message));
   });
   try {
     const { size } = await handle.stat();
     if (size > largestFile) {
-      throw badFile(file, `has ${size} bytes; the format holds ${largestFile}`);
+      throw badFile(file, t("has {0} bytes; the format holds {1}", size, largestFile));
     }
     return await handle.readFile();
   } finally {

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest, throwIfAborted, unsupported } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
 import {
@@ -61,7 +62,7 @@ function layOut(adapter: OrtAdapter, file: string): { head: Buffer; data: Uint8A
     return { ...each, data };
   });
   if (end > largestFile) {
-    throw unsupported(`${file} would take ${end} bytes; the format holds ${largestFile}`);
+    throw unsupported(t("{0} would take {1} bytes; the format holds {2}", file, end, largestFile));
   }
   writeRoot(head, adapter);
   places.forEach((place, i) => {
@@ -123,5 +124,5 @@ function valuesOf(
 function typeOf({ name, dtype }: Pick<Parameter, "name" | "dtype">): number {
   const [type] = [...dataTypes].find(([, own]) => own === dtype) ?? [];
   if (type !== undefined) return type;
-  throw badRequest(`Tensor "${name}" is ${dtype}, which the format has no name for.`);
+  throw badRequest(t('Tensor "{0}" is {1}, which the format has no name for.', name, dtype));
 }

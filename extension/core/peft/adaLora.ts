@@ -4,6 +4,7 @@
  * module by module: stored tensors are already cut, `rank_pattern` tells what was kept, and the
  * scaling stays that of `init_r`. Run time: the low-rank path, with E and scaling folded into B.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { GraftError, unsupported } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
@@ -17,7 +18,7 @@ import { tokenModules, trainableTokens } from "./tokenRows.ts";
 import { wholeNumber } from "./tuner/config.ts";
 import { tunerMethod } from "./tuner/tuner.ts";
 
-const step = z.int("It must be a whole number.").nonnegative("It must not be negative.");
+const step = z.int(t("It must be a whole number.")).nonnegative(t("It must not be negative."));
 
 const schema = z.looseObject({
   ...loraSchema.shape,
@@ -26,7 +27,7 @@ const schema = z.looseObject({
   tinit: step.default(0),
   tfinal: step.default(0),
   total_step: wholeNumber.nullish(),
-  orth_reg_weight: z.number().nonnegative("It must not be negative.").default(0.5),
+  orth_reg_weight: z.number().nonnegative(t("It must not be negative.")).default(0.5),
   /** "<path>.lora_E" → which of the `init_r` directions were kept. */
   rank_pattern: z
     .record(z.string(), z.array(z.union([z.boolean(), z.int()])))
@@ -40,17 +41,20 @@ type AdaLoraConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
   ...loraFieldInfo,
-  r: { default: 8, meaning: "Not used by AdaLoRA, which has init_r and target_r." },
-  target_r: { default: 8, meaning: "Average rank that training aims at." },
-  init_r: { default: 12, meaning: "Rank of each module before training takes ranks away." },
-  tinit: { default: 0, meaning: "Steps of training before ranks are taken away." },
-  tfinal: { default: 0, meaning: "Steps of training after ranks are settled." },
-  deltaT: { default: 1, meaning: "Steps between two allocations of ranks." },
-  beta1: { default: 0.85, meaning: "Smoothing of the sensitivity, in training." },
-  beta2: { default: 0.85, meaning: "Smoothing of the uncertainty, in training." },
-  orth_reg_weight: { default: 0.5, meaning: "Weight of the orthogonality penalty, in training." },
-  total_step: { default: null, meaning: "Steps of the whole training." },
-  rank_pattern: { default: null, meaning: "Which directions of each module were kept." },
+  r: { default: 8, meaning: t("Not used by AdaLoRA, which has init_r and target_r.") },
+  target_r: { default: 8, meaning: t("Average rank that training aims at.") },
+  init_r: { default: 12, meaning: t("Rank of each module before training takes ranks away.") },
+  tinit: { default: 0, meaning: t("Steps of training before ranks are taken away.") },
+  tfinal: { default: 0, meaning: t("Steps of training after ranks are settled.") },
+  deltaT: { default: 1, meaning: t("Steps between two allocations of ranks.") },
+  beta1: { default: 0.85, meaning: t("Smoothing of the sensitivity, in training.") },
+  beta2: { default: 0.85, meaning: t("Smoothing of the uncertainty, in training.") },
+  orth_reg_weight: {
+    default: 0.5,
+    meaning: t("Weight of the orthogonality penalty, in training."),
+  },
+  total_step: { default: null, meaning: t("Steps of the whole training.") },
+  rank_pattern: { default: null, meaning: t("Which directions of each module were kept.") },
 };
 
 const attention = ["q_proj", "v_proj"];
@@ -133,23 +137,23 @@ function scale(
 function checkAdaLora(config: AdaLoraConfig, { raw, file }: AdapterConfig): void {
   const { total_step: total, tinit, tfinal } = config;
   const fail = (field: string, problem: string): GraftError =>
-    new GraftError("bad-file", `${file}: field "${field}" ${problem}.`, { file, field });
-  if (!total) throw fail("total_step", "is missing; AdaLoRA needs a number of steps");
+    new GraftError("bad-file", t('{0}: field "{1}" {2}.', file, field, problem), { file, field });
+  if (!total) throw fail("total_step", t("is missing; AdaLoRA needs a number of steps"));
   if (tinit >= total - tfinal) {
     throw fail(
       "tinit",
-      `is ${tinit}: no step is left between it and the last ${tfinal} of ${total}`,
+      t("is {0}: no step is left between it and the last {1} of {2}", tinit, tfinal, total),
     );
   }
-  if (config.use_dora) throw fail("use_dora", "is set, which AdaLoRA does not have");
+  if (config.use_dora) throw fail("use_dora", t("is set, which AdaLoRA does not have"));
   const { loftq_config: loftq } = raw;
   if (loftq && Object.keys(loftq).length > 0) {
-    throw fail("loftq_config", "is set, which AdaLoRA does not have");
+    throw fail("loftq_config", t("is set, which AdaLoRA does not have"));
   }
   for (const option of ["layer_replication", "target_parameters", "alora_invocation_tokens"]) {
     const value = raw[option];
     if (Array.isArray(value) && value.length > 0) {
-      throw unsupported(`${file}: Graft does not run AdaLoRA with ${option}`);
+      throw unsupported(t("{0}: Graft does not run AdaLoRA with {1}", file, option));
     }
   }
 }

@@ -10,6 +10,7 @@
  * basis nor the vectors' signs matter to the clusters, so fp64 and another QR give the same ones.
  * Run time: the low-rank path.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { kMeans } from "../base/kMeans.ts";
 import { multiply, orthonormalColumns, symmetricEigen, transposed } from "../base/matrix.ts";
@@ -38,24 +39,27 @@ const schema = z.looseObject({
 type AdamssConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
-  r: { default: 100, meaning: "Singular directions of each weight that updates live in." },
-  num_subspaces: { default: 5, meaning: "Clusters of output features." },
-  subspace_rank: { default: 1, meaning: "Largest rank of each cluster's update." },
-  init_weights: { default: "orthogonal", meaning: "How the factors were initialised." },
-  use_asa: { default: false, meaning: "Training dropped clusters that matter little." },
-  asa_target_subspaces: { default: 50, meaning: "Clusters that were to stay, over all modules." },
-  init_warmup: { default: 50, meaning: "Training steps before clusters were dropped." },
-  final_warmup: { default: 1000, meaning: "Training step at which dropping ended." },
-  mask_interval: { default: 100, meaning: "Training steps between decisions." },
-  asa_importance_beta: { default: 0.85, meaning: "Smoothing of importance in training." },
-  asa_uncertainty_beta: { default: 0.85, meaning: "Smoothing of uncertainty in training." },
-  asa_schedule_exponent: { default: 3, meaning: "How fast clusters were dropped." },
-  use_dynamic_rank: { default: false, meaning: "Each cluster chose its own rank." },
+  r: { default: 100, meaning: t("Singular directions of each weight that updates live in.") },
+  num_subspaces: { default: 5, meaning: t("Clusters of output features.") },
+  subspace_rank: { default: 1, meaning: t("Largest rank of each cluster's update.") },
+  init_weights: { default: "orthogonal", meaning: t("How the factors were initialised.") },
+  use_asa: { default: false, meaning: t("Training dropped clusters that matter little.") },
+  asa_target_subspaces: {
+    default: 50,
+    meaning: t("Clusters that were to stay, over all modules."),
+  },
+  init_warmup: { default: 50, meaning: t("Training steps before clusters were dropped.") },
+  final_warmup: { default: 1000, meaning: t("Training step at which dropping ended.") },
+  mask_interval: { default: 100, meaning: t("Training steps between decisions.") },
+  asa_importance_beta: { default: 0.85, meaning: t("Smoothing of importance in training.") },
+  asa_uncertainty_beta: { default: 0.85, meaning: t("Smoothing of uncertainty in training.") },
+  asa_schedule_exponent: { default: 3, meaning: t("How fast clusters were dropped.") },
+  use_dynamic_rank: { default: false, meaning: t("Each cluster chose its own rank.") },
   svd_threshold: {
     default: 0.1,
-    meaning: "Share of the largest singular value that still counts.",
+    meaning: t("Share of the largest singular value that still counts."),
   },
-  random_seed: { default: 0, meaning: "Seed of the decomposition that finds the clusters." },
+  random_seed: { default: 0, meaning: t("Seed of the decomposition that finds the clusters.") },
 };
 
 export const adamss = tunerMethod<AdamssConfig>({
@@ -133,9 +137,14 @@ function clustersDiffer(
 ): Error {
   const stored = at.tensors.shape(`adamss_B.${at.cluster}`).join(" x ");
   return misfit(
-    `${at.context.file}: cluster ${at.cluster} of ${module.path} has ${at.found} rows on this base, ` +
-      `the adapter holds ${stored}. AdaMSS finds clusters in the base's weights: they must be ` +
-      "those that the adapter was trained on.",
+    t(
+      "{0}: cluster {1} of {2} has {3} rows on this base, the adapter holds {4}. AdaMSS finds clusters in the base's weights: they must be those that the adapter was trained on.",
+      at.context.file,
+      at.cluster,
+      module.path,
+      at.found,
+      stored,
+    ),
     { file: at.context.file, module: module.path },
   );
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest, unsupported } from "../base/errors.ts";
 import type { ModuleTree } from "../checkpoint/modules.ts";
 import { bareLayers, type LayerHook } from "../onnx/layerHook.ts";
@@ -72,9 +73,11 @@ function plainPaths({ linear, ...rest }: AdapterEffects): string[] {
   );
   if (stranger === undefined && strange === undefined) return [...linear.keys()];
   throw unsupported(
-    `Inputs of an ONNX model hold low-rank updates of linear layers; this adapter changes ` +
-      (strange ? `${strange[0]} otherwise` : `more than those (${stranger ?? ""})`),
-    "Export it merged, or convert it to LoRA first.",
+    t(
+      "Inputs of an ONNX model hold low-rank updates of linear layers; this adapter changes {0}",
+      strange ? t("{0} otherwise", strange[0]) : t("more than those ({0})", stranger ?? ""),
+    ),
+    t("Export it merged, or convert it to LoRA first."),
   );
 }
 
@@ -86,7 +89,7 @@ export function portTensors(
   sizes: ReadonlyMap<string, { in: number; out: number }>,
   active: readonly ActiveEffects[],
 ): SlotTensor[] {
-  if (active.length > 1) throw badRequest("Ports are fed with one adapter at a time.");
+  if (active.length > 1) throw badRequest(t("Ports are fed with one adapter at a time."));
   const [only] = active;
   return [...sizes].flatMap(([path, size]) => {
     const own = only?.effects.linear.get(path)?.lowRank;

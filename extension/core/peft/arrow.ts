@@ -11,6 +11,7 @@
  * Run time: the routed low-rank slot. PEFT's 15 power iterations from a seeded start are followed
  * rather than the exact vector, which they do not quite reach.
  */
+import { t } from "@vscode/l10n";
 import { badRequest } from "../base/errors.ts";
 import { dot, multiply, transposed } from "../base/matrix.ts";
 import { torchGenerator } from "../base/torchRandom.ts";
@@ -38,11 +39,12 @@ export function arrowEffects(
   experts: readonly AdapterEffects[],
   { topK = 3, temperature = 1, seed = 0 }: ArrowOptions = {},
 ): AdapterEffects {
-  if (experts.length === 0) throw badRequest("Arrow needs at least one adapter.");
-  if (!(temperature > 0)) throw badRequest(`Arrow's temperature is ${temperature}, not above 0.`);
+  if (experts.length === 0) throw badRequest(t("Arrow needs at least one adapter."));
+  if (!(temperature > 0))
+    throw badRequest(t("Arrow's temperature is {0}, not above 0.", temperature));
   // torch.topk fails where there are fewer.
   if (!(Number.isInteger(topK) && topK > 0 && topK <= experts.length)) {
-    throw badRequest(`Arrow's top_k is ${topK}; there are ${experts.length} adapters.`);
+    throw badRequest(t("Arrow's top_k is {0}; there are {1} adapters.", topK, experts.length));
   }
   const paths = [...(experts[0] as AdapterEffects).linear.keys()];
   const linear = new Map<string, LinearEffect>();
@@ -68,7 +70,7 @@ export function withoutGeneral(
   general: readonly ArrowAdapter[],
 ): AdapterEffects[] {
   if (general.length === 0) {
-    throw badRequest("Name the general adapters whose knowledge is to be subtracted.");
+    throw badRequest(t("Name the general adapters whose knowledge is to be subtracted."));
   }
   return experts.map((expert) => {
     const { linear } = expert.effects;
@@ -76,7 +78,7 @@ export function withoutGeneral(
       const own = unscaled(expert, path, linear.size);
       const others = general.map((each) => unscaled(each, path, linear.size));
       if (others.some(({ rank }) => rank !== own.rank)) {
-        throw badRequest("Arrow routes among adapters of one rank.");
+        throw badRequest(t("Arrow routes among adapters of one rank."));
       }
       const a = own.a.map((value, i) => value - mean(others, (other) => other.a[i]));
       const b = own.b.map(
@@ -98,7 +100,7 @@ function unscaled(
   const fields = parseFields(loraSchema, config.raw, config.file);
   const { scaling } = loraScale(fields, path, config.file);
   if (scaling === 0)
-    throw badRequest(`${config.file}: an adapter of scaling 0 cannot be routed to.`);
+    throw badRequest(t("{0}: an adapter of scaling 0 cannot be routed to.", config.file));
   return { a, b: b.map((value) => value / scaling), rank, scaling };
 }
 
@@ -109,7 +111,9 @@ function mean(adapters: readonly LowRank[], value: (of: LowRank) => number | und
 function plainLora(effects: AdapterEffects, path: string, modules: number): LowRank {
   const { lowRank, ...rest } = effects.linear.get(path) ?? {};
   if (!lowRank || Object.keys(rest).length > 0 || effects.linear.size !== modules) {
-    throw badRequest(`Arrow routes among plain LoRA adapters on the same modules; see ${path}.`);
+    throw badRequest(
+      t("Arrow routes among plain LoRA adapters on the same modules; see {0}.", path),
+    );
   }
   return lowRank;
 }
@@ -120,7 +124,7 @@ function route(
 ): RoutedLowRank {
   const [{ rank: own, a: one, b: other }] = experts as [LowRank];
   if (experts.some(({ rank }) => rank !== own)) {
-    throw badRequest("Arrow routes among adapters of one rank.");
+    throw badRequest(t("Arrow routes among adapters of one rank."));
   }
   const [inputs, out, rank] = [one.length / own, other.length / own, own * experts.length];
   const a = new Float32Array(rank * inputs);

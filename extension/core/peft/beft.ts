@@ -2,6 +2,7 @@
  * BEFT, bias-efficient fine-tuning (PEFT tuners/beft): a trained vector is added to the output of a
  * linear layer, whether that has a bias or not: a shift. Merging needs a bias to merge into.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import type { DefaultTargets } from "./defaultTargets.ts";
 import { tunerFields } from "./tuner/config.ts";
@@ -37,7 +38,7 @@ const targets: Readonly<Record<string, readonly string[]>> = {
 export const beft = tunerMethod<z.infer<typeof beftSchema>>({
   peftType: "BEFT",
   schema: beftSchema,
-  fields: { init_weights: { default: true, meaning: "Whether training began at the base." } },
+  fields: { init_weights: { default: true, meaning: t("Whether training began at the base.") } },
   defaultTargets: (modelType): DefaultTargets => targets[modelType] ?? null,
   suffixes: ["beft_bias"],
   kinds: ["linear"],

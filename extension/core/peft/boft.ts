@@ -4,6 +4,7 @@
  * scaled by s: y = s ⊙ (W Rᵀ x) + b. ΔW = s ⊙ W (Rᵀ − I) is dense. PEFT without its CUDA extension
  * forces m to 1 whatever the config says, so the stored tensor decides on m.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { GraftError, misfit } from "../base/errors.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
@@ -15,7 +16,7 @@ import { tunerFields, wholeNumber } from "./tuner/config.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
 import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
 
-const count = z.int("It must be a whole number.").nonnegative("It must not be negative.");
+const count = z.int(t("It must be a whole number.")).nonnegative(t("It must not be negative."));
 
 const boftSchema = z.looseObject({
   ...tunerFields,
@@ -30,13 +31,13 @@ export const boft = tunerMethod<BoftConfig>({
   peftType: "BOFT",
   schema: boftSchema,
   fields: {
-    boft_block_size: { default: 4, meaning: "Size of a block; 0 derives it from their number." },
-    boft_block_num: { default: 0, meaning: "Number of blocks; 0 derives it from their size." },
-    boft_n_butterfly_factor: { default: 1, meaning: "Number of factors: 1 is OFT." },
-    boft_dropout: { default: 0, meaning: "Blocks left out in training; no effect on answers." },
-    fan_in_fan_out: { default: false, meaning: "The base stores its weights as [in, out]." },
-    bias: { default: "none", meaning: "Which biases were trained and are stored." },
-    init_weights: { default: true, meaning: "Whether training began at the base." },
+    boft_block_size: { default: 4, meaning: t("Size of a block; 0 derives it from their number.") },
+    boft_block_num: { default: 0, meaning: t("Number of blocks; 0 derives it from their size.") },
+    boft_n_butterfly_factor: { default: 1, meaning: t("Number of factors: 1 is OFT.") },
+    boft_dropout: { default: 0, meaning: t("Blocks left out in training; no effect on answers.") },
+    fan_in_fan_out: { default: false, meaning: t("The base stores its weights as [in, out].") },
+    bias: { default: "none", meaning: t("Which biases were trained and are stored.") },
+    init_weights: { default: true, meaning: t("Whether training began at the base.") },
   },
   defaultTargets: loraTargets,
   check,
@@ -55,7 +56,12 @@ function check(config: BoftConfig, { file }: AdapterConfig): void {
   if ((size === 0) !== (blocks === 0)) return;
   throw new GraftError(
     "bad-file",
-    `${file}: exactly one of the fields "boft_block_size" (${size}) and "boft_block_num" (${blocks}) must be 0.`,
+    t(
+      '{0}: exactly one of the fields "boft_block_size" ({1}) and "boft_block_num" ({2}) must be 0.',
+      file,
+      size,
+      blocks,
+    ),
     { file, field: "boft_block_size" },
   );
 }
@@ -67,7 +73,9 @@ function blocksOf(
 ): { blocks: number; size: number } {
   const given = size || blocks;
   if (features % given !== 0) {
-    throw misfit(`${file}: ${features} input features cannot be cut by ${given}, as BOFT needs.`);
+    throw misfit(
+      t("{0}: {1} input features cannot be cut by {2}, as BOFT needs.", file, features, given),
+    );
   }
   return size === 0 ? { blocks, size: features / blocks } : { blocks: features / size, size };
 }
@@ -81,7 +89,13 @@ async function linearEffect(
   const [factors = 0, blocks = 0, size = 0] = tensors.shape("boft_R");
   if (factors !== 1 && factors !== config.boft_n_butterfly_factor) {
     throw misfit(
-      `${file}: ${module.path} stores ${factors} butterfly factors, the config says ${config.boft_n_butterfly_factor}.`,
+      t(
+        "{0}: {1} stores {2} butterfly factors, the config says {3}.",
+        file,
+        module.path,
+        factors,
+        config.boft_n_butterfly_factor,
+      ),
     );
   }
   const weight = await context.weight(module);
@@ -91,7 +105,14 @@ async function linearEffect(
     const order = butterfly(module.in, { blocks, size, factor, factors });
     if (!order) {
       throw misfit(
-        `${file}: ${blocks} blocks of ${size} on ${module.path} do not allow ${factors} butterfly factors.`,
+        t(
+          "{0}: {1} blocks of {2} on {3} do not allow {4} butterfly factors.",
+          file,
+          blocks,
+          size,
+          module.path,
+          factors,
+        ),
       );
     }
     const own = stored.subarray(factor * perFactor, (factor + 1) * perFactor);

@@ -3,6 +3,7 @@
  * circulant blocks, ΔW[p b + i, q b + j] = k[p, q, (j − i) mod b] / in (c3a/utils.py,
  * get_circulant_fast). Circulant blocks have full rank: a dense Δ.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { misfit } from "../base/errors.ts";
 import type { ModuleInfo } from "../checkpoint/modules.ts";
@@ -26,13 +27,13 @@ export const c3a = tunerMethod<C3aConfig>({
   peftType: "C3A",
   schema: c3aSchema,
   fields: {
-    block_size: { default: 256, meaning: "Size of a circulant block." },
-    block_size_pattern: { default: {}, meaning: "Block sizes of single modules." },
+    block_size: { default: 256, meaning: t("Size of a circulant block.") },
+    block_size_pattern: { default: {}, meaning: t("Block sizes of single modules.") },
     init_weights: {
       default: "xavier_uniform",
-      meaning: "How the kernels were initialised before training.",
+      meaning: t("How the kernels were initialised before training."),
     },
-    bias: { default: "none", meaning: "Which biases were trained and are stored." },
+    bias: { default: "none", meaning: t("Which biases were trained and are stored.") },
   },
   defaultTargets: spectralTargets,
   suffixes: ["c3a_kernel"],
@@ -59,7 +60,14 @@ function blockSize(module: ModuleInfo, config: C3aConfig, file: string): number 
   const inputs = module.kind === "linear" ? module.in : 0;
   if (inputs % size !== 0 || module.out % size !== 0) {
     throw misfit(
-      `${file}: blocks of ${size} cannot tile ${module.path}, which is [${module.out}, ${inputs}].`,
+      t(
+        "{0}: blocks of {1} cannot tile {2}, which is [{3}, {4}].",
+        file,
+        size,
+        module.path,
+        module.out,
+        inputs,
+      ),
     );
   }
   return size;

@@ -1,4 +1,5 @@
 /** One adapter made of several: PEFT's add_weighted_adapter for LoRA and IA³. */
+import { t } from "@vscode/l10n";
 import { methodLabels } from "../checkpoint/adapterConfig.ts";
 import { badRequest, unsupported } from "../base/errors.ts";
 import { combineIa3 } from "./combine/ia3.ts";
@@ -22,23 +23,28 @@ export async function combineAdapters(
   base?: CombineBase,
 ): Promise<CombinedAdapter> {
   const [first, ...others] = sources;
-  if (!first) throw badRequest("No adapter to combine is named.");
+  if (!first) throw badRequest(t("No adapter to combine is named."));
   for (const { name, weight } of sources) {
-    if (!Number.isFinite(weight)) throw badRequest(`The weight of "${name}" is ${weight}.`);
+    if (!Number.isFinite(weight)) throw badRequest(t('The weight of "{0}" is {1}.', name, weight));
   }
   const { peftType } = first.checkpoint.config;
   const stranger = others.find(({ checkpoint }) => checkpoint.config.peftType !== peftType);
   const label = (type: string): string => methodLabels[type] ?? type;
   if (stranger) {
     throw badRequest(
-      `"${first.name}" is ${label(peftType)} and "${stranger.name}" is ` +
-        `${label(stranger.checkpoint.config.peftType)}: only one method at a time can be combined.`,
+      t(
+        '"{0}" is {1} and "{2}" is {3}: only one method at a time can be combined.',
+        first.name,
+        label(peftType),
+        stranger.name,
+        label(stranger.checkpoint.config.peftType),
+      ),
     );
   }
   const combine = combiners[peftType];
   if (combine) return combine(sources, options, base);
   throw unsupported(
-    `Adapters of ${label(peftType)} cannot be combined; PEFT combines LoRA and IA³`,
-    "Make them active together instead: their updates add up.",
+    t("Adapters of {0} cannot be combined; PEFT combines LoRA and IA³", label(peftType)),
+    t("Make them active together instead: their updates add up."),
   );
 }

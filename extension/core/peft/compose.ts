@@ -1,4 +1,5 @@
 /** Effects at weights, and one after another: the algebra of the normal form in effect.ts. */
+import { t } from "@vscode/l10n";
 import { badRequest } from "../base/errors.ts";
 import {
   addProduct,
@@ -86,7 +87,9 @@ function asDelta(effect: LinearEffect, size: LayerSize): LinearEffect {
   const { lowRank, delta, gated, routed, fed, newRows, ...rest } = effect;
   if (gated ?? routed ?? fed ?? newRows) {
     throw badRequest(
-      "A MiSS adapter of kind bat acts on the whole weight: it cannot follow an adapter that acts on some tokens alone. Name it first.",
+      t(
+        "A MiSS adapter of kind bat acts on the whole weight: it cannot follow an adapter that acts on some tokens alone. Name it first.",
+      ),
     );
   }
   if (!lowRank) return effect;
@@ -121,7 +124,7 @@ function onlyOne(
   x: RoutedLowRank | undefined,
   y: RoutedLowRank | undefined,
 ): RoutedLowRank | undefined {
-  if (x && y) throw badRequest("Only one adapter that routes tokens can be active at a time.");
+  if (x && y) throw badRequest(t("Only one adapter that routes tokens can be active at a time."));
   return x ?? y;
 }
 

@@ -4,6 +4,7 @@
  * ΔW = B diag(λ / (r ‖A_i‖ ‖B_i‖)) A ⊙ w_norm, with w_norm [in] the column norms of the weight as it
  * was in training. Scaling columns keeps the rank: the low-rank path.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { matchPattern } from "../checkpoint/targets.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
@@ -26,16 +27,16 @@ export const deLora = tunerMethod<DeLoraConfig>({
   peftType: "DELORA",
   schema: deLoraSchema,
   fields: {
-    r: { default: 8, meaning: "Rank: how many directions each module's update has." },
+    r: { default: 8, meaning: t("Rank: how many directions each module's update has.") },
     delora_lambda: {
       default: 15,
-      meaning: "Bound of the update at the start; then it is trained.",
+      meaning: t("Bound of the update at the start; then it is trained."),
     },
-    rank_pattern: { default: {}, meaning: "Ranks of single modules; the first match counts." },
-    lambda_pattern: { default: {}, meaning: "Bounds of single modules at the start." },
-    module_dropout: { default: 0, meaning: "Dropout in training; no effect on answers." },
-    init_weights: { default: true, meaning: "Whether training began at the base." },
-    bias: { default: "none", meaning: "Which biases were trained and are stored." },
+    rank_pattern: { default: {}, meaning: t("Ranks of single modules; the first match counts.") },
+    lambda_pattern: { default: {}, meaning: t("Bounds of single modules at the start.") },
+    module_dropout: { default: 0, meaning: t("Dropout in training; no effect on answers.") },
+    init_weights: { default: true, meaning: t("Whether training began at the base.") },
+    bias: { default: "none", meaning: t("Which biases were trained and are stored.") },
   },
   defaultTargets: loraTargets,
   suffixes: ["delora_A", "delora_B", "delora_lambda", "delora_w_norm"],

@@ -4,6 +4,7 @@
  * positive part, with "qr" both are P's orthonormal basis; s is alpha / r, 1 without alpha; "para"
  * only takes away. ΔW = Q (s R − Pᵣᵀ W) has rank r: the low-rank path.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { multiply, transposed } from "../base/matrix.ts";
 import { householderBasis } from "../base/householder.ts";
@@ -18,9 +19,9 @@ import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
 const deftSchema = z.looseObject({
   ...tunerFields,
   r: wholeNumber.default(8),
-  decomposition_method: z.enum(["relu", "qr"], "It must be relu or qr.").default("relu"),
+  decomposition_method: z.enum(["relu", "qr"], t("It must be relu or qr.")).default("relu"),
   alpha: z
-    .number("It must be a number.")
+    .number(t("It must be a number."))
     .nullish()
     .transform((value) => value ?? null),
   para: z.boolean().default(false),
@@ -32,18 +33,18 @@ export const deft = tunerMethod<DeftConfig>({
   peftType: "DEFT",
   schema: deftSchema,
   fields: {
-    r: { default: 8, meaning: "Rank: how many directions are taken away and written anew." },
+    r: { default: 8, meaning: t("Rank: how many directions are taken away and written anew.") },
     decomposition_method: {
       default: "relu",
-      meaning: "How the subspace follows from P: its positive part, or an orthonormal basis.",
+      meaning: t("How the subspace follows from P: its positive part, or an orthonormal basis."),
     },
-    alpha: { default: null, meaning: "Strength of what is written: scaled by alpha / r." },
-    para: { default: false, meaning: "PaRa: the subspace is only taken away." },
-    init_scale: { default: 1, meaning: "Scale of the random initialisation of R." },
-    deft_dropout: { default: 0, meaning: "Dropout in training; no effect on answers." },
-    fan_in_fan_out: { default: false, meaning: "The base stores its weights as [in, out]." },
-    init_weights: { default: true, meaning: "Whether training began at the base." },
-    bias: { default: "none", meaning: "Which biases were trained and are stored." },
+    alpha: { default: null, meaning: t("Strength of what is written: scaled by alpha / r.") },
+    para: { default: false, meaning: t("PaRa: the subspace is only taken away.") },
+    init_scale: { default: 1, meaning: t("Scale of the random initialisation of R.") },
+    deft_dropout: { default: 0, meaning: t("Dropout in training; no effect on answers.") },
+    fan_in_fan_out: { default: false, meaning: t("The base stores its weights as [in, out].") },
+    init_weights: { default: true, meaning: t("Whether training began at the base.") },
+    bias: { default: "none", meaning: t("Which biases were trained and are stored.") },
   },
   defaultTargets: loraTargets,
   suffixes: ["deft_P", "deft_R"],

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { type AdapterCheckpoint, plainTensorName } from "../checkpoint/adapterCheckpoint.ts";
 import type { BaseCheckpoint } from "../checkpoint/baseCheckpoint.ts";
 import { findBaseFolder } from "../checkpoint/findBase.ts";
@@ -41,7 +42,7 @@ export async function withEmbeddingLayers(
   for (const tensor of tensors) {
     if (!isLayer(tensor.name, adapter, context.tree)) kept.push(tensor);
     else if (wish === "auto" && (await differs(tensor, context))) {
-      context.onWarning?.(`${tensor.name} differs from the base's, so it is kept.`);
+      context.onWarning?.(t("{0} differs from the base's, so it is kept.", tensor.name));
       kept.push(tensor);
     }
   }
@@ -71,17 +72,19 @@ async function decide(
   const usesTokens =
     peftType === "TRAINABLE_TOKENS" || (raw["trainable_token_indices"] ?? null) !== null;
   if (isTargeted && !usesTokens) {
-    onWarning?.("Embedding layers are saved too, as target_modules names them.");
+    onWarning?.(t("Embedding layers are saved too, as target_modules names them."));
     return true;
   }
   const own = adapterVocabulary(adapter, tree) ?? checkpoint.config.raw["vocab_size"];
   const folder = await findBaseFolder(adapter);
   if (folder === null && baseName) {
-    onWarning?.(`${baseName} is not found, so its vocabulary is taken to be the loaded base's.`);
+    onWarning?.(
+      t("{0} is not found, so its vocabulary is taken to be the loaded base's.", baseName),
+    );
   }
   const config = folder === null ? checkpoint.config : await readModelConfig(folder, signal);
   const isResized = own !== undefined && own !== config.raw["vocab_size"];
-  if (isResized) onWarning?.("Embedding layers are saved too, as the vocabulary was resized.");
+  if (isResized) onWarning?.(t("Embedding layers are saved too, as the vocabulary was resized."));
   return isResized;
 }
 

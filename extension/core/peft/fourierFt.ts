@@ -3,6 +3,7 @@
  * places of a spectrum S [out, in]; ΔW = scaling · Re(ifft2 S), with the 1 / (in out) of numpy. Every
  * coefficient is a wave over the whole matrix: a dense Δ.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { misfit } from "../base/errors.ts";
 import { type Complex, complexZeros, inverseTransform } from "../base/fourier.ts";
@@ -19,8 +20,8 @@ const fourierFtSchema = z.looseObject({
   ...tunerFields,
   n_frequency: wholeNumber.default(1000),
   n_frequency_pattern: numberPattern,
-  scaling: z.number("It must be a number.").default(150),
-  random_loc_seed: z.int("It must be a whole number.").default(777),
+  scaling: z.number(t("It must be a number.")).default(150),
+  random_loc_seed: z.int(t("It must be a whole number.")).default(777),
 });
 
 type FourierFtConfig = z.infer<typeof fourierFtSchema>;
@@ -29,13 +30,13 @@ export const fourierFt = tunerMethod<FourierFtConfig>({
   peftType: "FOURIERFT",
   schema: fourierFtSchema,
   fields: {
-    n_frequency: { default: 1000, meaning: "Number of trained coefficients of a module." },
-    n_frequency_pattern: { default: {}, meaning: "Their number in single modules." },
-    scaling: { default: 150, meaning: "Strength of the update." },
-    random_loc_seed: { default: 777, meaning: "Seed of the coefficients' places." },
-    fan_in_fan_out: { default: false, meaning: "The base stores its weights as [in, out]." },
-    init_weights: { default: false, meaning: "Whether training began at the base." },
-    bias: { default: "none", meaning: "Which biases were trained and are stored." },
+    n_frequency: { default: 1000, meaning: t("Number of trained coefficients of a module.") },
+    n_frequency_pattern: { default: {}, meaning: t("Their number in single modules.") },
+    scaling: { default: 150, meaning: t("Strength of the update.") },
+    random_loc_seed: { default: 777, meaning: t("Seed of the coefficients' places.") },
+    fan_in_fan_out: { default: false, meaning: t("The base stores its weights as [in, out].") },
+    init_weights: { default: false, meaning: t("Whether training began at the base.") },
+    bias: { default: "none", meaning: t("Which biases were trained and are stored.") },
   },
   defaultTargets: spectralTargets,
   suffixes: ["fourierft_spectrum"],
@@ -77,7 +78,7 @@ export function spectralPlaces(
   { seed, count, file }: { seed: number; count: number; file: string },
 ): Int32Array {
   if (count > inputs * out) {
-    throw misfit(`${file}: ${count} coefficients are more than ${path} has entries.`);
+    throw misfit(t("{0}: {1} coefficients are more than {2} has entries.", file, count, path));
   }
   return torchGenerator(seed).permutation(inputs * out, count);
 }

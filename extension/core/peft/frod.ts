@@ -7,6 +7,7 @@
  *
  * Run time: Δ = W' − W dense, since every λ moves.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { badFile, unsupported } from "../base/errors.ts";
 import { multiply, solve, transposed } from "../base/matrix.ts";
@@ -24,22 +25,24 @@ import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
 const schema = z.looseObject({
   ...tunerFields,
   save_projection: z.boolean().default(true),
-  bias: z.enum(["none", "all", "frod_only"], "It must be none, all or frod_only.").default("none"),
+  bias: z
+    .enum(["none", "all", "frod_only"], t("It must be none, all or frod_only."))
+    .default("none"),
 });
 
 type FrodConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
-  projection_prng_key: { default: 0, meaning: "Seed of the sparse entries' positions." },
-  save_projection: { default: true, meaning: "The file holds the shared bases." },
-  frod_dropout: { default: 0, meaning: "Dropout in training; no effect on answers." },
-  fan_in_fan_out: { default: false, meaning: "The base stores its weights as [in, out]." },
-  bias: { default: "none", meaning: "Which biases were trained and are stored." },
-  init_weights: { default: true, meaning: "The update was zero before training." },
-  sparse_rate: { default: 0.01, meaning: "Share of the entries of S that were trained." },
-  regularization_alpha: { default: 0.001, meaning: "Ridge in the making of the shared bases." },
-  progressbar: { default: true, meaning: "A progress bar while bases are made." },
-  runtime_offload_base_weight: { default: false, meaning: "Base weights waited in CPU memory." },
+  projection_prng_key: { default: 0, meaning: t("Seed of the sparse entries' positions.") },
+  save_projection: { default: true, meaning: t("The file holds the shared bases.") },
+  frod_dropout: { default: 0, meaning: t("Dropout in training; no effect on answers.") },
+  fan_in_fan_out: { default: false, meaning: t("The base stores its weights as [in, out].") },
+  bias: { default: "none", meaning: t("Which biases were trained and are stored.") },
+  init_weights: { default: true, meaning: t("The update was zero before training.") },
+  sparse_rate: { default: 0.01, meaning: t("Share of the entries of S that were trained.") },
+  regularization_alpha: { default: 0.001, meaning: t("Ridge in the making of the shared bases.") },
+  progressbar: { default: true, meaning: t("A progress bar while bases are made.") },
+  runtime_offload_base_weight: { default: false, meaning: t("Base weights waited in CPU memory.") },
 };
 
 const bases = /^frod_(V|s_indices|s_size)\./;
@@ -68,9 +71,10 @@ export const frod = tunerMethod<FrodConfig>({
 function check({ save_projection: isSaved }: FrodConfig, { file }: AdapterConfig): void {
   if (!isSaved) {
     throw unsupported(
-      `${file}: Graft does not run FRoD with save_projection = false`,
-      "Its basis follows from the base only up to signs that the adapter depends on. " +
-        "Save the adapter again with save_projection=True.",
+      t("{0}: Graft does not run FRoD with save_projection = false", file),
+      t(
+        "Its basis follows from the base only up to signs that the adapter depends on. Save the adapter again with save_projection=True.",
+      ),
     );
   }
 }
@@ -91,7 +95,7 @@ async function linearEffect(
   const places = shared.integers(`frod_s_indices.${role}`);
   const values = tensors.values(entries);
   if (v.length !== inputs * inputs || places.length !== 2 * values.length) {
-    throw badFile(file, `the basis or the positions of ${role} do not fit ${module.path}`);
+    throw badFile(file, t("the basis or the positions of {0} do not fit {1}", role, module.path));
   }
   const weight = await context.weight(module);
   const u = directions(solveBasis(v, weight, { module, file }), { rows: inputs, columns: out });
@@ -107,7 +111,10 @@ async function linearEffect(
   values.forEach((factor, n) => {
     const [row, column] = [places[n] as number, places[values.length + n] as number];
     if (!(row >= 0 && row < inputs && column >= 0 && column < inputs)) {
-      throw badFile(file, `position ${n} of ${role} is (${row}, ${column}), outside its matrix`);
+      throw badFile(
+        file,
+        t("position {0} of {1} is ({2}, {3}), outside its matrix", n, role, row, column),
+      );
     }
     add(column, row, factor);
   });
@@ -125,7 +132,9 @@ function solveBasis(
   const { in: size, out: columns } = module;
   const solved = solve(v, transposed(weight, columns, size), { size, columns });
   if (solved) return solved;
-  throw unsupported(`${file}: the basis of ${module.path} is singular, which Graft does not run`);
+  throw unsupported(
+    t("{0}: the basis of {1} is singular, which Graft does not run", file, module.path),
+  );
 }
 
 /** Rows of a matrix at length 1, rounded to fp32 as PEFT keeps them; tiny ones become zero. */

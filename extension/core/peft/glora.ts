@@ -7,6 +7,7 @@
  * number scales the output, B as one is of rank 1, B as a product is low rank; W ⊙ (A's product)
  * is dense, since an elementwise product has no low rank.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { multiply } from "../base/matrix.ts";
 import type { Shape } from "../base/shape.ts";
@@ -25,7 +26,7 @@ const schema = z.looseObject({
   ...tunerFields,
   r: wholeNumber.default(8),
   bias: z
-    .enum(["none", "all", "glora_only"], "It must be none, all or glora_only.")
+    .enum(["none", "all", "glora_only"], t("It must be none, all or glora_only."))
     .default("none"),
   config_A_B: weightForm.default("lora"),
   config_C: z.enum(["lora", "vector", "none"]).default("lora"),
@@ -35,12 +36,15 @@ const schema = z.looseObject({
 type GloraConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
-  r: { default: 8, meaning: "Rank of the parts that are a product of two factors." },
-  bias: { default: "none", meaning: "Which biases were trained and are stored." },
-  config_A_B: { default: "lora", meaning: "Form of A and B, which scale and shift the weight." },
-  config_C: { default: "lora", meaning: "Form of C, which adds W C to the bias." },
-  config_D_E: { default: "constant", meaning: "Form of D and E, which scale and shift the bias." },
-  init_weights: { default: true, meaning: "The update was zero before training." },
+  r: { default: 8, meaning: t("Rank of the parts that are a product of two factors.") },
+  bias: { default: "none", meaning: t("Which biases were trained and are stored.") },
+  config_A_B: { default: "lora", meaning: t("Form of A and B, which scale and shift the weight.") },
+  config_C: { default: "lora", meaning: t("Form of C, which adds W C to the bias.") },
+  config_D_E: {
+    default: "constant",
+    meaning: t("Form of D and E, which scale and shift the bias."),
+  },
+  init_weights: { default: true, meaning: t("The update was zero before training.") },
 };
 
 const parts = ["A", "B", "C", "D", "E"] as const;

@@ -4,6 +4,7 @@
  * [j r/k, (j+1) r/k) of A_n, and mixes them with B_j. Scaled by alpha / (r + hybrid_r); a hybrid
  * part is plain LoRA beside it. As a low-rank path of rank k r + hybrid_r that is exact.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { GraftError, misfit } from "../base/errors.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
@@ -17,8 +18,11 @@ import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
 const graLoraSchema = z.looseObject({
   ...tunerFields,
   r: wholeNumber.default(32),
-  hybrid_r: z.int("It must be a whole number.").nonnegative("It must not be negative.").default(0),
-  alpha: z.number("It must be a number.").default(64),
+  hybrid_r: z
+    .int(t("It must be a whole number."))
+    .nonnegative(t("It must not be negative."))
+    .default(0),
+  alpha: z.number(t("It must be a number.")).default(64),
   gralora_k: wholeNumber.default(2),
 });
 
@@ -31,14 +35,14 @@ export const graLora = tunerMethod<GraLoraConfig>({
   peftType: "GRALORA",
   schema: graLoraSchema,
   fields: {
-    r: { default: 32, meaning: "Rank of every part; a multiple of gralora_k." },
-    hybrid_r: { default: 0, meaning: "Rank of a plain LoRA beside the parts." },
-    alpha: { default: 64, meaning: "Strength: the update is scaled by alpha / (r + hybrid_r)." },
-    gralora_k: { default: 2, meaning: "Number of parts of the inputs and of the outputs." },
-    gralora_dropout: { default: 0, meaning: "Dropout in training; no effect on answers." },
-    fan_in_fan_out: { default: false, meaning: "The base stores its weights as [in, out]." },
-    init_weights: { default: true, meaning: "Whether training began at the base." },
-    bias: { default: "none", meaning: "Which biases were trained and are stored." },
+    r: { default: 32, meaning: t("Rank of every part; a multiple of gralora_k.") },
+    hybrid_r: { default: 0, meaning: t("Rank of a plain LoRA beside the parts.") },
+    alpha: { default: 64, meaning: t("Strength: the update is scaled by alpha / (r + hybrid_r).") },
+    gralora_k: { default: 2, meaning: t("Number of parts of the inputs and of the outputs.") },
+    gralora_dropout: { default: 0, meaning: t("Dropout in training; no effect on answers.") },
+    fan_in_fan_out: { default: false, meaning: t("The base stores its weights as [in, out].") },
+    init_weights: { default: true, meaning: t("Whether training began at the base.") },
+    bias: { default: "none", meaning: t("Which biases were trained and are stored.") },
   },
   defaultTargets: loraTargets,
   check,
@@ -49,7 +53,7 @@ export const graLora = tunerMethod<GraLoraConfig>({
   shapes: (module, { r, hybrid_r: hybrid, gralora_k: k }, file) => {
     const inputs = module.kind === "linear" ? module.in : 0;
     if (inputs % k !== 0 || module.out % k !== 0) {
-      throw misfit(`${file}: the sides of ${module.path} cannot be cut into ${k} parts.`);
+      throw misfit(t("{0}: the sides of {1} cannot be cut into {2} parts.", file, module.path, k));
     }
     return {
       gralora_A: [k, inputs / k, r],
@@ -62,10 +66,14 @@ export const graLora = tunerMethod<GraLoraConfig>({
 
 function check({ r, gralora_k: k }: GraLoraConfig, { file }: AdapterConfig): void {
   if (r % k === 0) return;
-  throw new GraftError("bad-file", `${file}: field "r" is ${r}, no multiple of gralora_k ${k}.`, {
-    file,
-    field: "r",
-  });
+  throw new GraftError(
+    "bad-file",
+    t('{0}: field "r" is {1}, no multiple of gralora_k {2}.', file, r, k),
+    {
+      file,
+      field: "r",
+    },
+  );
 }
 
 function scalingOf({ alpha, r, hybrid_r: hybrid }: GraLoraConfig): number {

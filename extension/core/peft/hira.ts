@@ -2,6 +2,7 @@
  * HiRA, Hadamard high-rank adaptation (PEFT tuners/hira): ΔW = W ⊙ (B A), without a scale. The
  * product with W has full rank: a dense Δ. Embeddings add e ⊙ (B A)ᵀ to a row e.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { misfit } from "../base/errors.ts";
 import { multiply } from "../base/matrix.ts";
@@ -28,11 +29,14 @@ export const hira = tunerMethod<HiraConfig>({
   peftType: "HIRA",
   schema: hiraSchema,
   fields: {
-    r: { default: 32, meaning: "Rank of the factors that the weight is multiplied by." },
-    rank_pattern: { default: {}, meaning: "Ranks of single modules; the first match counts." },
-    hira_dropout: { default: 0, meaning: "Dropout in training; no effect on answers." },
-    fan_in_fan_out: { default: false, meaning: "The base stores its weights as [in, out]." },
-    init_weights: { default: true, meaning: "How the factors were initialised before training." },
+    r: { default: 32, meaning: t("Rank of the factors that the weight is multiplied by.") },
+    rank_pattern: { default: {}, meaning: t("Ranks of single modules; the first match counts.") },
+    hira_dropout: { default: 0, meaning: t("Dropout in training; no effect on answers.") },
+    fan_in_fan_out: { default: false, meaning: t("The base stores its weights as [in, out].") },
+    init_weights: {
+      default: true,
+      meaning: t("How the factors were initialised before training."),
+    },
   },
   defaultTargets: loraTargets,
   suffixes: ["hira_A", "hira_B", "hira_embedding_A", "hira_embedding_B"],
@@ -53,7 +57,16 @@ export const hira = tunerMethod<HiraConfig>({
 function storedRank(tensors: ModuleTensors, prefix: string, { file }: { file: string }): number {
   const [r, other] = [tensors.shape(`${prefix}A`)[0], tensors.shape(`${prefix}B`)[1]];
   if (r === undefined || r !== other) {
-    throw misfit(`${file}: the factors ${prefix}A and ${prefix}B have ranks ${r} and ${other}.`);
+    throw misfit(
+      t(
+        "{0}: the factors {1}A and {2}B have ranks {3} and {4}.",
+        file,
+        prefix,
+        prefix,
+        String(r),
+        String(other),
+      ),
+    );
   }
   return r;
 }

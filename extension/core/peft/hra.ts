@@ -4,6 +4,7 @@
  * a triangular T (the compact WY form, https://doi.org/10.1137/0910005), so ΔW = −(W U T) Uᵀ has
  * rank r: the low-rank path, exactly. With apply_GS the u are made orthonormal first and T is 2 I.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { dot, multiply, transposed } from "../base/matrix.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
@@ -25,10 +26,10 @@ export const hra = tunerMethod<HraConfig>({
   peftType: "HRA",
   schema: hraSchema,
   fields: {
-    r: { default: 8, meaning: "Number of reflections." },
-    apply_GS: { default: false, meaning: "The reflections' directions are made orthogonal." },
-    init_weights: { default: true, meaning: "Whether training began at the base." },
-    bias: { default: "none", meaning: "Which biases were trained and are stored." },
+    r: { default: 8, meaning: t("Number of reflections.") },
+    apply_GS: { default: false, meaning: t("The reflections' directions are made orthogonal.") },
+    init_weights: { default: true, meaning: t("Whether training began at the base.") },
+    bias: { default: "none", meaning: t("Which biases were trained and are stored.") },
   },
   defaultTargets: loraTargets,
   suffixes: ["hra_u"],

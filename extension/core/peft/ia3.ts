@@ -2,6 +2,7 @@
  * IA³ (https://arxiv.org/abs/2205.05638; PEFT tuners/ia3): a vector l scales what a layer gives,
  * l ⊙ (W x + b), or, in feed-forward modules, what it takes, W (l ⊙ x) + b. Both are scale slots.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { GraftError } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
@@ -14,7 +15,7 @@ import { tunerMethod } from "./tuner/tuner.ts";
 const schema = z.looseObject({
   ...tunerFields,
   feedforward_modules: z
-    .union([z.string(), z.array(z.string())], "It must be a string or a list of strings.")
+    .union([z.string(), z.array(z.string())], t("It must be a string or a list of strings."))
     .nullish()
     .transform((value) => value ?? null),
 });
@@ -24,10 +25,10 @@ type Ia3Config = z.infer<typeof schema>;
 const fields: Readonly<Record<string, FieldInfo>> = {
   feedforward_modules: {
     default: null,
-    meaning: "Targets whose input is scaled instead of their output: names or a regex.",
+    meaning: t("Targets whose input is scaled instead of their output: names or a regex."),
   },
-  fan_in_fan_out: { default: false, meaning: "The base stores its weights as [in, out]." },
-  init_ia3_weights: { default: true, meaning: "Training starts with vectors of ones." },
+  fan_in_fan_out: { default: false, meaning: t("The base stores its weights as [in, out].") },
+  init_ia3_weights: { default: true, meaning: t("Training starts with vectors of ones.") },
 };
 
 /** Default targets by `model_type`: whose output, whose input is scaled (PEFT utils/constants.py). */
@@ -76,7 +77,7 @@ export const ia3 = tunerMethod<Ia3Config>({
     if (config.feedforward_modules !== null) return config;
     const inputs = withoutInputs.includes(modelType) ? undefined : families[modelType]?.inputs;
     if (!inputs) {
-      throw badField(file, `is missing, and PEFT has no default for ${modelType} models`);
+      throw badField(file, t("is missing, and PEFT has no default for {0} models", modelType));
     }
     return { ...config, feedforward_modules: inputs };
   },
@@ -84,7 +85,7 @@ export const ia3 = tunerMethod<Ia3Config>({
     if (!Array.isArray(targets) || !Array.isArray(inputs)) return;
     const missing = inputs.filter((name) => !targets.includes(name));
     if (missing.length > 0) {
-      throw badField(file, `names ${missing.join(", ")}, which target_modules does not`);
+      throw badField(file, t("names {0}, which target_modules does not", missing.join(", ")));
     }
   },
   suffixes: ["ia3_l"],
@@ -115,5 +116,8 @@ function scalesInput(
 
 function badField(file: string, problem: string): GraftError {
   const field = "feedforward_modules";
-  return new GraftError("bad-file", `${file}: field "${field}" ${problem}.`, { file, field });
+  return new GraftError("bad-file", t('{0}: field "{1}" {2}.', file, field, problem), {
+    file,
+    field,
+  });
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { unsupported } from "../base/errors.ts";
 import { type AdapterConfig, methodLabels } from "../checkpoint/adapterConfig.ts";
 import { lora } from "./lora.ts";
@@ -101,9 +102,10 @@ export function methodOf({ peftType, file }: AdapterConfig): Method {
   const method = methods.find((known) => known.peftType === peftType);
   if (method) return method;
   const label = methodLabels[peftType];
-  if (label !== undefined) throw unsupported(`${file}: Graft does not run ${label} adapters yet`);
+  if (label !== undefined)
+    throw unsupported(t("{0}: Graft does not run {1} adapters yet", file, label));
   throw unsupported(
-    `${file}: field "peft_type" is "${peftType}", which no method of PEFT 0.21 is called`,
-    "Method names are written in capitals, for example LORA.",
+    t('{0}: field "peft_type" is "{1}", which no method of PEFT 0.21 is called', file, peftType),
+    t("Method names are written in capitals, for example LORA."),
   );
 }

@@ -8,6 +8,7 @@
  * once and the same prompt run token by token through the cache differ, in PEFT as here. Run time:
  * the routed low-rank slot, each expert with its own copy of A.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { multiply } from "../base/matrix.ts";
 import type { Shape } from "../base/shape.ts";
@@ -24,18 +25,18 @@ const schema = z.looseObject({
   ...tunerFields,
   r: wholeNumber.default(32),
   stride_A: wholeNumber.default(1),
-  num_B: z.int().min(2, "It must be at least 2.").default(2),
+  num_B: z.int().min(2, t("It must be at least 2.")).default(2),
   scaling: z.number().default(1),
 });
 
 type LilyConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
-  r: { default: 32, meaning: "Rank of the update." },
-  stride_A: { default: 1, meaning: "Consecutive layers that share a down projection." },
-  num_B: { default: 2, meaning: "Up projections that the router mixes." },
-  scaling: { default: 1, meaning: "Factor on the update." },
-  init_weights: { default: true, meaning: "The update was zero before training." },
+  r: { default: 32, meaning: t("Rank of the update.") },
+  stride_A: { default: 1, meaning: t("Consecutive layers that share a down projection.") },
+  num_B: { default: 2, meaning: t("Up projections that the router mixes.") },
+  scaling: { default: 1, meaning: t("Factor on the update.") },
+  init_weights: { default: true, meaning: t("The update was zero before training.") },
 };
 
 export const lily = tunerMethod<LilyConfig>({

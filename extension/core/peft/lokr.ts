@@ -4,6 +4,7 @@
  * (P1 Q1) ⊗ (P2 Q2) = (P1 ⊗ P2)(Q1 ⊗ Q2), two factors of rank k1 and k2 are a low-rank update of rank
  * k1 k2; where that outgrows the layer, as for two full matrices, the dense difference is cheaper.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { kronecker, multiply } from "../base/matrix.ts";
 import type { Shape } from "../base/shape.ts";
@@ -24,9 +25,9 @@ import { tunerMethod } from "./tuner/tuner.ts";
 const schema = z.looseObject({
   ...lycorisFields,
   decompose_both: z.boolean().default(false),
-  decompose_factor: z.int("It must be a whole number.").default(-1),
+  decompose_factor: z.int(t("It must be a whole number.")).default(-1),
   init_weights: z
-    .union([z.boolean(), z.literal("lycoris")], 'It must be true, false or "lycoris".')
+    .union([z.boolean(), z.literal("lycoris")], t('It must be true, false or "lycoris".'))
     .default(true),
 });
 
@@ -37,9 +38,12 @@ export const lokr = tunerMethod<LokrConfig>({
   schema,
   fields: {
     ...lycorisFieldInfo,
-    decompose_both: { default: false, meaning: "The left matrix has factors, too." },
-    decompose_factor: { default: -1, meaning: "Size of the left matrix; -1 is near the root." },
-    rank_dropout_scale: { default: false, meaning: "Rank dropout keeps the scale, in training." },
+    decompose_both: { default: false, meaning: t("The left matrix has factors, too.") },
+    decompose_factor: { default: -1, meaning: t("Size of the left matrix; -1 is near the root.") },
+    rank_dropout_scale: {
+      default: false,
+      meaning: t("Rank dropout keeps the scale, in training."),
+    },
   },
   defaultTargets: loraTargets,
   suffixes: ["w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2"].map((name) => `lokr_${name}`),

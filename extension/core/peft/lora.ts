@@ -7,6 +7,7 @@
  * stores a factor as the blocks of its diagonal, [r, in / blocks] or [out, r / blocks]. aLoRA
  * (https://arxiv.org/abs/2504.12397) is the gated path: active from the last invocation on.
  */
+import { t } from "@vscode/l10n";
 import { misfit, unsupported } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
 import type { ModuleInfo } from "../checkpoint/modules.ts";
@@ -121,9 +122,11 @@ function checkEmbedding(config: LoraConfig, file: string): void {
     (config.use_bdlora && "use_bdlora") ||
     (usesKasa(config) && "kasa_config") ||
     (isActivated(config) && "alora_invocation_tokens") ||
-    (["pissa", "olora"].includes(String(init)) && `init_lora_weights "${init}"`);
+    (["pissa", "olora"].includes(String(init)) && t('init_lora_weights "{0}"', init));
   if (!option) return;
-  throw unsupported(`${file}: PEFT has ${option} for linear layers alone, not for embeddings`);
+  throw unsupported(
+    t("{0}: PEFT has {1} for linear layers alone, not for embeddings", file, option),
+  );
 }
 
 function inputsOf(module: ModuleInfo): number {
@@ -166,9 +169,13 @@ function checkPooled(
   const [, columns = 0] = tensors.shape("lora_A.weight");
   if (columns === inputs) return;
   throw misfit(
-    `${file}: lora_A of ${path} has ${columns} inputs where this base has ${inputs}: it was trained ` +
-      "with use_qalora on a GPTQ base, whose inputs PEFT pools in groups. On this base PEFT does not " +
-      "load it either.",
+    t(
+      "{0}: lora_A of {1} has {2} inputs where this base has {3}: it was trained with use_qalora on a GPTQ base, whose inputs PEFT pools in groups. On this base PEFT does not load it either.",
+      file,
+      path,
+      columns,
+      inputs,
+    ),
     { file, module: path },
   );
 }

@@ -7,6 +7,7 @@
  *     OLoRA  (https://arxiv.org/abs/2406.01775)  s · Q Qᵀ W, Q the first r columns of W = Q R
  *     KaSA   (https://arxiv.org/abs/2412.06071)  the r smallest singular directions U S Vᵀ
  */
+import { t } from "@vscode/l10n";
 import { multiply, orthonormalColumns, transposed } from "../base/matrix.ts";
 import { singularPart } from "../base/singular.ts";
 import { misfit } from "../base/errors.ts";
@@ -31,8 +32,14 @@ export async function takenFromBase(
       return singular(module, context, { rank, end: "smallest" });
     }
     throw misfit(
-      `${file}: KaSA's rank is ${rank}, ${module.path} of this base is ${module.out} × ${module.in}; ` +
-        "the rank must be smaller than both.",
+      t(
+        "{0}: KaSA's rank is {1}, {2} of this base is {3} × {4}; the rank must be smaller than both.",
+        file,
+        rank,
+        module.path,
+        module.out,
+        module.in,
+      ),
     );
   }
   if (config.init_lora_weights === "pissa") {

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { GraftError, misfit, unsupported } from "../base/errors.ts";
 import type { JsonObject } from "../base/json.ts";
@@ -41,7 +42,7 @@ type BlockFields = z.infer<typeof blockFields>;
 export const loraSchema = z.looseObject({
   ...tunerFields,
   r: wholeNumber.default(8),
-  lora_alpha: z.number("It must be a number.").default(8),
+  lora_alpha: z.number(t("It must be a number.")).default(8),
   rank_pattern: z
     .record(z.string(), wholeNumber)
     .nullish()
@@ -55,12 +56,14 @@ export const loraSchema = z.looseObject({
   lora_bias: z.boolean().default(false),
   trainable_token_indices: tokenIndices.nullish().transform((value) => value ?? null),
   ensure_weight_tying: z.boolean().default(false),
-  bias: z.enum(["none", "all", "lora_only"], "It must be none, all or lora_only.").default("none"),
+  bias: z
+    .enum(["none", "all", "lora_only"], t("It must be none, all or lora_only."))
+    .default("none"),
   init_lora_weights: z
     .union([z.boolean(), z.string()])
     .refine(
       (value) => initialisations.includes(value) || /^pissa_niter_\d+$/.test(String(value)),
-      `PEFT 0.21 knows ${initialisations.join(", ")} and pissa_niter_N.`,
+      t("PEFT 0.21 knows {0} and pissa_niter_N.", initialisations.join(", ")),
     )
     .default(true),
   use_qalora: z.boolean().default(false),
@@ -73,7 +76,10 @@ export const loraSchema = z.looseObject({
     .nullish()
     .transform((value) => value ?? []),
   layer_replication: z
-    .array(z.tuple([z.int(), z.int()]), "It must be a list of [first layer, layer after the last].")
+    .array(
+      z.tuple([z.int(), z.int()]),
+      t("It must be a list of [first layer, layer after the last]."),
+    )
     .nullish()
     .transform((value) => value ?? []),
   target_parameters: nameList,
@@ -85,27 +91,32 @@ export const loraSchema = z.looseObject({
 
 export type LoraConfig = z.infer<typeof loraSchema>;
 
-const converted = "Save it again with path_initial_model_for_weight_conversion, as plain LoRA.";
+const converted = t("Save it again with path_initial_model_for_weight_conversion, as plain LoRA.");
 
 /** Why an adapter with raw factors of these initialisations is refused: PEFT has no one answer either. */
 const irrecoverable: readonly [RegExp, reason: string, remedy: string][] = [
   [
     /^pissa_niter_/,
-    "draws a randomised SVD for the base's residual from an unseeded generator: " +
-      "two loads by PEFT differ from each other",
+    t(
+      "draws a randomised SVD for the base's residual from an unseeded generator: two loads by PEFT differ from each other",
+    ),
     converted,
   ],
   [
     /^corda$/,
-    "takes directions of its sample data out of the base, which the file does not hold; " +
-      "PEFT itself refuses to load it",
+    t(
+      "takes directions of its sample data out of the base, which the file does not hold; PEFT itself refuses to load it",
+    ),
     converted,
   ],
   [
     /^loftq$/,
-    "replaces the base by what bitsandbytes makes of it when it is loaded; without bitsandbytes " +
-      "PEFT itself refuses to load it",
-    "Where the base was saved quantized, save the adapter with init_lora_weights = true beside it.",
+    t(
+      "replaces the base by what bitsandbytes makes of it when it is loaded; without bitsandbytes PEFT itself refuses to load it",
+    ),
+    t(
+      "Where the base was saved quantized, save the adapter with init_lora_weights = true beside it.",
+    ),
   ],
 ];
 
@@ -135,7 +146,7 @@ export function checkLoraConfig(
   if (floatFields.has("r")) {
     throw new GraftError(
       "bad-file",
-      `${file}: field "r" is written as a float, it must be a whole number.`,
+      t('{0}: field "r" is written as a float, it must be a whole number.', file),
       {
         file,
         field: "r",
@@ -146,40 +157,47 @@ export function checkLoraConfig(
   loraScale(config, "", file);
   if (!isOff(raw["arrow_config"])) {
     throw unsupported(
-      `${file}: arrow_config makes a router among other adapters, which PEFT 0.21 saves and cannot load`,
-      "It holds nothing of its own: load the task adapters and route among them " +
-        "(PeftModel.arrowInputs). Where use_gks was on, those saved beside it have lost the general " +
-        "knowledge already.",
+      t(
+        "{0}: arrow_config makes a router among other adapters, which PEFT 0.21 saves and cannot load",
+        file,
+      ),
+      t(
+        "It holds nothing of its own: load the task adapters and route among them (PeftModel.arrowInputs). Where use_gks was on, those saved beside it have lost the general knowledge already.",
+      ),
     );
   }
   const init = String(config.init_lora_weights);
   const [, reason, remedy] = irrecoverable.find(([pattern]) => pattern.test(init)) ?? [];
-  if (reason) throw unsupported(`${file}: init_lora_weights "${init}" ${reason}`, remedy);
+  if (reason) throw unsupported(t('{0}: init_lora_weights "{1}" {2}', file, init, reason), remedy);
   checkVariants(config, raw, file);
 }
 
 function checkVariants(config: LoraConfig, raw: JsonObject, file: string): void {
   const fail = (field: string, problem: string): Error =>
-    new GraftError("bad-file", `${file}: field "${field}" ${problem}.`, { file, field });
+    new GraftError("bad-file", t('{0}: field "{1}" {2}.', file, field, problem), { file, field });
   const chosen = variants.filter(
     (option) => !isOff(raw[option]) || (option === "kasa_config" && usesKasa(config)),
   );
   if (chosen.length > 0 && isMica(config)) {
-    throw fail(chosen[0] as string, "cannot be used with init_lora_weights mica, as in PEFT");
+    throw fail(chosen[0] as string, t("cannot be used with init_lora_weights mica, as in PEFT"));
   }
   if (chosen.length > 1) {
-    throw fail(chosen[1] as string, `cannot be used with ${chosen[0]}, as in PEFT`);
+    throw fail(chosen[1] as string, t("cannot be used with {0}, as in PEFT", String(chosen[0])));
   }
   if (config.lora_bias && typeof config.init_lora_weights !== "boolean") {
-    throw fail("lora_bias", `cannot be used with init_lora_weights ${config.init_lora_weights}`);
+    throw fail(
+      "lora_bias",
+      t("cannot be used with init_lora_weights {0}", config.init_lora_weights),
+    );
   }
-  if (config.lora_bias && config.use_dora) throw fail("lora_bias", "cannot be used with use_dora");
+  if (config.lora_bias && config.use_dora)
+    throw fail("lora_bias", t("cannot be used with use_dora"));
   if (config.lora_bias && config.alora_invocation_tokens.length > 0) {
-    throw unsupported(`${file}: Graft does not run lora_bias with alora_invocation_tokens`);
+    throw unsupported(t("{0}: Graft does not run lora_bias with alora_invocation_tokens", file));
   }
   const { target_modules_bd_a: a, target_modules_bd_b: b } = config.use_bdlora ?? noBlocks;
   const both = a.filter((name) => b.includes(name));
-  if (both.length > 0) throw fail("use_bdlora", `names ${both.join(", ")} for both factors`);
+  if (both.length > 0) throw fail("use_bdlora", t("names {0} for both factors", both.join(", ")));
 }
 
 /** MiCA (https://arxiv.org/abs/2604.01694): LoRA whose B was chosen once and not trained. */
@@ -212,7 +230,12 @@ export function loraBlocks(
     const matched = isA ? "both" : "neither";
     throw new GraftError(
       "bad-file",
-      `${file}: field "use_bdlora": ${path} matches ${matched} of target_modules_bd_a and _bd_b.`,
+      t(
+        '{0}: field "use_bdlora": {1} matches {2} of target_modules_bd_a and _bd_b.',
+        file,
+        path,
+        matched,
+      ),
       { file, field: "use_bdlora" },
     );
   }
@@ -231,14 +254,18 @@ export function replicatedLayers(
 ): number[] | null {
   if (ranges.length === 0) return null;
   const fail = (problem: string): Error =>
-    misfit(`${file}: field "layer_replication" ${problem}.`, { file, field: "layer_replication" });
+    misfit(t('{0}: field "layer_replication" {1}.', file, problem), {
+      file,
+      field: "layer_replication",
+    });
   const wrong = ranges.find(([first, end]) => first < 0 || end > attention.layers || end < first);
-  if (wrong) throw fail(`names layers [${wrong.join(", ")}], this base has ${attention.layers}`);
+  if (wrong)
+    throw fail(t("names layers [{0}], this base has {1}", wrong.join(", "), attention.layers));
   const layers = ranges.flatMap(([first, end]) =>
     Array.from({ length: end - first }, (_, i) => first + i),
   );
   if (layers.length > 0 && layers.length <= mostLayers) return layers;
-  throw fail(`makes ${layers.length} layers; there can be 1 to ${mostLayers}`);
+  throw fail(t("makes {0} layers; there can be 1 to {1}", layers.length, mostLayers));
 }
 
 /** The deepest models have some 130 layers; a graph of many times that is no wish but an accident. */
@@ -261,22 +288,24 @@ export function loraWarnings(config: LoraConfig, { raw }: AdapterConfig): string
   const warnings: string[] = [];
   for (const field of ["r", "lora_alpha"] as const) {
     if (raw[field] === undefined) {
-      warnings.push(`Field "${field}" is missing; PEFT's default ${config[field]} is used.`);
+      warnings.push(
+        t('Field "{0}" is missing; PEFT\'s default {1} is used.', field, config[field]),
+      );
     }
   }
   if (config.lora_alpha < 0) {
-    warnings.push(`Field "lora_alpha" is ${config.lora_alpha}: the update is subtracted.`);
+    warnings.push(t('Field "lora_alpha" is {0}: the update is subtracted.', config.lora_alpha));
   }
   if (config.init_lora_weights === "lora_ga") {
     warnings.push(
-      "LoRA-GA took a part of the base out when training began, which the file does not hold. As in " +
-        "PEFT the base stays whole, so answers are not those of the training. Convert the adapter " +
-        "with path_initial_model_for_weight_conversion when it is saved.",
+      t(
+        "LoRA-GA took a part of the base out when training began, which the file does not hold. As in PEFT the base stays whole, so answers are not those of the training. Convert the adapter with path_initial_model_for_weight_conversion when it is saved.",
+      ),
     );
   }
   if (config.use_qalora) {
     warnings.push(
-      `Field "use_qalora" has no effect on this base: PEFT groups inputs of GPTQ layers alone.`,
+      t('Field "use_qalora" has no effect on this base: PEFT groups inputs of GPTQ layers alone.'),
     );
   }
   return warnings;

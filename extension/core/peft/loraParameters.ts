@@ -6,6 +6,7 @@
  * Run time: the low-rank path, which experts have for each pair of token and expert; a table's rows
  * get theirs on top.
  */
+import { t } from "@vscode/l10n";
 import { GraftError, unsupported } from "../base/errors.ts";
 import { transposed } from "../base/matrix.ts";
 import type { Shape } from "../base/shape.ts";
@@ -29,8 +30,12 @@ export const loraParameters: ParameterTuner<LoraConfig> = {
       if (owner.kind === "experts") checkStackInit(config, name, file);
       if (shape.length >= 2) continue;
       throw unsupported(
-        `${file}: field "target_parameters" chooses ${name}, which has ${shape.length} dimension; ` +
-          "PEFT changes parameters of two or three",
+        t(
+          '{0}: field "target_parameters" chooses {1}, which has {2} dimension; PEFT changes parameters of two or three',
+          file,
+          name,
+          shape.length,
+        ),
       );
     }
     return targets;
@@ -68,7 +73,7 @@ function checkOptions(config: LoraConfig, file: string): void {
   if (!option) return;
   throw new GraftError(
     "bad-file",
-    `${file}: field "${option}" cannot be used with target_parameters, as in PEFT.`,
+    t('{0}: field "{1}" cannot be used with target_parameters, as in PEFT.', file, option),
     { file, field: option },
   );
 }
@@ -77,8 +82,12 @@ function checkOptions(config: LoraConfig, file: string): void {
 function checkStackInit({ init_lora_weights: init }: LoraConfig, name: string, file: string): void {
   if (!/^(pissa|olora|orthogonal|lora_ga)/.test(String(init))) return;
   throw unsupported(
-    `${file}: init_lora_weights "${init}" needs a module with one weight, ${name} is a stack of ` +
-      "experts; PEFT does not load it either",
+    t(
+      '{0}: init_lora_weights "{1}" needs a module with one weight, {2} is a stack of experts; PEFT does not load it either',
+      file,
+      init,
+      name,
+    ),
   );
 }
 
@@ -118,8 +127,12 @@ async function parameterEffects(
   const taken = await takenFromBase(matrix, context, target.name);
   if (taken && matrix.isTransposed) {
     throw unsupported(
-      `${context.file}: Graft does not run an initialisation that changes ${target.name}, a Conv1D's`,
-      "Save the adapter with path_initial_model_for_weight_conversion.",
+      t(
+        "{0}: Graft does not run an initialisation that changes {1}, a Conv1D's",
+        context.file,
+        target.name,
+      ),
+      t("Save the adapter with path_initial_model_for_weight_conversion."),
     );
   }
   const { lowRank = trained } = taken

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { matchPattern } from "../checkpoint/targets.ts";
 import type { ModuleInfo } from "../checkpoint/modules.ts";
@@ -10,7 +11,7 @@ import { tunerFields, wholeNumber } from "./tuner/config.ts";
 export const lycorisFields = {
   ...tunerFields,
   r: wholeNumber.default(8),
-  alpha: z.number("It must be a number.").default(8),
+  alpha: z.number(t("It must be a number.")).default(8),
   rank_pattern: z
     .record(z.string(), wholeNumber)
     .nullish()
@@ -25,14 +26,14 @@ export const lycorisFields = {
 const lycorisSchema = z.looseObject(lycorisFields);
 
 export const lycorisFieldInfo: Readonly<Record<string, FieldInfo>> = {
-  r: { default: 8, meaning: "Rank of the factors." },
-  alpha: { default: 8, meaning: "Strength: the update is scaled by alpha / r." },
-  rank_pattern: { default: {}, meaning: "Ranks of single modules; the first match counts." },
-  alpha_pattern: { default: {}, meaning: "Alphas of single modules; the first match counts." },
-  rank_dropout: { default: 0, meaning: "Dropout of output rows in training." },
-  module_dropout: { default: 0, meaning: "Dropout of whole modules in training." },
-  use_effective_conv2d: { default: false, meaning: "Another decomposition of convolutions." },
-  init_weights: { default: true, meaning: "How the factors were initialised before training." },
+  r: { default: 8, meaning: t("Rank of the factors.") },
+  alpha: { default: 8, meaning: t("Strength: the update is scaled by alpha / r.") },
+  rank_pattern: { default: {}, meaning: t("Ranks of single modules; the first match counts.") },
+  alpha_pattern: { default: {}, meaning: t("Alphas of single modules; the first match counts.") },
+  rank_dropout: { default: 0, meaning: t("Dropout of output rows in training.") },
+  module_dropout: { default: 0, meaning: t("Dropout of whole modules in training.") },
+  use_effective_conv2d: { default: false, meaning: t("Another decomposition of convolutions.") },
+  init_weights: { default: true, meaning: t("How the factors were initialised before training.") },
 };
 
 /** Rank, alpha and scaling alpha / r of one module; a full factor is scaled the same way. */

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { type FloatDtype, isFloatDtype, toFloat32 } from "../base/dtype.ts";
 import { GraftError, unsupported } from "../base/errors.ts";
 import { fromFloat32 } from "../base/halfFloat.ts";
@@ -49,36 +50,44 @@ export function planMerge(
 ): MergePlan {
   if (onnx !== undefined) {
     throw unsupported(
-      `${onnx} is an ONNX export, into whose weights Graft does not merge`,
-      "Merge into the model's Hugging Face checkpoint, or keep the adapter active.",
+      t("{0} is an ONNX export, into whose weights Graft does not merge", onnx),
+      t("Merge into the model's Hugging Face checkpoint, or keep the adapter active."),
     );
   }
   for (const { effects } of active) {
     if (effects.virtualTokens || effects.cachePrefix || effects.attention) {
       throw unsupported(
-        "Prompt methods put tokens before the prompt and cannot be merged into weights",
+        t("Prompt methods put tokens before the prompt and cannot be merged into weights"),
       );
     }
     if (effects.router) {
       throw unsupported(
-        "X-LoRA weighs its experts anew for every token and cannot be merged into weights",
+        t("X-LoRA weighs its experts anew for every token and cannot be merged into weights"),
       );
     }
     if (effects.companion) {
       throw unsupported(
-        "A Shadow adapter runs a decoder of its own beside the base and cannot be merged into weights",
+        t(
+          "A Shadow adapter runs a decoder of its own beside the base and cannot be merged into weights",
+        ),
       );
     }
     if (effects.activation) {
-      throw unsupported("An adapter that changes only some tokens cannot be merged into weights");
+      throw unsupported(
+        t("An adapter that changes only some tokens cannot be merged into weights"),
+      );
     }
     if (effects.layers) {
       throw unsupported(
-        "An adapter that repeats layers cannot be merged: each copy has an update of its own, the weights are one",
+        t(
+          "An adapter that repeats layers cannot be merged: each copy has an update of its own, the weights are one",
+        ),
       );
     }
     if ([...effects.linear.values()].some(({ routed }) => routed !== undefined)) {
-      throw unsupported("An adapter that routes tokens cannot be merged: no one weight is its own");
+      throw unsupported(
+        t("An adapter that routes tokens cannot be merged: no one weight is its own"),
+      );
     }
   }
   const tensors: MergedTensor[] = [];
@@ -88,13 +97,17 @@ export function planMerge(
     const ref = weights.get(like);
     if (empty?.has(like)) {
       throw unsupported(
-        `${dir}: the adapter brings the head "${like}", which the files of this base have no place for`,
-        "Keep the adapter active; to merge it, save the base with that head first.",
+        t(
+          '{0}: the adapter brings the head "{1}", which the files of this base have no place for',
+          dir,
+          like,
+        ),
+        t("Keep the adapter active; to merge it, save the base with that head first."),
       );
     }
     if (!ref || !isFloatDtype(ref.dtype)) {
       throw unsupported(
-        `${dir}: tensor "${like}" cannot be merged into (${ref?.dtype ?? "missing"})`,
+        t('{0}: tensor "{1}" cannot be merged into ({2})', dir, like, ref?.dtype ?? t("missing")),
       );
     }
     const [own = 0, ...rest] = ref.shape;
@@ -229,8 +242,11 @@ function addBias(
   }
   if (isMoved) {
     throw unsupported(
-      `The adapter adds a bias to ${module.path}, where this base has none: it cannot be merged`,
-      "Use it unmerged.",
+      t(
+        "The adapter adds a bias to {0}, where this base has none: it cannot be merged",
+        module.path,
+      ),
+      t("Use it unmerged."),
     );
   }
 }
@@ -269,7 +285,7 @@ function blend(base: Float32Array, own: Float32Array, weight: number): Float32Ar
 
 async function readBase(base: MethodBase, name: string): Promise<Float32Array> {
   const values = await base.readTensor(name);
-  if (!values) throw new GraftError("internal", `The base lost its tensor "${name}".`);
+  if (!values) throw new GraftError("internal", t('The base lost its tensor "{0}".', name));
   return values;
 }
 
@@ -302,11 +318,11 @@ export async function roundMerged(
 function notFinite({ name, dtype }: MergedTensor, exact: Float32Array): GraftError {
   const module = name.replace(/\.(?:weight|bias)$/, "");
   const reason = exact.every(Number.isFinite)
-    ? `Its values are too large for the base's type ${dtype}.`
-    : "An adapter is broken or was trained on another base.";
+    ? t("Its values are too large for the base's type {0}.", dtype)
+    : t("An adapter is broken or was trained on another base.");
   return new GraftError(
     "bad-file",
-    `Merging makes "${name}" hold NaN or infinite values. ${reason}`,
+    t('Merging makes "{0}" hold NaN or infinite values. {1}', name, reason),
     { module, tensor: name },
   );
 }

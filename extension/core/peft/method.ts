@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import type { AdapterCheckpoint } from "../checkpoint/adapterCheckpoint.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
@@ -65,13 +66,19 @@ export interface FieldInfo {
 
 /** Fields that every method's config has (PEFT's PeftConfigMixin and PeftConfig). */
 export const commonFields: Readonly<Record<string, FieldInfo>> = {
-  peft_type: { default: null, meaning: "The method." },
-  task_type: { default: null, meaning: "What the model is used for." },
-  base_model_name_or_path: { default: null, meaning: "The base that the adapter was trained on." },
-  revision: { default: null, meaning: "Revision of the base on the Hub." },
-  inference_mode: { default: false, meaning: "Saved for inference: no parameter is trainable." },
-  auto_mapping: { default: null, meaning: "Class of the base, for adapters without a task type." },
-  peft_version: { default: null, meaning: "Version of PEFT that wrote the file." },
+  peft_type: { default: null, meaning: t("The method.") },
+  task_type: { default: null, meaning: t("What the model is used for.") },
+  base_model_name_or_path: {
+    default: null,
+    meaning: t("The base that the adapter was trained on."),
+  },
+  revision: { default: null, meaning: t("Revision of the base on the Hub.") },
+  inference_mode: { default: false, meaning: t("Saved for inference: no parameter is trainable.") },
+  auto_mapping: {
+    default: null,
+    meaning: t("Class of the base, for adapters without a task type."),
+  },
+  peft_version: { default: null, meaning: t("Version of PEFT that wrote the file.") },
 };
 
 /** How many parameters an adapter has, as PEFT's `get_nb_trainable_parameters` counts them. */

@@ -5,6 +5,7 @@
  * block [r, mini_r] along the outputs, so the rank is the smaller of the two. "bat" multiplies the
  * weight itself, ΔW_pq = W_pq D_p + D_p for blocks of r × r: full rank, hence a dense Δ.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { misfit } from "../base/errors.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
@@ -25,18 +26,18 @@ const missSchema = z.looseObject({
 type MissConfig = z.infer<typeof missSchema>;
 
 const fields = {
-  r: { default: 64, meaning: "Size of a shard along the inputs: the rank of the update." },
-  mini_r: { default: 1, meaning: "For mini: size of a shard along the outputs." },
+  r: { default: 64, meaning: t("Size of a shard along the inputs: the rank of the update.") },
+  mini_r: { default: 1, meaning: t("For mini: size of a shard along the outputs.") },
   init_weights: {
     default: true,
-    meaning: "The variant: true is the plain one, bat multiplies the weight, mini is smaller.",
+    meaning: t("The variant: true is the plain one, bat multiplies the weight, mini is smaller."),
   },
-  bias: { default: "none", meaning: "Which biases were trained and are stored." },
+  bias: { default: "none", meaning: t("Which biases were trained and are stored.") },
 };
 
 export const miss = missMethod("MISS", "miss", {
   ...fields,
-  miss_dropout: { default: 0, meaning: "Dropout in training; no effect on answers." },
+  miss_dropout: { default: 0, meaning: t("Dropout in training; no effect on answers.") },
 });
 
 /** Adapters of PEFT 0.14 to 0.18, where MiSS had another name for the same tensors. */
@@ -111,7 +112,13 @@ function requireMultiple(
 ): void {
   if (size % part === 0) return;
   throw misfit(
-    `${file}: ${module.path} has a side of ${size}, which blocks of ${part} cannot tile.`,
+    t(
+      "{0}: {1} has a side of {2}, which blocks of {3} cannot tile.",
+      file,
+      module.path,
+      size,
+      part,
+    ),
   );
 }
 

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { type Document, parseDocument } from "yaml";
 import { badFile } from "../base/errors.ts";
 import { isFile } from "../base/files.ts";
@@ -29,8 +30,8 @@ export async function modelCard(existing: string, facts: CardFacts): Promise<str
   if (front.errors.length > 0 || !(known === null || isObject(known))) {
     throw badFile(
       existing,
-      "begins with front matter that is no YAML mapping",
-      "Mend or remove it.",
+      t("begins with front matter that is no YAML mapping"),
+      t("Mend or remove it."),
     );
   }
   describe(front, facts);

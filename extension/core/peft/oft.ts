@@ -4,6 +4,7 @@
  * W' = W Rᵀ. R of a block comes from a skew-symmetric Q by Cayley's transform or its series.
  * ΔW = W (Rᵀ − I) has full rank in general: a dense Δ. Embeddings have their rows rotated.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { GraftError, unsupported } from "../base/errors.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
@@ -17,7 +18,7 @@ import { tunerFields } from "./tuner/config.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
 import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
 
-const count = z.int("It must be a whole number.").nonnegative("It must not be negative.");
+const count = z.int(t("It must be a whole number.")).nonnegative(t("It must not be negative."));
 
 const oftSchema = z.looseObject({
   ...tunerFields,
@@ -53,21 +54,33 @@ export const oft = tunerMethod<OftConfig>({
   embedding: embeddingEffect,
   warnings: ({ use_cayley_neumann: series }, { raw }) =>
     series && isOlder(raw.peft_version)
-      ? ["PEFT changed OFT's Cayley-Neumann series in 0.18; this adapter is older and may differ."]
+      ? [
+          t(
+            "PEFT changed OFT's Cayley-Neumann series in 0.18; this adapter is older and may differ.",
+          ),
+        ]
       : [],
 });
 
 function check({ r, oft_block_size: size }: OftConfig, { raw, file }: AdapterConfig): void {
   if (raw.oft_block_size === undefined) {
     throw unsupported(
-      `${file}: OFT adapters of PEFT 0.13 and older, without field "oft_block_size", mean something else`,
-      "PEFT itself refuses them since 0.14.",
+      t(
+        '{0}: OFT adapters of PEFT 0.13 and older, without field "oft_block_size", mean something else',
+        file,
+      ),
+      t("PEFT itself refuses them since 0.14."),
     );
   }
   if ((r === 0) === (size === 0)) {
     throw new GraftError(
       "bad-file",
-      `${file}: exactly one of the fields "r" (${r}) and "oft_block_size" (${size}) must be 0.`,
+      t(
+        '{0}: exactly one of the fields "r" ({1}) and "oft_block_size" ({2}) must be 0.',
+        file,
+        r,
+        size,
+      ),
       { file, field: "oft_block_size" },
     );
   }

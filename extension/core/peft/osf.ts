@@ -4,6 +4,7 @@
  * k = effective_rank, by default half of the smaller side. So ΔW = U diag(S) V − (W − W_k): low rank
  * where few directions were trained, else a dense Δ.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { misfit } from "../base/errors.ts";
 import { multiply } from "../base/matrix.ts";
@@ -16,7 +17,7 @@ import { tunerFields } from "./tuner/config.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
 import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
 
-const rankNumber = z.number("It must be a number.");
+const rankNumber = z.number(t("It must be a number."));
 
 const osfSchema = z.looseObject({
   ...tunerFields,
@@ -62,14 +63,16 @@ export const osf = tunerMethod<OsfConfig>({
   fields: {
     effective_rank: {
       default: null,
-      meaning: "How many of the largest singular directions stay: a number, or a share up to 1.0.",
+      meaning: t(
+        "How many of the largest singular directions stay: a number, or a share up to 1.0.",
+      ),
     },
     rank_pattern: {
       default: null,
-      meaning: "The same for single modules; the first match counts.",
+      meaning: t("The same for single modules; the first match counts."),
     },
-    init_weights: { default: null, meaning: "Not used." },
-    target_svd_config: { default: null, meaning: "Not used." },
+    init_weights: { default: null, meaning: t("Not used.") },
+    target_svd_config: { default: null, meaning: t("Not used.") },
   },
   defaultTargets: (modelType): DefaultTargets => targets[modelType] ?? "all-linear",
   suffixes: [left, values, right],
@@ -146,6 +149,14 @@ function checkTrained(
     kept.some((rank) => smaller - Math.min(smaller, rank) === trained);
   if (isConsistent) return;
   throw misfit(
-    `${file}: ${path} stores ${trained} trained directions; with ${kept[0]} kept of ${smaller} it needs ${smaller - (kept[0] ?? 0)}.`,
+    t(
+      "{0}: {1} stores {2} trained directions; with {3} kept of {4} it needs {5}.",
+      file,
+      path,
+      trained,
+      String(kept[0]),
+      smaller,
+      smaller - (kept[0] ?? 0),
+    ),
   );
 }

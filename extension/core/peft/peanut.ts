@@ -6,6 +6,7 @@
  *
  * where H is [in, r]: the update has rank r. Run time: the low-rank path with Hᵀ as its first factor.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { activations, type ActivationName } from "../base/activations.ts";
 import { multiply } from "../base/matrix.ts";
@@ -24,19 +25,19 @@ const names = Object.keys(activations) as [ActivationName, ...ActivationName[]];
 const schema = z.looseObject({
   ...tunerFields,
   r: wholeNumber.default(32),
-  depth: z.int().nonnegative("It must be at least 0.").default(0),
-  act_fn: z.enum(names, `It must be one of ${names.join(", ")}.`).default("relu"),
+  depth: z.int().nonnegative(t("It must be at least 0.")).default(0),
+  act_fn: z.enum(names, t("It must be one of {0}.", names.join(", "))).default("relu"),
   scaling: z.number().default(1),
 });
 
 type PeanutConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
-  r: { default: 32, meaning: "Rank: width of the network and of its update." },
-  depth: { default: 0, meaning: "Hidden layers on each side of the network." },
-  act_fn: { default: "relu", meaning: "Activation of the network." },
-  scaling: { default: 1, meaning: "Factor on the update." },
-  init_weights: { default: true, meaning: "The update was zero before training." },
+  r: { default: 32, meaning: t("Rank: width of the network and of its update.") },
+  depth: { default: 0, meaning: t("Hidden layers on each side of the network.") },
+  act_fn: { default: "relu", meaning: t("Activation of the network.") },
+  scaling: { default: 1, meaning: t("Factor on the update.") },
+  init_weights: { default: true, meaning: t("The update was zero before training.") },
 };
 
 export const peanut = tunerMethod<PeanutConfig>({

@@ -3,6 +3,7 @@
  * into a LoRA for the base as it is: what training changed is B A − B₀ A₀ = [B, −B₀] [A; A₀], with
  * A₀ and B₀ as they were before training (PEFT: tuners/lora/model.subtract_mutated_init).
  */
+import { t } from "@vscode/l10n";
 import { applyEdits, modify } from "jsonc-parser";
 import { bitsOf, type FloatDtype, isFloatDtype, toFloat32 } from "../base/dtype.ts";
 import { badRequest, misfit, unsupported } from "../base/errors.ts";
@@ -51,7 +52,11 @@ export function plainLoraTensors(
     const entry = before.get(plain);
     if (!entry) {
       throw misfit(
-        `${initial.weights.file} has no "${tensor.name}", so it is not the start of this adapter.`,
+        t(
+          '{0} has no "{1}", so it is not the start of this adapter.',
+          initial.weights.file,
+          tensor.name,
+        ),
       );
     }
     return joined(tensor, entry, { ...factor, file: initial.weights.file });
@@ -63,18 +68,18 @@ function checkConvertible({ raw, peftType, file }: AdapterConfig, initial: Adapt
   for (const { peftType: type, file: own } of [{ peftType, file }, initial]) {
     if (type === "LORA") continue;
     throw unsupported(
-      `${own}: only LoRA adapters are converted with an initial adapter, this is ${type}`,
+      t("{0}: only LoRA adapters are converted with an initial adapter, this is {1}", own, type),
     );
   }
   const isSet = (field: string): boolean => hasContent(raw[field]);
   const pattern = ["rank_pattern", "alpha_pattern"].find(isSet);
   if (raw["use_rslora"] === true && pattern) {
     throw unsupported(
-      `${file}: an adapter with use_rslora and ${pattern} cannot be converted, as in PEFT`,
+      t("{0}: an adapter with use_rslora and {1} cannot be converted, as in PEFT", file, pattern),
     );
   }
   const option = entangled.find(isSet);
-  if (option) throw unsupported(`${file}: an adapter with ${option} cannot be converted`);
+  if (option) throw unsupported(t("{0}: an adapter with {1} cannot be converted", file, option));
 }
 
 function hasContent(value: unknown): boolean {
@@ -91,11 +96,17 @@ function joined(
   const { name, shape, dtype: own } = tensor;
   if (shape.length < 2 || shape.join() !== entry.shape.join()) {
     throw misfit(
-      `${file}: "${entry.name}" is ${showShape(entry.shape)}, the adapter's is ${showShape(shape)}.`,
+      t(
+        '{0}: "{1}" is {2}, the adapter\'s is {3}.',
+        file,
+        entry.name,
+        showShape(entry.shape),
+        showShape(shape),
+      ),
     );
   }
   if (!isFloatDtype(own) || !isFloatDtype(entry.dtype)) {
-    throw badRequest(`"${name}" is no floating-point tensor.`);
+    throw badRequest(t('"{0}" is no floating-point tensor.', name));
   }
   const dtype = own === entry.dtype ? own : "F32";
   const bytes = async (): Promise<Uint8Array> => {
@@ -166,5 +177,8 @@ function set(text: string, place: string[], value: unknown): string {
 export function plainLoraWarning({ raw }: AdapterConfig): string | null {
   const init = String(raw["init_lora_weights"] ?? true).toLowerCase();
   if (/^(pissa|corda|olora|lora_ga|true)/.test(init)) return null;
-  return `init_lora_weights is "${init}": only PiSSA, OLoRA, CorDA and LoRA-GA are converted with an initial adapter.`;
+  return t(
+    'init_lora_weights is "{0}": only PiSSA, OLoRA, CorDA and LoRA-GA are converted with an initial adapter.',
+    init,
+  );
 }

@@ -9,6 +9,7 @@
  * Factors are mixed, not products. For a given task that is a plain LoRA: the low-rank path, with one
  * effect a task; which one is the caller's choice (PEFT's task_ids).
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { misfit } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
@@ -26,7 +27,7 @@ const logits = "poly_router.module_logits";
 const schema = z.looseObject({
   ...tunerFields,
   r: wholeNumber.default(8),
-  poly_type: z.enum(["poly"], "PEFT 0.21 knows poly.").default("poly"),
+  poly_type: z.enum(["poly"], t("PEFT 0.21 knows poly.")).default("poly"),
   n_tasks: wholeNumber.default(1),
   n_skills: wholeNumber.default(4),
   n_splits: wholeNumber.default(1),
@@ -35,12 +36,12 @@ const schema = z.looseObject({
 type PolyConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
-  r: { default: 8, meaning: "Rank of each skill." },
-  init_weights: { default: true, meaning: "The update was zero before training." },
-  poly_type: { default: "poly", meaning: "Kind of router." },
-  n_tasks: { default: 1, meaning: "Tasks that the adapter mixes skills for." },
-  n_skills: { default: 4, meaning: "Skills to mix." },
-  n_splits: { default: 1, meaning: "Parts of the features with a mixture of their own." },
+  r: { default: 8, meaning: t("Rank of each skill.") },
+  init_weights: { default: true, meaning: t("The update was zero before training.") },
+  poly_type: { default: "poly", meaning: t("Kind of router.") },
+  n_tasks: { default: 1, meaning: t("Tasks that the adapter mixes skills for.") },
+  n_skills: { default: 4, meaning: t("Skills to mix.") },
+  n_splits: { default: 1, meaning: t("Parts of the features with a mixture of their own.") },
 };
 
 export const poly = tunerMethod<PolyConfig>({
@@ -61,10 +62,13 @@ function shapes(module: ModuleInfo, config: PolyConfig, file: string): Record<st
   if (module.kind !== "linear") return {};
   const { r, n_tasks: tasks, n_skills: skills, n_splits: splits } = config;
   if (module.in % splits !== 0 || module.out % splits !== 0) {
-    throw misfit(`${file}: the features of ${module.path} cannot be cut into ${splits} parts.`, {
-      file,
-      module: module.path,
-    });
+    throw misfit(
+      t("{0}: the features of {1} cannot be cut into {2} parts.", file, module.path, splits),
+      {
+        file,
+        module: module.path,
+      },
+    );
   }
   return {
     [logits]: [tasks, splits * skills],

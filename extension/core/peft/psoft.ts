@@ -4,6 +4,7 @@
  * R = diag(b) Q diag(a) is stored, Q a rotation from a skew-symmetric matrix or free. The low-rank
  * path. A component's sign matters off R's diagonal, so the vectors are torch's (base/svd.ts).
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { GraftError, misfit, unsupported } from "../base/errors.ts";
 import { singularVectors } from "../base/svd.ts";
@@ -20,18 +21,18 @@ import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
 const psoftSchema = z.looseObject({
   ...tunerFields,
   r: wholeNumber.default(32),
-  psoft_alpha: z.number("It must be a number.").default(32),
+  psoft_alpha: z.number(t("It must be a number.")).default(32),
   ab_svd_init: z
-    .enum(["psoft_init", "pissa_init"], "It must be psoft_init or pissa_init.")
+    .enum(["psoft_init", "pissa_init"], t("It must be psoft_init or pissa_init."))
     .default("psoft_init"),
-  psoft_svd: z.enum(["full", "lowrank"], "It must be full or lowrank.").default("full"),
+  psoft_svd: z.enum(["full", "lowrank"], t("It must be full or lowrank.")).default("full"),
   psoft_orth: z.boolean().default(true),
   psoft_mag_a: z.boolean().default(true),
   psoft_mag_b: z.boolean().default(true),
   use_cayley_neumann: z.boolean().default(false),
   num_cayley_neumann_terms: z.int().default(5),
   cayley_neumann_eps: z
-    .number("It must be a number.")
+    .number(t("It must be a number."))
     .nullish()
     .transform((value) => value ?? null),
 });
@@ -60,7 +61,7 @@ export const psoft = tunerMethod<PsoftConfig>({
   }),
   shapes: (module, { r, psoft_orth: isRotation, psoft_mag_a: hasA, psoft_mag_b: hasB }, file) => {
     if (r > Math.min(module.out, module.kind === "linear" ? module.in : 0)) {
-      throw misfit(`${file}: ${module.path} has fewer than ${r} singular directions.`);
+      throw misfit(t("{0}: {1} has fewer than {2} singular directions.", file, module.path, r));
     }
     return {
       [rotation]: isRotation ? [(r * (r - 1)) / 2] : [r, r],
@@ -75,15 +76,17 @@ function check(config: PsoftConfig, { file }: AdapterConfig): void {
   const { psoft_svd: method, cayley_neumann_eps: eps } = config;
   if (method === "lowrank") {
     throw unsupported(
-      `${file}: Graft does not run PSOFT with psoft_svd = "lowrank": signs of its directions follow from ` +
-        "the LAPACK that torch was built with and from rounding, not from what is stored",
-      'Train it with psoft_svd = "full", or merge it into its base with Python.',
+      t(
+        '{0}: Graft does not run PSOFT with psoft_svd = "lowrank": signs of its directions follow from the LAPACK that torch was built with and from rounding, not from what is stored',
+        file,
+      ),
+      t('Train it with psoft_svd = "full", or merge it into its base with Python.'),
     );
   }
   if (config.use_cayley_neumann && eps !== null && !(eps > 0 && eps < 1)) {
     throw new GraftError(
       "bad-file",
-      `${file}: field "cayley_neumann_eps" is ${eps}, not in (0, 1).`,
+      t('{0}: field "cayley_neumann_eps" is {1}, not in (0, 1).', file, eps),
       {
         file,
         field: "cayley_neumann_eps",

@@ -3,6 +3,7 @@
  * training. A [2r, in] and λd [2r] give its mean in their first half and its variance in the second;
  * answers take the mean, so the update is VeRA's with the first halves.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { unsupported } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
@@ -13,7 +14,7 @@ import { projectionFieldInfo, projectionFields, veraTargets } from "./vera.ts";
 const schema = z.looseObject({
   ...projectionFields,
   bias: z
-    .enum(["none", "all", "pvera_only"], "It must be none, all or pvera_only.")
+    .enum(["none", "all", "pvera_only"], t("It must be none, all or pvera_only."))
     .default("none"),
   sample_at_inference: z.boolean().default(false),
 });
@@ -27,17 +28,17 @@ export const pvera = tunerMethod<PveraConfig>({
   schema,
   fields: {
     ...projectionFieldInfo,
-    pvera_dropout: { default: 0, meaning: "Dropout in training; no effect on answers." },
-    sample_at_inference: { default: false, meaning: "Answers are drawn at random, too." },
-    generator_seed: { default: null, meaning: "Seed of what is drawn at random." },
+    pvera_dropout: { default: 0, meaning: t("Dropout in training; no effect on answers.") },
+    sample_at_inference: { default: false, meaning: t("Answers are drawn at random, too.") },
+    generator_seed: { default: null, meaning: t("Seed of what is drawn at random.") },
   },
   defaultTargets: (modelType) =>
     modelType === "dinov2" ? ["query", "value"] : veraTargets(modelType),
   check: ({ sample_at_inference: samples }, { file }) => {
     if (!samples) return;
     throw unsupported(
-      `${file}: Graft does not run PVeRA with sample_at_inference`,
-      "Its answers are random; without it they are those of the mean.",
+      t("{0}: Graft does not run PVeRA with sample_at_inference", file),
+      t("Its answers are random; without it they are those of the mean."),
     );
   },
   suffixes: ["pvera_lambda_b", "pvera_lambda_d"],

@@ -9,6 +9,7 @@
  * path. Its rank is the smaller side or slightly more, which costs at most twice the dense difference
  * at each token, but the dense one would cost the cube of the layer's size while loading.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { badFile } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
@@ -22,13 +23,16 @@ import { tunerFields, wholeNumber } from "./tuner/config.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
 import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
 
-const biases = z.enum(["none", "all", "randlora_only"], "It must be none, all or randlora_only.");
+const biases = z.enum(
+  ["none", "all", "randlora_only"],
+  t("It must be none, all or randlora_only."),
+);
 
 const schema = z.looseObject({
   ...tunerFields,
   r: wholeNumber.default(32),
-  randlora_alpha: z.number("It must be a number.").default(640),
-  projection_prng_key: z.int("It must be a whole number.").default(0),
+  randlora_alpha: z.number(t("It must be a number.")).default(640),
+  projection_prng_key: z.int(t("It must be a whole number.")).default(0),
   save_projection: z.boolean().default(true),
   sparse: z.boolean().default(false),
   very_sparse: z.boolean().default(false),
@@ -38,16 +42,16 @@ const schema = z.looseObject({
 type RandLoraConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
-  r: { default: 32, meaning: "Rank of each random basis." },
-  randlora_alpha: { default: 640, meaning: "Strength: the update is scaled by alpha / r." },
-  projection_prng_key: { default: 0, meaning: "Seed of the shared random bases." },
-  save_projection: { default: true, meaning: "The shared random bases are stored." },
-  sparse: { default: false, meaning: "Bases of −1, 0 and 1, of which two thirds are 0." },
-  very_sparse: { default: false, meaning: "Bases of −1, 0 and 1 that are almost all 0." },
-  randlora_dropout: { default: 0, meaning: "Dropout in training; no effect on answers." },
-  fan_in_fan_out: { default: false, meaning: "The base stores its weights as [in, out]." },
-  bias: { default: "none", meaning: "Which biases were trained and are stored." },
-  init_weights: { default: true, meaning: "Training starts from the default values." },
+  r: { default: 32, meaning: t("Rank of each random basis.") },
+  randlora_alpha: { default: 640, meaning: t("Strength: the update is scaled by alpha / r.") },
+  projection_prng_key: { default: 0, meaning: t("Seed of the shared random bases.") },
+  save_projection: { default: true, meaning: t("The shared random bases are stored.") },
+  sparse: { default: false, meaning: t("Bases of −1, 0 and 1, of which two thirds are 0.") },
+  very_sparse: { default: false, meaning: t("Bases of −1, 0 and 1 that are almost all 0.") },
+  randlora_dropout: { default: 0, meaning: t("Dropout in training; no effect on answers.") },
+  fan_in_fan_out: { default: false, meaning: t("The base stores its weights as [in, out].") },
+  bias: { default: "none", meaning: t("Which biases were trained and are stored.") },
+  init_weights: { default: true, meaning: t("Training starts from the default values.") },
 };
 
 const [a, b] = ["randlora_A", "randlora_B"];
@@ -107,7 +111,7 @@ function storedBases(
   if (shapes.join(" ") !== wanted.join(" ")) {
     throw badFile(
       file,
-      `its bases are [${shapes.join("] and [")}], not [${wanted.join("] and [")}]`,
+      t("its bases are [{0}], not [{1}]", shapes.join("] and ["), wanted.join("] and [")),
     );
   }
   return { a: tensors.values(a), b: tensors.values(b), narrow, count };

@@ -6,6 +6,7 @@
  * output, variant 4 others for c than for s. c is an output scale, the swapped part a dense difference
  * s ⊙ P W.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { GraftError, misfit } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
@@ -21,17 +22,17 @@ const numbersPerPair = { road_1: 1, road_2: 2, road_4: 4 } as const;
 const schema = z.looseObject({
   ...tunerFields,
   variant: z
-    .enum(["road_1", "road_2", "road_4"], "It must be road_1, road_2 or road_4.")
+    .enum(["road_1", "road_2", "road_4"], t("It must be road_1, road_2 or road_4."))
     .default("road_1"),
-  group_size: z.int("It must be a whole number.").default(64),
+  group_size: z.int(t("It must be a whole number.")).default(64),
 });
 
 type RoadConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
-  variant: { default: "road_1", meaning: "How many angles: for each plane, output or factor." },
-  group_size: { default: 64, meaning: "Outputs of a group, whose halves are paired." },
-  init_weights: { default: true, meaning: "Training starts with no turn." },
+  variant: { default: "road_1", meaning: t("How many angles: for each plane, output or factor.") },
+  group_size: { default: 64, meaning: t("Outputs of a group, whose halves are paired.") },
+  init_weights: { default: true, meaning: t("Training starts with no turn.") },
 };
 
 export const road = tunerMethod<RoadConfig>({
@@ -44,7 +45,7 @@ export const road = tunerMethod<RoadConfig>({
     const field = "group_size";
     throw new GraftError(
       "bad-file",
-      `${file}: field "${field}" is ${size}; it must be even and at least 2.`,
+      t('{0}: field "{1}" is {2}; it must be even and at least 2.', file, field, size),
       { file, field },
     );
   },
@@ -54,8 +55,13 @@ export const road = tunerMethod<RoadConfig>({
   shapes: (module, { variant, group_size: group }, file): Record<string, Shape> => {
     if (module.out % group !== 0) {
       throw misfit(
-        `${file}: field "group_size" is ${group}, which does not divide the ${module.out} outputs ` +
-          `of ${module.path}.`,
+        t(
+          '{0}: field "group_size" is {1}, which does not divide the {2} outputs of {3}.',
+          file,
+          group,
+          module.out,
+          module.path,
+        ),
       );
     }
     const size = (module.out / 2) * numbersPerPair[variant];

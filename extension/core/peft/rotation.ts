@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest } from "../base/errors.ts";
 import type { LinearEffect } from "./effect.ts";
 
@@ -40,7 +41,9 @@ export function rotatedBase(
 ): Pick<LinearEffect, "lowRank" | "delta" | "shift"> {
   if (inputScale) {
     throw badRequest(
-      "An adapter that rotates inputs cannot follow one that scales them. Name the rotating one first.",
+      t(
+        "An adapter that rotates inputs cannot follow one that scales them. Name the rotating one first.",
+      ),
     );
   }
   const scale = (matrix: Float32Array, columns: number): Float32Array =>

@@ -1,4 +1,5 @@
 /** Slots of a batch whose rows have effects of their own: other adapters or tasks for every row. */
+import { t } from "@vscode/l10n";
 import { badRequest, unsupported } from "../base/errors.ts";
 import type { ActiveEffects, SlotTensor } from "./slots.ts";
 
@@ -11,7 +12,9 @@ export function activeAt(active: readonly ActiveEffects[], row: number): ActiveE
     if (!tasks) return each.task === undefined ? each : { ...each, task };
     const effects = tasks[task];
     if (effects) return { ...each, effects };
-    throw badRequest(`There is no task ${task}: the adapter has ${tasks.length}, counted from 0.`);
+    throw badRequest(
+      t("There is no task {0}: the adapter has {1}, counted from 0.", task, tasks.length),
+    );
   });
 }
 
@@ -39,8 +42,10 @@ export function checkRows(rows: readonly (readonly ActiveEffects[])[]): void {
   // Their weights are averaged over all tokens of the pass, those of other rows included.
   if (isRouted && rows.some((row) => !isSame(row, rows[0] as readonly ActiveEffects[]))) {
     throw unsupported(
-      "An adapter that routes tokens weighs its experts over the whole batch: it cannot act in some rows alone",
-      "Run these prompts one after another.",
+      t(
+        "An adapter that routes tokens weighs its experts over the whole batch: it cannot act in some rows alone",
+      ),
+      t("Run these prompts one after another."),
     );
   }
 }
@@ -61,7 +66,7 @@ export function stackRows(rows: readonly (readonly SlotTensor[])[]): SlotTensor[
     const parts = rows.map((tensors) => tensors[i] as SlotTensor);
     if (shape.length !== 3) {
       if (parts.every((part) => isEqual(part.data, tensor.data))) return tensor;
-      throw badRequest(`The rows of a batch cannot differ in ${name}.`);
+      throw badRequest(t("The rows of a batch cannot differ in {0}.", name));
     }
     const [height, width] = [1, 2].map((axis) =>
       Math.max(...parts.map((part) => part.shape[axis] as number)),

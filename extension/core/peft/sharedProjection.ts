@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badFile, misfit } from "../base/errors.ts";
 import { isSameShape, showShape } from "../base/shape.ts";
 import { torchGenerator } from "../base/torchRandom.ts";
@@ -51,12 +52,17 @@ export function sharedProjection(
 
   function stored(name: string, shape: readonly number[]): Float32Array {
     if (!shared.has(name)) {
-      throw badFile(file, `says that "${name}" is stored (save_projection), but it is not`);
+      throw badFile(file, t('says that "{0}" is stored (save_projection), but it is not', name));
     }
     if (!isSameShape(shared.shape(name), shape)) {
       throw misfit(
-        `${file}: tensor "${name}" is ${showShape(shared.shape(name))}, ` +
-          `the targets on this base need ${showShape(shape)}.`,
+        t(
+          '{0}: tensor "{1}" is {2}, the targets on this base need {3}.',
+          file,
+          name,
+          showShape(shared.shape(name)),
+          showShape(shape),
+        ),
       );
     }
     return shared.values(name);
@@ -106,6 +112,8 @@ export function projectionWarnings({ save_projection: isStored }: ProjectionConf
   return isStored
     ? []
     : [
-        "The random projection is not stored; it is made from its seed, as PyTorch makes it on a CPU.",
+        t(
+          "The random projection is not stored; it is made from its seed, as PyTorch makes it on a CPU.",
+        ),
       ];
 }

@@ -3,6 +3,7 @@
  * entries of the weight are changed; ΔW is their values at the stored places, a dense Δ. A file
  * without places relies on the random mask of its seed.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { badFile, unsupported } from "../base/errors.ts";
 import { torchGenerator } from "../base/torchRandom.ts";
@@ -29,11 +30,11 @@ export const shira = tunerMethod<ShiraConfig>({
   peftType: "SHIRA",
   schema: shiraSchema,
   fields: {
-    r: { default: 32, meaning: "As many entries change as a LoRA of this rank has." },
-    mask_type: { default: "random", meaning: "How the entries were chosen." },
-    random_seed: { default: null, meaning: "Seed of the random choice." },
-    fan_in_fan_out: { default: false, meaning: "The base stores its weights as [in, out]." },
-    init_weights: { default: true, meaning: "Whether training began at the base." },
+    r: { default: 32, meaning: t("As many entries change as a LoRA of this rank has.") },
+    mask_type: { default: "random", meaning: t("How the entries were chosen.") },
+    random_seed: { default: null, meaning: t("Seed of the random choice.") },
+    fan_in_fan_out: { default: false, meaning: t("The base stores its weights as [in, out].") },
+    init_weights: { default: true, meaning: t("Whether training began at the base.") },
   },
   defaultTargets: shiraTargets,
   suffixes: ["shira_weight", "shira_indices"],
@@ -75,13 +76,16 @@ function storedPlaces(
 ): number[] {
   const [two, stored] = tensors.shape("shira_indices");
   if (two !== 2 || stored !== count) {
-    throw badFile(file, `the indices of ${path} are not [2, ${count}] like its weights`);
+    throw badFile(file, t("the indices of {0} are not [2, {1}] like its weights", path, count));
   }
   const indices = tensors.integers("shira_indices");
   return Array.from({ length: count }, (_, i) => {
     const [row, column] = [indices[i] as number, indices[count + i] as number];
     if (row < 0 || row >= out || column < 0 || column >= inputs) {
-      throw badFile(file, `the indices of ${path} name [${row}, ${column}] in [${out}, ${inputs}]`);
+      throw badFile(
+        file,
+        t("the indices of {0} name [{1}, {2}] in [{3}, {4}]", path, row, column, out, inputs),
+      );
     }
     return row * inputs + column;
   });
@@ -95,7 +99,12 @@ function maskedPlaces(
   const { random_seed: seed, mask_type: type } = context.config;
   if (type !== "random" || seed === null) {
     throw unsupported(
-      `${context.file}: ${path} stores no shira_indices, and a ${type} mask without a seed cannot be made again`,
+      t(
+        "{0}: {1} stores no shira_indices, and a {2} mask without a seed cannot be made again",
+        context.file,
+        path,
+        type,
+      ),
     );
   }
   return torchGenerator(seed)

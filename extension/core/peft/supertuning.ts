@@ -5,6 +5,7 @@
  * descending (ascending) order. Run time: Δ dense, since its entries lie all over the matrix, and
  * the low-rank path.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { badFile } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
@@ -25,7 +26,7 @@ const b = "supertuning_lora_B.weight";
 const schema = z
   .looseObject({
     ...tunerFields,
-    sparsity: z.number().min(0).lt(1, "It must be in [0, 1).").default(0.99),
+    sparsity: z.number().min(0).lt(1, t("It must be in [0, 1).")).default(0.99),
     select_top: z.boolean().default(true),
     r: wholeNumber.nullish().transform((value) => value ?? null),
     lora_alpha: z
@@ -36,22 +37,22 @@ const schema = z
   })
   .refine(({ r, lora_alpha: alpha }) => r !== null || alpha === null, {
     path: ["lora_alpha"],
-    message: "It needs a rank r beside it.",
+    message: t("It needs a rank r beside it."),
   });
 
 type SupertuningConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
-  sparsity: { default: 0.99, meaning: "Share of each weight's entries that stay as they are." },
-  select_top: { default: true, meaning: "The largest entries were trained; else the smallest." },
-  r: { default: null, meaning: "Rank of the LoRA beside the sparse update; none without it." },
+  sparsity: { default: 0.99, meaning: t("Share of each weight's entries that stay as they are.") },
+  select_top: { default: true, meaning: t("The largest entries were trained; else the smallest.") },
+  r: { default: null, meaning: t("Rank of the LoRA beside the sparse update; none without it.") },
   lora_alpha: {
     default: null,
-    meaning: "Strength of that LoRA: alpha / r. 2 r where it is absent.",
+    meaning: t("Strength of that LoRA: alpha / r. 2 r where it is absent."),
   },
-  lora_dropout: { default: 0, meaning: "Dropout in training; no effect on answers." },
-  init_weights: { default: true, meaning: "The update was zero before training." },
-  save_precomputed_indices: { default: true, meaning: "The file holds the entries' positions." },
+  lora_dropout: { default: 0, meaning: t("Dropout in training; no effect on answers.") },
+  init_weights: { default: true, meaning: t("The update was zero before training.") },
+  save_precomputed_indices: { default: true, meaning: t("The file holds the entries' positions.") },
 };
 
 export const supertuning = tunerMethod<SupertuningConfig>({
@@ -101,7 +102,10 @@ async function linearEffect(
   const delta = new Float32Array(module.in * module.out);
   places.forEach((place, i) => {
     if (place < 0 || place >= delta.length) {
-      throw badFile(context.file, `a position of ${module.path} is ${place}, outside its weight`);
+      throw badFile(
+        context.file,
+        t("a position of {0} is {1}, outside its weight", module.path, place),
+      );
     }
     delta[place] = (delta[place] as number) + (trained[i] as number);
   });

@@ -5,6 +5,7 @@
  * P ~ N(0, 1/r), seed + the module's place among the targets. The low-rank path; embeddings add
  * B[id] R A to a row.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { GraftError, misfit } from "../base/errors.ts";
 import { multiply } from "../base/matrix.ts";
@@ -24,8 +25,8 @@ const tinyLoraSchema = z.looseObject({
   ...tunerFields,
   r: wholeNumber.default(2),
   u: wholeNumber.default(64),
-  weight_tying: z.number("It must be a number.").default(0),
-  projection_seed: z.int("It must be a whole number.").default(42),
+  weight_tying: z.number(t("It must be a number.")).default(0),
+  projection_seed: z.int(t("It must be a whole number.")).default(42),
   save_projection: z.boolean().default(true),
 });
 
@@ -35,16 +36,19 @@ export const tinyLora = tunerMethod<TinyLoraConfig>({
   peftType: "TINYLORA",
   schema: tinyLoraSchema,
   fields: {
-    r: { default: 2, meaning: "Rank: how many singular directions of the weight are mixed." },
-    u: { default: 64, meaning: "Size of a trained vector." },
-    weight_tying: { default: 0, meaning: "How far modules share vectors: 0 none, 1 all." },
-    projection_seed: { default: 42, meaning: "Seed of the random projections." },
-    save_projection: { default: true, meaning: "Whether the projections are stored." },
-    init_v_bound: { default: 0.02, meaning: "Bound of uniform initial values." },
-    tinylora_dropout: { default: 0, meaning: "Dropout in training; no effect on answers." },
-    fan_in_fan_out: { default: false, meaning: "The base stores its weights as [in, out]." },
-    init_weights: { default: true, meaning: "How the vectors were initialised before training." },
-    bias: { default: "none", meaning: "Which biases were trained and are stored." },
+    r: { default: 2, meaning: t("Rank: how many singular directions of the weight are mixed.") },
+    u: { default: 64, meaning: t("Size of a trained vector.") },
+    weight_tying: { default: 0, meaning: t("How far modules share vectors: 0 none, 1 all.") },
+    projection_seed: { default: 42, meaning: t("Seed of the random projections.") },
+    save_projection: { default: true, meaning: t("Whether the projections are stored.") },
+    init_v_bound: { default: 0.02, meaning: t("Bound of uniform initial values.") },
+    tinylora_dropout: { default: 0, meaning: t("Dropout in training; no effect on answers.") },
+    fan_in_fan_out: { default: false, meaning: t("The base stores its weights as [in, out].") },
+    init_weights: {
+      default: true,
+      meaning: t("How the vectors were initialised before training."),
+    },
+    bias: { default: "none", meaning: t("Which biases were trained and are stored.") },
   },
   defaultTargets: loraTargets,
   check,
@@ -64,10 +68,14 @@ export const tinyLora = tunerMethod<TinyLoraConfig>({
 
 function check({ weight_tying: tying }: TinyLoraConfig, { file }: AdapterConfig): void {
   if (tying >= 0 && tying <= 1) return;
-  throw new GraftError("bad-file", `${file}: field "weight_tying" is ${tying}, not in [0, 1].`, {
-    file,
-    field: "weight_tying",
-  });
+  throw new GraftError(
+    "bad-file",
+    t('{0}: field "weight_tying" is {1}, not in [0, 1].', file, tying),
+    {
+      file,
+      field: "weight_tying",
+    },
+  );
 }
 
 /** The sides of A and B; an embedding's table is [vocabulary, dim] and taken as it stands. */
@@ -92,14 +100,18 @@ function mixing(
   const name = `tinylora_v.${groupOf(place, targets.length, config)}`;
   const vector = shared.has(name) ? shared.values(name) : null;
   if (vector?.length !== u) {
-    throw misfit(`${file}: ${module.path} needs "${name}" of ${u} values, which the file lacks.`);
+    throw misfit(
+      t('{0}: {1} needs "{2}" of {3} values, which the file lacks.', file, module.path, name, u),
+    );
   }
   const isStored = config.save_projection && tensors.has("tinylora_P");
   const projections = isStored
     ? tensors.values("tinylora_P")
     : torchGenerator(seed + place).normal(u * r * r, 0, 1 / r ** 0.5);
   if (projections.length !== u * r * r) {
-    throw misfit(`${file}: the projections of ${module.path} are not [${u}, ${r}, ${r}].`);
+    throw misfit(
+      t("{0}: the projections of {1} are not [{2}, {3}, {4}].", file, module.path, u, r, r),
+    );
   }
   return multiply(vector, projections, { rows: 1, inner: u, columns: r * r });
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest } from "../base/errors.ts";
 import { normTensor } from "../checkpoint/modules.ts";
 import type { AdapterEffects } from "./effect.ts";
@@ -18,7 +19,12 @@ export function checkTogether(
       if (other === undefined) owners.set(parameter, name);
       else {
         throw badRequest(
-          `"${other}" and "${name}" both replace ${parameter} of the base: only one of them can be active.`,
+          t(
+            '"{0}" and "{1}" both replace {2} of the base: only one of them can be active.',
+            other,
+            name,
+            parameter,
+          ),
         );
       }
     }

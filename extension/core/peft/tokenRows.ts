@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { misfit } from "../base/errors.ts";
 import { type ModuleInfo, weightName } from "../checkpoint/modules.ts";
 import type { AdapterEffects, EmbeddingEffect, LinearEffect } from "./effect.ts";
@@ -43,7 +44,11 @@ export async function trainableTokens(
   for (const { module, name, ids } of tokenTargets(context.config, context.base)) {
     if (!module) {
       throw misfit(
-        `${context.file}: field "trainable_token_indices" names ${name}, which this base does not embed.`,
+        t(
+          '{0}: field "trainable_token_indices" names {1}, which this base does not embed.',
+          context.file,
+          name,
+        ),
       );
     }
     const rows = context.adapterTensors(module.path).values("token_adapter.trainable_tokens_delta");
@@ -82,8 +87,12 @@ export async function tokenEffects(
   if (beyond !== undefined || rows.length !== ids.length * width) {
     const problem =
       beyond === undefined
-        ? `${rows.length / width} rows are stored for ${ids.length} tokens`
-        : `token ${beyond} is not among the ${vocabulary} that this base has: its vocabulary was resized`;
+        ? t("{0} rows are stored for {1} tokens", rows.length / width, ids.length)
+        : t(
+            "token {0} is not among the {1} that this base has: its vocabulary was resized",
+            beyond,
+            vocabulary,
+          );
     throw misfit(`${context.file}: ${module.path}: ${problem}.`);
   }
   const { embedding, delta } = replaceRows(ids, rows, { table, width });

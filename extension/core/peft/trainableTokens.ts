@@ -3,6 +3,7 @@
  * replace the base's. An embedding adds the difference to a token's row; a head that is tied to the
  * table, or targeted itself, gets the same rows as a low-rank update, one rank a token.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import type { Shape } from "../base/shape.ts";
 import type { LinearEffect } from "./effect.ts";
@@ -15,14 +16,14 @@ const suffix = "trainable_tokens_delta";
 
 const schema = z.looseObject({
   ...tunerFields,
-  token_indices: z.array(z.int(), "It must be a list of token ids.").default([]),
+  token_indices: z.array(z.int(), t("It must be a list of token ids.")).default([]),
 });
 
 type TrainableTokensConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
-  token_indices: { default: [], meaning: "Ids of the tokens whose rows were trained." },
-  init_weights: { default: true, meaning: "Training starts with the base's rows." },
+  token_indices: { default: [], meaning: t("Ids of the tokens whose rows were trained.") },
+  init_weights: { default: true, meaning: t("Training starts with the base's rows.") },
 };
 
 /** The input embeddings of families that do not call them embed_tokens (transformers 5). */

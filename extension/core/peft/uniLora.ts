@@ -5,6 +5,7 @@
  * by NumPy's default_rng(proj_seed), over the modules in the model's order, A before B; it may also
  * be stored. Run time: the low-rank path.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { badFile } from "../base/errors.ts";
 import { numpyGenerator } from "../base/numpyRandom.ts";
@@ -23,26 +24,29 @@ const theta = "unilora_theta_d";
 const schema = z.looseObject({
   ...tunerFields,
   r: wholeNumber.default(4),
-  proj_seed: z.int().nonnegative("It must be at least 0.").default(42),
+  proj_seed: z.int().nonnegative(t("It must be at least 0.")).default(42),
   theta_d_length: wholeNumber.default(256),
   save_indices: z.boolean().default(false),
   bias: z
-    .enum(["none", "all", "unilora_only"], "It must be none, all or unilora_only.")
+    .enum(["none", "all", "unilora_only"], t("It must be none, all or unilora_only."))
     .default("none"),
 });
 
 type UniLoraConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
-  r: { default: 4, meaning: "Rank of each module's update." },
-  proj_seed: { default: 42, meaning: "Seed of the shuffle that spreads the vector over modules." },
-  theta_d_length: { default: 256, meaning: "Length of the one trained vector." },
-  unilora_dropout: { default: 0, meaning: "Dropout in training; no effect on answers." },
-  fan_in_fan_out: { default: false, meaning: "The base stores its weights as [in, out]." },
-  bias: { default: "none", meaning: "Which biases were trained and are stored." },
-  init_theta_d_bound: { default: 0.02, meaning: "Bound of the vector's initial values." },
-  init_weights: { default: true, meaning: "How the vector was initialised." },
-  save_indices: { default: false, meaning: "The file holds which entry goes where." },
+  r: { default: 4, meaning: t("Rank of each module's update.") },
+  proj_seed: {
+    default: 42,
+    meaning: t("Seed of the shuffle that spreads the vector over modules."),
+  },
+  theta_d_length: { default: 256, meaning: t("Length of the one trained vector.") },
+  unilora_dropout: { default: 0, meaning: t("Dropout in training; no effect on answers.") },
+  fan_in_fan_out: { default: false, meaning: t("The base stores its weights as [in, out].") },
+  bias: { default: "none", meaning: t("Which biases were trained and are stored.") },
+  init_theta_d_bound: { default: 0.02, meaning: t("Bound of the vector's initial values.") },
+  init_weights: { default: true, meaning: t("How the vector was initialised.") },
+  save_indices: { default: false, meaning: t("The file holds which entry goes where.") },
 };
 
 export const uniLora = tunerMethod<UniLoraConfig>({
@@ -87,7 +91,11 @@ function linearEffect(
   if (vector.length !== config.theta_d_length) {
     throw badFile(
       file,
-      `field "theta_d_length" is ${config.theta_d_length}, the vector has ${vector.length} entries`,
+      t(
+        'field "theta_d_length" is {0}, the vector has {1} entries',
+        config.theta_d_length,
+        vector.length,
+      ),
     );
   }
   const [a, b] = config.save_indices
@@ -106,7 +114,8 @@ function storedFactor(
   const places = tensors.integers(`unilora_indices_${side}`);
   return tensors.values(`unilora_scales_${side}`).map((scale, i) => {
     const value = vector[places[i] as number];
-    if (value === undefined) throw badFile(file, `an index is ${places[i]}, outside the vector`);
+    if (value === undefined)
+      throw badFile(file, t("an index is {0}, outside the vector", String(places[i])));
     return value * scale;
   });
 }

@@ -4,6 +4,7 @@
  * vectors with the highest logits, weighed by their softmax. Run time: the low-rank path, unscaled.
  * With save_only_topk_weights the file holds the chosen vectors and all weights but the last instead.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { badFile, misfit } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
@@ -14,7 +15,7 @@ import { tunerFields, wholeNumber } from "./tuner/config.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
 import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
 
-const biases = z.enum(["none", "all", "vblora_only"], "It must be none, all or vblora_only.");
+const biases = z.enum(["none", "all", "vblora_only"], t("It must be none, all or vblora_only."));
 
 const schema = z.looseObject({
   ...tunerFields,
@@ -29,19 +30,22 @@ const schema = z.looseObject({
 type VbLoraConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
-  r: { default: 4, meaning: "Rank: how many directions each module's update has." },
-  num_vectors: { default: 256, meaning: "Vectors in the bank that all modules share." },
-  vector_length: { default: 256, meaning: "Length of a vector; it divides every layer's sizes." },
-  topk: { default: 2, meaning: "How many vectors each piece of a factor is mixed from." },
+  r: { default: 4, meaning: t("Rank: how many directions each module's update has.") },
+  num_vectors: { default: 256, meaning: t("Vectors in the bank that all modules share.") },
+  vector_length: {
+    default: 256,
+    meaning: t("Length of a vector; it divides every layer's sizes."),
+  },
+  topk: { default: 2, meaning: t("How many vectors each piece of a factor is mixed from.") },
   save_only_topk_weights: {
     default: false,
-    meaning: "Only the weights of the mixtures are stored.",
+    meaning: t("Only the weights of the mixtures are stored."),
   },
-  vblora_dropout: { default: 0, meaning: "Dropout in training; no effect on answers." },
-  fan_in_fan_out: { default: false, meaning: "The base stores its weights as [in, out]." },
-  bias: { default: "none", meaning: "Which biases were trained and are stored." },
-  init_vector_bank_bound: { default: 0.02, meaning: "Range of the bank before training." },
-  init_logits_std: { default: 0.1, meaning: "Spread of the logits before training." },
+  vblora_dropout: { default: 0, meaning: t("Dropout in training; no effect on answers.") },
+  fan_in_fan_out: { default: false, meaning: t("The base stores its weights as [in, out].") },
+  bias: { default: "none", meaning: t("Which biases were trained and are stored.") },
+  init_vector_bank_bound: { default: 0.02, meaning: t("Range of the bank before training.") },
+  init_logits_std: { default: 0.1, meaning: t("Spread of the logits before training.") },
 };
 
 const attention = ["q_proj", "v_proj"];
@@ -129,8 +133,14 @@ function pieces(module: LinearModule, config: VbLoraConfig, file: string): [numb
   const { vector_length: length } = config;
   if (module.in % length !== 0 || module.out % length !== 0) {
     throw misfit(
-      `${file}: field "vector_length" is ${length}, which does not divide the sizes of ` +
-        `${module.path}, [${module.out}, ${module.in}].`,
+      t(
+        '{0}: field "vector_length" is {1}, which does not divide the sizes of {2}, [{3}, {4}].',
+        file,
+        length,
+        module.path,
+        module.out,
+        module.in,
+      ),
     );
   }
   return [module.in / length, module.out / length];
@@ -145,7 +155,10 @@ function mixed(
   const { topk, num_vectors: count, vector_length: length } = config;
   const bank = shared.values(bankName);
   if (bank.length !== count * length) {
-    throw badFile(file, `its bank has ${bank.length} numbers, not ${count} vectors of ${length}`);
+    throw badFile(
+      file,
+      t("its bank has {0} numbers, not {1} vectors of {2}", bank.length, count, length),
+    );
   }
   const mixtures = config.save_only_topk_weights
     ? storedMixtures(tensors, name, topk)

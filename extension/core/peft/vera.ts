@@ -3,6 +3,7 @@
  * B are random and shared by all modules and only the two vectors are trained. Run time: the
  * low-rank path with the vectors folded into the factors. A and B are stored or made from a seed.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import type { Shape } from "../base/shape.ts";
 import { loraTargets } from "./defaultTargets.ts";
@@ -15,23 +16,25 @@ import { tunerMethod } from "./tuner/tuner.ts";
 export const projectionFields = {
   ...tunerFields,
   r: wholeNumber.default(256),
-  projection_prng_key: z.int("It must be a whole number.").default(0),
+  projection_prng_key: z.int(t("It must be a whole number.")).default(0),
   save_projection: z.boolean().default(true),
 };
 
 export const projectionFieldInfo: Readonly<Record<string, FieldInfo>> = {
-  r: { default: 256, meaning: "Rank of the shared random matrices." },
-  projection_prng_key: { default: 0, meaning: "Seed of the shared random matrices." },
-  save_projection: { default: true, meaning: "The shared random matrices are stored." },
-  d_initial: { default: 0.1, meaning: "Value of λd before training." },
-  fan_in_fan_out: { default: false, meaning: "The base stores its weights as [in, out]." },
-  bias: { default: "none", meaning: "Which biases were trained and are stored." },
-  init_weights: { default: true, meaning: "Training starts from the default vectors." },
+  r: { default: 256, meaning: t("Rank of the shared random matrices.") },
+  projection_prng_key: { default: 0, meaning: t("Seed of the shared random matrices.") },
+  save_projection: { default: true, meaning: t("The shared random matrices are stored.") },
+  d_initial: { default: 0.1, meaning: t("Value of λd before training.") },
+  fan_in_fan_out: { default: false, meaning: t("The base stores its weights as [in, out].") },
+  bias: { default: "none", meaning: t("Which biases were trained and are stored.") },
+  init_weights: { default: true, meaning: t("Training starts from the default vectors.") },
 };
 
 const schema = z.looseObject({
   ...projectionFields,
-  bias: z.enum(["none", "all", "vera_only"], "It must be none, all or vera_only.").default("none"),
+  bias: z
+    .enum(["none", "all", "vera_only"], t("It must be none, all or vera_only."))
+    .default("none"),
 });
 
 type VeraConfig = z.infer<typeof schema>;
@@ -43,7 +46,7 @@ export const vera = tunerMethod<VeraConfig>({
   schema,
   fields: {
     ...projectionFieldInfo,
-    vera_dropout: { default: 0, meaning: "Dropout in training; no effect on answers." },
+    vera_dropout: { default: 0, meaning: t("Dropout in training; no effect on answers.") },
   },
   defaultTargets: veraTargets,
   suffixes: ["vera_lambda_b", "vera_lambda_d"],

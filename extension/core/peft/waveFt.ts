@@ -4,6 +4,7 @@
  * uses up; ΔW = scaling · that step. Each coefficient adds a patch of filter length squared, so ΔW
  * is built from n patches and is a dense Δ. Without use_idwt the coefficients themselves are ΔW.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { misfit, unsupported } from "../base/errors.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
@@ -24,10 +25,10 @@ const waveFtSchema = z.looseObject({
   n_frequency: wholeNumber.default(2592),
   n_frequency_pattern: numberPattern,
   proportional_parameters: z.boolean().default(false),
-  scaling: z.number("It must be a number.").default(25),
+  scaling: z.number(t("It must be a number.")).default(25),
   wavelet_family: z.string().default("db1"),
   use_idwt: z.boolean().default(true),
-  random_loc_seed: z.int("It must be a whole number.").default(777),
+  random_loc_seed: z.int(t("It must be a whole number.")).default(777),
 });
 
 type WaveFtConfig = z.infer<typeof waveFtSchema>;
@@ -36,19 +37,22 @@ export const waveFt = tunerMethod<WaveFtConfig>({
   peftType: "WAVEFT",
   schema: waveFtSchema,
   fields: {
-    n_frequency: { default: 2592, meaning: "Number of trained coefficients of a module." },
-    n_frequency_pattern: { default: {}, meaning: "Their number in single modules." },
+    n_frequency: { default: 2592, meaning: t("Number of trained coefficients of a module.") },
+    n_frequency_pattern: { default: {}, meaning: t("Their number in single modules.") },
     proportional_parameters: {
       default: false,
-      meaning: "Larger modules have more of the coefficients, smaller ones fewer.",
+      meaning: t("Larger modules have more of the coefficients, smaller ones fewer."),
     },
-    scaling: { default: 25, meaning: "Strength of the update." },
-    wavelet_family: { default: "db1", meaning: "The wavelet: db1 … db10, sym2 …, coif1 …." },
-    use_idwt: { default: true, meaning: "Coefficients are of wavelets; else they are the update." },
-    random_loc_seed: { default: 777, meaning: "Seed of the coefficients' places." },
-    fan_in_fan_out: { default: false, meaning: "The base stores its weights as [in, out]." },
-    init_weights: { default: true, meaning: "Whether training began at the base." },
-    bias: { default: "none", meaning: "Which biases were trained and are stored." },
+    scaling: { default: 25, meaning: t("Strength of the update.") },
+    wavelet_family: { default: "db1", meaning: t("The wavelet: db1 … db10, sym2 …, coif1 ….") },
+    use_idwt: {
+      default: true,
+      meaning: t("Coefficients are of wavelets; else they are the update."),
+    },
+    random_loc_seed: { default: 777, meaning: t("Seed of the coefficients' places.") },
+    fan_in_fan_out: { default: false, meaning: t("The base stores its weights as [in, out].") },
+    init_weights: { default: true, meaning: t("Whether training began at the base.") },
+    bias: { default: "none", meaning: t("Which biases were trained and are stored.") },
   },
   defaultTargets: spectralTargets,
   check,
@@ -68,8 +72,8 @@ function check(
 ): void {
   if (isWave && !Object.hasOwn(scalingFilters, family)) {
     throw unsupported(
-      `${file}: PEFT 0.21 computes nothing for wavelet_family "${family}"`,
-      `It computes ${Object.keys(scalingFilters).join(", ")}.`,
+      t('{0}: PEFT 0.21 computes nothing for wavelet_family "{1}"', file, family),
+      t("It computes {0}.", Object.keys(scalingFilters).join(", ")),
     );
   }
 }
@@ -88,7 +92,13 @@ function linearEffect(
   const wanted = proportionalCount(module, config, targets);
   if (config.proportional_parameters && spectrum.length !== wanted) {
     throw misfit(
-      `${file}: ${module.path} stores ${spectrum.length} coefficients; its share on this base is ${wanted}.`,
+      t(
+        "{0}: {1} stores {2} coefficients; its share on this base is {3}.",
+        file,
+        module.path,
+        spectrum.length,
+        wanted,
+      ),
     );
   }
   const places = spectralPlaces(module, {

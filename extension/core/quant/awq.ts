@@ -3,6 +3,7 @@
  * out / 8] and `qzeros` int32 [groups, out / 8] with eight outputs in a word, `scales` [groups, out].
  * A word's halves of bytes are outputs 0, 2, 4, 6, 1, 3, 5, 7 from the lowest up.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { badFile, unsupported } from "../base/errors.ts";
 import { parseFields } from "../base/json.ts";
@@ -17,8 +18,8 @@ import { readFloats, readWords, requireRef, type Weights } from "./int32Codes.ts
 import { fromWhole, type WeightSource } from "./weightSource.ts";
 
 const fields = z.looseObject({
-  bits: z.literal(4, "Graft reads AWQ in 4 bits.").optional(),
-  w_bit: z.literal(4, "Graft reads AWQ in 4 bits.").optional(),
+  bits: z.literal(4, t("Graft reads AWQ in 4 bits.")).optional(),
+  w_bit: z.literal(4, t("Graft reads AWQ in 4 bits.")).optional(),
   group_size: z.int().optional(),
   q_group_size: z.int().optional(),
   version: z.string().nullish(),
@@ -37,13 +38,17 @@ export function awqOptions(config: ModelConfig, quantization: Record<string, unk
   const version = (c.version ?? c.format ?? "gemm").toLowerCase();
   if (version !== "gemm") {
     throw unsupported(
-      `${config.file}: the weights are AWQ in the layout "${version}", which Graft does not read`,
-      'It reads "gemm".',
+      t(
+        '{0}: the weights are AWQ in the layout "{1}", which Graft does not read',
+        config.file,
+        version,
+      ),
+      t('It reads "gemm".'),
     );
   }
   const groupSize = c.group_size ?? c.q_group_size ?? 128;
   if (groupSize > 0 || groupSize === -1) return { groupSize };
-  throw badFile(config.file, `field "group_size" is ${groupSize}`);
+  throw badFile(config.file, t('field "group_size" is {0}', groupSize));
 }
 
 const places = [0, 2, 4, 6, 1, 3, 5, 7];
@@ -55,7 +60,7 @@ export async function awqSource(
   at: { options: AwqOptions; signal?: AbortSignal | undefined },
 ): Promise<WeightSource> {
   const qweight = weights.get(`${path}.qweight`);
-  if (!qweight) throw badFile(path, "has no qweight");
+  if (!qweight) throw badFile(path, t("has no qweight"));
   const part = (name: string): ReturnType<typeof requireRef> =>
     requireRef(weights, `${path}.${name}`, qweight);
   const [columns = 0, words = 0] = qweight.shape;

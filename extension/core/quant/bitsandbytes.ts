@@ -4,6 +4,7 @@
  * `<name>.nested_quant_map`, and `<name>.quant_state.bitsandbytes__<type>`, JSON as bytes. Of int8
  * there is `SCB` beside `weight`.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { type Dtype, isReadableDtype, toFloat32 } from "../base/dtype.ts";
 import { badFile } from "../base/errors.ts";
@@ -26,7 +27,7 @@ const statePattern = /\.quant_state\.bitsandbytes__(nf4|fp4)$/;
 const size = z.int().positive();
 
 const stateFields = z.looseObject({
-  quant_type: z.enum(["nf4", "fp4"], "It must be nf4 or fp4."),
+  quant_type: z.enum(["nf4", "fp4"], t("It must be nf4 or fp4.")),
   blocksize: size,
   dtype: z.string().optional(),
   shape: z.array(z.int().nonnegative()),
@@ -57,7 +58,7 @@ export function readFourBit(tensors: StoredTensors, name: string, file: string):
   const stateName = [...tensors.keys()].find(
     (each) => each.startsWith(`${name}.`) && statePattern.test(each),
   );
-  if (stateName === undefined) throw badFile(file, `"${name}" has no bitsandbytes state`);
+  if (stateName === undefined) throw badFile(file, t('"{0}" has no bitsandbytes state', name));
   const state = parseFourBitState((tensors.get(stateName) as StoredTensor).bytes, file);
   const count = elementCount(state.shape);
   const blocks = Math.ceil(count / state.blocksize);
@@ -111,19 +112,22 @@ interface Reader {
 
 function tensorOf({ tensors, file }: Reader, name: string, count: number): StoredTensor {
   const tensor = tensors.get(name);
-  if (!tensor) throw badFile(file, `tensor "${name}" is missing`);
+  if (!tensor) throw badFile(file, t('tensor "{0}" is missing', name));
   if (elementCount(tensor.shape) === count) return tensor;
-  throw badFile(file, `tensor "${name}" has ${elementCount(tensor.shape)} numbers, not ${count}`);
+  throw badFile(
+    file,
+    t('tensor "{0}" has {1} numbers, not {2}', name, elementCount(tensor.shape), count),
+  );
 }
 
 function bytesOf(reader: Reader, name: string, count: number): Uint8Array {
   const { dtype, bytes } = tensorOf(reader, name, count);
   if (dtype === "U8") return bytes;
-  throw badFile(reader.file, `tensor "${name}" is ${dtype}, not U8`);
+  throw badFile(reader.file, t('tensor "{0}" is {1}, not U8', name, dtype));
 }
 
 function floatsOf(reader: Reader, name: string, count: number): Float32Array {
   const { dtype, bytes } = tensorOf(reader, name, count);
   if (isReadableDtype(dtype)) return toFloat32(bytes, dtype);
-  throw badFile(reader.file, `tensor "${name}" is ${dtype}, not a floating-point type`);
+  throw badFile(reader.file, t('tensor "{0}" is {1}, not a floating-point type', name, dtype));
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { type FloatDtype } from "../base/dtype.ts";
 import { badFile } from "../base/errors.ts";
 import { fromFloat32 } from "../base/halfFloat.ts";
@@ -45,10 +46,13 @@ export function fourBitSource(weights: Weights, name: string, state: FourBitStat
   const file = (refs[0] as [string, WeightRef])[1].file;
   const [out, columns, ...rest] = state.shape;
   if (out === undefined || columns === undefined || rest.length > 0) {
-    throw badFile(file, `"${name}" has the shape ${state.shape.join(" × ")}, not one of a matrix`);
+    throw badFile(
+      file,
+      t('"{0}" has the shape {1}, not one of a matrix', name, state.shape.join(" × ")),
+    );
   }
   const dtype = valueTypes[state.dtype ?? "float32"];
-  if (!dtype) throw badFile(file, `"${name}" is of the type "${state.dtype ?? ""}"`);
+  if (!dtype) throw badFile(file, t('"{0}" is of the type "{1}"', name, state.dtype ?? ""));
   const whole = async (signal?: AbortSignal): Promise<Float32Array> => {
     const tensors = new Map<string, StoredTensor>();
     for (const [key, ref] of refs) {

@@ -4,6 +4,7 @@
  * along the outputs, `scales` [groups, out], and `g_idx` int32 [in], the group of each input, which is
  * not in order after `desc_act`. The format "gptq" keeps zero points less one, "gptq_v2" as they are.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { badFile, unsupported } from "../base/errors.ts";
 import { parseFields } from "../base/json.ts";
@@ -19,7 +20,7 @@ import { fromWhole, type WeightSource } from "./weightSource.ts";
 
 const fields = z.looseObject({
   bits: z.union([z.literal(2), z.literal(3), z.literal(4), z.literal(8)]),
-  group_size: z.int().refine((size) => size === -1 || size > 0, "It must be -1 or positive."),
+  group_size: z.int().refine((size) => size === -1 || size > 0, t("It must be -1 or positive.")),
   checkpoint_format: z.string().nullish(),
   format: z.string().nullish(),
 });
@@ -41,8 +42,12 @@ export function gptqOptions(
   const format = (c.checkpoint_format ?? c.format ?? "gptq").toLowerCase();
   if (format !== "gptq" && format !== "gptq_v2") {
     throw unsupported(
-      `${config.file}: the weights are GPTQ in the format "${format}", which Graft does not read`,
-      'It reads "gptq" and "gptq_v2".',
+      t(
+        '{0}: the weights are GPTQ in the format "{1}", which Graft does not read',
+        config.file,
+        format,
+      ),
+      t('It reads "gptq" and "gptq_v2".'),
     );
   }
   return { bits: c.bits, groupSize: c.group_size, isFirstFormat: format === "gptq" };
@@ -56,7 +61,7 @@ export async function gptqSource(
 ): Promise<WeightSource> {
   const { bits } = at.options;
   const qweight = weights.get(`${path}.qweight`);
-  if (!qweight) throw badFile(path, "has no qweight");
+  if (!qweight) throw badFile(path, t("has no qweight"));
   const part = (name: string): ReturnType<typeof requireRef> =>
     requireRef(weights, `${path}.${name}`, qweight);
   const [packedIn = 0, out = 0] = qweight.shape;
@@ -97,7 +102,7 @@ async function groupsOf(
   const groupOf = await readWords(index, [at.columns], at.signal);
   const wrong = groupOf.find((group) => group < 0 || group >= at.groups);
   if (wrong === undefined) return groupOf;
-  throw badFile(index.file, `tensor "${index.name}" names group ${wrong} of ${at.groups}`);
+  throw badFile(index.file, t('tensor "{0}" names group {1} of {2}', index.name, wrong, at.groups));
 }
 
 async function readZeros(

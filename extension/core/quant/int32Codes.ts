@@ -1,4 +1,5 @@
 /** Small integers packed into the 32-bit words of GPTQ and AWQ checkpoints. */
+import { t } from "@vscode/l10n";
 import { type Dtype, isReadableDtype, toFloat32 } from "../base/dtype.ts";
 import { badFile } from "../base/errors.ts";
 import { showShape } from "../base/shape.ts";
@@ -11,7 +12,7 @@ export type Weights = ReadonlyMap<string, WeightRef>;
 export function requireRef(weights: Weights, name: string, like: WeightRef): WeightRef {
   const ref = weights.get(name);
   if (ref) return ref;
-  throw badFile(like.file, `tensor "${name}" is missing, "${like.name}" needs it`);
+  throw badFile(like.file, t('tensor "{0}" is missing, "{1}" needs it', name, like.name));
 }
 
 /** A tensor's bytes, once its type and shape are what they must be. */
@@ -25,7 +26,7 @@ export async function readExactly(
 ): Promise<Uint8Array> {
   checkShape(ref, shape);
   if (ref.dtype !== dtype)
-    throw badFile(ref.file, `tensor "${ref.name}" is ${ref.dtype}, not ${dtype}`);
+    throw badFile(ref.file, t('tensor "{0}" is {1}, not {2}', ref.name, ref.dtype, dtype));
   return (await readTensors(ref.file, [ref], signal))[0] as Uint8Array;
 }
 
@@ -35,14 +36,17 @@ export async function readFloats(
 ): Promise<Float32Array> {
   checkShape(ref, shape);
   if (!isReadableDtype(ref.dtype)) {
-    throw badFile(ref.file, `tensor "${ref.name}" is ${ref.dtype}, not a floating-point type`);
+    throw badFile(
+      ref.file,
+      t('tensor "{0}" is {1}, not a floating-point type', ref.name, ref.dtype),
+    );
   }
   return toFloat32((await readTensors(ref.file, [ref], signal))[0] as Uint8Array, ref.dtype);
 }
 
 export function checkShape({ file, name, shape: own }: WeightRef, shape: readonly number[]): void {
   if (own.length === shape.length && own.every((size, i) => size === shape[i])) return;
-  throw badFile(file, `tensor "${name}" is ${showShape(own)}, not ${showShape(shape)}`);
+  throw badFile(file, t('tensor "{0}" is {1}, not {2}', name, showShape(own), showShape(shape)));
 }
 
 export async function readWords(

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badFile } from "../base/errors.ts";
 import type { BaseCheckpoint, WeightRef } from "../checkpoint/baseCheckpoint.ts";
 import type { FileRange, PackedWeight } from "../checkpoint/packedWeight.ts";
@@ -15,13 +16,13 @@ export function mapWeights(
   const entries = new Map(file.tensors.map((entry) => [entry.name, entry]));
   const rangeOf = (name: string): FileRange => {
     const entry = entries.get(name);
-    if (!entry) throw badFile(file.file, `tensor "${name}" is missing`);
+    if (!entry) throw badFile(file.file, t('tensor "{0}" is missing', name));
     return { file: file.file, offset: entry.offset, byteLength: entry.byteLength };
   };
   const weights = new Map<string, WeightRef>(checkpoint.weights);
   for (const { name, ref } of plan.plain) {
     const entry = entries.get(name);
-    if (!entry) throw badFile(file.file, `tensor "${name}" is missing`);
+    if (!entry) throw badFile(file.file, t('tensor "{0}" is missing', name));
     weights.set(name, { ...entry, name: ref.name, file: file.file });
   }
   const packed = new Map<string, PackedWeight>(checkpoint.packed);

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { type FloatDtype, isFloatDtype } from "../base/dtype.ts";
 import { badRequest } from "../base/errors.ts";
 import type { BaseCheckpoint, WeightRef } from "../checkpoint/baseCheckpoint.ts";
@@ -85,7 +86,11 @@ export function planWeights(
   const { request, stored } = at;
   if (request.quantization && stored) {
     throw badRequest(
-      `${checkpoint.dir} is quantized already (${stored.kind}): it cannot be rounded again as bitsandbytes does.`,
+      t(
+        "{0} is quantized already ({1}): it cannot be rounded again as bitsandbytes does.",
+        checkpoint.dir,
+        stored.kind,
+      ),
     );
   }
   const kept: { path: string; reason: string }[] = [];
@@ -199,11 +204,11 @@ function reasonToKeep(
   const { path } = module;
   const isHead = path === tree.outputEmbedding;
   // Heads of classifiers and poolers stand outside of the layers; transformers leaves them, too.
-  if (!isHead && layerIndex(path) === null) return "it is no layer of the stack";
-  if (module.isParameter) return "it chooses experts, and is no linear layer in PyTorch";
+  if (!isHead && layerIndex(path) === null) return t("it is no layer of the stack");
+  if (module.isParameter) return t("it chooses experts, and is no linear layer in PyTorch");
   const patterns = [...request.skip, ...skippedModules(config.raw)];
   const pattern = patterns.find((each) => isMatch(path, each, config.file));
-  return pattern === undefined ? null : `"${pattern}" is not to be converted`;
+  return pattern === undefined ? null : t('"{0}" is not to be converted', pattern);
 }
 
 /** `modules_to_not_convert` of AWQ and others, `llm_int8_skip_modules` of bitsandbytes. */

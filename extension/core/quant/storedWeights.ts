@@ -2,6 +2,7 @@
  * Checkpoints whose linear layers are stored quantized. Each such weight appears among the
  * checkpoint's as one tensor [out, in] of the type that its values have, and a source gives them.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { badFile, unsupported } from "../base/errors.ts";
 import { isObject, type JsonObject, parseFields } from "../base/json.ts";
@@ -49,7 +50,7 @@ export async function storedWeights(
   for (const [name, ref] of weights) if (!parts.test(name)) logical.set(name, ref);
   for (const [name, { out, in: columns, dtype }] of found.sources) {
     const like = weights.get(name) ?? weights.get(name.replace(/weight$/, "qweight"));
-    if (!like) throw badFile(checkpoint.dir, `tensor "${name}" is missing`);
+    if (!like) throw badFile(checkpoint.dir, t('tensor "{0}" is missing', name));
     const { file, offset, byteLength } = like;
     logical.set(name, { name, file, offset, byteLength, dtype, shape: [out, columns] });
     const range = { file, offset, byteLength };
@@ -104,8 +105,11 @@ function methodOf({ config, weights }: BaseCheckpoint): StoredMethod | null {
   // Floating-point types of 8 bits are plain weights, whatever wrote them.
   if (![...weights.values()].some(isPackedInteger)) return null;
   throw unsupported(
-    `${config.file}: the weights are quantized by "${name}", which Graft does not read`,
-    `It reads ${Object.keys(methods).join(", ")}, and plain weights, which it can quantize itself.`,
+    t('{0}: the weights are quantized by "{1}", which Graft does not read', config.file, name),
+    t(
+      "It reads {0}, and plain weights, which it can quantize itself.",
+      Object.keys(methods).join(", "),
+    ),
   );
 }
 
@@ -147,7 +151,11 @@ const awq: StoredMethod = {
     const [scaled] = pathsOf(weights, ".act.scales");
     if (scaled !== undefined) {
       throw unsupported(
-        `${config.file}: AWQ scales the activation "${scaled}.act", which Graft does not run`,
+        t(
+          '{0}: AWQ scales the activation "{1}.act", which Graft does not run',
+          config.file,
+          scaled,
+        ),
       );
     }
     const sources = new Map<string, WeightSource>();

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import {
   bitsOf,
   type FloatDtype,
@@ -41,7 +42,8 @@ export interface WeightSource {
 /** A weight of a floating-point type. @param isTransposed stored [in, out] */
 export function plainSource(ref: WeightRef, isTransposed: boolean): WeightSource {
   const { dtype, shape, file, name, byteLength, offset } = ref;
-  if (!isReadableDtype(dtype)) throw unsupported(`${file}: tensor "${name}" is ${dtype} already`);
+  if (!isReadableDtype(dtype))
+    throw unsupported(t('{0}: tensor "{1}" is {2} already', file, name, dtype));
   const [first = 0, second = 0] = shape;
   const common = { dtype: ref.scale ? "F32" : valueType(dtype), bytes: byteLength };
   if (isTransposed) {

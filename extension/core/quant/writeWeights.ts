@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { createHash, type Hash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import { bitsOf, type Dtype, toFloat32 } from "../base/dtype.ts";
@@ -152,7 +153,7 @@ async function writeRounded(
     await pause(at.signal);
   }
   if (!Number.isFinite(total)) {
-    throw badFile(path, "its weight holds NaN or infinite values, which cannot be quantized");
+    throw badFile(path, t("its weight holds NaN or infinite values, which cannot be quantized"));
   }
   return { path, relative: total === 0 ? 0 : Math.sqrt(error / total), error, total };
 }
@@ -168,8 +169,8 @@ async function plainBytes(
     toFloat32(bytes, dtype).some((value, i) => value !== values[i] && Math.abs(value) === Infinity)
   ) {
     throw unsupported(
-      `${ref.file}: tensor "${name}" has values that are too large for fp16`,
-      "Choose bf16 or int8.",
+      t('{0}: tensor "{1}" has values that are too large for fp16', ref.file, name),
+      t("Choose bf16 or int8."),
     );
   }
   return bytes;

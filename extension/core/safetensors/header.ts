@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { visit } from "jsonc-parser";
 import { bitsOf, type Dtype, isDtype } from "../base/dtype.ts";
 import { badFile } from "../base/errors.ts";
@@ -49,17 +50,17 @@ export function parseHeader(
 }
 
 function parseJson(text: string, file: string): JsonObject {
-  if (!text.startsWith("{")) throw badFile(file, "header does not begin with {");
+  if (!text.startsWith("{")) throw badFile(file, t("header does not begin with {"));
   checkDepth(text, file);
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw badFile(file, `header is not JSON: ${(error as Error).message}`);
+    throw badFile(file, t("header is not JSON: {0}", (error as Error).message));
   }
-  if (!isObject(json)) throw badFile(file, "header is not a JSON object");
+  if (!isObject(json)) throw badFile(file, t("header is not a JSON object"));
   const twice = firstDuplicate(text);
-  if (twice !== undefined) throw badFile(file, `header names "${twice}" twice`);
+  if (twice !== undefined) throw badFile(file, t('header names "{0}" twice', twice));
   return json;
 }
 
@@ -81,9 +82,9 @@ function firstDuplicate(text: string): string | undefined {
 
 function parseMetadata(value: unknown, file: string): Record<string, string> {
   if (value === undefined) return {};
-  if (!isObject(value)) throw badFile(file, "__metadata__ is not an object");
+  if (!isObject(value)) throw badFile(file, t("__metadata__ is not an object"));
   for (const [key, text] of Object.entries(value)) {
-    if (typeof text !== "string") throw badFile(file, `__metadata__."${key}" is not a string`);
+    if (typeof text !== "string") throw badFile(file, t('__metadata__."{0}" is not a string', key));
   }
   return value as Record<string, string>;
 }
@@ -93,23 +94,29 @@ function parseEntry(
   value: unknown,
   { file, dataStart }: { file: string; dataStart: number },
 ): TensorEntry {
-  const fail = (problem: string): Error => badFile(file, `tensor "${name}": ${problem}`);
-  if (!isObject(value)) throw fail("entry is not an object");
+  const fail = (problem: string): Error => badFile(file, t('tensor "{0}": {1}', name, problem));
+  if (!isObject(value)) throw fail(t("entry is not an object"));
   const { dtype, shape, data_offsets: offsets } = value;
-  if (dtype === undefined) throw fail("has no dtype");
-  if (!isDtype(dtype)) throw fail(`unknown dtype ${JSON.stringify(dtype)}`);
-  if (!isSizes(shape)) throw fail(`shape ${JSON.stringify(shape)} is not a list of sizes`);
+  if (dtype === undefined) throw fail(t("has no dtype"));
+  if (!isDtype(dtype)) throw fail(t("unknown dtype {0}", JSON.stringify(dtype)));
+  if (!isSizes(shape)) throw fail(t("shape {0} is not a list of sizes", JSON.stringify(shape)));
   if (!isSizes(offsets) || offsets.length !== 2) {
-    throw fail(`data_offsets ${JSON.stringify(offsets)} are not two positions`);
+    throw fail(t("data_offsets {0} are not two positions", JSON.stringify(offsets)));
   }
   const [begin, end] = offsets as [number, number];
-  if (end < begin) throw fail(`data_offsets ${showShape(offsets)} run backwards`);
+  if (end < begin) throw fail(t("data_offsets {0} run backwards", showShape(offsets)));
   const bits = shape.reduce((product, size) => product * size, bitsOf(dtype));
   const largest = shape.reduce((product, size) => product * Math.max(size, 1), bitsOf(dtype));
-  if (!Number.isSafeInteger(largest)) throw fail(`shape ${showShape(shape)} overflows`);
+  if (!Number.isSafeInteger(largest)) throw fail(t("shape {0} overflows", showShape(shape)));
   if (bits !== (end - begin) * 8) {
     throw fail(
-      `${dtype} ${showShape(shape)} needs ${bits / 8} bytes, data_offsets give ${end - begin}`,
+      t(
+        "{0} {1} needs {2} bytes, data_offsets give {3}",
+        dtype,
+        showShape(shape),
+        bits / 8,
+        end - begin,
+      ),
     );
   }
   return { name, dtype, shape, offset: dataStart + begin, byteLength: end - begin };
@@ -129,19 +136,25 @@ function checkLayout(
     (a, b) => a.offset - b.offset || a.byteLength - b.byteLength,
   )) {
     if (tensor.offset !== position) {
-      const what = tensor.offset > position ? "leaves a hole before it" : "overlaps another tensor";
-      throw badFile(file, `tensor "${tensor.name}" ${what} (data_offsets)`);
+      const what =
+        tensor.offset > position ? t("leaves a hole before it") : t("overlaps another tensor");
+      throw badFile(file, t('tensor "{0}" {1} (data_offsets)', tensor.name, what));
     }
     position += tensor.byteLength;
     if (position > fileSize) {
       throw badFile(
         file,
-        `truncated: tensor "${tensor.name}" ends at byte ${position}, the file has ${fileSize}`,
-        "Download or copy it again.",
+        t(
+          'truncated: tensor "{0}" ends at byte {1}, the file has {2}',
+          tensor.name,
+          position,
+          fileSize,
+        ),
+        t("Download or copy it again."),
       );
     }
   }
   if (position !== fileSize) {
-    throw badFile(file, `${fileSize - position} bytes follow the last tensor`);
+    throw badFile(file, t("{0} bytes follow the last tensor", fileSize - position));
   }
 }

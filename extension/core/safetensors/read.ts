@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { type FileHandle, open } from "node:fs/promises";
 import { bitsOf, isFloatDtype, toFloat32 } from "../base/dtype.ts";
 import { elementCount } from "../base/shape.ts";
@@ -23,13 +24,14 @@ export async function readHeader(
   { file, size }: { file: string; size: number },
   read: (offset: number, length: number) => Promise<Buffer>,
 ): Promise<SafetensorsFile> {
-  if (size < 8) throw badFile(file, `has ${size} bytes, too few for a header length`);
+  if (size < 8) throw badFile(file, t("has {0} bytes, too few for a header length", size));
   const length = (await read(0, 8)).readBigUInt64LE();
-  if (length > BigInt(largestHeader)) throw badFile(file, `header length ${length} is too large`);
+  if (length > BigInt(largestHeader))
+    throw badFile(file, t("header length {0} is too large", String(length)));
   const headerLength = Number(length);
-  if (headerLength === 0) throw badFile(file, "header length is 0");
+  if (headerLength === 0) throw badFile(file, t("header length is 0"));
   if (8 + headerLength > size) {
-    throw badFile(file, `header length ${headerLength} exceeds file size ${size}`);
+    throw badFile(file, t("header length {0} exceeds file size {1}", headerLength, size));
   }
   const bytes = await read(8, headerLength);
   const header = parseHeader(decodeUtf8(bytes, file), headerLength, { file, fileSize: size });
@@ -83,7 +85,9 @@ export async function readFloat32(
   return new Map(
     tensors.map(({ name, dtype }, i) => {
       if (!isFloatDtype(dtype)) {
-        throw unsupported(`${file}: tensor "${name}" is ${dtype}, a floating-point type is needed`);
+        throw unsupported(
+          t('{0}: tensor "{1}" is {2}, a floating-point type is needed', file, name, dtype),
+        );
       }
       return [name, toFloat32(bytes[i] as Uint8Array, dtype)];
     }),
@@ -92,8 +96,8 @@ export async function readFloat32(
 
 async function withFile<T>(file: string, use: (handle: FileHandle) => Promise<T>): Promise<T> {
   const handle = await open(file, "r").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") throw notFound("File", file);
-    throw badFile(file, `cannot be opened (${error.code ?? error.message})`);
+    if (error.code === "ENOENT") throw notFound(t("File"), file);
+    throw badFile(file, t("cannot be opened ({0})", error.code ?? error.message));
   });
   try {
     return await use(handle);
@@ -114,7 +118,8 @@ async function readRange(
     // One read is bounded by 2^31 - 1 bytes on every platform.
     const part = Math.min(length - done, 0x4000_0000);
     const { bytesRead } = await handle.read(bytes, done, part, offset + done);
-    if (bytesRead === 0) throw badFile(file, `ends at byte ${offset + done}, more was promised`);
+    if (bytesRead === 0)
+      throw badFile(file, t("ends at byte {0}, more was promised", offset + done));
     done += bytesRead;
   }
   return bytes;
@@ -124,6 +129,6 @@ function decodeUtf8(bytes: Uint8Array, file: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw badFile(file, "header is not UTF-8");
+    throw badFile(file, t("header is not UTF-8"));
   }
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { bitsOf, type Dtype, dtypes } from "../base/dtype.ts";
 import { badRequest, throwIfAborted } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
@@ -48,7 +49,7 @@ function headerText(
   let position = 0;
   for (const tensor of tensors) {
     const { name, dtype, shape } = tensor;
-    if (name in entries) throw badRequest(`Two tensors are named "${name}".`);
+    if (name in entries) throw badRequest(t('Two tensors are named "{0}".', name));
     const length = byteLength(tensor);
     entries[name] = { dtype, shape, data_offsets: [position, (position += length)] };
   }
@@ -64,7 +65,9 @@ function byteLength({ dtype, shape }: TensorData): number {
 function checkSize(tensor: TensorData, length: number): void {
   if (length === byteLength(tensor)) return;
   const { name, dtype, shape } = tensor;
-  throw badRequest(`Tensor "${name}": ${length} bytes do not make ${dtype} ${showShape(shape)}.`);
+  throw badRequest(
+    t('Tensor "{0}": {1} bytes do not make {2} {3}.', name, length, dtype, showShape(shape)),
+  );
 }
 
 function compareBytes(a: string, b: string): number {

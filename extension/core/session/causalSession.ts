@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest } from "../base/errors.ts";
 import type { CausalModel } from "../models/causalModel.ts";
 import { headOf } from "../models/model.ts";
@@ -222,8 +223,9 @@ export class CausalSession implements DecodingSession {
       const missed = ids.map((row) => row.slice(known, past));
       if (missed.flat().some((id) => id < 0)) {
         throw badRequest(
-          "An adapter that routes by a first pass cannot go on after virtual tokens of another one. " +
-            "Begin the conversation anew.",
+          t(
+            "An adapter that routes by a first pass cannot go on after virtual tokens of another one. Begin the conversation anew.",
+          ),
         );
       }
       const attentionMask = seen.map((row) => Uint8Array.from(row.slice(known, past)));
@@ -244,14 +246,14 @@ export class CausalSession implements DecodingSession {
     const virtual = cache.length === 0 ? adapters.virtualTokens : 0;
     if (adapters.rows > 1 && adapters.rows !== cache.batch) {
       throw badRequest(
-        `The adapters are given for ${adapters.rows} rows, the batch has ${cache.batch}.`,
+        t("The adapters are given for {0} rows, the batch has {1}.", adapters.rows, cache.batch),
       );
     }
     const { tokens, options } = virtual > 0 ? prepend(request, virtual, adapters) : request;
     if (cache.length === 0 && adapters.cachePrefix) this.fillPrefix(state, adapters.cachePrefix);
     const seq = tokens[0]?.length ?? 0;
     if (tokens.length !== cache.batch || tokens.some((row) => row.length !== seq) || seq === 0) {
-      throw badRequest(`Tokens must be ${cache.batch} rows of one length, at least 1.`);
+      throw badRequest(t("Tokens must be {0} rows of one length, at least 1.", cache.batch));
     }
     const past = cache.length;
     this.checkIds(request.tokens, adapters);
@@ -286,7 +288,8 @@ export class CausalSession implements DecodingSession {
   private checkIds(tokens: readonly (readonly number[])[], { vocabulary }: AdapterInputs): void {
     const size = vocabulary ?? this.model.vocabulary;
     const id = tokens.flat().find((each) => !(each >= 0 && each < size));
-    if (id !== undefined) throw badRequest(`Token ${id} is not one of the ${size} that there are.`);
+    if (id !== undefined)
+      throw badRequest(t("Token {0} is not one of the {1} that there are.", id, size));
   }
 
   /** Says which of the new tokens `ids` [batch][seq] gated updates change. */
@@ -384,7 +387,9 @@ export class CausalSession implements DecodingSession {
   private checkPositions(positions: readonly (readonly number[])[]): void {
     const { contextLength } = this.model;
     if (positions.every((row) => row.every((position) => position < contextLength))) return;
-    throw badRequest(`The model has positions for ${contextLength} tokens. Shorten the prompt.`);
+    throw badRequest(
+      t("The model has positions for {0} tokens. Shorten the prompt.", contextLength),
+    );
   }
 }
 

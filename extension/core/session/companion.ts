@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest } from "../base/errors.ts";
 import type { AdapterInputs } from "./adapterInputs.ts";
 import type { CausalSession, DecodingState, Request } from "./causalSession.ts";
@@ -41,8 +42,9 @@ export async function leadWith(
     const missed = state.ids.map((row) => row.slice(known, past));
     if (missed.flat().some((id) => id < 0)) {
       throw badRequest(
-        "An adapter with a decoder of its own cannot go on after virtual tokens of another one. " +
-          "Begin the conversation anew.",
+        t(
+          "An adapter with a decoder of its own cannot go on after virtual tokens of another one. Begin the conversation anew.",
+        ),
       );
     }
     const attentionMask = state.seen.map((row) => Uint8Array.from(row.slice(known, past)));

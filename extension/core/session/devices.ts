@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { unsupported } from "../base/errors.ts";
 
 /** Where a model can run; names of ONNX Runtime's execution providers. */
@@ -58,26 +59,29 @@ export async function chooseDevice(asked: DeviceWish, probe: DeviceProbe): Promi
       const seconds = await probe.time(device);
       cpu ??= await probe.time("cpu");
       if (seconds < cpu) return { used: device, asked, note: "" };
-      reasons.push(`${deviceLabels[device]} is slower than the CPU here`);
+      reasons.push(t("{0} is slower than the CPU here", deviceLabels[device]));
     } catch (error) {
-      reasons.push(`${deviceLabels[device]} does not work here (${reasonOf(error)})`);
+      reasons.push(t("{0} does not work here ({1})", deviceLabels[device], reasonOf(error)));
     }
   }
-  const why = reasons.length > 0 ? reasons.join(", ") : "ONNX Runtime has no other device here";
-  return { used: "cpu", asked, note: `Runs on the CPU: ${why}.` };
+  const why = reasons.length > 0 ? reasons.join(", ") : t("ONNX Runtime has no other device here");
+  return { used: "cpu", asked, note: t("Runs on the CPU: {0}.", why) };
 }
 
 async function chooseNamed(asked: Device, probe: DeviceProbe): Promise<DeviceReport> {
-  const remedy = 'Choose "auto" or "cpu".';
+  const remedy = t('Choose "auto" or "cpu".');
   if (!isBuilt(asked, probe)) {
     const place = `${probe.platform} ${probe.arch}`;
-    throw unsupported(`ONNX Runtime has no ${deviceLabels[asked]} on ${place}`, remedy);
+    throw unsupported(t("ONNX Runtime has no {0} on {1}", deviceLabels[asked], place), remedy);
   }
   try {
     await probe.time(asked);
     return { used: asked, asked, note: "" };
   } catch (error) {
-    throw unsupported(`${deviceLabels[asked]} does not work here: ${reasonOf(error)}`, remedy);
+    throw unsupported(
+      t("{0} does not work here: {1}", deviceLabels[asked], reasonOf(error)),
+      remedy,
+    );
   }
 }
 
@@ -89,7 +93,11 @@ function isBuilt(device: Device, { built, platform, arch }: DeviceProbe): boolea
 
 /** The report of a model that a device refused and the CPU took. */
 export function fallback({ used, asked }: DeviceReport, error: unknown): DeviceReport {
-  const note = `Runs on the CPU: ${deviceLabels[used]} refused the model (${reasonOf(error)}).`;
+  const note = t(
+    "Runs on the CPU: {0} refused the model ({1}).",
+    deviceLabels[used],
+    reasonOf(error),
+  );
   return { used: "cpu", asked, note };
 }
 

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest, unsupported } from "../base/errors.ts";
 import type { EncoderModel, PositionRule } from "../models/encoderModel.ts";
 import { type AdapterInputs, type CachedPrefix, embeddingTensors } from "./adapterInputs.ts";
@@ -108,24 +109,24 @@ export class EncoderSession implements RunningSession {
 
   private check({ ids, tokenTypes }: TokenBatch, adapters: AdapterInputs): void {
     if (adapters.router ?? adapters.companion ?? adapters.activation) {
-      throw unsupported("Adapters that route or find tokens go with models that only decode");
+      throw unsupported(t("Adapters that route or find tokens go with models that only decode"));
     }
     const seq = ids[0]?.length ?? 0;
     if (seq === 0 || ids.some((row) => row.length !== seq)) {
-      throw badRequest("Tokens must be rows of one length, at least 1.");
+      throw badRequest(t("Tokens must be rows of one length, at least 1."));
     }
     if (adapters.rows > 1 && adapters.rows !== ids.length) {
       throw badRequest(
-        `The adapters are given for ${adapters.rows} rows, the batch has ${ids.length}.`,
+        t("The adapters are given for {0} rows, the batch has {1}.", adapters.rows, ids.length),
       );
     }
     const size = adapters.vocabulary ?? this.model.vocabulary;
     const strange = ids.flat().find((id) => !(id >= 0 && id < size));
     if (strange !== undefined) {
-      throw badRequest(`Token ${strange} is not one of the ${size} that there are.`);
+      throw badRequest(t("Token {0} is not one of the {1} that there are.", strange, size));
     }
     if (tokenTypes && tokenTypes.some((row, i) => row.length !== ids[i]?.length)) {
-      throw badRequest("Every token needs a token type where some have one.");
+      throw badRequest(t("Every token needs a token type where some have one."));
     }
   }
 
@@ -133,7 +134,7 @@ export class EncoderSession implements RunningSession {
   private checkPositions(positions: Rows): void {
     const { contextLength } = this.model;
     if (positions.every((row) => row.every((position) => position < contextLength))) return;
-    throw badRequest(`The model has positions for ${contextLength} tokens. Shorten the text.`);
+    throw badRequest(t("The model has positions for {0} tokens. Shorten the text.", contextLength));
   }
 
   /** Keys and values before the sequence, by layer; of length 0 without any. */

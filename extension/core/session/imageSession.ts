@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest, unsupported } from "../base/errors.ts";
 import type { ImageModel } from "../models/imageModel.ts";
 import type { AdapterInputs } from "./adapterInputs.ts";
@@ -55,15 +56,23 @@ export class ImageSession implements RunningSession {
     const { imageSize, channels: wanted } = this.model;
     if (channels !== wanted || height !== imageSize[0] || width !== imageSize[1]) {
       throw badRequest(
-        `The model reads images of ${wanted} × ${imageSize.join(" × ")}, this one is ` +
-          `${channels} × ${height} × ${width}.`,
+        t(
+          "The model reads images of {0} × {1}, this one is {2} × {3} × {4}.",
+          wanted,
+          imageSize.join(" × "),
+          channels,
+          height,
+          width,
+        ),
       );
     }
     if (adapters.rows > 1 && adapters.rows !== batch) {
-      throw badRequest(`The adapters are given for ${adapters.rows} rows, the batch has ${batch}.`);
+      throw badRequest(
+        t("The adapters are given for {0} rows, the batch has {1}.", adapters.rows, batch),
+      );
     }
     if (adapters.virtualTokens > 0 || adapters.cachePrefix || adapters.router) {
-      throw unsupported("Adapters of this kind go with models that read text");
+      throw unsupported(t("Adapters of this kind go with models that read text"));
     }
   }
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { unsupported } from "../base/errors.ts";
 import type { Model } from "../models/model.ts";
 import { CausalSession } from "./causalSession.ts";
@@ -26,11 +27,11 @@ export function openSession(model: Model, options?: SessionOptions): Promise<Run
 export function decodingSession(session: RunningSession): DecodingSession {
   if (session instanceof CausalSession || session instanceof Seq2SeqSession) return session;
   throw unsupported(
-    `This base is ${article(session.model)}, which does not write text`,
-    "Ask it for a prediction instead.",
+    t("This base is {0}, which does not write text", article(session.model)),
+    t("Ask it for a prediction instead."),
   );
 }
 
 function article({ head }: Model): string {
-  return `a model for ${(head?.task ?? "language-modeling").replaceAll("-", " ")}`;
+  return t("a model for {0}", (head?.task ?? "language-modeling").replaceAll("-", " "));
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import * as ort from "onnxruntime-node";
 import { badFile, GraftError, unsupported } from "../base/errors.ts";
 import { elementCount } from "../base/shape.ts";
@@ -62,7 +63,7 @@ export class OrtSession {
       const at = sessionOptions(place.used, { threads, folder: null });
       return new OrtSession(await ort.InferenceSession.create(file, at), place);
     } catch (error) {
-      throw badFile(file, `ONNX Runtime does not open it (${(error as Error).message})`);
+      throw badFile(file, t("ONNX Runtime does not open it ({0})", (error as Error).message));
     }
   }
 
@@ -102,7 +103,10 @@ function sessionOptions(
 }
 
 function refused(error: unknown): GraftError {
-  return new GraftError("internal", `ONNX Runtime refused the graph: ${(error as Error).message}`);
+  return new GraftError(
+    "internal",
+    t("ONNX Runtime refused the graph: {0}", (error as Error).message),
+  );
 }
 
 /** Wraps memory as an fp32 tensor without a copy. */
@@ -135,6 +139,6 @@ export function plainTensor(
     case "float32":
       return new ort.Tensor("float32", Float32Array.from(list), shape);
     default:
-      throw unsupported(`Graft does not feed inputs of the type ${type}`);
+      throw unsupported(t("Graft does not feed inputs of the type {0}", type));
   }
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { unsupported } from "../base/errors.ts";
 import { bucketRows, type RelativePositions } from "../models/relativePositions.ts";
 import { type AdapterInputs, embeddingTensors } from "./adapterInputs.ts";
@@ -15,7 +16,7 @@ export function relativeFeeds(
   const buckets = bucketRows(table, queries, keys);
   const own = embeddings.filter(({ ids }) => ids === table.input);
   if (own.length > 0 && rows > 1) {
-    throw unsupported("Rows of a batch cannot have relative positions of their own");
+    throw unsupported(t("Rows of a batch cannot have relative positions of their own"));
   }
   // A row of buckets is a query's, not a sequence's.
   const ofAll = own.map((each) => ({ ...each, rowDelta: (id: number) => each.rowDelta(id, 0) }));

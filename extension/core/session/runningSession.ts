@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest } from "../base/errors.ts";
 import type { Model } from "../models/model.ts";
 import type { AdapterInputs } from "./adapterInputs.ts";
@@ -49,13 +50,13 @@ export interface RunningSession {
 /** A batch as tokens. @throws bad-request for images */
 export function tokensOf(batch: Batch): TokenBatch {
   if (batch.kind === "tokens") return batch;
-  throw badRequest("This base reads text, not images.");
+  throw badRequest(t("This base reads text, not images."));
 }
 
 /** A batch as images. @throws bad-request for tokens */
 export function pixelsOf(batch: Batch): PixelBatch {
   if (batch.kind === "pixels") return batch;
-  throw badRequest("This base reads images, not text.");
+  throw badRequest(t("This base reads images, not text."));
 }
 
 /** A head's output as the binding hands it out. */

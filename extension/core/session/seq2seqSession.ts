@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest } from "../base/errors.ts";
 import type { Seq2SeqModel } from "../models/seq2seqModel.ts";
 import type { AdapterInputs } from "./adapterInputs.ts";
@@ -53,7 +54,7 @@ export class Seq2SeqSession implements DecodingSession {
   ): Promise<Logits> {
     if (state.source) return this.decoder.forward(state, tokens, options);
     if (options.logitsRows)
-      throw badRequest("An encoder has no logits for the tokens of a prompt.");
+      throw badRequest(t("An encoder has no logits for the tokens of a prompt."));
     const { attentionMask } = options;
     await this.read(state, { kind: "tokens", ids: tokens, attentionMask });
     return this.decoder.forward(

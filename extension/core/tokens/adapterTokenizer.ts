@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import * as path from "node:path";
 import { asGraftError } from "../base/errors.ts";
 import { isFile } from "../base/files.ts";
@@ -21,12 +22,15 @@ export async function adapterTokenizer(
       if (tokenizer) return { tokenizer, warnings: [] };
     } catch (error) {
       const { message } = asGraftError(error);
-      const warning = `The adapter's own tokenizer is not used: ${message}`;
+      const warning = t("The adapter's own tokenizer is not used: {0}", message);
       return { tokenizer: null, warnings: [warning] };
     }
     for (const name of others) {
       if (!(await isFile(path.join(dir, name)))) continue;
-      const warning = `The adapter has ${name} without a tokenizer.json: the base's tokenizer is used.`;
+      const warning = t(
+        "The adapter has {0} without a tokenizer.json: the base's tokenizer is used.",
+        name,
+      );
       return { tokenizer: null, warnings: [warning] };
     }
   }

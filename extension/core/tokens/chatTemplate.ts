@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { Template } from "@huggingface/jinja";
 import { GraftError, unsupported } from "../base/errors.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -39,7 +40,10 @@ export function renderChat(
   { addGenerationPrompt = true, tools }: ChatOptions = {},
 ): string {
   if (tokenizer.chatTemplate === null) {
-    throw unsupported("This base model has no chat template", "Send the prompt as plain text.");
+    throw unsupported(
+      t("This base model has no chat template"),
+      t("Send the prompt as plain text."),
+    );
   }
   try {
     return new Template(tokenizer.chatTemplate).render({
@@ -49,7 +53,7 @@ export function renderChat(
       add_generation_prompt: addGenerationPrompt,
     });
   } catch (error) {
-    throw new GraftError("bad-file", `The chat template failed: ${(error as Error).message}.`);
+    throw new GraftError("bad-file", t("The chat template failed: {0}.", (error as Error).message));
   }
 }
 

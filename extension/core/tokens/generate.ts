@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest, throwIfAborted } from "../base/errors.ts";
 import type { AdapterInputs } from "../session/adapterInputs.ts";
 import type { DecodingState } from "../session/causalSession.ts";
@@ -90,16 +91,21 @@ export function checkRequest(
   { prompt, adapters }: { prompt: readonly number[]; adapters: AdapterInputs },
   { maxNewTokens }: Pick<GenerateOptions, "maxNewTokens">,
 ): number {
-  if (prompt.length === 0) throw badRequest("The prompt is empty.");
+  if (prompt.length === 0) throw badRequest(t("The prompt is empty."));
   const before = adapters.virtualTokens + (adapters.cachePrefix?.count ?? 0);
   if (before + prompt.length >= contextLength) {
-    const own = before === 0 ? "" : ` and the adapter puts ${before} before it`;
+    const own = before === 0 ? "" : t(" and the adapter puts {0} before it", before);
     throw badRequest(
-      `The prompt has ${prompt.length} tokens${own}, the model's context holds ${contextLength}. Shorten it.`,
+      t(
+        "The prompt has {0} tokens{1}, the model's context holds {2}. Shorten it.",
+        prompt.length,
+        own,
+        contextLength,
+      ),
     );
   }
   if (!(Number.isInteger(maxNewTokens) && maxNewTokens > 0)) {
-    throw badRequest(`Max new tokens is ${maxNewTokens}; it must be at least 1.`);
+    throw badRequest(t("Max new tokens is {0}; it must be at least 1.", maxNewTokens));
   }
   return before;
 }

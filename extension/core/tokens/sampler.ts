@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest, GraftError } from "../base/errors.ts";
 import { freshSeed, seededRandom } from "../base/random.ts";
 
@@ -45,20 +46,23 @@ export function createSampler(sampling: Sampling): Sampler {
 }
 
 function checkSampling({ temperature, topP, topK, repetitionPenalty }: Sampling): void {
-  if (!(temperature >= 0)) throw badRequest(`Temperature is ${temperature}; it must be 0 or more.`);
+  if (!(temperature >= 0))
+    throw badRequest(t("Temperature is {0}; it must be 0 or more.", temperature));
   if (!(topP > 0 && topP <= 1))
-    throw badRequest(`Top-p is ${topP}; it must be above 0, at most 1.`);
+    throw badRequest(t("Top-p is {0}; it must be above 0, at most 1.", topP));
   if (!(Number.isInteger(topK) && topK >= 0))
-    throw badRequest(`Top-k is ${topK}; it must be 0 or more.`);
+    throw badRequest(t("Top-k is {0}; it must be 0 or more.", topK));
   if (!(repetitionPenalty > 0)) {
-    throw badRequest(`Repetition penalty is ${repetitionPenalty}; it must be above 0.`);
+    throw badRequest(t("Repetition penalty is {0}; it must be above 0.", repetitionPenalty));
   }
 }
 
 function notNumbers(): GraftError {
   return new GraftError(
     "bad-file",
-    "The model's logits are not numbers: an active adapter or the base holds NaN or infinite values.",
+    t(
+      "The model's logits are not numbers: an active adapter or the base holds NaN or infinite values.",
+    ),
   );
 }
 

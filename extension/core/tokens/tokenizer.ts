@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import * as path from "node:path";
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { badFile } from "../base/errors.ts";
@@ -80,7 +81,7 @@ function construct(model: JsonObject, settings: JsonObject, file: string): Huggi
   try {
     return new HuggingFaceTokenizer(model, settings);
   } catch (error) {
-    throw badFile(file, `is no tokenizer that Graft can run: ${(error as Error).message}`);
+    throw badFile(file, t("is no tokenizer that Graft can run: {0}", (error as Error).message));
   }
 }
 

@@ -1,4 +1,5 @@
 /** IA³ adapters combined as PEFT does (tuners/ia3/model.py): l = Σ w_i l_i of those that have the module. */
+import { t } from "@vscode/l10n";
 import { badRequest, misfit } from "../../base/errors.ts";
 import { fromFloat32 } from "../../base/halfFloat.ts";
 import type { TensorData } from "../../safetensors/write.ts";
@@ -21,7 +22,8 @@ export async function combineIa3(
   { combinationType: type = "linear", signal }: CombineOptions,
   base?: CombineBase,
 ): Promise<CombinedAdapter> {
-  if (type !== "linear") throw badRequest(`IA³ adapters are combined by linear, not by ${type}.`);
+  if (type !== "linear")
+    throw badRequest(t("IA³ adapters are combined by linear, not by {0}.", type));
   const sources: OpenSource[] = [];
   for (const source of given) sources.push(await openSource(source, [suffix], signal));
   const paths = [...new Set(sources.flatMap(({ modules }) => [...modules.keys()]))].sort();
@@ -44,12 +46,14 @@ function combineModule(path: string, sources: readonly OpenSource[]): TensorData
     const { shape, values } = stored;
     sum ??= { shape, values: new Float32Array(values.length) };
     if (sum.shape.join() !== shape.join()) {
-      throw misfit(`${path} has vectors of other shapes in "${name}" than in another adapter.`);
+      throw misfit(
+        t('{0} has vectors of other shapes in "{1}" than in another adapter.', path, name),
+      );
     }
     const before = sum.values;
     values.forEach((value, i) => (before[i] = (before[i] as number) + Math.fround(value * weight)));
   }
-  if (!sum) throw misfit(`No adapter has a vector for ${path}.`);
+  if (!sum) throw misfit(t("No adapter has a vector for {0}.", path));
   const bytes = fromFloat32(sum.values, "F32");
   return { name: `base_model.model.${path}.${suffix}`, dtype: "F32", shape: sum.shape, bytes };
 }

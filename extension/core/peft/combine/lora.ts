@@ -9,6 +9,7 @@
  *
  * The new adapter's scaling is 1, or √r where the first one's config says use_rslora.
  */
+import { t } from "@vscode/l10n";
 import { badRequest, misfit, unsupported } from "../../base/errors.ts";
 import { parseFields } from "../../base/json.ts";
 import { pause } from "../../base/pause.ts";
@@ -59,7 +60,12 @@ export async function combineLora(
   if (mixingOf(type).prune === "random") skipInitialDraws(paths, sources, plan);
   const tensors: TensorData[] = [];
   for (const [done, path] of paths.entries()) {
-    options.onProgress?.({ step: "Combining modules", done, total: paths.length, unit: "items" });
+    options.onProgress?.({
+      step: t("Combining modules"),
+      done,
+      total: paths.length,
+      unit: "items",
+    });
     await pause(options.signal);
     tensors.push(...combineModule(path, sources, plan));
     if (first.config.use_dora) tensors.push(await freshMagnitude(path, base, options.signal));
@@ -83,15 +89,20 @@ const magnitude = "lora_magnitude_vector";
 function lossWarnings(sources: readonly LoraSource[]): string[] {
   const [first] = sources as [LoraSource];
   const trained = sources.filter(({ config }) => config.use_dora).map(({ name }) => `"${name}"`);
-  const own = first.config.use_dora ? "the new ones are the base's" : "the new adapter has none";
+  const own = first.config.use_dora
+    ? t("the new ones are the base's")
+    : t("the new adapter has none");
   return [
     ...(first.config.lora_bias
-      ? ["Biases of the updates (lora_bias) are not combined; the new ones are 0."]
+      ? [t("Biases of the updates (lora_bias) are not combined; the new ones are 0.")]
       : []),
     ...(trained.length > 0
       ? [
-          `Trained magnitudes (DoRA) of ${trained.join(", ")} are dropped, as in PEFT; ${own}. ` +
-            "Active together, the adapters keep them.",
+          t(
+            "Trained magnitudes (DoRA) of {0} are dropped, as in PEFT; {1}. Active together, the adapters keep them.",
+            trained.join(", "),
+            own,
+          ),
         ]
       : []),
   ];
@@ -102,33 +113,47 @@ function checkCombinable(config: LoraConfig, { name, checkpoint }: CombineSource
   const refused: [isOn: boolean, option: string, reason: string][] = [
     [
       config.use_dora && config.init_lora_weights === false,
-      "use_dora with init_lora_weights = false",
-      "PEFT would draw the new magnitudes at random",
+      t("use_dora with init_lora_weights = false"),
+      t("PEFT would draw the new magnitudes at random"),
     ],
-    [config.use_bdlora !== null, "use_bdlora", "its factors are blocks"],
+    [config.use_bdlora !== null, "use_bdlora", t("its factors are blocks")],
     [
       config.target_parameters.length > 0,
       "target_parameters",
-      "PEFT does not combine updates of parameters",
+      t("PEFT does not combine updates of parameters"),
     ],
     [
       checkpoint.weights.tensors.some((entry) => /\.experts\.\d+\./.test(entry.name)),
-      "factors for single experts",
-      "PEFT makes them updates of parameters, which it does not combine",
+      t("factors for single experts"),
+      t("PEFT makes them updates of parameters, which it does not combine"),
     ],
-    [config.kasa_config !== null, "kasa_config", "it replaces a part of the base"],
-    [config.bias !== "none", `bias = "${config.bias}"`, "PEFT allows only one adapter with biases"],
-    [config.trainable_token_indices !== null, "trainable_token_indices", "its rows would be lost"],
+    [config.kasa_config !== null, "kasa_config", t("it replaces a part of the base")],
+    [
+      config.bias !== "none",
+      `bias = "${config.bias}"`,
+      t("PEFT allows only one adapter with biases"),
+    ],
+    [
+      config.trainable_token_indices !== null,
+      "trainable_token_indices",
+      t("its rows would be lost"),
+    ],
     [
       ["pissa", "olora"].includes(String(config.init_lora_weights)),
       `init_lora_weights = "${config.init_lora_weights}"`,
-      "it replaces a part of the base",
+      t("it replaces a part of the base"),
     ],
   ];
   const [, option, reason] = refused.find(([isOn]) => isOn) ?? [];
   if (option === undefined) return;
   throw unsupported(
-    `"${name}" cannot be combined: ${checkpoint.config.file} has ${option}, and ${reason}`,
+    t(
+      '"{0}" cannot be combined: {1} has {2}, and {3}',
+      name,
+      checkpoint.config.file,
+      String(option),
+      String(reason),
+    ),
   );
 }
 
@@ -145,8 +170,11 @@ function newRank(
   if (new Set(ranks).size > 1) {
     const each = sources.map(({ name }, i) => `"${name}" ${ranks[i]}`).join(", ");
     throw badRequest(
-      `Adapters of different rank (${each}) cannot be combined by ${type}; ` +
-        "cat and the types with svd can.",
+      t(
+        "Adapters of different rank ({0}) cannot be combined by {1}; cat and the types with svd can.",
+        each,
+        type,
+      ),
     );
   }
   return ranks[0] as number;
@@ -165,7 +193,7 @@ function targetedPaths(
   if (!base) {
     if (mixingOf(type).prune === "random") {
       throw badRequest(
-        `${type} draws random numbers in the order of the base's modules. Name the base.`,
+        t("{0} draws random numbers in the order of the base's modules. Name the base.", type),
       );
     }
     return [...new Set(sources.flatMap(({ modules }) => [...modules.keys()]))].sort();
@@ -179,5 +207,5 @@ function targetedPaths(
     file,
   });
   if (chosen.length > 0) return chosen.map(({ path }) => path);
-  throw misfit("The adapters' targets name no module of the base.", { file });
+  throw misfit(t("The adapters' targets name no module of the base."), { file });
 }

@@ -1,4 +1,5 @@
 /** The new factors of one module; formulas in lora.ts. */
+import { t } from "@vscode/l10n";
 import { badRequest } from "../../base/errors.ts";
 import { fromFloat32 } from "../../base/halfFloat.ts";
 import { transposed } from "../../base/matrix.ts";
@@ -91,8 +92,11 @@ function combineFactors(path: string, parts: readonly Part[], plan: Plan): Facto
   const [{ factors }] = parts as [Part];
   if (parts.some((part) => part.factors.rank !== factors.rank)) {
     throw badRequest(
-      `The adapters' ranks differ in ${path}: ${plan.type} cannot combine them. ` +
-        "cat and the types with svd can.",
+      t(
+        "The adapters' ranks differ in {0}: {1} cannot combine them. cat and the types with svd can.",
+        path,
+        plan.type,
+      ),
     );
   }
   const roots = parts.map(({ weight, scaling }) => Math.sqrt(Math.abs(weight * scaling)));

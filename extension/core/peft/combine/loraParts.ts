@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { misfit } from "../../base/errors.ts";
 import { type LoraConfig, loraScale } from "../loraConfig.ts";
 import type { Factors } from "./factors.ts";
@@ -36,13 +37,22 @@ export function partsOf(
     const { rank, scaling } = loraScale(config, path, file);
     const [inputs = 0, out = 0] = [a?.shape[1], b?.shape[0]];
     if (a?.values.length !== rank * inputs || b?.values.length !== out * rank) {
-      throw misfit(`${file}: the factors of ${path} do not have the rank ${rank}.`, { file });
+      throw misfit(t("{0}: the factors of {1} do not have the rank {2}.", file, path, rank), {
+        file,
+      });
     }
     const first = parts[0]?.factors ?? { inputs, out };
     if (first.inputs !== inputs || first.out !== out) {
       throw misfit(
-        `${path} is ${out} × ${inputs} in "${name}" and ${first.out} × ${first.inputs} in another ` +
-          "adapter: they belong to different bases.",
+        t(
+          '{0} is {1} × {2} in "{3}" and {4} × {5} in another adapter: they belong to different bases.',
+          path,
+          out,
+          inputs,
+          name,
+          first.out,
+          first.inputs,
+        ),
       );
     }
     const factors = { a: a.values, b: b.values, rank, inputs, out };
@@ -50,7 +60,7 @@ export function partsOf(
   }
   const [first] = parts;
   if (!first) {
-    throw misfit(`The combination targets ${path}, for which no adapter has factors.`);
+    throw misfit(t("The combination targets {0}, for which no adapter has factors.", path));
   }
   return [first, kind, parts as [Part, ...Part[]]];
 }

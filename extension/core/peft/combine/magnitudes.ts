@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest } from "../../base/errors.ts";
 import { fromFloat32 } from "../../base/halfFloat.ts";
 import { weightName } from "../../checkpoint/modules.ts";
@@ -16,7 +17,9 @@ export async function freshMagnitude(
   const module = base?.tree.modules.find((each) => each.path === path);
   const weight = module && (await base?.readTensor(weightName(module), signal));
   if (!weight || module.kind === "norm") {
-    throw badRequest(`DoRA's magnitude of ${path} is made of the base's weight. Name the base.`);
+    throw badRequest(
+      t("DoRA's magnitude of {0} is made of the base's weight. Name the base.", path),
+    );
   }
   const squares = new Float64Array(module.out);
   const isTable = module.kind === "embedding";

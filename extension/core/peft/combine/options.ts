@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badRequest } from "../../base/errors.ts";
 import type { MajoritySign } from "./merging.ts";
 
@@ -59,16 +60,16 @@ export function readOptions(
 } {
   const { svdRank = null, svdClamp = null, majoritySignMethod: majoritySign = "total" } = options;
   if (!combinationTypes.includes(type)) {
-    throw badRequest(`"${type}" is no combination type: ${combinationTypes.join(", ")}.`);
+    throw badRequest(t('"{0}" is no combination type: {1}.', type, combinationTypes.join(", ")));
   }
   if (svdRank !== null && !(Number.isInteger(svdRank) && svdRank > 0)) {
-    throw badRequest(`svdRank is ${svdRank}, it must be a whole number of at least 1.`);
+    throw badRequest(t("svdRank is {0}, it must be a whole number of at least 1.", svdRank));
   }
   if (svdClamp !== null && !(svdClamp >= 0 && svdClamp <= 1)) {
-    throw badRequest(`svdClamp is ${svdClamp}, it must be from 0 to 1.`);
+    throw badRequest(t("svdClamp is {0}, it must be from 0 to 1.", svdClamp));
   }
   if (majoritySign !== "total" && majoritySign !== "frequency") {
-    throw badRequest(`majoritySignMethod is "${String(majoritySign)}": total or frequency.`);
+    throw badRequest(t('majoritySignMethod is "{0}": total or frequency.', String(majoritySign)));
   }
   return {
     svdRank,
@@ -81,15 +82,15 @@ export function readOptions(
 
 function readDensity(type: CombinationType, { density }: CombineOptions): number {
   if (!/ties|dare|prune/.test(type)) return 1;
-  if (density === undefined) throw badRequest(`${type} needs a density, e.g. 0.5.`);
-  if (!(density >= 0)) throw badRequest(`density is ${density}, it must be at least 0.`);
+  if (density === undefined) throw badRequest(t("{0} needs a density, e.g. 0.5.", type));
+  if (!(density >= 0)) throw badRequest(t("density is {0}, it must be at least 0.", density));
   if (density === 0 && type.startsWith("dare")) {
-    throw badRequest(`${type} divides by the density: it must be above 0.`);
+    throw badRequest(t("{0} divides by the density: it must be above 0.", type));
   }
   return density;
 }
 
 function seedOf({ seed = 0 }: CombineOptions): number {
   if (Number.isSafeInteger(seed)) return seed;
-  throw badRequest(`seed is ${seed}, it must be a whole number.`);
+  throw badRequest(t("seed is {0}, it must be a whole number.", seed));
 }

@@ -1,4 +1,5 @@
 /** What a combination reads of each adapter, and what it copies as it is. */
+import { t } from "@vscode/l10n";
 import { applyEdits, modify } from "jsonc-parser";
 import { type FloatDtype, isFloatDtype } from "../../base/dtype.ts";
 import { badRequest, misfit } from "../../base/errors.ts";
@@ -86,7 +87,7 @@ export function joinedTargets(sources: readonly OpenSource[], field: string): st
   }
   if (own.some((value) => typeof value === "string")) {
     throw badRequest(
-      `Adapters cannot be combined when "${field}" is a regex in some and a list in others.`,
+      t('Adapters cannot be combined when "{0}" is a regex in some and a list in others.', field),
     );
   }
   return [...new Set(own.flat())].sort();
@@ -126,8 +127,12 @@ export async function wholeTensors(
       const owner = owners.get(plain);
       if (owner !== undefined) {
         throw badRequest(
-          `"${owner}" and "${source.name}" both save ${plain} whole (modules_to_save). ` +
-            "Such modules cannot be combined.",
+          t(
+            '"{0}" and "{1}" both save {2} whole (modules_to_save). Such modules cannot be combined.',
+            owner,
+            source.name,
+            plain,
+          ),
         );
       }
       owners.set(plain, source.name);
@@ -138,7 +143,7 @@ export async function wholeTensors(
   const warnings =
     lost.length === 0
       ? []
-      : [`Modules saved whole are not combined; the base's count: ${lost.join(", ")}.`];
+      : [t("Modules saved whole are not combined; the base's count: {0}.", lost.join(", "))];
   return { tensors: [...tensors.values()], warnings };
 }
 
@@ -165,12 +170,16 @@ async function ofBase(
 ): Promise<TensorData> {
   if (!at.base) {
     throw badRequest(
-      `"${adapter}" saves ${at.plain} whole; the combination takes the base's. Name the base.`,
+      t(
+        '"{0}" saves {1} whole; the combination takes the base\'s. Name the base.',
+        adapter,
+        at.plain,
+      ),
     );
   }
   const values = await at.base.readTensor(at.plain, at.signal);
   if (!values)
-    throw misfit(`The base has no tensor "${at.plain}", which "${adapter}" saves whole.`);
+    throw misfit(t('The base has no tensor "{0}", which "{1}" saves whole.', at.plain, adapter));
   const type: FloatDtype = isFloatDtype(dtype) ? dtype : "F32";
   const name = `base_model.model.${at.plain}`;
   return { name, dtype: type, shape, bytes: fromFloat32(values, type) };

@@ -1,4 +1,5 @@
 /** The best low-rank factors of an update, and what they lose. */
+import { t } from "@vscode/l10n";
 import { badRequest } from "../../base/errors.ts";
 import { dot } from "../../base/matrix.ts";
 import { type SingularPart, singularPart } from "../../base/singular.ts";
@@ -34,7 +35,13 @@ export function factorise(update: Update, choice: RankChoice, path: string): Fac
   const own = update.kind === "factors" ? update.factors.rank : 0;
   if (choice.kind === "rank" && choice.rank > Math.max(own, Math.min(inputs, out))) {
     throw badRequest(
-      `The rank ${choice.rank} is larger than a side of ${path} (${out} × ${inputs}). Choose a lower one.`,
+      t(
+        "The rank {0} is larger than a side of {1} ({2} × {3}). Choose a lower one.",
+        choice.rank,
+        path,
+        out,
+        inputs,
+      ),
     );
   }
   return update.kind === "factors" ? cutFactors(update.factors, choice) : cutDense(update, choice);

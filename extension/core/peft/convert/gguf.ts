@@ -4,6 +4,7 @@
  * Llama architecture turns its queries and keys pairwise, so rows of their B stand in another order;
  * of the token table A is stored transposed, [tokens, rank].
  */
+import { t } from "@vscode/l10n";
 import { badFile, badRequest, unsupported } from "../../base/errors.ts";
 import { fromFloat32 } from "../../base/halfFloat.ts";
 import { transposed } from "../../base/matrix.ts";
@@ -64,7 +65,7 @@ export async function toGguf(
 }> {
   const architecture = architectures[base.modelType];
   if (architecture === undefined) {
-    throw unsupported(`Graft does not know llama.cpp's names for ${base.modelType}`);
+    throw unsupported(t("Graft does not know llama.cpp's names for {0}", base.modelType));
   }
   const lora = await openPlain(checkpoint, { format: "GGUF", hasInvocation: true, signal });
   const alpha = sharedAlpha(lora.modules);
@@ -72,7 +73,7 @@ export async function toGguf(
   const modules: ConvertedModule[] = [];
   for (const [done, module] of lora.modules.entries()) {
     const total = lora.modules.length;
-    onProgress?.({ step: "Converting modules", done, total, unit: "items" });
+    onProgress?.({ step: t("Converting modules"), done, total, unit: "items" });
     await pause(signal);
     const made = ggufModule(module, { base, architecture, alpha, dtype });
     tensors.push(...made.tensors);
@@ -138,7 +139,10 @@ function ggufName(path: string, { tree }: GgufBase): string {
   const module = tree.modules.find((each) => each.path === path);
   if (module && weightName(module) !== `${path}.weight`) {
     throw unsupported(
-      `llama.cpp cannot change ${path} of this base: the head is tied to the embeddings and no tensor of its own`,
+      t(
+        "llama.cpp cannot change {0} of this base: the head is tied to the embeddings and no tensor of its own",
+        path,
+      ),
     );
   }
   const [, layer, inner] = /^model\.layers\.(\d+)\.(.+)$/.exec(path) ?? [];
@@ -147,7 +151,7 @@ function ggufName(path: string, { tree }: GgufBase): string {
   if (module && name !== undefined) {
     return `${layer === undefined ? "" : `blk.${layer}.`}${name}.weight`;
   }
-  throw unsupported(`Graft does not know llama.cpp's name for ${path}`);
+  throw unsupported(t("Graft does not know llama.cpp's name for {0}", path));
 }
 
 function headsOf(path: string, attention: AttentionShape): number | null {
@@ -188,12 +192,16 @@ export async function fromGguf(
     const path = pathOf(name, file);
     const [a, b] = [values.get(`${name}.lora_a`), values.get(`${name}.lora_b`)];
     const [shapeA, shapeB] = [shapes.get(`${name}.lora_a`), shapes.get(`${name}.lora_b`)];
-    if (!a || !b || !shapeA || !shapeB) throw badFile(file, `has only one factor of "${name}"`);
+    if (!a || !b || !shapeA || !shapeB)
+      throw badFile(file, t('has only one factor of "{0}"', name));
     const isTable = name === "token_embd.weight";
     const [rank = 0, inputs = 0] = isTable ? shapeA.toReversed() : shapeA;
     const out = shapeB[0] ?? 0;
     if (shapeA.length !== 2 || !isSameShape(shapeB, [out, rank]) || rank === 0) {
-      throw badFile(file, `factors of "${name}" are ${showShape(shapeA)} and ${showShape(shapeB)}`);
+      throw badFile(
+        file,
+        t('factors of "{0}" are {1} and {2}', name, showShape(shapeA), showShape(shapeB)),
+      );
     }
     const plain = isTable ? Float32Array.from(transposed(a, inputs, rank)) : a;
     const factors = { a: plain, b, rank, inputs, out };
@@ -210,22 +218,27 @@ export async function fromGguf(
 function checkKeys(keys: GgufFile["keys"], base: GgufBase | null, file: string): string {
   const type = keys.get("general.type");
   if (type !== "adapter" || keys.get("adapter.type") !== "lora") {
-    const found = typeof type === "string" ? `its general.type is "${type}"` : "it has no type";
-    throw unsupported(`${file} is no LoRA adapter: ${found}`);
+    const found =
+      typeof type === "string" ? t('its general.type is "{0}"', type) : t("it has no type");
+    throw unsupported(t("{0} is no LoRA adapter: {1}", file, found));
   }
   const architecture = String(keys.get("general.architecture"));
   if (!Object.values(architectures).includes(architecture)) {
-    throw unsupported(`${file}: Graft does not know the names of llama.cpp's "${architecture}"`);
+    throw unsupported(
+      t('{0}: Graft does not know the names of llama.cpp\'s "{1}"', file, architecture),
+    );
   }
   const own = base ? architectures[base.modelType] : architecture;
   if (own === architecture) return architecture;
-  throw badRequest(`${file} is for "${architecture}", the base is ${base?.modelType}.`);
+  throw badRequest(
+    t('{0} is for "{1}", the base is {2}.', file, architecture, String(base?.modelType)),
+  );
 }
 
 function weightOf(tensor: string, file: string): string {
   const [, name] = /^(.+)\.lora_[ab]$/.exec(tensor) ?? [];
   if (name !== undefined) return name;
-  throw unsupported(`${file}: tensor "${tensor}" is no factor of a LoRA`);
+  throw unsupported(t('{0}: tensor "{1}" is no factor of a LoRA', file, tensor));
 }
 
 function pathOf(name: string, file: string): string {
@@ -233,7 +246,7 @@ function pathOf(name: string, file: string): string {
   const known = layer === undefined ? outside : inLayers;
   const [path] = known.find(([, own]) => own === inner) ?? [];
   if (path !== undefined) return layer === undefined ? path : `model.layers.${layer}.${path}`;
-  throw unsupported(`${file}: Graft does not know llama.cpp's tensor "${name}"`);
+  throw unsupported(t('{0}: Graft does not know llama.cpp\'s tensor "{1}"', file, name));
 }
 
 function headsToUndo(
@@ -243,13 +256,17 @@ function headsToUndo(
   if (!pairwise.has(at.architecture) || !/\.self_attn\.[qk]_proj$/.test(path)) return null;
   if (!at.base) {
     throw badRequest(
-      `${at.file}: the rows of ${path} stand in an order that depends on the base's heads. Name the base.`,
+      t(
+        "{0}: the rows of {1} stand in an order that depends on the base's heads. Name the base.",
+        at.file,
+        path,
+      ),
     );
   }
   const heads = headsOf(path, at.base.attention);
   if (heads !== null && at.out % (2 * heads) === 0) return heads;
   throw badFile(
     at.file,
-    `factors of ${path} have ${at.out} rows, which ${heads} heads cannot share`,
+    t("factors of {0} have {1} rows, which {2} heads cannot share", path, at.out, String(heads)),
   );
 }

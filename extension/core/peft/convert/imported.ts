@@ -1,4 +1,5 @@
 /** A PEFT adapter of factors that came from another format. */
+import { t } from "@vscode/l10n";
 import { misfit } from "../../base/errors.ts";
 import type { Factors } from "../combine/factors.ts";
 import type { suffixes } from "../combine/loraParts.ts";
@@ -38,7 +39,7 @@ export function importedAdapter(
     invocation = [],
   }: { base: ImportBase | null; file: string; invocation?: readonly number[] },
 ): ConvertedAdapter {
-  if (modules.length === 0) throw misfit(`${file} holds no factors of a LoRA.`);
+  if (modules.length === 0) throw misfit(t("{0} holds no factors of a LoRA.", file));
   for (const module of modules) checkModule(module, base, file);
   const scales = new Map(
     modules.map(({ path, alpha, factors: { rank } }) => [path, { rank, alpha }]),
@@ -61,7 +62,7 @@ export function importedAdapter(
     })),
     warnings: base
       ? []
-      : ["The file does not name its base; name it to have the modules checked against it."],
+      : [t("The file does not name its base; name it to have the modules checked against it.")],
   };
 }
 
@@ -74,10 +75,13 @@ function checkModule(
   const module = base.tree.modules.find((each) => each.path === path);
   if (module && module.kind !== "norm" && module.in === inputs && module.out === out) return;
   const own = !module
-    ? "does not have"
-    : `has as ${module.out} × ${module.kind === "norm" ? 1 : module.in}`;
-  throw misfit(`${file} has factors of ${path}, ${out} × ${inputs}, which this base ${own}.`, {
-    file,
-    module: path,
-  });
+    ? t("does not have")
+    : t("has as {0} × {1}", module.out, module.kind === "norm" ? 1 : module.in);
+  throw misfit(
+    t("{0} has factors of {1}, {2} × {3}, which this base {4}.", file, path, out, inputs, own),
+    {
+      file,
+      module: path,
+    },
+  );
 }

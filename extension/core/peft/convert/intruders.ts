@@ -4,6 +4,7 @@
  * like no left singular vector of W. What they carry is multiplied by `mitigation`, and the update is
  * cut to its rank again, its singular values shared between both factors.
  */
+import { t } from "@vscode/l10n";
 import { badRequest, misfit } from "../../base/errors.ts";
 import { dot } from "../../base/matrix.ts";
 import { pause } from "../../base/pause.ts";
@@ -35,12 +36,12 @@ export function intruderOptions(given: {
 }): IntruderOptions {
   const { topK = 10, threshold = 0.5, mitigation = 0.75 } = given;
   if (!Number.isInteger(topK) || topK < 1) {
-    throw badRequest(`topK is ${topK}, it must be a whole number of at least 1.`);
+    throw badRequest(t("topK is {0}, it must be a whole number of at least 1.", topK));
   }
   if (!(threshold >= 0 && threshold <= 1)) {
-    throw badRequest(`threshold is ${threshold}, it must be from 0 to 1.`);
+    throw badRequest(t("threshold is {0}, it must be from 0 to 1.", threshold));
   }
-  if (!Number.isFinite(mitigation)) throw badRequest(`mitigation is ${mitigation}.`);
+  if (!Number.isFinite(mitigation)) throw badRequest(t("mitigation is {0}.", mitigation));
   return { topK, threshold, mitigation };
 }
 
@@ -57,7 +58,7 @@ export async function reduceIntruders(
   const found: string[] = [];
   for (const [done, module] of adapter.modules.entries()) {
     const total = adapter.modules.length;
-    onProgress?.({ step: "Looking for intruders", done, total, unit: "items" });
+    onProgress?.({ step: t("Looking for intruders"), done, total, unit: "items" });
     await pause(signal);
     const weight = await baseWeight(module, base, signal);
     const intruders = intrudersOf(module, weight, options);
@@ -69,8 +70,16 @@ export async function reduceIntruders(
   }
   const text =
     found.length === 0
-      ? `None of ${modules.length} modules has an intruder dimension: the adapter stays as it is.`
-      : `${found.length} of ${modules.length} modules had intruder dimensions: ${found.join(", ")}.`;
+      ? t(
+          "None of {0} modules has an intruder dimension: the adapter stays as it is.",
+          modules.length,
+        )
+      : t(
+          "{0} of {1} modules had intruder dimensions: {2}.",
+          found.length,
+          modules.length,
+          found.join(", "),
+        );
   return { tensors, configText: editedConfig(checkpoint, {}), modules, warnings: [text] };
 }
 
@@ -85,7 +94,7 @@ async function baseWeight(
   const [rows, columns] = kind === "embedding" ? [inputs, out] : [out, inputs];
   if (values?.length === rows * columns) return { values, rows, columns };
   throw misfit(
-    `The base has no ${path} of ${rows} × ${columns}, on which the adapter has factors.`,
+    t("The base has no {0} of {1} × {2}, on which the adapter has factors.", path, rows, columns),
   );
 }
 

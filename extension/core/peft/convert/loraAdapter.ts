@@ -1,4 +1,5 @@
 /** A LoRA from disk whose factors are changed one by one, all else staying as it came. */
+import { t } from "@vscode/l10n";
 import { applyEdits, modify } from "jsonc-parser";
 import { unsupported } from "../../base/errors.ts";
 import { type JsonObject, parseFields } from "../../base/json.ts";
@@ -39,14 +40,15 @@ export async function openLora(
   if (file.peftType !== "LORA") {
     const label = methodLabels[file.peftType] ?? file.peftType;
     throw unsupported(
-      `${file.file}: this conversion is for LoRA, the adapter is ${label}`,
-      "Convert it to LoRA first.",
+      t("{0}: this conversion is for LoRA, the adapter is {1}", file.file, label),
+      t("Convert it to LoRA first."),
     );
   }
   const config = parseFields(loraSchema, file.raw, file.file);
   checkLoraConfig(config, file);
   for (const { option, isOn, reason, remedy = plainFirst } of refused) {
-    if (isOn(config, file.raw)) throw unsupported(`${file.file} has ${option}: ${reason}`, remedy);
+    if (isOn(config, file.raw))
+      throw unsupported(t("{0} has {1}: {2}", file.file, option, reason), remedy);
   }
   const own = [...suffixes.linear, ...suffixes.embedding, biasSuffix];
   const opened = await openSource({ name: checkpoint.dir, weight: 1, checkpoint }, own, signal);
@@ -74,39 +76,39 @@ export interface Refusal {
   readonly remedy?: string;
 }
 
-const plainFirst = "Convert it to LoRA first, which makes it a plain one.";
+const plainFirst = t("Convert it to LoRA first, which makes it a plain one.");
 
 /** Options under which a module's update is not s · B A of the stored factors alone. */
 export const notPlain: readonly Refusal[] = [
   {
     option: "use_bdlora",
     isOn: ({ use_bdlora: blocks }) => blocks !== null,
-    reason: "its factors are stored as blocks",
+    reason: t("its factors are stored as blocks"),
   },
   {
     option: "kasa_config",
     isOn: ({ kasa_config: kasa }) => kasa !== null,
-    reason: "its rank says what it replaces in the base",
+    reason: t("its rank says what it replaces in the base"),
   },
   {
-    option: "init_lora_weights pissa or olora",
+    option: t("init_lora_weights pissa or olora"),
     isOn: ({ init_lora_weights: init }) => init === "pissa" || init === "olora",
-    reason: "its rank says what it replaces in the base",
+    reason: t("its rank says what it replaces in the base"),
   },
   {
     option: "use_qalora",
     isOn: (_, { use_qalora: isOn }) => isOn === true,
-    reason: "its factors take sums of inputs",
+    reason: t("its factors take sums of inputs"),
   },
   {
     option: "monteclora_config",
     isOn: (_, { monteclora_config: monte }) => monte !== null && monte !== undefined,
-    reason: "its sampler belongs to its rank",
+    reason: t("its sampler belongs to its rank"),
   },
   {
     option: "target_parameters",
     isOn: (_, { target_parameters: names }) => Array.isArray(names) && names.length > 0,
-    reason: "its factors are not one matrix a module",
+    reason: t("its factors are not one matrix a module"),
     remedy: "",
   },
 ];

@@ -5,6 +5,7 @@
  *     Olive (convert-adapters)   model.layers.0.self_attn.q_proj.lora_A.weight
  *     GenAI's model builder      model.layers.0.attn.q_proj.lora_A.MatMul.weight
  */
+import { t } from "@vscode/l10n";
 import { isFloatDtype, toFloat32 } from "../../base/dtype.ts";
 import { badFile, unsupported } from "../../base/errors.ts";
 import { fromFloat32 } from "../../base/halfFloat.ts";
@@ -32,15 +33,15 @@ export async function toOrtAdapter(
     names?: ParameterNames | undefined;
   },
 ): Promise<{ adapter: OrtAdapter; modules: ConvertedModule[] }> {
-  const lora = await openPlain(checkpoint, { format: "ONNX Runtime's adapter file", signal });
+  const lora = await openPlain(checkpoint, { format: t("ONNX Runtime's adapter file"), signal });
   const parameters: Parameter[] = [];
   const modules: ConvertedModule[] = [];
   for (const [done, { path, kind, factors, scaling }] of lora.modules.entries()) {
     const total = lora.modules.length;
-    onProgress?.({ step: "Converting modules", done, total, unit: "items" });
+    onProgress?.({ step: t("Converting modules"), done, total, unit: "items" });
     await pause(signal);
     if (kind === "embedding") {
-      throw unsupported(`ONNX Runtime's adapter file has no place for ${path}, an embedding`);
+      throw unsupported(t("ONNX Runtime's adapter file has no place for {0}, an embedding", path));
     }
     const { rank, inputs, out } = factors;
     const scaled = { ...factors, b: factors.b.map((value) => value * scaling) };
@@ -73,8 +74,8 @@ export function fromOrtAdapter({ parameters }: OrtAdapter, file: string): Import
     const [, module = "", factor, isBuilder] = match ?? [];
     if (!match || /\.quant$/.test(module)) {
       throw unsupported(
-        `${file}: parameter "${parameter.name}" is no factor of a LoRA that Graft can name`,
-        "It reads names of Olive and of GenAI's model builder, not quantized.",
+        t('{0}: parameter "{1}" is no factor of a LoRA that Graft can name', file, parameter.name),
+        t("It reads names of Olive and of GenAI's model builder, not quantized."),
       );
     }
     const path = isBuilder ? module.replace(".attn.", ".self_attn.") : module;
@@ -82,11 +83,14 @@ export function fromOrtAdapter({ parameters }: OrtAdapter, file: string): Import
     pairs.set(path, { ...pair, [factor === "A" ? "a" : "b"]: parameter });
   }
   return [...pairs].map(([path, { a, b }]) => {
-    if (!a || !b) throw badFile(file, `has only one factor of ${path}`);
+    if (!a || !b) throw badFile(file, t("has only one factor of {0}", path));
     const [inputs = 0, rank = 0] = a.shape;
     const out = b.shape[1] ?? 0;
     if (a.shape.length !== 2 || !isSameShape(b.shape, [rank, out]) || rank === 0) {
-      throw badFile(file, `factors of ${path} are ${showShape(a.shape)} and ${showShape(b.shape)}`);
+      throw badFile(
+        file,
+        t("factors of {0} are {1} and {2}", path, showShape(a.shape), showShape(b.shape)),
+      );
     }
     const factors = {
       a: Float32Array.from(transposed(valuesOf(a, file), inputs, rank)),
@@ -101,5 +105,7 @@ export function fromOrtAdapter({ parameters }: OrtAdapter, file: string): Import
 
 function valuesOf({ name, dtype, bytes }: Parameter, file: string): Float32Array {
   if (isFloatDtype(dtype)) return toFloat32(bytes, dtype);
-  throw unsupported(`${file}: parameter "${name}" is ${dtype}, a floating-point type is needed`);
+  throw unsupported(
+    t('{0}: parameter "{1}" is {2}, a floating-point type is needed', file, name, dtype),
+  );
 }

@@ -1,4 +1,5 @@
 /** LoRA as other runtimes know it: factors of linear layers and nothing beside them. */
+import { t } from "@vscode/l10n";
 import { type FloatDtype, toFloat32 } from "../../base/dtype.ts";
 import { unsupported } from "../../base/errors.ts";
 import { fromFloat32 } from "../../base/halfFloat.ts";
@@ -7,26 +8,26 @@ import { type Factors, joined, truncated } from "../combine/factors.ts";
 import type { ConvertedModule } from "./converted.ts";
 import { type LoraAdapter, notPlain, openLora, type Refusal } from "./loraAdapter.ts";
 
-const whole = "Convert it to LoRA first: the new one has the magnitudes in its factors.";
+const whole = t("Convert it to LoRA first: the new one has the magnitudes in its factors.");
 
 /** Options whose parts are in no factor. */
 const beside: readonly Refusal[] = [
   {
     option: "use_dora",
     isOn: ({ use_dora: isDora }) => isDora,
-    reason: "the format has no place for magnitudes",
+    reason: t("the format has no place for magnitudes"),
     remedy: whole,
   },
   {
     option: "lora_bias",
     isOn: ({ lora_bias: hasBias }) => hasBias,
-    reason: "the format has no place for biases",
+    reason: t("the format has no place for biases"),
     remedy: "",
   },
   {
     option: "layer_replication",
     isOn: ({ layer_replication: layers }) => layers.length > 0,
-    reason: "the format has no place for repeated layers",
+    reason: t("the format has no place for repeated layers"),
     remedy: "",
   },
 ];
@@ -34,7 +35,7 @@ const beside: readonly Refusal[] = [
 const invocation: Refusal = {
   option: "alora_invocation_tokens",
   isOn: ({ alora_invocation_tokens: tokens }) => tokens.length > 0,
-  reason: "the format has no place for tokens that switch it on",
+  reason: t("the format has no place for tokens that switch it on"),
   remedy: "",
 };
 
@@ -56,8 +57,13 @@ export async function openPlain(
   const [stranger] = adapter.others.filter(({ name }) => !name.endsWith(".base_layer.weight"));
   if (stranger) {
     throw unsupported(
-      `${checkpoint.weights.file}: ${format} has no place for "${stranger.name}", which is stored whole`,
-      "Only LoRA factors can be converted (no modules_to_save, trained tokens or biases).",
+      t(
+        '{0}: {1} has no place for "{2}", which is stored whole',
+        checkpoint.weights.file,
+        format,
+        stranger.name,
+      ),
+      t("Only LoRA factors can be converted (no modules_to_save, trained tokens or biases)."),
     );
   }
   return adapter;
@@ -82,8 +88,8 @@ export function roundFactors(
   const rounded = { ...factors, a: toFloat32(a, type), b: toFloat32(b, type) };
   if (![...rounded.a, ...rounded.b].every(Number.isFinite)) {
     throw unsupported(
-      `${path} holds values that ${dtype} cannot: NaN, infinite or too large`,
-      "Choose fp32.",
+      t("{0} holds values that {1} cannot: NaN, infinite or too large", path, dtype),
+      t("Choose fp32."),
     );
   }
   const total = squaredNorm(factors);

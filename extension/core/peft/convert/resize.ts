@@ -3,6 +3,7 @@
  * a module adds stays s · B A; alpha follows the rank where it stays a whole number, so that the
  * scaling s is kept, otherwise alpha is kept and B takes up the difference.
  */
+import { t } from "@vscode/l10n";
 import { pause } from "../../base/pause.ts";
 import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
 import type { TensorData } from "../../safetensors/write.ts";
@@ -37,7 +38,7 @@ export async function resizeLora(
   const scales = new Map<string, { rank: number; alpha: number }>();
   for (const [done, module] of adapter.modules.entries()) {
     const total = adapter.modules.length;
-    onProgress?.({ step: "Resizing modules", done, total, unit: "items" });
+    onProgress?.({ step: t("Resizing modules"), done, total, unit: "items" });
     await pause(signal);
     const cut = factorise({ kind: "factors", factors: module.factors }, size, module.path);
     const { rank } = cut.factors;

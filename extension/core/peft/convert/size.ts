@@ -1,4 +1,5 @@
 /** How many singular directions a converted module keeps. */
+import { t } from "@vscode/l10n";
 import { badRequest } from "../../base/errors.ts";
 
 export type RankChoice =
@@ -16,10 +17,12 @@ export function checkChoice(choice: RankChoice): void {
   switch (choice.kind) {
     case "rank":
       if (Number.isInteger(choice.rank) && choice.rank > 0) return;
-      throw badRequest(`The rank is ${choice.rank}, it must be a whole number of at least 1.`);
+      throw badRequest(t("The rank is {0}, it must be a whole number of at least 1.", choice.rank));
     case "energy":
       if (choice.energy > 0 && choice.energy <= 1) return;
-      throw badRequest(`The energy to keep is ${choice.energy}, it must be above 0 and at most 1.`);
+      throw badRequest(
+        t("The energy to keep is {0}, it must be above 0 and at most 1.", choice.energy),
+      );
     case "exact":
       return;
     default:

@@ -4,6 +4,7 @@
  * embeddings, and updates of biases, which become `lora_bias`. PEFT drops DoRA's magnitudes and aLoRA's
  * tokens in silence; here the first count and the second are refused.
  */
+import { t } from "@vscode/l10n";
 import { unsupported } from "../../base/errors.ts";
 import { pause } from "../../base/pause.ts";
 import { type AdapterCheckpoint, plainTensorName } from "../../checkpoint/adapterCheckpoint.ts";
@@ -50,7 +51,7 @@ export async function toLora(
   const tensors: TensorData[] = [];
   const biases = new Map<string, Float32Array>();
   for (const [done, module] of chosen.entries()) {
-    onProgress?.({ step: "Converting modules", done, total: chosen.length, unit: "items" });
+    onProgress?.({ step: t("Converting modules"), done, total: chosen.length, unit: "items" });
     await pause(signal);
     const own = ownParameters(module, base, signal);
     const { factors, total, lost } = await convertModule(module, {
@@ -77,14 +78,14 @@ type InWeights = "linear" | "embeddings" | "norms" | "layers" | "replaces";
 
 /** Why the other parts of an adapter are in no weight. */
 const reasons: Readonly<Record<Exclude<keyof AdapterEffects, InWeights>, string>> = {
-  virtualTokens: "it puts tokens before the prompt and changes no weight",
-  cachePrefix: "it puts keys and values before the prompt and changes no weight",
-  attention: "it adds keys and values to attention and changes no weight",
-  tasks: "it holds several tasks, a LoRA is for one",
-  activation: "it changes only some tokens of a prompt",
-  companion: "it runs a decoder of its own beside the base",
-  router: "it weighs its experts anew for every token",
-  experts: "each of the base's experts has factors of its own",
+  virtualTokens: t("it puts tokens before the prompt and changes no weight"),
+  cachePrefix: t("it puts keys and values before the prompt and changes no weight"),
+  attention: t("it adds keys and values to attention and changes no weight"),
+  tasks: t("it holds several tasks, a LoRA is for one"),
+  activation: t("it changes only some tokens of a prompt"),
+  companion: t("it runs a decoder of its own beside the base"),
+  router: t("it weighs its experts anew for every token"),
+  experts: t("each of the base's experts has factors of its own"),
 };
 
 function checkEffects({ config }: AdapterCheckpoint, effects: AdapterEffects): void {
@@ -92,7 +93,9 @@ function checkEffects({ config }: AdapterCheckpoint, effects: AdapterEffects): v
   const [, reason] = parts.find(([part]) => effects[part] !== undefined) ?? [];
   if (reason === undefined) return;
   const label = methodLabels[config.peftType] ?? config.peftType;
-  throw unsupported(`${config.file}: this ${label} adapter cannot become a LoRA: ${reason}`);
+  throw unsupported(
+    t("{0}: this {1} adapter cannot become a LoRA: {2}", config.file, label, reason),
+  );
 }
 
 /** What the file stores whole stays as it is: modules_to_save, a vocabulary that was saved along. */
@@ -135,14 +138,20 @@ function changedModules(
   const norm = [...(effects.norms?.keys() ?? [])].find((path) => !whole.has(path));
   if (norm !== undefined) {
     throw unsupported(
-      `${config.file}: the adapter cannot become a LoRA: it changes ${norm}, and a LoRA has no norms`,
+      t(
+        "{0}: the adapter cannot become a LoRA: it changes {1}, and a LoRA has no norms",
+        config.file,
+        norm,
+      ),
     );
   }
   const chosen = base.tree.modules.filter(
     ({ path }) => !whole.has(path) && (effects.linear.has(path) || effects.embeddings?.has(path)),
   );
   if (chosen.length > 0) return chosen;
-  throw unsupported(`${config.file}: the adapter changes no weight, there is nothing to convert`);
+  throw unsupported(
+    t("{0}: the adapter changes no weight, there is nothing to convert", config.file),
+  );
 }
 
 function kindOf({ kind }: ModuleInfo): "linear" | "embedding" {
@@ -159,7 +168,7 @@ function ownParameters(
     weight: async () => {
       const weight = await base.readTensor(name, signal);
       if (weight) return weight;
-      throw unsupported(`The base has no tensor "${name}", which the conversion needs`);
+      throw unsupported(t('The base has no tensor "{0}", which the conversion needs', name));
     },
     bias: () => base.readTensor(`${module.path}.bias`, signal),
   };
@@ -188,7 +197,7 @@ async function updateOf(
   if (module.kind === "embedding" && table) return tableUpdate(module, table);
   const effect = effects.linear.get(module.path);
   if (module.kind === "linear" && effect) return weightUpdate(module, effect, own);
-  throw unsupported(`${module.path} cannot become a LoRA: it is of kind ${module.kind}`);
+  throw unsupported(t("{0} cannot become a LoRA: it is of kind {1}", module.path, module.kind));
 }
 
 /** PEFT keeps the factors of MiSS, whatever rank is asked for. */
@@ -238,10 +247,12 @@ function warningsOf(
   const warnings: string[] = [];
   // Magnitudes are a reason to convert; without them there was a plain LoRA before.
   if (config.peftType === "LORA" && config.raw["use_dora"] !== true) {
-    warnings.push("The adapter is a LoRA already; resizing one keeps its options.");
+    warnings.push(t("The adapter is a LoRA already; resizing one keeps its options."));
   }
   if (size.kind === "rank" && modules.some(({ rank }) => rank !== size.rank)) {
-    warnings.push(`Some modules keep the rank that they have instead of ${size.rank}, as in PEFT.`);
+    warnings.push(
+      t("Some modules keep the rank that they have instead of {0}, as in PEFT.", size.rank),
+    );
   }
   return warnings;
 }

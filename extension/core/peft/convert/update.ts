@@ -1,4 +1,5 @@
 /** What an effect adds to a weight and a bias, read off the normal form in effect.ts. */
+import { t } from "@vscode/l10n";
 import { unsupported } from "../../base/errors.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import { addProduct, type EmbeddingEffect, type LinearEffect } from "../effect.ts";
@@ -82,10 +83,10 @@ type OnWeights =
 
 /** Why the other parts of an effect are no matrix. */
 const reasons: Readonly<Record<Exclude<keyof LinearEffect, OnWeights>, string>> = {
-  gated: "its update holds for some tokens alone",
-  routed: "it routes tokens, and a router is no part of a LoRA",
-  fed: "it weighs its experts anew for every token",
-  newRows: "it adds rows for new tokens",
+  gated: t("its update holds for some tokens alone"),
+  routed: t("it routes tokens, and a router is no part of a LoRA"),
+  fed: t("it weighs its experts anew for every token"),
+  newRows: t("it adds rows for new tokens"),
 };
 
 function refuseOthers(path: string, effect: LinearEffect): void {
@@ -95,5 +96,5 @@ function refuseOthers(path: string, effect: LinearEffect): void {
 }
 
 function refusal(path: string, reason: string): Error {
-  return unsupported(`The adapter cannot become a LoRA: on ${path} ${reason}`);
+  return unsupported(t("The adapter cannot become a LoRA: on {0} {1}", path, reason));
 }

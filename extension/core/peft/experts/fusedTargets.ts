@@ -3,6 +3,7 @@
  * layer or the router chooses its parameter (PEFT utils/transformers_weight_conversion.py,
  * _convert_peft_config_moe). A regex and "all-linear" become lists of last names first.
  */
+import { t } from "@vscode/l10n";
 import { GraftError } from "../../base/errors.ts";
 import { containerPaths, type ModuleTree } from "../../checkpoint/modules.ts";
 import { parameterNames } from "../../checkpoint/parameters.ts";
@@ -102,8 +103,10 @@ function lastNames(paths: readonly string[]): string[] {
 function noTargets(modelType: string, file: string): GraftError {
   return badTargets(
     file,
-    `names no module. For ${modelType} PEFT's default targets do not work with transformers 5, so ` +
-      "it does not load such an adapter either",
+    t(
+      "names no module. For {0} PEFT's default targets do not work with transformers 5, so it does not load such an adapter either",
+      modelType,
+    ),
   );
 }
 
@@ -111,12 +114,19 @@ function halfTarget(pair: readonly string[], missing: readonly string[], file: s
   const present = pair.filter((name) => !missing.includes(name));
   return badTargets(
     file,
-    `names ${present.join()} of the experts without ${missing.join()}: both are parts of ` +
-      `${fusedNames.gateUp}, and PEFT converts them only together`,
+    t(
+      "names {0} of the experts without {1}: both are parts of {2}, and PEFT converts them only together",
+      present.join(),
+      missing.join(),
+      fusedNames.gateUp,
+    ),
   );
 }
 
 function badTargets(file: string, problem: string): GraftError {
   const field = "target_modules";
-  return new GraftError("bad-file", `${file}: field "${field}" ${problem}.`, { file, field });
+  return new GraftError("bad-file", t('{0}: field "{1}" {2}.', file, field, problem), {
+    file,
+    field,
+  });
 }

@@ -4,6 +4,7 @@
  * experts below one another, B with the ranks of each expert apart. What was gate and up becomes one
  * matrix, whose B is block-diagonal.
  */
+import { t } from "@vscode/l10n";
 import { badFile } from "../../base/errors.ts";
 import { elementCount, isSameShape, showShape } from "../../base/shape.ts";
 import { plainTensorName } from "../../checkpoint/adapterCheckpoint.ts";
@@ -86,8 +87,13 @@ function fused(
       if (first && isSameShape(first.shape, other.shape)) continue;
       throw badFile(
         file,
-        `tensors "${first?.name}" ${showShape(first?.shape ?? [])} and "${other.name}" ` +
-          `${showShape(other.shape)} must have one shape: all experts become one parameter`,
+        t(
+          'tensors "{0}" {1} and "{2}" {3} must have one shape: all experts become one parameter',
+          String(first?.name),
+          showShape(first?.shape ?? []),
+          other.name,
+          showShape(other.shape),
+        ),
       );
     }
   }

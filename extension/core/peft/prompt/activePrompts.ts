@@ -2,6 +2,7 @@
  * What active adapters put before the prompt or beside the sequence, for each row of a batch; one
  * entry in `rows` is for all of them.
  */
+import { t } from "@vscode/l10n";
 import { badRequest, unsupported } from "../../base/errors.ts";
 import type { AttentionPrompt, CachePrefix, VirtualTokens } from "../effect.ts";
 import type { AttentionShape } from "../method.ts";
@@ -47,7 +48,9 @@ export function activeVirtualTokens(
 function taskRows({ tasks }: VirtualTokens, task: number): Float32Array {
   const rows = tasks[task];
   if (rows) return rows;
-  throw badRequest(`There is no task ${task}: the adapter has ${tasks.length}, counted from 0.`);
+  throw badRequest(
+    t("There is no task {0}: the adapter has {1}, counted from 0.", task, tasks.length),
+  );
 }
 
 /** Keys and values of all active adapters, a row [2 · layers, kv heads, count, dim], keys first. */
@@ -108,7 +111,7 @@ export function attentionTensors(
     const own = rows.map((active) => promptOf(path, active));
     const counts = new Set(own.flatMap((prompt) => prompt?.count ?? []));
     if (counts.size > 1) {
-      throw unsupported("Rows of a batch cannot have adaption prompts of different lengths");
+      throw unsupported(t("Rows of a batch cannot have adaption prompts of different lengths"));
     }
     const [count = 1] = counts;
     const prompts = own.map((prompt) => prompt ?? nothing(count, keyValueHeads * headDim));
@@ -123,7 +126,7 @@ export function attentionTensors(
 
 function promptOf(path: string, active: readonly ActiveEffects[]): AttentionPrompt | null {
   const own = active.filter(({ effects, weight }) => weight !== 0 && effects.attention?.has(path));
-  if (own.length > 1) throw badRequest("Only one adaption prompt can be active at a time.");
+  if (own.length > 1) throw badRequest(t("Only one adaption prompt can be active at a time."));
   const prompt = own[0]?.effects.attention?.get(path);
   const weight = own[0]?.weight ?? 1;
   if (!prompt || weight === 1) return prompt ?? null;
@@ -138,7 +141,7 @@ function nothing(count: number, size: number): AttentionPrompt {
 function isPresent(weight: number): boolean {
   if (weight !== 0 && weight !== 1) {
     throw badRequest(
-      `An adapter that puts tokens before the prompt has the weight 0 or 1, not ${weight}.`,
+      t("An adapter that puts tokens before the prompt has the weight 0 or 1, not {0}.", weight),
     );
   }
   return weight === 1;

@@ -7,6 +7,7 @@
  * where the keys are not rotated. Keys and values do not depend on the prompt, so they are computed
  * once, the gate folded into the values. PEFT adds W_o's bias a second time; so does this.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { GraftError, unsupported } from "../../base/errors.ts";
 import { multiply, transposed } from "../../base/matrix.ts";
@@ -37,9 +38,9 @@ export const adaptionPrompt = promptMethod<Config>({
   peftType: "ADAPTION_PROMPT",
   schema,
   fields: {
-    adapter_len: { default: null, meaning: "How many trained tokens each layer attends to." },
-    adapter_layers: { default: null, meaning: "How many layers, counted from the last." },
-    target_modules: { default: null, meaning: "Name of the attention blocks." },
+    adapter_len: { default: null, meaning: t("How many trained tokens each layer attends to.") },
+    adapter_layers: { default: null, meaning: t("How many layers, counted from the last.") },
+    target_modules: { default: null, meaning: t("Name of the attention blocks.") },
   },
   tensors: (context) => {
     const hidden = projection(context.base, `${blocks(context)[0]}.k_proj`).in;
@@ -70,7 +71,12 @@ function stored(path: string, what: "prompt" | "gate"): string {
 function blocks({ config, file, base }: PromptContext<Config>): string[] {
   if (!families.includes(base.modelType)) {
     throw unsupported(
-      `${file}: adaption prompts go with ${families.join(" and ")} bases, this one is ${base.modelType}`,
+      t(
+        "{0}: adaption prompts go with {1} bases, this one is {2}",
+        file,
+        families.join(t(" and ")),
+        base.modelType,
+      ),
     );
   }
   const found = [...containerPaths(base.tree)]
@@ -79,8 +85,13 @@ function blocks({ config, file, base }: PromptContext<Config>): string[] {
   if (config.adapter_layers > found.length) {
     throw new GraftError(
       "misfit",
-      `${file}: field "adapter_layers" is ${config.adapter_layers}, ` +
-        `this base has ${found.length} blocks called ${config.target_modules}.`,
+      t(
+        '{0}: field "adapter_layers" is {1}, this base has {2} blocks called {3}.',
+        file,
+        config.adapter_layers,
+        found.length,
+        config.target_modules,
+      ),
       { file, field: "adapter_layers" },
     );
   }
@@ -125,5 +136,5 @@ async function project(
 function projection({ tree }: MethodBase, path: string): LinearModule {
   const found = tree.modules.find((module) => module.path === path);
   if (found?.kind === "linear") return found;
-  throw unsupported(`Adaption prompts need ${path}, which this base has not`);
+  throw unsupported(t("Adaption prompts need {0}, which this base has not", path));
 }

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { misfit, unsupported } from "../../base/errors.ts";
 import type { FieldInfo, MethodBase } from "../method.ts";
@@ -24,12 +25,24 @@ export type PromptConfig = z.infer<typeof promptSchema>;
 
 /** Meanings of the shared fields, for forms. */
 export const promptFieldInfo: Readonly<Record<string, FieldInfo>> = {
-  num_virtual_tokens: { default: null, meaning: "How many trained tokens stand before a prompt." },
-  token_dim: { default: null, meaning: "Size of a token's embedding; from the base when empty." },
-  num_transformer_submodules: { default: null, meaning: "2 for models with encoder and decoder." },
-  num_attention_heads: { default: null, meaning: "Heads of the base; from the base when empty." },
-  num_layers: { default: null, meaning: "Layers of the base; from the base when empty." },
-  modules_to_save: { default: null, meaning: "Modules that were trained and are stored whole." },
+  num_virtual_tokens: {
+    default: null,
+    meaning: t("How many trained tokens stand before a prompt."),
+  },
+  token_dim: {
+    default: null,
+    meaning: t("Size of a token's embedding; from the base when empty."),
+  },
+  num_transformer_submodules: {
+    default: null,
+    meaning: t("2 for models with encoder and decoder."),
+  },
+  num_attention_heads: {
+    default: null,
+    meaning: t("Heads of the base; from the base when empty."),
+  },
+  num_layers: { default: null, meaning: t("Layers of the base; from the base when empty.") },
+  modules_to_save: { default: null, meaning: t("Modules that were trained and are stored whole.") },
 };
 
 /**
@@ -44,10 +57,14 @@ export function submodules(
   const count = stated ?? (base.hasEncoder ? 2 : 1);
   if (count === 1 || (count === 2 && base.hasEncoder)) return count;
   throw unsupported(
-    `${file}: field "num_transformer_submodules" is ${count}, ` +
-      (base.hasEncoder
-        ? "the base has two stacks"
-        : "a prompt for encoder and decoder; this base only decodes"),
+    t(
+      '{0}: field "num_transformer_submodules" is {1}, {2}',
+      file,
+      count,
+      base.hasEncoder
+        ? t("the base has two stacks")
+        : t("a prompt for encoder and decoder; this base only decodes"),
+    ),
   );
 }
 
@@ -58,7 +75,7 @@ export function requireDecoder(
 ): void {
   submodules(config, { base, file });
   if (!base.hasEncoder) return;
-  throw unsupported(`${file}: ${what} on a base with encoder and decoder does not run yet`);
+  throw unsupported(t("{0}: {1} on a base with encoder and decoder does not run yet", file, what));
 }
 
 /**
@@ -71,12 +88,15 @@ export function checkSize(
 ): void {
   const stated = config[field];
   if (stated === null || stated === own) return;
-  throw misfit(`${file}: field "${field}" is ${stated}, this base has ${own}.`, { file, field });
+  throw misfit(t('{0}: field "{1}" is {2}, this base has {3}.', file, field, stated, own), {
+    file,
+    field,
+  });
 }
 
 /** The embedding that a prompt bypasses: the first of the model. */
 export function tokenEmbedding({ tree }: MethodBase): { path: string; in: number; out: number } {
   const found = tree.modules.find((module) => module.kind === "embedding");
   if (found?.kind === "embedding") return found;
-  throw unsupported("This base has no token embedding that virtual tokens could stand for");
+  throw unsupported(t("This base has no token embedding that virtual tokens could stand for"));
 }

@@ -2,6 +2,7 @@
  * CPT, context-aware prompt tuning (https://arxiv.org/abs/2410.17222; PEFT tuners/cpt): the
  * embeddings of example tokens, each moved a bounded way. The file holds the moved embeddings.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { GraftError } from "../../base/errors.ts";
 import { promptFieldInfo, promptFields } from "./config.ts";
@@ -26,23 +27,27 @@ export const cpt = promptMethod<z.infer<typeof schema>>({
   schema,
   fields: {
     ...promptFieldInfo,
-    cpt_token_ids: { default: null, meaning: "Ids of the tokens that the prompt began as." },
-    cpt_mask: { default: null, meaning: "Which of these tokens take part, in training." },
-    cpt_tokens_type_mask: { default: null, meaning: "What each token is: template, input, label." },
-    opt_weighted_loss_type: { default: "none", meaning: "Weights of the labels, in training." },
-    opt_loss_decay_factor: { default: 1, meaning: "How fast these weights fall." },
-    opt_projection_epsilon: { default: 0.1, meaning: "How far an input token may be moved." },
-    opt_projection_format_epsilon: { default: 0.1, meaning: "How far a template token may." },
-    tokenizer_name_or_path: { default: null, meaning: "Tokenizer of the ids." },
+    cpt_token_ids: { default: null, meaning: t("Ids of the tokens that the prompt began as.") },
+    cpt_mask: { default: null, meaning: t("Which of these tokens take part, in training.") },
+    cpt_tokens_type_mask: {
+      default: null,
+      meaning: t("What each token is: template, input, label."),
+    },
+    opt_weighted_loss_type: { default: "none", meaning: t("Weights of the labels, in training.") },
+    opt_loss_decay_factor: { default: 1, meaning: t("How fast these weights fall.") },
+    opt_projection_epsilon: { default: 0.1, meaning: t("How far an input token may be moved.") },
+    opt_projection_format_epsilon: { default: 0.1, meaning: t("How far a template token may.") },
+    tokenizer_name_or_path: { default: null, meaning: t("Tokenizer of the ids.") },
   },
   check: (config, { file, taskType }) => {
     const fail = (field: string, problem: string): Error =>
-      new GraftError("bad-file", `${file}: field "${field}" ${problem}.`, { file, field });
-    if (taskType !== "CAUSAL_LM") throw fail("task_type", `is ${taskType}, CPT needs CAUSAL_LM`);
+      new GraftError("bad-file", t('{0}: field "{1}" {2}.', file, field, problem), { file, field });
+    if (taskType !== "CAUSAL_LM")
+      throw fail("task_type", t("is {0}, CPT needs CAUSAL_LM", String(taskType)));
     for (const field of ["cpt_mask", "cpt_tokens_type_mask"] as const) {
       const count = config[field]?.length ?? config.num_virtual_tokens;
       if (count === config.num_virtual_tokens) continue;
-      throw fail(field, `has ${count} entries, cpt_token_ids ${config.num_virtual_tokens}`);
+      throw fail(field, t("has {0} entries, cpt_token_ids {1}", count, config.num_virtual_tokens));
     }
   },
   tensors: promptRows,

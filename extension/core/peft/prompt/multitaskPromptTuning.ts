@@ -2,6 +2,7 @@
  * Multitask prompt tuning (https://arxiv.org/abs/2303.02861; PEFT tuners/multitask_prompt_tuning):
  * one shared prompt P, times a low-rank matrix a task: P ⊙ (columns[task] · rows[task]).
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { multiply } from "../../base/matrix.ts";
 import { wholeNumber } from "../tuner/config.ts";
@@ -21,7 +22,7 @@ const initialisations = [
 const schema = z.looseObject({
   ...promptFields,
   prompt_tuning_init: z
-    .enum(initialisations, `It must be ${initialisations.join(", ")}.`)
+    .enum(initialisations, t("It must be {0}.", initialisations.join(", ")))
     .default("RANDOM"),
   num_ranks: wholeNumber.nullish().transform((value) => value ?? 1),
   num_tasks: wholeNumber.nullish().transform((value) => value ?? 1),
@@ -32,13 +33,16 @@ export const multitaskPromptTuning = promptMethod<z.infer<typeof schema>>({
   schema,
   fields: {
     ...promptTuningFields,
-    prompt_tuning_init_state_dict_path: { default: null, meaning: "File of the source prompt." },
-    prompt_tuning_init_task: { default: 0, meaning: "Source task that the training began with." },
-    num_ranks: { default: 1, meaning: "Rank of each task's matrix." },
-    num_tasks: { default: 1, meaning: "How many tasks share the prompt." },
+    prompt_tuning_init_state_dict_path: { default: null, meaning: t("File of the source prompt.") },
+    prompt_tuning_init_task: {
+      default: 0,
+      meaning: t("Source task that the training began with."),
+    },
+    num_ranks: { default: 1, meaning: t("Rank of each task's matrix.") },
+    num_tasks: { default: 1, meaning: t("How many tasks share the prompt.") },
   },
   tensors: (context) => {
-    requireDecoder("multitask prompt tuning", context);
+    requireDecoder(t("multitask prompt tuning"), context);
     const { num_tasks: tasks, num_ranks: ranks, num_virtual_tokens: count } = context.config;
     const rows = promptRows(context);
     const hidden = rows[storedPrompt]?.[1] as number;
@@ -65,5 +69,7 @@ export const multitaskPromptTuning = promptMethod<z.infer<typeof schema>>({
     return virtualTokens(base, prompts);
   },
   warnings: ({ num_tasks: tasks }) =>
-    tasks === 1 ? [] : [`The adapter has ${tasks} tasks; the first is used where none is named.`],
+    tasks === 1
+      ? []
+      : [t("The adapter has {0} tasks; the first is used where none is named.", tasks)],
 });

@@ -2,6 +2,7 @@
  * P-tuning (https://arxiv.org/abs/2103.10385; PEFT tuners/p_tuning): virtual tokens that an MLP or
  * LSTM made in training. PEFT stores what came out of it, so that the encoder is not needed again.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { promptFieldInfo, promptFields, tokenEmbedding } from "./config.ts";
 import { promptMethod } from "./prompt.ts";
@@ -10,7 +11,7 @@ import { promptRows, storedRows } from "./virtualTokens.ts";
 const schema = z.looseObject({
   ...promptFields,
   encoder_reparameterization_type: z
-    .enum(["MLP", "LSTM"], "It must be MLP or LSTM.")
+    .enum(["MLP", "LSTM"], t("It must be MLP or LSTM."))
     .default("MLP"),
   encoder_hidden_size: z.int().positive().nullish(),
   encoder_num_layers: z.int().positive().default(2),
@@ -37,11 +38,11 @@ export const pTuning = promptMethod<z.infer<typeof schema>>({
     ...promptFieldInfo,
     encoder_reparameterization_type: {
       default: "MLP",
-      meaning: "What made the tokens: MLP or LSTM.",
+      meaning: t("What made the tokens: MLP or LSTM."),
     },
-    encoder_hidden_size: { default: null, meaning: "Width of that encoder, in training." },
-    encoder_num_layers: { default: 2, meaning: "Depth of that encoder, in training." },
-    encoder_dropout: { default: 0, meaning: "Dropout in training; no effect on answers." },
+    encoder_hidden_size: { default: null, meaning: t("Width of that encoder, in training.") },
+    encoder_num_layers: { default: 2, meaning: t("Depth of that encoder, in training.") },
+    encoder_dropout: { default: 0, meaning: t("Dropout in training; no effect on answers.") },
   },
   tensors: promptRows,
   effects: storedRows,

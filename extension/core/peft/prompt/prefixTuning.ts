@@ -7,6 +7,7 @@
  * Stored: prompt_embeddings viewed as [virtual tokens, 2 · layers, kv heads, dim], of each layer the
  * keys first.
  */
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { GraftError, misfit } from "../../base/errors.ts";
 import type { Shape } from "../../base/shape.ts";
@@ -34,9 +35,9 @@ export const prefixTuning = promptMethod<z.infer<typeof prefixSchema>>({
   schema: prefixSchema,
   fields: {
     ...promptFieldInfo,
-    init_weights: { default: null, meaning: "zero began the training with an empty prefix." },
-    encoder_hidden_size: { default: null, meaning: "Width of the encoder, in training." },
-    prefix_projection: { default: false, meaning: "An encoder made the prefix, in training." },
+    init_weights: { default: null, meaning: t("zero began the training with an empty prefix.") },
+    encoder_hidden_size: { default: null, meaning: t("Width of the encoder, in training.") },
+    prefix_projection: { default: false, meaning: t("An encoder made the prefix, in training.") },
   },
   tensors: prefixShape,
   effects: prefix,
@@ -57,7 +58,7 @@ function trainedPrefix(
 
 const cartridgeSchema = z.looseObject({
   ...promptFields,
-  num_frozen_tokens: z.int().nonnegative("It must be at least 0.").default(1),
+  num_frozen_tokens: z.int().nonnegative(t("It must be at least 0.")).default(1),
 });
 
 export const cartridge = promptMethod<z.infer<typeof cartridgeSchema>>({
@@ -65,13 +66,15 @@ export const cartridge = promptMethod<z.infer<typeof cartridgeSchema>>({
   schema: cartridgeSchema,
   fields: {
     ...promptFieldInfo,
-    num_frozen_tokens: { default: 1, meaning: "How many of the first tokens were not trained." },
+    num_frozen_tokens: { default: 1, meaning: t("How many of the first tokens were not trained.") },
   },
   check: (config, { file }) => {
     const { num_frozen_tokens: frozen, num_virtual_tokens: count } = config;
     if (frozen <= count) return;
-    const problem = `is ${frozen}, more than num_virtual_tokens ${count}`;
-    throw new GraftError("bad-file", `${file}: field "num_frozen_tokens" ${problem}.`, { file });
+    const problem = t("is {0}, more than num_virtual_tokens {1}", frozen, count);
+    throw new GraftError("bad-file", t('{0}: field "num_frozen_tokens" {1}.', file, problem), {
+      file,
+    });
   },
   tensors: prefixShape,
   effects: prefix,
@@ -86,14 +89,19 @@ function prefixShape<C extends PromptConfig>({
   file,
   base,
 }: PromptContext<C>): Record<string, Shape> {
-  requireDecoder("a prefix of keys and values", { config, base, file });
+  requireDecoder(t("a prefix of keys and values"), { config, base, file });
   const { layers, keyValueHeads, headDim } = base.attention;
   checkSize("num_layers", { config, own: layers, file });
   checkSize("num_attention_heads", { config, own: keyValueHeads, file });
   const width = keyValueHeads * headDim;
   if (config.token_dim !== null && config.token_dim !== width) {
     throw misfit(
-      `${file}: field "token_dim" is ${config.token_dim}, this base's keys have ${width} numbers.`,
+      t(
+        '{0}: field "token_dim" is {1}, this base\'s keys have {2} numbers.',
+        file,
+        config.token_dim,
+        width,
+      ),
       { file, field: "token_dim" },
     );
   }

@@ -2,6 +2,7 @@
  * What all prompt methods share: a file with a few tensors that belong to no module, and a config
  * that says what they were trained for. A method file says only what its tensors are and do.
  */
+import { t } from "@vscode/l10n";
 import type { z } from "zod";
 import { dtypeLabel } from "../../base/dtype.ts";
 import { misfit } from "../../base/errors.ts";
@@ -105,8 +106,13 @@ function bind<C extends AnyPromptConfig>(prompt: Prompt<C>, config: C, at: At): 
     }
     if (!isSameShape(entry.shape, wanted)) {
       throw misfit(
-        `${adapter.weights.file}: tensor "${entry.name}" is ${showShape(entry.shape)}, ` +
-          `config and base ask for ${showShape(wanted)}.`,
+        t(
+          '{0}: tensor "{1}" is {2}, config and base ask for {3}.',
+          adapter.weights.file,
+          entry.name,
+          showShape(entry.shape),
+          showShape(wanted),
+        ),
         { file: adapter.weights.file, tensor: entry.name },
       );
     }
@@ -136,7 +142,7 @@ async function load<C extends AnyPromptConfig>(
   const { file } = adapter.weights;
   const { own, whole, report } = bind(prompt, config, at);
   if (report.unbound.length > 0) {
-    throw misfit(`${file} has no tensor ${report.unbound.join(", ")}.`, { file });
+    throw misfit(t("{0} has no tensor {1}.", file, report.unbound.join(", ")), { file });
   }
   const entries = [...own.values(), ...whole.map(({ entry }) => entry)];
   const values = await readEntries(entries, file, signal);

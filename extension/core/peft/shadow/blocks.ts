@@ -1,4 +1,5 @@
 /** Which blocks of a base a Shadow adapter is joined to, and what it has of each. */
+import { t } from "@vscode/l10n";
 import { misfit, unsupported } from "../../base/errors.ts";
 import type { Shape } from "../../base/shape.ts";
 import { containerPaths } from "../../checkpoint/modules.ts";
@@ -34,8 +35,8 @@ export function chosenBlocks(config: ShadowConfig, base: MethodBase, file: strin
   );
   if (part !== undefined) {
     throw unsupported(
-      `${file}: field "target_modules" chooses ${part}; Graft joins Shadow to whole blocks`,
-      `Name blocks, for example ${all[0]}.`,
+      t('{0}: field "target_modules" chooses {1}; Graft joins Shadow to whole blocks', file, part),
+      t("Name blocks, for example {0}.", String(all[0])),
     );
   }
   const chosen = all.filter(isTarget);
@@ -44,8 +45,11 @@ export function chosenBlocks(config: ShadowConfig, base: MethodBase, file: strin
     return chosen;
   }
   throw misfit(
-    `${file}: field "target_modules" chooses ${chosen.join(", ")}, with other blocks between them; ` +
-      "PEFT asks for blocks in a row.",
+    t(
+      '{0}: field "target_modules" chooses {1}, with other blocks between them; PEFT asks for blocks in a row.',
+      file,
+      chosen.join(", "),
+    ),
     { file, field: "target_modules" },
   );
 }

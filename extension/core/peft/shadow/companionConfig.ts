@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import * as path from "node:path";
 import { notFound, unsupported } from "../../base/errors.ts";
 import { isFile } from "../../base/files.ts";
@@ -28,8 +29,12 @@ export function mirrorConfig(
   const keeps = keepsHeadDim[modelType];
   if (keeps === undefined) {
     throw unsupported(
-      `${file}: Graft mirrors ${Object.keys(keepsHeadDim).join(", ")} bases for Shadow, ` +
-        `this one is ${modelType}`,
+      t(
+        "{0}: Graft mirrors {1} bases for Shadow, this one is {2}",
+        file,
+        Object.keys(keepsHeadDim).join(", "),
+        modelType,
+      ),
     );
   }
   const layers = config.shadow_num_hidden_layers ?? 1;
@@ -79,10 +84,12 @@ export async function namedConfig(name: string, file: string): Promise<ModelConf
     return { ...config, modelType: String(type), architecture: "", raw: inner };
   }
   throw notFound(
-    "Shadow model",
+    t("Shadow model"),
     name,
-    `${file}: field "shadow_model" names it, and its config.json says what the adapter's own decoder is. ` +
-      "Download it, or give its path.",
+    t(
+      '{0}: field "shadow_model" names it, and its config.json says what the adapter\'s own decoder is. Download it, or give its path.',
+      file,
+    ),
   );
 }
 

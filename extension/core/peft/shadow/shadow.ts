@@ -9,6 +9,7 @@
  * cache of its own (Companion in effect.ts), run before the base; s and the small networks are
  * inputs of the base's session. It cannot be merged.
  */
+import { t } from "@vscode/l10n";
 import { realpath } from "node:fs/promises";
 import { misfit, unsupported } from "../../base/errors.ts";
 import { parseFields } from "../../base/json.ts";
@@ -49,7 +50,9 @@ function parse({ raw, file, taskType }: AdapterConfig): ShadowConfig {
   checkCombinations(config, file);
   checkShadowConfig(config, file);
   if (taskType === "SEQ_CLS") {
-    throw unsupported(`${file}: Graft runs language models, not Shadow adapters that classify`);
+    throw unsupported(
+      t("{0}: Graft runs language models, not Shadow adapters that classify", file),
+    );
   }
   return config;
 }
@@ -127,7 +130,13 @@ function checkProjection(
   const wanted = [hidden, Number(own.raw["hidden_size"])];
   if (!projection) {
     throw misfit(
-      `${adapter.weights.file} has no tensor "${projectionName}", which brings ${wanted[1]} to ${hidden}.`,
+      t(
+        '{0} has no tensor "{1}", which brings {2} to {3}.',
+        adapter.weights.file,
+        projectionName,
+        String(wanted[1]),
+        hidden,
+      ),
       { file: adapter.weights.file, tensor: projectionName },
     );
   }
@@ -145,8 +154,12 @@ async function decoderWeights(
     [...own].map(([name, entry]) => {
       if (entry.strides) {
         throw unsupported(
-          `${file}: "${entry.name}" does not lie row by row, so the decoder cannot be mapped from it`,
-          "Save the adapter as safetensors.",
+          t(
+            '{0}: "{1}" does not lie row by row, so the decoder cannot be mapped from it',
+            file,
+            entry.name,
+          ),
+          t("Save the adapter as safetensors."),
         );
       }
       return [`model.${name}`, { ...entry, name: `model.${name}`, file }] as const;

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { GraftError } from "../../base/errors.ts";
 import type { FieldInfo } from "../method.ts";
@@ -9,7 +10,7 @@ const optionalSize = wholeNumber.nullish().transform((value) => value ?? null);
 export const shadowSchema = z.looseObject({
   ...tunerFields,
   r: wholeNumber.default(8),
-  shadow_alpha: z.number("It must be a number.").default(0.1),
+  shadow_alpha: z.number(t("It must be a number.")).default(0.1),
   shadow_model: z.string().default("mirror"),
   shadow_num_hidden_layers: optionalSize,
   shadow_hidden_size: optionalSize,
@@ -34,32 +35,40 @@ export function checkShadowConfig(config: ShadowConfig, file: string): void {
   if (field === undefined) return;
   throw new GraftError(
     "bad-file",
-    `${file}: field "${field}" cannot be used with shadow_model "${config.shadow_model}", which has sizes of its own.`,
+    t(
+      '{0}: field "{1}" cannot be used with shadow_model "{2}", which has sizes of its own.',
+      file,
+      field,
+      config.shadow_model,
+    ),
     { file, field },
   );
 }
 
 export const shadowFields: Readonly<Record<string, FieldInfo>> = {
   ...tunerFieldInfo,
-  r: { default: 8, meaning: "Rank of the bottleneck between the decoder's state and a block." },
-  shadow_alpha: { default: 0.1, meaning: "Strength of what is added to a block's input." },
-  shadow_dropout: { default: 0.2, meaning: "Dropout in training; no effect on answers." },
-  init_weights: { default: true, meaning: "Training starts without an effect." },
+  r: { default: 8, meaning: t("Rank of the bottleneck between the decoder's state and a block.") },
+  shadow_alpha: { default: 0.1, meaning: t("Strength of what is added to a block's input.") },
+  shadow_dropout: { default: 0.2, meaning: t("Dropout in training; no effect on answers.") },
+  init_weights: { default: true, meaning: t("Training starts without an effect.") },
   shadow_model: {
     default: "mirror",
-    meaning: "The decoder beside the base: a smaller copy of it, or a model by its name.",
+    meaning: t("The decoder beside the base: a smaller copy of it, or a model by its name."),
   },
   shadow_num_hidden_layers: {
     default: null,
-    meaning: "Layers of the mirrored decoder; 1 if null.",
+    meaning: t("Layers of the mirrored decoder; 1 if null."),
   },
-  shadow_hidden_size: { default: null, meaning: "Its hidden size; the base's if null." },
-  shadow_num_attention_heads: { default: null, meaning: "Its heads; the base's number if null." },
-  shadow_intermediate_size: { default: null, meaning: "Its MLP's size; the base's if null." },
-  share_embeddings: { default: true, meaning: "It reads the base's embedding." },
-  update_hidden_size: { default: null, meaning: "Width of the networks that update the state." },
+  shadow_hidden_size: { default: null, meaning: t("Its hidden size; the base's if null.") },
+  shadow_num_attention_heads: {
+    default: null,
+    meaning: t("Its heads; the base's number if null."),
+  },
+  shadow_intermediate_size: { default: null, meaning: t("Its MLP's size; the base's if null.") },
+  share_embeddings: { default: true, meaning: t("It reads the base's embedding.") },
+  update_hidden_size: { default: null, meaning: t("Width of the networks that update the state.") },
   auxiliary_loss_weight: {
     default: 0.05,
-    meaning: "Weight of the decoder's own loss in training.",
+    meaning: t("Weight of the decoder's own loss in training."),
   },
 };

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { dtypeLabel } from "../../base/dtype.ts";
 import { GraftError, unsupported } from "../../base/errors.ts";
 import { elementCount, isSameShape, type Shape } from "../../base/shape.ts";
@@ -132,12 +133,23 @@ export function bind<C extends TunerConfig>(
     const module = withRows(target, whole);
     if (!tuner.kinds.includes(module.kind)) {
       throw unsupported(
-        `${file}: ${tuner.peftType} cannot change ${module.path}, which is of kind ${module.kind}`,
+        t(
+          "{0}: {1} cannot change {2}, which is of kind {3}",
+          file,
+          tuner.peftType,
+          module.path,
+          module.kind,
+        ),
       );
     }
     if (module.kind === "linear" && module.kernel && !tuner.convolutions) {
       throw unsupported(
-        `${file}: Graft does not run ${tuner.peftType} on ${module.path}, a convolution, yet`,
+        t(
+          "{0}: Graft does not run {1} on {2}, a convolution, yet",
+          file,
+          tuner.peftType,
+          module.path,
+        ),
       );
     }
     const place = { name: module.path, shapes: tuner.shapes(module, config, file), module };
@@ -199,8 +211,12 @@ function checkOverlap(
     if (other === null) continue;
     throw new GraftError(
       "bad-file",
-      `${file}: field "target_parameters" chooses ${name}, whose module ${other} chooses too; ` +
-        "as in PEFT, only one of them can.",
+      t(
+        '{0}: field "target_parameters" chooses {1}, whose module {2} chooses too; as in PEFT, only one of them can.',
+        file,
+        name,
+        other,
+      ),
       { file, field: "target_parameters" },
     );
   }

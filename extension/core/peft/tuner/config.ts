@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { GraftError } from "../../base/errors.ts";
 import type { TargetFields } from "../../checkpoint/targets.ts";
@@ -6,10 +7,13 @@ import type { Tuner } from "./tuner.ts";
 
 const names = z.union(
   [z.string(), z.array(z.string())],
-  "It must be a string or a list of strings.",
+  t("It must be a string or a list of strings."),
 );
 const optionalNames = names.nullish().transform((value) => value ?? null);
-const indices = z.union([z.int(), z.array(z.int())], "It must be a layer index or a list of them.");
+const indices = z.union(
+  [z.int(), z.array(z.int())],
+  t("It must be a layer index or a list of them."),
+);
 
 /** The fields by which every tuner chooses modules; a method's schema extends them. */
 export const tunerFields = {
@@ -32,39 +36,41 @@ const tunerSchema = z.looseObject(tunerFields);
 export type TunerConfig = z.infer<typeof tunerSchema>;
 
 /** A field that must be a whole number of at least 1. */
-export const wholeNumber = z.int("It must be a whole number.").positive("It must be at least 1.");
+export const wholeNumber = z
+  .int(t("It must be a whole number."))
+  .positive(t("It must be at least 1."));
 
 /** Meanings of the shared fields, for forms. */
 export const tunerFieldInfo: Readonly<Record<string, FieldInfo>> = {
   target_modules: {
     default: null,
-    meaning: "Modules that carry an update: names, a regex or all-linear.",
+    meaning: t("Modules that carry an update: names, a regex or all-linear."),
   },
-  exclude_modules: { default: null, meaning: "Modules left out although they are targeted." },
-  layers_to_transform: { default: null, meaning: "Only these layers carry an update." },
+  exclude_modules: { default: null, meaning: t("Modules left out although they are targeted.") },
+  layers_to_transform: { default: null, meaning: t("Only these layers carry an update.") },
   layers_pattern: {
     default: null,
-    meaning: "Name of the list of layers that the indices refer to.",
+    meaning: t("Name of the list of layers that the indices refer to."),
   },
   modules_to_save: {
     default: null,
-    meaning: "Modules that were trained whole and are stored whole.",
+    meaning: t("Modules that were trained whole and are stored whole."),
   },
 };
 
 /** Fields that exclude each other or need each other, as PEFT checks them. */
 export function checkCombinations(fields: TunerConfig, file: string): void {
   const fail = (field: string, problem: string): Error =>
-    new GraftError("bad-file", `${file}: field "${field}" ${problem}.`, { file, field });
+    new GraftError("bad-file", t('{0}: field "{1}" {2}.', file, field, problem), { file, field });
   if (typeof fields.target_modules === "string" && fields.target_modules !== "all-linear") {
     for (const field of ["layers_to_transform", "layers_pattern"] as const) {
       if (fields[field] !== null) {
-        throw fail(field, `cannot be used with target_modules "${fields.target_modules}"`);
+        throw fail(field, t('cannot be used with target_modules "{0}"', fields.target_modules));
       }
     }
   }
   if (fields.layers_pattern?.length && fields.layers_to_transform === null) {
-    throw fail("layers_pattern", "needs layers_to_transform beside it");
+    throw fail("layers_pattern", t("needs layers_to_transform beside it"));
   }
 }
 
@@ -78,7 +84,7 @@ export function targetFields<C extends TunerConfig>(
   const own = fields.target_modules ?? tuner.defaultTargets(base.modelType);
   const targets = own ?? (others.length > 0 ? [] : null);
   if (targets === null || (targets.length === 0 && others.length === 0)) {
-    throw new GraftError("bad-file", `${file}: field "target_modules" names no module.`, {
+    throw new GraftError("bad-file", t('{0}: field "target_modules" names no module.', file), {
       file,
       field: "target_modules",
     });

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
 import { containerPaths, type ModuleInfo, weightName } from "../../checkpoint/modules.ts";
 import { fullMatch, isPatternKey } from "../../checkpoint/targets.ts";
@@ -27,21 +28,26 @@ export function fieldWarnings(
       .filter(([key]) => !names.some((name) => isPatternKey(key, name, { field, file })))
       .map(([key]) => key);
     if (idle.length > 0) {
-      warnings.push(`Field "${field}" has keys that match no targeted module: ${namesSome(idle)}.`);
+      warnings.push(
+        t('Field "{0}" has keys that match no targeted module: {1}.', field, namesSome(idle)),
+      );
     }
   }
   if (excludesNothing(config, base, file)) {
-    warnings.push(`Field "exclude_modules" matches no module of this base.`);
+    warnings.push(t('Field "exclude_modules" matches no module of this base.'));
   }
   if (changesOneEnd(config, { targets, base })) {
     warnings.push(
-      "The base's head and embeddings are one tensor, and the adapter changes one of them: as in " +
-        "PEFT without ensure_weight_tying they are no longer tied under it.",
+      t(
+        "The base's head and embeddings are one tensor, and the adapter changes one of them: as in PEFT without ensure_weight_tying they are no longer tied under it.",
+      ),
     );
   }
   if (raw["fan_in_fan_out"] === true && targets.some(isPlainLinear(base))) {
     warnings.push(
-      `Field "fan_in_fan_out" is true; this base's layers are not stored so, as in PEFT it counts as false.`,
+      t(
+        'Field "fan_in_fan_out" is true; this base\'s layers are not stored so, as in PEFT it counts as false.',
+      ),
     );
   }
   return warnings;
@@ -56,12 +62,17 @@ function targetWarnings(
   const paths = base.tree.modules.map(({ path }) => path);
   const warn = (field: string, idle: readonly string[]): void => {
     if (idle.length === 0) return;
-    warnings.push(`Field "${field}" names what this base does not have: ${namesSome(idle)}.`);
+    warnings.push(
+      t('Field "{0}" names what this base does not have: {1}.', field, namesSome(idle)),
+    );
   };
   if (named === null && targets.length > 0) {
     warnings.push(
-      `Field "target_modules" is empty; PEFT's default for ${base.modelType} is used: ` +
-        `${targets.length} modules.`,
+      t(
+        'Field "target_modules" is empty; PEFT\'s default for {0} is used: {1} modules.',
+        base.modelType,
+        targets.length,
+      ),
     );
   }
   if (Array.isArray(named)) {

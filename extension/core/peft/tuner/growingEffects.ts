@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { isReadableDtype, toFloat32 } from "../../base/dtype.ts";
 import type { Shape } from "../../base/shape.ts";
 import { type ModuleInfo, weightName } from "../../checkpoint/modules.ts";
@@ -137,14 +138,15 @@ export function valueWarnings(values: Values, effects: AdapterEffects): string[]
   for (const [name, { entry, bytes }] of values) {
     if (!isReadableDtype(entry.dtype)) continue;
     const found = notFinite(toFloat32(bytes, entry.dtype), entry.shape);
-    if (found) warnings.push(`Tensor "${name}" holds NaN or infinite values: ${found}.`);
+    if (found) warnings.push(t('Tensor "{0}" holds NaN or infinite values: {1}.', name, found));
   }
   const changes =
     [...effects.linear.values()].some(changesSomething) ||
     [...(effects.experts?.values() ?? [])].some(changesExperts) ||
     (effects.embeddings?.size ?? 0) + (effects.norms?.size ?? 0) > 0 ||
     Boolean(effects.virtualTokens ?? effects.cachePrefix ?? effects.attention ?? effects.companion);
-  if (!changes) warnings.push("The adapter changes nothing: its update is zero in every module.");
+  if (!changes)
+    warnings.push(t("The adapter changes nothing: its update is zero in every module."));
   return warnings;
 }
 
@@ -164,7 +166,13 @@ function notFinite(data: Float32Array, shape: Shape): string | null {
     place.unshift(rest % size);
     rest = Math.floor(rest / size);
   }
-  return `${nan} NaN and ${infinite} infinite of ${data.length}, the first at [${place.join(", ")}]`;
+  return t(
+    "{0} NaN and {1} infinite of {2}, the first at [{3}]",
+    nan,
+    infinite,
+    data.length,
+    place.join(", "),
+  );
 }
 
 function changesExperts({ a, b }: ExpertEffect): boolean {

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { unsupported } from "../../base/errors.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import { type LinearEffect, mergedWeight } from "../effect.ts";
@@ -16,8 +17,11 @@ export function splitAtBase(
   const [other] = Object.keys(others);
   if (other !== undefined || shift) {
     throw unsupported(
-      `Graft does not run what this adapter does to ${grown.path} (${other ?? "shift"}) on a ` +
-        "vocabulary that has grown",
+      t(
+        "Graft does not run what this adapter does to {0} ({1}) on a vocabulary that has grown",
+        grown.path,
+        other ?? "shift",
+      ),
     );
   }
   const part = (start: number, end: number): LinearEffect => ({

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { type GraftError, misfit } from "../../base/errors.ts";
 import { isSameShape, type Shape, showShape } from "../../base/shape.ts";
 import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
@@ -26,19 +27,21 @@ export function shapeMisfit(
 
 /** Why a tensor is of another size: the base, its vocabulary, the config, or how it was written. */
 function likelyReason(shape: Shape, wanted: Shape, module: ModuleInfo | undefined): string {
-  if (shape.length !== wanted.length) return "It was written by another method or tool.";
-  if (isSameShape([...shape].reverse(), wanted)) return "It is transposed.";
+  if (shape.length !== wanted.length) return t("It was written by another method or tool.");
+  if (isSameShape([...shape].reverse(), wanted)) return t("It is transposed.");
   if (!module || module.kind === "norm") return "";
   const differing = wanted.map((_, i) => i).filter((i) => shape[i] !== wanted[i]);
   const isBase = (i: number): boolean => wanted[i] === module.in || wanted[i] === module.out;
   if (!differing.some(isBase)) {
-    return "File and config disagree: the rank or the pattern that gives it is not the one it was saved with.";
+    return t(
+      "File and config disagree: the rank or the pattern that gives it is not the one it was saved with.",
+    );
   }
   const at = differing.find(isBase) as number;
   const isInput = wanted[at] === module.in;
-  const sizes = `${shape[at]} instead of ${wanted[at]}`;
+  const sizes = t("{0} instead of {1}", String(shape[at]), String(wanted[at]));
   if (module.kind === "embedding" && isInput) {
-    return `The vocabulary was resized, or the base is another one: ${sizes} tokens.`;
+    return t("The vocabulary was resized, or the base is another one: {0} tokens.", sizes);
   }
-  return `It was made for another base: ${sizes} ${isInput ? "inputs" : "outputs"}.`;
+  return t("It was made for another base: {0} {1}.", sizes, isInput ? "inputs" : "outputs");
 }

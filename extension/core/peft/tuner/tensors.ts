@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { isReadableDtype, toFloat32 } from "../../base/dtype.ts";
 import { badFile } from "../../base/errors.ts";
 import { elementCount, type Shape } from "../../base/shape.ts";
@@ -63,7 +64,7 @@ function isMade(entry: TensorEntry): entry is MadeEntry {
 /** A floating-point tensor as fp32. */
 export function floats(values: Values, { name, dtype }: TensorEntry, file: string): Float32Array {
   if (!isReadableDtype(dtype)) {
-    throw badFile(file, `tensor "${name}" is ${dtype}; a floating-point type is needed`);
+    throw badFile(file, t('tensor "{0}" is {1}; a floating-point type is needed', name, dtype));
   }
   return toFloat32((values.get(name) as { bytes: Uint8Array }).bytes, dtype);
 }
@@ -76,7 +77,7 @@ export function tensorsOf(
 ): ModuleTensors {
   const need = (suffix: string): TensorEntry => {
     const entry = entries.get(suffix);
-    if (!entry) throw badFile(file, `has no tensor "${suffix}"`);
+    if (!entry) throw badFile(file, t('has no tensor "{0}"', suffix));
     return entry;
   };
   return {
@@ -108,6 +109,9 @@ function integers(
     case "BOOL":
       return [...bytes];
     default:
-      throw badFile(file, `tensor "${entry.name}" is ${entry.dtype}; an integer type is needed`);
+      throw badFile(
+        file,
+        t('tensor "{0}" is {1}; an integer type is needed', entry.name, entry.dtype),
+      );
   }
 }

@@ -3,6 +3,7 @@
  * theirs, what is stored whole beside them, and how that becomes effects. A method file says only
  * what its own tensors are and what they do.
  */
+import { t } from "@vscode/l10n";
 import type { z } from "zod";
 import { misfit, throwIfAborted, unsupported } from "../../base/errors.ts";
 import { parseFields } from "../../base/json.ts";
@@ -272,7 +273,7 @@ async function readWeight(
   if (own) return own;
   const name = weightName(module);
   const weight = await base.readTensor(name, signal);
-  if (!weight) throw misfit(`The base has no tensor "${name}", which the adapter needs.`);
+  if (!weight) throw misfit(t('The base has no tensor "{0}", which the adapter needs.', name));
   return weight;
 }
 
@@ -300,8 +301,12 @@ async function addEffect<C extends TunerConfig>(
     addLinear(effects, { ...module, out: rows }, split);
   } else if (module.kind === "embedding" && module.firstRow) {
     throw unsupported(
-      `${context.file}: PEFT hands ${module.path} the attention mask in place of positions, so that ` +
-        `what ${tuner.peftType} learns there depends on no position; Graft does not repeat it`,
+      t(
+        "{0}: PEFT hands {1} the attention mask in place of positions, so that what {2} learns there depends on no position; Graft does not repeat it",
+        context.file,
+        module.path,
+        tuner.peftType,
+      ),
     );
   } else if (module.kind === "embedding" && tuner.embedding) {
     addEmbedding(effects, module.path, await tuner.embedding(module, own, context));
@@ -311,7 +316,7 @@ async function addEffect<C extends TunerConfig>(
     if (bias) effects.norms.set(`${module.path}.bias`, bias);
   } else {
     throw unsupported(
-      `${context.file}: Graft does not run ${tuner.peftType} on ${module.path} yet`,
+      t("{0}: Graft does not run {1} on {2} yet", context.file, tuner.peftType, module.path),
     );
   }
 }

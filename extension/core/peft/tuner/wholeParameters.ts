@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { misfit, unsupported } from "../../base/errors.ts";
 import { isSameShape, type Shape } from "../../base/shape.ts";
 import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
@@ -140,9 +141,12 @@ function requireSaved(
   const copied = tree.experts?.find(({ path }) => isSaved(path, config));
   if (copied) {
     throw unsupported(
-      `${adapter.config.file}: field "modules_to_save" names ${copied.path}; Graft does not run whole ` +
-        "copies of experts",
-      "Train experts with target_parameters.",
+      t(
+        '{0}: field "modules_to_save" names {1}; Graft does not run whole copies of experts',
+        adapter.config.file,
+        copied.path,
+      ),
+      t("Train experts with target_parameters."),
     );
   }
   const wanted = tree.modules
@@ -154,8 +158,11 @@ function requireSaved(
   const missing = wanted.filter((name) => !whole.has(name));
   if (missing.length === 0 || adapter.ignoreMismatchedSizes) return;
   throw misfit(
-    `${adapter.weights.file}: modules_to_save names modules whose tensors are not in the file: ` +
-      `${namesSome(missing)}. PEFT does not load it either.`,
+    t(
+      "{0}: modules_to_save names modules whose tensors are not in the file: {1}. PEFT does not load it either.",
+      adapter.weights.file,
+      namesSome(missing),
+    ),
     { file: adapter.weights.file, unbound: missing },
   );
 }
@@ -179,9 +186,14 @@ function fits(
   if (adapter.ignoreMismatchedSizes) return false;
   if (isResized) {
     throw unsupported(
-      `${adapter.weights.file}: "${entry.name}" has ${shape[0]} rows, this base ${wanted[0]}: ` +
-        "the vocabulary has shrunk. PEFT does not load it either, unless the base is cut to the same size before",
-      `Cut the base to ${shape[0]} tokens, save it, and load the adapter on that.`,
+      t(
+        '{0}: "{1}" has {2} rows, this base {3}: the vocabulary has shrunk. PEFT does not load it either, unless the base is cut to the same size before',
+        adapter.weights.file,
+        entry.name,
+        String(shape[0]),
+        String(wanted[0]),
+      ),
+      t("Cut the base to {0} tokens, save it, and load the adapter on that.", String(shape[0])),
     );
   }
   throw shapeMisfit(adapter, { name: module.path, entry, wanted, module });
@@ -204,7 +216,7 @@ export function tableWarnings(
     .map(({ module }) => module.path);
   if (other.length === 0) return [];
   const names = namesSome(other);
-  return [`The file's own ${names} differ from this base's and take their place.`];
+  return [t("The file's own {0} differ from this base's and take their place.", names)];
 }
 
 /** A table or head with as many rows as the file has for it. */
@@ -233,14 +245,21 @@ export function wholeWarnings(
     .filter((name) => !there.has(name));
   if (missing.length > 0) {
     warnings.push(
-      `Field "bias" is ${config.bias}, but the file lacks ${namesSome(missing)}: they stay as in the base.`,
+      t(
+        'Field "bias" is {0}, but the file lacks {1}: they stay as in the base.',
+        config.bias,
+        namesSome(missing),
+      ),
     );
   }
   const undeclared = whole.filter(({ isUndeclared }) => isUndeclared);
   if (undeclared.length > 0) {
     const names = undeclared.map(({ module, parameter }) => `${module.path}.${parameter}`);
     warnings.push(
-      `The file replaces parameters of the base that its config does not name: ${namesSome(names)}.`,
+      t(
+        "The file replaces parameters of the base that its config does not name: {0}.",
+        namesSome(names),
+      ),
     );
   }
   const grown = new Map<string, string[]>();
@@ -248,12 +267,16 @@ export function wholeWarnings(
     const [rows = 0] = entry.shape;
     const [own = 0] = sizeOf(module, parameter);
     if (parameter !== "weight" || rows <= own) continue;
-    const sizes = `${rows} rows in the file, ${own} in this base`;
+    const sizes = t("{0} rows in the file, {1} in this base", rows, own);
     grown.set(sizes, [...(grown.get(sizes) ?? []), module.path]);
   }
   for (const [sizes, paths] of grown) {
     warnings.push(
-      `The vocabulary was resized, as by resize_token_embeddings: ${sizes} (${namesSome(paths)}).`,
+      t(
+        "The vocabulary was resized, as by resize_token_embeddings: {0} ({1}).",
+        sizes,
+        namesSome(paths),
+      ),
     );
   }
   return warnings;

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { badFile, misfit } from "../../base/errors.ts";
 import { elementCount, isSameShape, type Shape, showShape } from "../../base/shape.ts";
 import { torchTopK } from "../../base/torchTopK.ts";
@@ -59,10 +60,14 @@ function incomplete(file: string, missing: readonly string[], config: string): E
   const shown = missing.map((name) => name.replace("base_model.", "")).join(", ");
   return badFile(
     file,
-    `lacks ${shown}. PEFT 0.21 leaves out of the file what is numbered like an expert ("0", "1") ` +
-      "when it saves X-LoRA, and fills it with random values when it loads",
-    "Add the tensors from the trained model's state_dict: those with internal_xlora_classifier in " +
-      `their names, after "base_model.". ${config} says how many layers there are.`,
+    t(
+      'lacks {0}. PEFT 0.21 leaves out of the file what is numbered like an expert ("0", "1") when it saves X-LoRA, and fills it with random values when it loads',
+      shown,
+    ),
+    t(
+      'Add the tensors from the trained model\'s state_dict: those with internal_xlora_classifier in their names, after "base_model.". {0} says how many layers there are.',
+      config,
+    ),
   );
 }
 
@@ -84,8 +89,13 @@ export function checkClassifier(
     for (const [entry, shape] of wanted) {
       if (isSameShape(entry.shape, shape)) continue;
       throw misfit(
-        `${file}: tensor "${entry.name}" is ${showShape(entry.shape)}, ` +
-          `config, experts and base ask for ${showShape(shape)}.`,
+        t(
+          '{0}: tensor "{1}" is {2}, config, experts and base ask for {3}.',
+          file,
+          entry.name,
+          showShape(entry.shape),
+          showShape(shape),
+        ),
         { file, tensor: entry.name },
       );
     }

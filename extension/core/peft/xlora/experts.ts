@@ -1,6 +1,7 @@
 /**
  * The experts of an X-LoRA adapter: plain LoRA adapters, found on this machine and bound to the base.
  */
+import { t } from "@vscode/l10n";
 import { badFile, misfit, notFound, unsupported } from "../../base/errors.ts";
 import {
   type AdapterCheckpoint,
@@ -78,7 +79,7 @@ export async function checkFrozen(
     const isSame =
       own?.length === theirs?.length && own?.every((value, i) => value === theirs?.[i]);
     if (isSame) continue;
-    throw misfit(`${weights.file}: tensor "${entry.name}" is not the one of this base.`, {
+    throw misfit(t('{0}: tensor "{1}" is not the one of this base.', weights.file, entry.name), {
       file: weights.file,
       tensor: entry.name,
     });
@@ -111,9 +112,13 @@ export function bindExperts(
     if (missing(best) === 0 || !best.isWhole) return best;
     throw badFile(
       best.adapter.weights.file,
-      `lacks ${missing(best)} of ${best.report.total} modules of expert "${expert.name}". PEFT 0.21 ` +
-        "leaves out of an expert's folder the layers whose number is another expert's name",
-      `Put the adapter that the expert was made from ("${expert.source}") into that folder.`,
+      t(
+        "lacks {0} of {1} modules of expert \"{2}\". PEFT 0.21 leaves out of an expert's folder the layers whose number is another expert's name",
+        missing(best),
+        best.report.total,
+        expert.name,
+      ),
+      t('Put the adapter that the expert was made from ("{0}") into that folder.', expert.source),
     );
   });
 }
@@ -140,11 +145,16 @@ function candidates(
   });
   if (first) return [first, ...rest];
   const [problem] = problems;
-  if (problem !== undefined) throw badFile(config.file, `expert "${name}" cannot be read`, problem);
+  if (problem !== undefined)
+    throw badFile(config.file, t('expert "{0}" cannot be read', name), problem);
   throw notFound(
-    `Expert "${name}" of ${config.file}`,
+    t('Expert "{0}" of {1}', name, config.file),
     source,
-    `Put its folder into ${dir} under the name "${name}", or correct its path in the config.`,
+    t(
+      'Put its folder into {0} under the name "{1}", or correct its path in the config.',
+      dir,
+      name,
+    ),
   );
 }
 
@@ -164,7 +174,7 @@ const notPlain = [
 function checkPlain({ config }: AdapterCheckpoint): void {
   const { file, raw, peftType } = config;
   if (peftType !== lora.peftType) {
-    throw unsupported(`${file}: an expert of X-LoRA must be LoRA, this one is ${peftType}`);
+    throw unsupported(t("{0}: an expert of X-LoRA must be LoRA, this one is {1}", file, peftType));
   }
   lora.check(config);
   const init = raw["init_lora_weights"];
@@ -172,16 +182,22 @@ function checkPlain({ config }: AdapterCheckpoint): void {
     Array.isArray(value) ? value.length > 0 : Boolean(value);
   const option =
     notPlain.find((field) => isSet(raw[field])) ??
-    (init === "pissa" || init === "olora" ? `init_lora_weights "${init}"` : undefined);
+    (init === "pissa" || init === "olora" ? t('init_lora_weights "{0}"', init) : undefined);
   if (option === undefined) return;
-  throw unsupported(`${file}: an expert of X-LoRA must be plain LoRA, this one has ${option}`);
+  throw unsupported(
+    t("{0}: an expert of X-LoRA must be plain LoRA, this one has {1}", file, option),
+  );
 }
 
 function checkHead({ adapter, report }: BoundExpert, { tree }: MethodBase): void {
   const head = tree.outputEmbedding;
   if (head === null || ![...report.bound, ...report.unbound].includes(head)) return;
   throw unsupported(
-    `${adapter.config.file}: X-LoRA does not weigh experts on ${head}, where PEFT refuses to load them`,
+    t(
+      "{0}: X-LoRA does not weigh experts on {1}, where PEFT refuses to load them",
+      adapter.config.file,
+      head,
+    ),
   );
 }
 
@@ -197,13 +213,16 @@ export function checkEffects(
     other ?? parts.find((part) => part !== "lowRank" && !(part === "shift" && hasBias));
   if (strange !== undefined) {
     throw unsupported(
-      `${adapter.config.file}: an expert of X-LoRA must be plain LoRA, this one also changes the ` +
-        `base's own values (${strange})`,
+      t(
+        "{0}: an expert of X-LoRA must be plain LoRA, this one also changes the base's own values ({1})",
+        adapter.config.file,
+        strange,
+      ),
     );
   }
   if ([...(embeddings?.values() ?? [])].some(({ rows }) => rows !== undefined)) {
     throw misfit(
-      `${adapter.config.file}: an expert of X-LoRA cannot add tokens to the vocabulary.`,
+      t("{0}: an expert of X-LoRA cannot add tokens to the vocabulary.", adapter.config.file),
     );
   }
 }

@@ -10,6 +10,7 @@
  * fed low-rank slot and a router (effect.ts); the first pass has a cache of its own, which gives what
  * PEFT computes anew for every token without one.
  */
+import { t } from "@vscode/l10n";
 import { dtypeLabel } from "../../base/dtype.ts";
 import { unsupported } from "../../base/errors.ts";
 import { elementCount } from "../../base/shape.ts";
@@ -56,7 +57,9 @@ function bindAll(adapter: AdapterCheckpoint, base: MethodBase) {
   const outputs = experts.length * (config.layerwise_scalings ? layers.length : 1);
   const head = base.tree.modules.find(({ path }) => path === base.tree.outputEmbedding);
   if (head?.kind !== "linear") {
-    throw unsupported(`${adapter.config.file}: X-LoRA needs a base with a language model's head`);
+    throw unsupported(
+      t("{0}: X-LoRA needs a base with a language model's head", adapter.config.file),
+    );
   }
   const { file } = adapter.weights;
   checkClassifier(classifier, config, { file, hidden: head.in, outputs });
@@ -141,7 +144,10 @@ function nameWarnings(experts: readonly BoundExpert[]): string[] {
   return named.length === 0
     ? []
     : [
-        `Experts are named ${named.join(", ")}; PEFT 0.21 loads only those named "0", "1" and so on.`,
+        t(
+          'Experts are named {0}; PEFT 0.21 loads only those named "0", "1" and so on.',
+          named.join(", "),
+        ),
       ];
 }
 
