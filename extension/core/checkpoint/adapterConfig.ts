@@ -24,7 +24,7 @@ export interface AdapterConfig {
 }
 
 /** PEFT 0.21's task types. */
-const taskTypes = [
+export const taskTypes = [
   "SEQ_CLS",
   "SEQ_2_SEQ_LM",
   "CAUSAL_LM",

@@ -47,5 +47,8 @@ export const loraFieldInfo: Readonly<Record<string, FieldInfo>> = {
   arrow_config: { default: null, meaning: t("Arrow: routing between several adapters.") },
   kasa_config: { default: null, meaning: t("KaSA: singular values of the base are replaced.") },
   ensure_weight_tying: { default: false, meaning: t("Tied embeddings stay tied.") },
-  runtime_config: { default: {}, meaning: t("Options of a running model; not stored knowledge.") },
+  runtime_config: {
+    default: { ephemeral_gpu_offload: false },
+    meaning: t("Options of a running model; not stored knowledge."),
+  },
 };

@@ -1,4 +1,5 @@
 import { t } from "@vscode/l10n";
+import type { z } from "zod";
 import type { AdapterCheckpoint } from "../checkpoint/adapterCheckpoint.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
@@ -111,6 +112,8 @@ export interface LoadedWeights {
 export interface Method {
   readonly peftType: string;
   readonly fields: Readonly<Record<string, FieldInfo>>;
+  /** What `check` takes, as far as a schema can say it. */
+  readonly schema: z.ZodType;
   /** Validates the config and refuses, by name, an option that this version does not run. */
   check(config: AdapterConfig): void;
   /** Rank for people; null where the method has none. */

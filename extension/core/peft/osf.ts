@@ -71,7 +71,7 @@ export const osf = tunerMethod<OsfConfig>({
       default: null,
       meaning: t("The same for single modules; the first match counts."),
     },
-    init_weights: { default: null, meaning: t("Not used.") },
+    init_weights: { default: true, meaning: t("Not used.") },
     target_svd_config: { default: null, meaning: t("Not used.") },
   },
   defaultTargets: (modelType): DefaultTargets => targets[modelType] ?? "all-linear",

@@ -61,6 +61,7 @@ export function promptMethod<C extends AnyPromptConfig>(prompt: Prompt<C>): Meth
   return {
     peftType: prompt.peftType,
     fields: prompt.fields,
+    schema: prompt.schema,
     check: (config) => void parse(config),
     rank: () => null,
     summarize: ({ weights }) => weights.tensors.map(summarize),

@@ -38,6 +38,7 @@ import {
 export const shadow: Method = {
   peftType: "SHADOW",
   fields: shadowFields,
+  schema: shadowSchema,
   check: (config) => void parse(config),
   rank: (config) => parse(config).r,
   summarize: ({ weights, config }) => summarize(weights.tensors, parse(config)),

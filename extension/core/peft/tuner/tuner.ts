@@ -165,6 +165,7 @@ export function tunerMethod<C extends TunerConfig>(tuner: Tuner<C>): Method {
   return {
     peftType: tuner.peftType,
     fields: { ...tunerFieldInfo, ...tuner.fields },
+    schema: tuner.schema,
     check: (config) => void parse(config),
     rank: (config) => tuner.rank(parse(config)),
     summarize: (adapter) => summarize(tuner, parse(adapter.config), adapter),

@@ -7,7 +7,7 @@ import type { FieldInfo } from "../method.ts";
 import { wholeNumber } from "../tuner/config.ts";
 
 /** PEFT 0.21's XLoraConfig. */
-const schema = z.looseObject({
+export const xloraSchema = z.looseObject({
   hidden_size: wholeNumber.nullish().transform((value) => value ?? 4096),
   adapters: z.record(z.string(), z.string(), t("It must be an object of names and paths.")),
   enable_softmax: z.boolean().default(true),
@@ -23,11 +23,11 @@ const schema = z.looseObject({
   global_scaling_weight: z.number().default(1),
 });
 
-export type XloraConfig = z.infer<typeof schema>;
+export type XloraConfig = z.infer<typeof xloraSchema>;
 
 /** @throws bad-file naming the field */
 export function parseXlora({ raw, file }: AdapterConfig): XloraConfig {
-  const config = parseFields(schema, raw, file);
+  const config = parseFields(xloraSchema, raw, file);
   const fail = (field: string, problem: string): Error =>
     new GraftError("bad-file", t('{0}: field "{1}" {2}.', file, field, problem), { file, field });
   const experts = Object.keys(config.adapters).length;

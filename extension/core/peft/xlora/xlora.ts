@@ -27,7 +27,7 @@ import {
   findClassifier,
   gate,
 } from "./classifier.ts";
-import { parseXlora, type XloraConfig, xloraFields } from "./config.ts";
+import { parseXlora, type XloraConfig, xloraFields, xloraSchema } from "./config.ts";
 import {
   bindExperts,
   type BoundExpert,
@@ -41,6 +41,7 @@ import { mixExperts } from "./mixture.ts";
 export const xlora: Method = {
   peftType: "XLORA",
   fields: xloraFields,
+  schema: xloraSchema,
   check: (config) => void parseXlora(config),
   rank: () => null,
   summarize,
