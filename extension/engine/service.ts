@@ -32,6 +32,7 @@ import { mergeResult, previewResult } from "./mergeResult.ts";
 import { predictHandlers } from "./predict.ts";
 import { promptsHandlers } from "./prompts.ts";
 import { statusResult } from "./statusResult.ts";
+import { tensorHandlers } from "./tensors.ts";
 
 /** What the engine answers to each request of its contract. */
 export function createService(library = new Library()): Handlers<EngineContract> {
@@ -58,6 +59,7 @@ export function createService(library = new Library()): Handlers<EngineContract>
     ...promptsHandlers(library),
     ...generationHandlers(library),
     ...loadingHandlers,
+    ...tensorHandlers,
     loadBaseModel: async (
       { path: named, forAdapter: wanted, hub, quantCache, ...wish },
       { emit, signal },

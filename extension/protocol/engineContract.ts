@@ -2,6 +2,7 @@
 
 import type { ModelTask, PredictContract } from "./predictContract.ts";
 import type { PromptsContract } from "./promptsContract.ts";
+import type { TensorContract } from "./tensorContract.ts";
 import type { HubContract, HubLoad } from "./hubContract.ts";
 import type { Constraints, GenerationContract, Prompt, ToolCall } from "./generationContract.ts";
 
@@ -540,7 +541,8 @@ export interface AdapterReport {
 export type EngineContract = HubContract &
   GenerationContract &
   PredictContract &
-  PromptsContract & {
+  PromptsContract &
+  TensorContract & {
     hello: { params: { version: number }; result: HelloResult };
     discover: { params: DiscoverParams; result: DiscoverResult; event: ProgressEvent };
     /**
