@@ -24,6 +24,7 @@ import type {
   GridCell,
 } from "../protocol/engineContract.ts";
 import { adapterFiles, problemIn, summarizeAdapter } from "./discover.ts";
+import { gridOf, placeInGrid } from "./grid.ts";
 
 /** Everything that a folder's files tell of an adapter, and its fit on a loaded base. */
 export async function inspectAdapter(folder: string, model?: PeftModel): Promise<AdapterReport> {
@@ -162,32 +163,9 @@ function storedModules({ weights }: AdapterCheckpoint): ModuleSummary[] {
   return [...modules.values()];
 }
 
-/** "model.layers.3.mlp.up_proj" → row "layers.3", column "up_proj"; both in order of appearance. */
 function toGrid(modules: readonly ModuleSummary[]): AdapterReport["grid"] {
-  const cells = modules.map((module): GridCell => {
-    const match = /^(?:.*?\.)??([A-Za-z_]\w*\.\d+)\.(.+)$/.exec(module.path);
-    const { path: modulePath, shape, ...rest } = module;
-    return {
-      ...rest,
-      module: modulePath,
-      row: match?.[1] ?? "",
-      column: (match?.[2] ?? module.path).split(".").at(-1) as string,
-      shape: shape ? [...shape] : null,
-    };
+  const cells = modules.map(({ path: module, shape, ...rest }): GridCell => {
+    return { ...rest, module, ...placeInGrid(module), shape: shape ? [...shape] : null };
   });
-  const rows = [...new Set(cells.map(({ row }) => row))].sort(byLayer);
-  const columns = [...new Set(cells.map(({ column }) => column))].sort(byUsualOrder);
-  return { rows, columns, cells };
-}
-
-function byLayer(a: string, b: string): number {
-  return a.localeCompare(b, "en", { numeric: true });
-}
-
-/** The order in which a decoder layer computes; others follow by name. */
-const usualOrder = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
-
-function byUsualOrder(a: string, b: string): number {
-  const place = (name: string): number => usualOrder.indexOf(name) + 1 || usualOrder.length + 1;
-  return place(a) - place(b) || a.localeCompare(b);
+  return { ...gridOf(cells), cells };
 }

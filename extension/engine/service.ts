@@ -21,6 +21,7 @@ import {
   protocolVersion,
 } from "../protocol/engineContract.ts";
 import { AdapterLoads } from "./adapterLoads.ts";
+import { analysisHandlers } from "./analysis.ts";
 import { convertResult } from "./convertResult.ts";
 import { describeCheckpoint, discover } from "./discover.ts";
 import { checkFit, inspectAdapter } from "./inspect.ts";
@@ -32,7 +33,6 @@ import { mergeResult, previewResult } from "./mergeResult.ts";
 import { predictHandlers } from "./predict.ts";
 import { promptsHandlers } from "./prompts.ts";
 import { statusResult } from "./statusResult.ts";
-import { tensorHandlers } from "./tensors.ts";
 
 /** What the engine answers to each request of its contract. */
 export function createService(library = new Library()): Handlers<EngineContract> {
@@ -59,7 +59,7 @@ export function createService(library = new Library()): Handlers<EngineContract>
     ...promptsHandlers(library),
     ...generationHandlers(library),
     ...loadingHandlers,
-    ...tensorHandlers,
+    ...analysisHandlers,
     loadBaseModel: async (
       { path: named, forAdapter: wanted, hub, quantCache, ...wish },
       { emit, signal },

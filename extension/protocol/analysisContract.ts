@@ -8,6 +8,11 @@ export interface AnalyzeParams {
   base?: string | null;
   /** Paths of modules; all when absent. Costs and advice are then of these alone. */
   only?: string[];
+  /**
+   * Spectra of large updates that are not of low rank, too (DoRA, IA³, OFT on a side above 512): seconds
+   * a module, so for a few of `only`. Without it their `spectrum` is null and `reason` says so.
+   */
+  thorough?: boolean;
   /** Folder in which results are kept for the next time; none are when absent. */
   cache?: string;
 }
@@ -166,13 +171,11 @@ export type AdviceKind =
   | "changesNothing"
   | "zeroModules"
   | "resize"
-  | "fullRank"
   | "dominantRow"
   | "dominantColumn"
   | "large"
   | "tiny"
   | "scaling"
-  | "intruders"
   | "conflict"
   | "nearlySame";
 

@@ -1,8 +1,8 @@
 /** Host ⇄ engine. Types only; nothing here assumes that the engine shares the host's memory. */
 
+import type { AnalysisContract } from "./analysisContract.ts";
 import type { ModelTask, PredictContract } from "./predictContract.ts";
 import type { PromptsContract } from "./promptsContract.ts";
-import type { TensorContract } from "./tensorContract.ts";
 import type { HubContract, HubLoad } from "./hubContract.ts";
 import type { Constraints, GenerationContract, Prompt, ToolCall } from "./generationContract.ts";
 
@@ -539,10 +539,10 @@ export interface AdapterReport {
 
 /** What the engine offers to the host. */
 export type EngineContract = HubContract &
+  Pick<AnalysisContract, "analyzeAdapter"> &
   GenerationContract &
   PredictContract &
-  PromptsContract &
-  TensorContract & {
+  PromptsContract & {
     hello: { params: { version: number }; result: HelloResult };
     discover: { params: DiscoverParams; result: DiscoverResult; event: ProgressEvent };
     /**

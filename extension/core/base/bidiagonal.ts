@@ -56,6 +56,17 @@ export function bidiagonalVectors(
   return sorted(state);
 }
 
+/** Singular values alone, largest first: what the vectors cost is left out. */
+export function bidiagonalValues({ diagonal, above }: Bidiagonal): Float64Array {
+  const [d, e] = [diagonal.slice(), above.slice()];
+  const none = Array.from(d, () => new Float64Array(0));
+  const epsilon = 2 ** -53;
+  const tolerance = Math.max(10, Math.min(100, epsilon ** -0.125)) * epsilon;
+  const threshold = smallest(d, e, tolerance);
+  iterate({ d, e, left: none, right: none, epsilon, tolerance, threshold });
+  return d.map(Math.abs).sort().reverse();
+}
+
 function unitRows(size: number): Float64Array[] {
   return Array.from({ length: size }, (_, row) => {
     const values = new Float64Array(size);

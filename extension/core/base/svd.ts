@@ -12,6 +12,7 @@
  */
 import {
   type Bidiagonal,
+  bidiagonalValues,
   bidiagonalVectors,
   rotation,
   type SingularVectors,
@@ -58,6 +59,13 @@ export function singularVectors(
       .map((vector) => expand(turnBack(vector, turns), size.rows, onLeft)),
     right: right.slice(0, size.count).map((vector) => expand(vector, size.columns, onRight)),
   };
+}
+
+/** All singular values of a square matrix, largest first; much cheaper than with vectors. */
+export function singularValues(matrix: ArrayLike<number>, size: number): Float64Array {
+  if (size === 0) return new Float64Array(0);
+  const work = Float64Array.from(matrix);
+  return bidiagonalValues(bidiagonalize(work, { rows: size, columns: size }).bidiagonal);
 }
 
 /** W = Q R first, with R square. */

@@ -95,6 +95,8 @@ export interface EmbeddingEffect {
   rowDelta(id: number): Float32Array | null;
   /** What becomes of what adapters before have added to a row [dim]; it stays as it is when absent. */
   carry?(added: Float32Array): Float32Array;
+  /** What the rows are where they are of low rank: columns of B A [dim, tokens], for whoever looks at it. */
+  readonly lowRank?: LowRank;
   /** Ids of the rows that are replaced, where not the whole table is changed. */
   readonly tokens?: readonly number[];
   /** The same under a router's weights of the token [count]; `rowDelta` is then the pass before. */

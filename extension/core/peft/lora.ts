@@ -240,7 +240,8 @@ async function embeddingEffect(
       }
       return scaling * sum;
     });
-  if (!context.config.use_dora) return { rowDelta: update };
+  const lowRank = { a, b: b.map((value) => scaling * value), rank };
+  if (!context.config.use_dora) return { rowDelta: update, lowRank };
   const table = await context.weight(module);
   const row = (id: number): Float32Array => table.subarray(id * module.out, (id + 1) * module.out);
   const squares = new Float64Array(module.out);

@@ -108,6 +108,24 @@ export interface LoadedWeights {
   readonly warnings: readonly string[];
 }
 
+/** A module of an adapter whose values are read when they are asked for. */
+export interface OpenedModule {
+  readonly path: string;
+  /** Numbers in the file. */
+  readonly parameters: number;
+  /** What is done to this module alone. @throws misfit when it needs what the base has not */
+  effects(): Promise<AdapterEffects>;
+}
+
+/** An adapter on a base, module by module: all of it is never in memory. */
+export interface OpenedModules {
+  readonly report: BindReport;
+  /** With its layers in the order in which the adapter runs them. */
+  readonly base: MethodBase;
+  readonly modules: readonly OpenedModule[];
+  readonly activation?: AdapterEffects["activation"];
+}
+
 /** A PEFT method: one file each. */
 export interface Method {
   readonly peftType: string;
@@ -122,4 +140,10 @@ export interface Method {
   /** Finds the adapter's modules in a base. @throws misfit when shapes disagree */
   bind(adapter: AdapterCheckpoint, base: MethodBase): BindReport;
   load(adapter: AdapterCheckpoint, base: MethodBase, signal?: AbortSignal): Promise<LoadedWeights>;
+  /** The same for whoever looks at one module after another; absent where there are no modules. */
+  open?(adapter: AdapterCheckpoint, base: MethodBase, signal?: AbortSignal): Promise<OpenedModules>;
+  /** Modules whose sizes follow from the file alone; absent where there are no modules. */
+  sizes?(
+    adapter: AdapterCheckpoint,
+  ): readonly { path: string; kind: "linear" | "embedding"; in: number; out: number }[];
 }

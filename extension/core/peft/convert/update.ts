@@ -18,11 +18,20 @@ export interface OwnParameters {
  * @throws unsupported when the effect is none on a weight
  */
 export async function weightUpdate(
-  { path, in: inputs, out }: LinearModule,
+  module: LinearModule,
   effect: LinearEffect,
   own: OwnParameters,
 ): Promise<Update> {
-  refuseOthers(path, effect);
+  refuseOthers(module.path, effect);
+  return matrixUpdate(module, effect, own);
+}
+
+/** The same of an effect that is known to be one on a weight. */
+export async function matrixUpdate(
+  { in: inputs, out }: Pick<LinearModule, "in" | "out">,
+  effect: LinearEffect,
+  own: Pick<OwnParameters, "weight">,
+): Promise<Update> {
   const { lowRank, delta, inputScale, outputScale } = effect;
   if (!delta && !inputScale && !outputScale) {
     const none = { a: new Float32Array(inputs), b: new Float32Array(out), rank: 1 };
@@ -45,7 +54,7 @@ export async function weightUpdate(
 /** Δb = (outputScale − 1) b + shift; null where nothing but rounding is left of it. */
 export async function biasUpdate(
   { outputScale, shift }: LinearEffect,
-  own: OwnParameters,
+  own: Pick<OwnParameters, "bias">,
 ): Promise<Float32Array | null> {
   if (!shift && !outputScale) return null;
   const bias = await own.bias();

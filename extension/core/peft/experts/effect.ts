@@ -93,7 +93,7 @@ export function changedExperts(
 }
 
 /** The update of some rows of one expert's matrix. */
-function updateOf(
+export function updateOf(
   { a, b, rank }: ExpertEffect,
   { count, in: inputs, out }: ExpertSize,
   at: { expert: number; firstRow: number; rows: number },

@@ -3,15 +3,12 @@
  * theirs, what is stored whole beside them, and how that becomes effects. A method file says only
  * what its own tensors are and what they do.
  */
-import { t } from "@vscode/l10n";
 import type { z } from "zod";
-import { misfit, throwIfAborted, unsupported } from "../../base/errors.ts";
+import { throwIfAborted } from "../../base/errors.ts";
 import { parseFields } from "../../base/json.ts";
-import { transposed } from "../../base/matrix.ts";
 import type { Shape } from "../../base/shape.ts";
-import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
 import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
-import { type ModuleInfo, type ModuleTree, weightName } from "../../checkpoint/modules.ts";
+import type { ModuleInfo, ModuleTree } from "../../checkpoint/modules.ts";
 import type { ParameterTarget } from "../../checkpoint/parameters.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import type { TensorEntry } from "../../safetensors/header.ts";
@@ -21,18 +18,17 @@ import type { FieldInfo, LoadedWeights, Method, MethodBase, ModuleSummary } from
 import { bind, summarize } from "./binding.ts";
 import { checkCombinations, tunerFieldInfo, type TunerConfig } from "./config.ts";
 import {
-  addEmbedding,
-  addLinear,
   type GrowingEffects,
   mergeEffects,
   valueWarnings,
   wholeEffects,
 } from "./growingEffects.ts";
+import { contextOf, type LoadAt, replacedBy, addEffect } from "./context.ts";
 import { countParameters, layersOf } from "./counting.ts";
 import { fieldWarnings } from "./fieldWarnings.ts";
-import { splitAtBase } from "./grownHead.ts";
+import { moduleSizes, openModules } from "./modules.ts";
 import { tableWarnings, wholeWarnings } from "./wholeParameters.ts";
-import { floats, type ModuleTensors, readAll, tensorsOf } from "./tensors.ts";
+import { type ModuleTensors, readAll, tensorsOf } from "./tensors.ts";
 
 /** What a method's effect may need besides its own tensors. */
 export interface TunerContext<C> {
@@ -177,15 +173,12 @@ export function tunerMethod<C extends TunerConfig>(tuner: Tuner<C>): Method {
       const [fields, own] = onto(adapter.config, base);
       return load(tuner, fields, { adapter, signal, ...own });
     },
+    open: async (adapter, base, signal) => {
+      const [fields, own] = onto(adapter.config, base);
+      return openModules(tuner, fields, { adapter, signal, ...own });
+    },
+    sizes: (adapter) => moduleSizes(tuner, parse(adapter.config), adapter),
   };
-}
-
-interface LoadAt {
-  readonly adapter: AdapterCheckpoint;
-  readonly base: MethodBase;
-  /** The base's layers in the order in which the adapter runs them; null is each once. */
-  readonly layers: readonly number[] | null;
-  readonly signal: AbortSignal | undefined;
 }
 
 async function load<C extends TunerConfig>(
@@ -194,32 +187,10 @@ async function load<C extends TunerConfig>(
   at: LoadAt,
 ): Promise<LoadedWeights> {
   const { adapter, base, signal } = at;
-  const { file } = adapter.config;
   const bound = bind(tuner, config, at);
   const values = await readAll(bound, adapter.weights.file, signal);
-  const replaced = new Map(
-    bound.whole.map(({ module, parameter, entry }) => {
-      const own = floats(values, entry, adapter.weights.file);
-      const isTurned = module.kind === "linear" && module.isTransposed && parameter === "weight";
-      return [
-        `${module.path}.${parameter}`,
-        isTurned ? Float32Array.from(transposed(own, module.in, module.out)) : own,
-      ];
-    }),
-  );
-  const context: TunerContext<C> = {
-    config,
-    task: 0,
-    file,
-    base,
-    shared: tensorsOf(bound.shared, values, adapter.weights.file),
-    targets: bound.targets,
-    adapterTensors: (path) =>
-      tensorsOf(bound.stored.get(path) ?? new Map(), values, adapter.weights.file),
-    weight: (module) => readWeight(module, replaced, at),
-    bias: (module) => readBias(module, replaced, at),
-    signal,
-  };
+  const replaced = replacedBy(bound.whole, values, adapter.weights.file);
+  const context = contextOf(config, bound, { ...at, values, replaced });
   let tables: readonly string[] = [];
   const effectsOf = async (task: number): Promise<GrowingEffects> => {
     const effects = await wholeEffects(bound.whole, replaced, base);
@@ -263,61 +234,4 @@ async function load<C extends TunerConfig>(
       ...valueWarnings(values, effects),
     ],
   };
-}
-
-async function readWeight(
-  module: ModuleInfo,
-  replaced: ReadonlyMap<string, Float32Array>,
-  { base, signal }: LoadAt,
-): Promise<Float32Array> {
-  const own = replaced.get(`${module.path}.weight`);
-  if (own) return own;
-  const name = weightName(module);
-  const weight = await base.readTensor(name, signal);
-  if (!weight) throw misfit(t('The base has no tensor "{0}", which the adapter needs.', name));
-  return weight;
-}
-
-async function readBias(
-  module: ModuleInfo,
-  replaced: ReadonlyMap<string, Float32Array>,
-  { base, signal }: LoadAt,
-): Promise<Float32Array | null> {
-  return replaced.get(`${module.path}.bias`) ?? base.readTensor(`${module.path}.bias`, signal);
-}
-
-async function addEffect<C extends TunerConfig>(
-  tuner: Tuner<C>,
-  effects: GrowingEffects,
-  at: { module: ModuleInfo; own: ModuleTensors; context: TunerContext<C> },
-): Promise<void> {
-  const { module, own, context } = at;
-  if (module.kind === "linear" && tuner.linear) {
-    const effect = await tuner.linear(module, own, context);
-    const base = context.base.tree.modules.find(({ path }) => path === module.path);
-    const rows = base?.out ?? module.out;
-    if (module.out === rows) return addLinear(effects, module, effect);
-    const weight = await context.weight(module);
-    const split = splitAtBase(effect, { grown: module, weight, rows });
-    addLinear(effects, { ...module, out: rows }, split);
-  } else if (module.kind === "embedding" && module.firstRow) {
-    throw unsupported(
-      t(
-        "{0}: PEFT hands {1} the attention mask in place of positions, so that what {2} learns there depends on no position; Graft does not repeat it",
-        context.file,
-        module.path,
-        tuner.peftType,
-      ),
-    );
-  } else if (module.kind === "embedding" && tuner.embedding) {
-    addEmbedding(effects, module.path, await tuner.embedding(module, own, context));
-  } else if (module.kind === "norm" && tuner.norm) {
-    const { weight, bias } = tuner.norm(module, own);
-    effects.norms.set(module.path, weight);
-    if (bias) effects.norms.set(`${module.path}.bias`, bias);
-  } else {
-    throw unsupported(
-      t("{0}: Graft does not run {1} on {2} yet", context.file, tuner.peftType, module.path),
-    );
-  }
 }

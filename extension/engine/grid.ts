@@ -1,0 +1,36 @@
+/** Layer × module: where a module stands in the pictures of an adapter. */
+
+export interface GridPlace {
+  /** "layers.3"; "" for what is in no layer. */
+  row: string;
+  column: string;
+}
+
+/** "model.layers.3.mlp.up_proj" → row "layers.3", column "up_proj". */
+export function placeInGrid(module: string): GridPlace {
+  const match = /^(?:.*?\.)??([A-Za-z_]\w*\.\d+)\.(.+)$/.exec(module);
+  return {
+    row: match?.[1] ?? "",
+    column: (match?.[2] ?? module).split(".").at(-1) as string,
+  };
+}
+
+/** Rows and columns in the order in which they are shown. */
+export function gridOf(places: readonly GridPlace[]): { rows: string[]; columns: string[] } {
+  return {
+    rows: [...new Set(places.map(({ row }) => row))].sort(byLayer),
+    columns: [...new Set(places.map(({ column }) => column))].sort(byUsualOrder),
+  };
+}
+
+function byLayer(a: string, b: string): number {
+  return a.localeCompare(b, "en", { numeric: true });
+}
+
+/** The order in which a decoder layer computes; others follow by name. */
+const usualOrder = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+
+function byUsualOrder(a: string, b: string): number {
+  const place = (name: string): number => usualOrder.indexOf(name) + 1 || usualOrder.length + 1;
+  return place(a) - place(b) || a.localeCompare(b);
+}
