@@ -33,6 +33,7 @@ import { mergeResult, previewResult } from "./mergeResult.ts";
 import { predictHandlers } from "./predict.ts";
 import { promptsHandlers } from "./prompts.ts";
 import { statusResult } from "./statusResult.ts";
+import { tensorHandlers } from "./tensors.ts";
 
 /** What the engine answers to each request of its contract. */
 export function createService(library = new Library()): Handlers<EngineContract> {
@@ -59,6 +60,7 @@ export function createService(library = new Library()): Handlers<EngineContract>
     ...promptsHandlers(library),
     ...generationHandlers(library),
     ...loadingHandlers,
+    ...tensorHandlers,
     ...analysisHandlers,
     loadBaseModel: async (
       { path: named, forAdapter: wanted, hub, quantCache, ...wish },

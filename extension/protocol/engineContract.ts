@@ -3,6 +3,7 @@
 import type { AnalysisContract } from "./analysisContract.ts";
 import type { ModelTask, PredictContract } from "./predictContract.ts";
 import type { PromptsContract } from "./promptsContract.ts";
+import type { TensorContract } from "./tensorContract.ts";
 import type { HubContract, HubLoad } from "./hubContract.ts";
 import type { Constraints, GenerationContract, Prompt, ToolCall } from "./generationContract.ts";
 
@@ -542,7 +543,8 @@ export type EngineContract = HubContract &
   Pick<AnalysisContract, "analyzeAdapter"> &
   GenerationContract &
   PredictContract &
-  PromptsContract & {
+  PromptsContract &
+  TensorContract & {
     hello: { params: { version: number }; result: HelloResult };
     discover: { params: DiscoverParams; result: DiscoverResult; event: ProgressEvent };
     /**

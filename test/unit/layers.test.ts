@@ -30,12 +30,14 @@ const packages: Record<string, string[]> = {
   "@huggingface/jinja": ["core/tokens"],
   "@huggingface/hub": ["core/hub"],
   "@vscode/webview-ui-toolkit": ["webview/shared"],
-  "@vscode/l10n": ["core", "engine", "host", "protocol", "webview"],
+  "@vscode/l10n": ["core", "engine", "host", "prompts", "protocol", "webview"],
   "@observablehq/plot": ["webview/shared"],
   "@tanstack/virtual-core": ["webview/shared"],
+  "@cfworker/json-schema": ["prompts"],
+  papaparse: ["prompts"],
   zod: ["core", "host"],
   "jsonc-parser": ["core", "host"],
-  yaml: ["core", "host"],
+  yaml: ["core", "host", "prompts"],
   yauzl: ["core"],
 };
 
@@ -52,12 +54,14 @@ interface Import {
   readonly isType: boolean;
 }
 
-/** "core/onnx", "core" (its facade), "engine", "cli", "protocol", "host" or "webview/inspector". */
+/** "core/onnx", "core" (its facade), "engine", "cli", "protocol", "prompts", "host" or "webview/inspector". */
 function zoneOf(file: string): string {
   const [top, folder = "", ...rest] = file.split("/");
   if (top === "webview") return `webview/${folder}`;
   if (folder === "core") return rest.length > 1 ? `core/${rest[0]}` : "core";
-  return ["engine", "cli", "protocol"].includes(folder) && rest.length > 0 ? folder : "host";
+  return ["engine", "cli", "protocol", "prompts"].includes(folder) && rest.length > 0
+    ? folder
+    : "host";
 }
 
 function isIn(zone: string, places: readonly string[]): boolean {
@@ -80,12 +84,15 @@ function problemOf({ file, specifier, isType }: Import): string | undefined {
     case "engine":
       return isIn(other, ["core", "protocol"]) ? undefined : `engine must not see ${other}`;
     case "cli":
-      return isIn(other, ["core", "engine"]) ? undefined : `cli must not see ${other}`;
+      if (isIn(other, ["core", "engine", "prompts", "protocol"])) return undefined;
+      return `cli must not see ${other}`;
+    case "prompts":
+      return other === "protocol" || isErrors ? undefined : `prompts must not see ${other}`;
     case "webview":
       if (isIn(other, ["protocol", "webview/shared"])) return undefined;
       return `${zone} must not see ${other}`;
     default:
-      if (other === "protocol" || isErrors) return undefined;
+      if (other === "protocol" || other === "prompts" || isErrors) return undefined;
       if (!isIn(other, ["core"])) return `the host must not see ${other}`;
       return isType ? undefined : "the host may import types of the core, no values";
   }
@@ -173,6 +180,11 @@ const samples: [file: string, code: string, isAllowed: boolean][] = [
   ["engine/a.ts", 'import * as vscode from "vscode"', false],
   ["cli/a.ts", 'import { a } from "../engine/b.ts"', true],
   ["cli/a.ts", 'import { a } from "../session.ts"', false],
+  ["prompts/a.ts", 'import { a } from "../protocol/b.ts"', true],
+  ["prompts/a.ts", 'import * as vscode from "vscode"', false],
+  ["prompts/a.ts", 'import { a } from "../views/b.ts"', false],
+  ["cli/a.ts", 'import { a } from "../prompts/b.ts"', true],
+  ["views/a.ts", 'import { a } from "../prompts/b.ts"', true],
   ["protocol/a.ts", 'import { a } from "../core/base/errors.ts"', true],
   ["protocol/a.ts", 'import type { A } from "../core/peft/b.ts"', false],
   ["extension.ts", 'import * as vscode from "vscode"', true],

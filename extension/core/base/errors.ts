@@ -62,8 +62,8 @@ export function misfit(message: string, details: Record<string, unknown> = {}): 
 }
 
 /** A request whose own values are wrong (an unknown adapter name, a negative temperature). */
-export function badRequest(message: string): GraftError {
-  return new GraftError("bad-request", message);
+export function badRequest(message: string, details: Record<string, unknown> = {}): GraftError {
+  return new GraftError("bad-request", message, details);
 }
 
 /** The Hub wants a token, or does not take the one that it was given. */

@@ -51,7 +51,7 @@ export async function hasWeightFiles(dir: string): Promise<boolean> {
 const shardIndex = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
 
 /** The shard of every tensor that an index lists. */
-async function readShards(index: string): Promise<Map<string, string>> {
+export async function readShards(index: string): Promise<Map<string, string>> {
   const { weight_map } = parseFields(shardIndex, await readJsonObject(index), index);
   const shards = new Map(Object.entries(weight_map));
   if (shards.size === 0) throw badFile(index, t('field "weight_map" lists no tensor'));

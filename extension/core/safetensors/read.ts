@@ -55,6 +55,44 @@ export async function readTensors(
   });
 }
 
+/** The bytes of any ranges of a file, in the order asked for. */
+export async function readRanges(
+  file: string,
+  ranges: readonly { offset: number; length: number }[],
+): Promise<Uint8Array[]> {
+  return withFile(file, async (handle) => {
+    const out: Uint8Array[] = [];
+    for (const { offset, length } of ranges) {
+      out.push(await readRange(handle, file, offset, length));
+    }
+    return out;
+  });
+}
+
+/** How much of a tensor is in memory at once; a multiple of every element's size. */
+const chunkBytes = 4 * 1024 * 1024;
+
+/**
+ * Hands a tensor's bytes over piece by piece, in one buffer that is filled anew each time.
+ * @param options `use` gets a piece that begins its buffer, and how many bytes are done with it
+ */
+export async function eachChunk(
+  file: string,
+  { offset, byteLength }: TensorEntry,
+  options: { use: (bytes: Uint8Array, done: number) => void; signal?: AbortSignal | undefined },
+): Promise<void> {
+  await withFile(file, async (handle) => {
+    const buffer = new Uint8Array(Math.min(chunkBytes, byteLength));
+    for (let done = 0; done < byteLength;) {
+      throwIfAborted(options.signal);
+      const part = buffer.subarray(0, Math.min(buffer.length, byteLength - done));
+      await fillRange(handle, { file, offset: offset + done }, part);
+      done += part.length;
+      options.use(part, done);
+    }
+  });
+}
+
 /** A tensor's elements gathered from a range in which they lie otherwise. */
 function rowByRow(
   bytes: Uint8Array,
@@ -114,15 +152,28 @@ async function readRange(
   length: number,
 ): Promise<Buffer> {
   const bytes = Buffer.from(new ArrayBuffer(length));
-  for (let done = 0; done < length;) {
+  await fillRange(handle, { file, offset }, bytes);
+  return bytes;
+}
+
+async function fillRange(
+  handle: FileHandle,
+  { file, offset }: { file: string; offset: number },
+  bytes: Uint8Array,
+): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
     // One read is bounded by 2^31 - 1 bytes on every platform.
-    const part = Math.min(length - done, 0x4000_0000);
+    const part = Math.min(bytes.length - done, 0x4000_0000);
     const { bytesRead } = await handle.read(bytes, done, part, offset + done);
-    if (bytesRead === 0)
-      throw badFile(file, t("ends at byte {0}, more was promised", offset + done));
+    if (bytesRead === 0) {
+      throw badFile(
+        file,
+        t("ends at byte {0}, more was promised", offset + done),
+        t("Download or copy it again."),
+      );
+    }
     done += bytesRead;
   }
-  return bytes;
 }
 
 function decodeUtf8(bytes: Uint8Array, file: string): string {

@@ -1,0 +1,177 @@
+import type { ActiveAdapter, Sampling } from "../protocol/engineContract.ts";
+import type {
+  AnswerRowsParams,
+  PromptsContract,
+  RowAnswer,
+  ScoreRow,
+} from "../protocol/promptsContract.ts";
+import {
+  appliesTo,
+  type Check,
+  checkExpected,
+  checkFormat,
+  type Evaluator,
+  evaluate,
+} from "./evaluators.ts";
+import { expectedOf, type PromptFile, type TestRow } from "./promptFile.ts";
+import { renderPrompt } from "./template.ts";
+
+/** Adapters that are loaded, as a file's column names them. */
+export interface Column {
+  readonly label: string;
+  /** What evaluators and expectations may call it. */
+  readonly names: readonly string[];
+  readonly adapters: ActiveAdapter[];
+}
+
+/** A row under a column. */
+export interface Run {
+  readonly row: TestRow;
+  readonly column: Column;
+}
+
+export interface RunResult {
+  readonly answer: RowAnswer;
+  readonly checks: readonly Check[];
+  readonly passed: boolean;
+  readonly expected: string | null;
+}
+
+/** The part of an engine that tests need: a connection of the editor, or the service itself. */
+export interface PromptEngine {
+  answerRows(
+    params: AnswerRowsParams,
+    options: { signal: AbortSignal; onTokens?: (tokens: number) => void },
+  ): Promise<RowAnswer[]>;
+  scoreRows(
+    params: PromptsContract["scoreRows"]["params"],
+    options: { signal: AbortSignal },
+  ): Promise<PromptsContract["scoreRows"]["result"]>;
+}
+
+export interface RunOptions {
+  readonly engine: PromptEngine;
+  readonly base: { readonly path: string; readonly hasChatTemplate: boolean };
+  /** Rows of a batch: more are quicker, and take more memory. */
+  readonly batch: number;
+  readonly onStart?: (runs: readonly Run[]) => void;
+  readonly onResult: (run: Run, result: RunResult) => void;
+  readonly signal: AbortSignal;
+}
+
+/** How a file's answers are sampled: what it says, else so that a second run says the same. */
+export function samplingOf({ parameters }: Pick<PromptFile, "parameters">): Sampling {
+  const { maxNewTokens = 256, temperature = 0, topP = 1, topK = 0 } = parameters;
+  const { repetitionPenalty = 1, seed = 0 } = parameters;
+  return { maxNewTokens, temperature, topP, topK, repetitionPenalty, seed };
+}
+
+/** Answers rows under columns in batches, and judges each answer as soon as it is there. */
+export async function runTests(
+  file: PromptFile,
+  runs: readonly Run[],
+  options: RunOptions,
+): Promise<void> {
+  const { engine, base, batch, signal } = options;
+  const sampling = samplingOf(file);
+  const said = new Map<number, string>();
+  const wanted = new Set(runs);
+  const all = withBases(file, runs);
+  for (let start = 0; start < all.length && !signal.aborted; start += batch) {
+    const part = all.slice(start, start + batch);
+    options.onStart?.(part.filter((run) => wanted.has(run)));
+    const rows = part.map(({ row, column }) => ({
+      prompt: renderPrompt(file, row.values, { isChat: base.hasChatTemplate }),
+      adapters: column.adapters,
+    }));
+    const answers = await engine.answerRows({ base: base.path, rows, sampling }, { signal });
+    part.forEach(({ row, column }, i) => {
+      if (column.adapters.length === 0) said.set(row.index, answers[i]?.text ?? "");
+    });
+    const perplexities = await measure(file, part, { options, answers });
+    part.forEach((run, i) => {
+      const answer = answers[i] as RowAnswer;
+      if (!wanted.has(run) || answer.finish === "cancelled") return;
+      const known = { baseOutput: said.get(run.row.index), perplexities: perplexities[i] };
+      options.onResult(run, judge(file, run, { answer, ...known }));
+    });
+  }
+}
+
+/** Puts the base first in each row, and adds it where an evaluator compares with it. */
+function withBases(file: PromptFile, runs: readonly Run[]): Run[] {
+  const isCompared = file.evaluators.some(({ rule }) => rule.kind === "differsFromBase");
+  const rows = new Map<number, Run[]>();
+  for (const run of runs) rows.set(run.row.index, [...(rows.get(run.row.index) ?? []), run]);
+  return [...rows.values()].flatMap((own) => {
+    const bases = own.filter(({ column }) => column.adapters.length === 0);
+    const others = own.filter(({ column }) => column.adapters.length > 0);
+    const [first] = others;
+    if (!isCompared || bases.length > 0 || !first) return [...bases, ...others];
+    const column = { label: "base", names: ["base"], adapters: [] };
+    return [{ row: first.row, column }, ...others];
+  });
+}
+
+type Perplexities = ReadonlyMap<Evaluator, number>;
+
+/** Perplexities that evaluators ask for, of each run. */
+async function measure(
+  file: PromptFile,
+  runs: readonly Run[],
+  { options, answers }: { options: RunOptions; answers: readonly RowAnswer[] },
+): Promise<Perplexities[]> {
+  const { engine, base, signal } = options;
+  const maps = runs.map(() => new Map<Evaluator, number>());
+  const asked: { map: Map<Evaluator, number>; evaluator: Evaluator; row: ScoreRow }[] = [];
+  runs.forEach(({ row, column }, i) => {
+    for (const evaluator of file.evaluators) {
+      const { rule } = evaluator;
+      if (rule.kind !== "perplexity" || !appliesTo(evaluator, column.names)) continue;
+      const expected = expectedOf(row, column.names);
+      const completion = rule.of === "answer" ? answers[i]?.text : expected;
+      if (!completion?.trim()) continue;
+      const prompt = renderPrompt(file, row.values, { isChat: base.hasChatTemplate });
+      const scored = { prompt, adapters: column.adapters, completion: completion.trim() };
+      asked.push({ map: maps[i] as Map<Evaluator, number>, evaluator, row: scored });
+    }
+  });
+  if (asked.length === 0) return maps;
+  const rows = asked.map(({ row }) => row);
+  const scores = await engine.scoreRows({ base: base.path, rows }, { signal });
+  asked.forEach(({ map, evaluator }, i) => {
+    const { nll = NaN, tokens = 1 } = scores[i] ?? {};
+    map.set(evaluator, Math.exp(nll / tokens));
+  });
+  return maps;
+}
+
+function judge(
+  file: PromptFile,
+  { row, column }: Run,
+  {
+    answer,
+    baseOutput,
+    perplexities,
+  }: { answer: RowAnswer; baseOutput: string | undefined; perplexities: Perplexities | undefined },
+): RunResult {
+  const { names } = column;
+  const expected = expectedOf(row, names);
+  const isBase = column.adapters.length === 0;
+  const known = { values: row.values, expected, names, isBase, baseOutput };
+  const own = file.evaluators.filter((evaluator) => appliesTo(evaluator, names));
+  const checks = own.map((evaluator) =>
+    evaluate(evaluator, {
+      output: answer.text,
+      ...known,
+      perplexity: perplexities?.get(evaluator),
+    }),
+  );
+  if (file.format !== "text") checks.unshift(checkFormat(answer.text, file.schema));
+  // Where nothing judges, what is expected does; what a column of its own is expected to say always.
+  const isOwn = names.some((name) => Object.hasOwn(row.expectedFrom, name));
+  const isJudged = checks.some(({ status }) => status !== "skipped");
+  if (expected !== null && (isOwn || !isJudged)) checks.push(checkExpected(answer.text, expected));
+  const passed = checks.every(({ status }) => status !== "failed");
+  return { answer, checks, passed, expected };
+}

@@ -1,0 +1,9 @@
+export const englishPath: string;
+export function collectTexts(): { texts: Map<string, string>; unreadable: string[] };
+export function languages(): string[];
+export function translation(language: string): {
+  code: Record<string, string>;
+  manifest: Record<string, string>;
+};
+export function placeholders(text: string): string[];
+export function englishBundle(texts: Map<string, string>): string;
