@@ -41,7 +41,7 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     answers: new Answers(session),
     threads: new InlineThreads(session),
     inspectors: new InspectorPanels(extension, session),
-    playground: new PlaygroundPanel(extension, session),
+    playground: new PlaygroundPanel(extension, { engine, session }),
     status: new StatusPanel(extension, session),
   };
   const refresh = (): void => void session.refresh().catch((error) => presentError(graft, error));
