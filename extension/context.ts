@@ -7,6 +7,8 @@ import type { Answers } from "./views/answers.ts";
 import type { InlineThreads } from "./views/inlineThreads.ts";
 import type { InspectorPanels } from "./views/inspectorPanel.ts";
 import type { PlaygroundPanel } from "./views/playgroundPanel.ts";
+import type { Prompts } from "./views/prompts.ts";
+import type { Reports } from "./views/reports.ts";
 import type { StatusPanel } from "./views/statusPanel.ts";
 
 /** What a command may use. */
@@ -22,6 +24,8 @@ export interface Graft {
   readonly inspectors: InspectorPanels;
   readonly playground: PlaygroundPanel;
   readonly status: StatusPanel;
+  readonly prompts: Prompts;
+  readonly reports: Reports;
 }
 
 /** A command: one file under commands/, one line in commands/index.ts, one entry in package.json. */

@@ -13,6 +13,8 @@ import { presentError } from "./views/errors.ts";
 import { InlineThreads } from "./views/inlineThreads.ts";
 import { InspectorPanels } from "./views/inspectorPanel.ts";
 import { PlaygroundPanel } from "./views/playgroundPanel.ts";
+import { Prompts } from "./views/prompts.ts";
+import { Reports } from "./views/reports.ts";
 import { StatusBar } from "./views/statusBar.ts";
 import { StatusPanel } from "./views/statusPanel.ts";
 import { showTree } from "./views/trees.ts";
@@ -43,6 +45,8 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     inspectors: new InspectorPanels(extension, session),
     playground: new PlaygroundPanel(extension, { engine, session }),
     status: new StatusPanel(extension, session),
+    prompts: new Prompts(),
+    reports: new Reports(),
   };
   const refresh = (): void => void session.refresh().catch((error) => presentError(graft, error));
   extension.subscriptions.push(
@@ -52,6 +56,8 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     graft.inspectors,
     graft.playground,
     graft.status,
+    graft.prompts,
+    graft.reports,
     registerCommands(graft),
     showTree(graft, "graft.baseModels", new BaseModelTree(session)),
     showTree(graft, "graft.adapters", new AdapterTree(session, graft.layout)),
@@ -60,4 +66,5 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     watchAdapters(() => session.state.discovery !== "none" && refresh()),
     vscode.workspace.onDidGrantWorkspaceTrust(refresh),
   );
+  graft.prompts.start(graft);
 }

@@ -36,6 +36,7 @@ import { renameAdapter } from "./renameAdapter.ts";
 import { replyInThread } from "./replyInThread.ts";
 import { rerunTestPrompt } from "./rerunTestPrompt.ts";
 import { restartEngine } from "./restartEngine.ts";
+import { runPromptFile } from "./runPromptFile.ts";
 import { runSelectionAsPrompt } from "./runSelectionAsPrompt.ts";
 import { runTestPrompt } from "./runTestPrompt.ts";
 import { saveAdapterAs } from "./saveAdapterAs.ts";
@@ -82,6 +83,7 @@ export const commands: readonly Command[] = [
   runTestPrompt,
   rerunTestPrompt,
   stopTestPrompt,
+  runPromptFile,
   runSelectionAsPrompt,
   replyInThread,
   stopAnswer,
