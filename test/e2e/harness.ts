@@ -23,6 +23,8 @@ export interface OpenOptions {
   trusted?: boolean;
   /** More of the environment, made when the window opens: the address of a test's own Hub. */
   environment?: () => Record<string, string>;
+  /** The editor's language: "de"; English when absent. VS Code's own texts stay English. */
+  language?: string;
 }
 
 /** One test with a window of its own; a failure leaves a screenshot and the logs behind. */
@@ -86,7 +88,8 @@ export async function openVSCode(options: OpenOptions = {}): Promise<VSCode> {
   try {
     browser = await chromium.launch({ executablePath: given("CHROMIUM"), args: browserFlags });
     await installVsix(folders);
-    const started = await startServer(folders, options.environment?.() ?? {});
+    if (options.language) addLanguage(folders, options.language);
+    const started = await startServer(folders, options);
     server = started.server;
     const context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
     await context.grantPermissions(["clipboard-read", "clipboard-write"]);
@@ -191,13 +194,14 @@ export class VSCode {
   // Sidebar
 
   /** Opens Graft's container in the activity bar. */
-  async openGraft(): Promise<void> {
+  /** @param firstView its title in the editor's language */
+  async openGraft(firstView = "Base Models"): Promise<void> {
     const icon = this.page.locator(".activitybar .action-item", {
       has: this.page.locator('.action-label[aria-label^="Graft"]'),
     });
     await icon.waitFor();
     if (!(await icon.getAttribute("class"))?.includes("checked")) await icon.click();
-    await this.view("Base Models").waitFor();
+    await this.view(firstView).waitFor();
   }
 
   view(name: string): Locator {
@@ -407,19 +411,29 @@ async function installVsix({ userData, extensions }: Folders): Promise<void> {
   assert.match(stdout, /successfully installed/);
 }
 
+/** A language pack without texts, since a real one would have to be downloaded: extensions have their own. */
+function addLanguage({ userData, home }: Folders, language: string): void {
+  const texts = join(home, `${language}.json`);
+  writeFileSync(texts, JSON.stringify({ contents: {} }));
+  const extensions = [{ extensionIdentifier: { id: `graft-test.${language}` }, version: "1.0.0" }];
+  const pack = { hash: "empty", label: language, extensions, translations: { vscode: texts } };
+  writeFileSync(join(userData, "languagepacks.json"), JSON.stringify({ [language]: pack }));
+}
+
 async function startServer(
   folders: Folders,
-  more: Record<string, string>,
+  { environment, language }: OpenOptions,
 ): Promise<{ server: ChildProcess; address: string }> {
   const port = await freePort();
   const args = [
     ...[given("CODE_SERVER"), "--bind-addr", `127.0.0.1:${port}`, "--auth", "none"],
     ...["--disable-telemetry", "--disable-update-check", "--disable-getting-started-override"],
     ...["--user-data-dir", folders.userData, "--extensions-dir", folders.extensions],
+    ...(language === undefined ? [] : ["--locale", language]),
     folders.workspace,
   ];
   // A process group of its own, so that ending it ends the extension host and the engine with it.
-  const env = { ...process.env, HF_HOME: folders.huggingFace, ...more };
+  const env = { ...process.env, HF_HOME: folders.huggingFace, ...environment?.() };
   const server = spawn(given("NODE"), args, { detached: true, stdio: "ignore", env });
   const address = `http://127.0.0.1:${port}/`;
   try {
