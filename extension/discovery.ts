@@ -4,7 +4,7 @@ import { discoverySettings } from "./config.ts";
 import type { DiscoverParams } from "./protocol/engineContract.ts";
 
 /** Bounds a workspace that holds very many checkpoints; the search stays quick. */
-const maxFound = 2000;
+const maxFound = 20_000;
 
 const exclude = "**/{node_modules,.git}/**";
 
@@ -15,7 +15,7 @@ export async function discoveryRoots(sample: string): Promise<DiscoverParams> {
   const found = await workspaceFolders();
   return {
     roots: [
-      ...found.map((folder) => ({ path: folder, source: "workspace" as const })),
+      ...found.map((folder) => ({ path: folder, source: "workspace" as const, isOne: true })),
       ...folders.map((folder) => ({ path: folder, source: "folder" as const })),
       { path: sample, source: "sample" },
     ],
@@ -23,40 +23,21 @@ export async function discoveryRoots(sample: string): Promise<DiscoverParams> {
   };
 }
 
-/** Calls back, after a pause, when adapters or the folders that hold them change. */
-export function watchAdapters(changed: () => void): vscode.Disposable {
-  let timer: NodeJS.Timeout | undefined;
-  const soon = (): void => {
-    clearTimeout(timer);
-    timer = setTimeout(changed, 500);
-  };
-  const watchers = ["**/adapter_config.json", "**/adapter_model.*"].flatMap((pattern) => {
-    const watcher = vscode.workspace.createFileSystemWatcher(pattern);
-    return [
-      watcher,
-      watcher.onDidCreate(soon),
-      watcher.onDidChange(soon),
-      watcher.onDidDelete(soon),
-    ];
-  });
-  const settings = vscode.workspace.onDidChangeConfiguration((event) => {
-    const keys = ["adapterFolders", "baseModelFolders", "discoverHuggingFaceCache"];
-    if (keys.some((key) => event.affectsConfiguration(`graft.${key}`))) soon();
-  });
-  const folders = vscode.workspace.onDidChangeWorkspaceFolders(soon);
-  const stop = { dispose: () => clearTimeout(timer) };
-  return vscode.Disposable.from(...watchers, settings, folders, stop);
-}
-
+/**
+ * Folders of the workspace that hold an adapter, a checkpoint or an export. VS Code's own search knows
+ * what the user excludes, and is quick in large workspaces.
+ */
 async function workspaceFolders(): Promise<string[]> {
-  const [adapters, configs, weights] = await Promise.all([
-    vscode.workspace.findFiles("**/adapter_config.json", exclude, maxFound),
-    vscode.workspace.findFiles("**/config.json", exclude, maxFound),
-    vscode.workspace.findFiles("**/*.safetensors", exclude, maxFound),
-  ]);
-  const weighted = new Set(weights.map(folderOf));
-  const bases = configs.map(folderOf).filter((folder) => weighted.has(folder));
-  return [...new Set([...adapters.map(folderOf), ...bases])];
+  const [adapters, configs, weights] = await Promise.all(
+    ["adapter_config.json", "{config,genai_config}.json", "*.{safetensors,onnx,bin}"].map((name) =>
+      vscode.workspace.findFiles(`**/${name}`, exclude, maxFound),
+    ),
+  );
+  const weighted = new Set((weights ?? []).map(folderOf));
+  const bases = (configs ?? [])
+    .map(folderOf)
+    .filter((folder) => weighted.has(folder) || weighted.has(path.join(folder, "onnx")));
+  return [...new Set([...(adapters ?? []).map(folderOf), ...bases])];
 }
 
 function folderOf(file: vscode.Uri): string {

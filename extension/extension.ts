@@ -1,10 +1,10 @@
 import * as vscode from "vscode";
 import { registerCommands } from "./commands/index.ts";
-import { watchAdapters } from "./discovery.ts";
 import type { Graft } from "./context.ts";
 import { Hub } from "./hub.ts";
 import { Layout } from "./layout.ts";
 import { createModels } from "./models.ts";
+import { ModelWatch } from "./modelWatch.ts";
 import { AdapterTree } from "./views/adapterTree.ts";
 import { Answers } from "./views/answers.ts";
 import { BaseModelTree } from "./views/baseModelTree.ts";
@@ -63,7 +63,7 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     showTree(graft, "graft.adapters", new AdapterTree(session, graft.layout)),
     new StatusBar(session),
     mirrorContextKeys(session, graft.layout),
-    watchAdapters(() => session.state.discovery !== "none" && refresh()),
+    new ModelWatch(session, (thrown) => void presentError(graft, thrown)),
     vscode.workspace.onDidGrantWorkspaceTrust(refresh),
   );
   graft.prompts.start(graft);

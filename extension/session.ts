@@ -5,6 +5,7 @@ import type { RequestOptions } from "./protocol/connection.ts";
 import type {
   ActiveAdapter,
   AdapterInfo,
+  AdapterSummary,
   BaseModelInfo,
   CombineParams,
   ConvertParams,
@@ -29,6 +30,7 @@ import type {
   SaveAdapterResult,
 } from "./protocol/engineContract.ts";
 import { knownEffects, type KeptEffects, withEffect } from "./effects.ts";
+import { mergeRescan, withFits, withRead } from "./rescan.ts";
 import { type AdapterEffect, type EngineState, emptyState, type State } from "./state.ts";
 
 /** The part of an engine that a session needs: `EngineProcess`, or a live connection. */
@@ -62,6 +64,9 @@ export interface SessionOptions {
 }
 
 type Work = RequestOptions<ProgressEvent>;
+
+/** How many adapters' fits are waited for, and how many are asked about at once behind that. */
+const [fitsAtOnce, readAtOnce] = [200, 1000];
 
 /** The one owner of what is discovered, loaded and active in this window. */
 export class Session {
@@ -341,13 +346,12 @@ export class Session {
     this.set({ discovery: "running" });
     try {
       const roots = await this.options.roots();
-      const { bases, adapters, problems } = await this.options.engine.request("discover", roots);
-      for (const { path, message } of problems) this.options.warn(`${path}: ${message}`);
-      const known = this.options.recallBases?.() ?? {};
-      const led = adapters.map((a) => ({ ...a, basePath: a.basePath ?? known[a.path] ?? null }));
-      const effects = knownEffects(this.options.recallEffects?.() ?? {}, led);
-      this.set({ discovery: "done", bases, adapters: led, problems, effects });
+      const found = await this.options.engine.request("discover", roots);
+      for (const { path, message } of found.problems) this.options.warn(`${path}: ${message}`);
+      const { cache = null, bases, problems } = found;
+      this.set({ discovery: "done", bases, problems, cache, ...this.listed(found.adapters) });
       await this.measureFits();
+      this.readUnread();
     } catch (thrown) {
       this.discovering = undefined;
       this.set({ discovery: { failed: failureOf(thrown).message } });
@@ -355,16 +359,79 @@ export class Session {
     }
   }
 
-  private async measureFits(engine: Requester = this.options.engine): Promise<void> {
-    const { base, adapters } = this.current;
-    const paths = adapters.filter((a) => a.problem === undefined).map((a) => a.path);
-    if (!base || paths.length === 0) return;
-    try {
-      const reports = await engine.request("checkFit", { base: base.path, paths });
-      if (this.current.base?.path !== base.path) return;
-      this.set({ fits: new Map(reports.map((report) => [report.path, report])) });
-    } catch (thrown) {
+  /**
+   * Looks at a few folders anew: what came, changed or went in them is then right.
+   * @param roots real paths, as adapters and bases are known by
+   */
+  async rescan(roots: DiscoverParams["roots"]): Promise<void> {
+    await this.discovered().catch(() => undefined);
+    const params = { roots, huggingFaceCache: false };
+    const found = await this.options.engine.request("discover", params);
+    const folders = roots.map(({ path }) => path);
+    const { bases, adapters } = mergeRescan(this.current, folders, found);
+    this.set({ bases, ...this.listed(adapters) });
+    await this.measureFits(this.options.engine, found.adapters);
+  }
+
+  /** Adapters with what the user and earlier windows have said of them. */
+  private listed(adapters: readonly AdapterSummary[]): Pick<State, "adapters" | "effects"> {
+    const known = this.options.recallBases?.() ?? {};
+    const led = adapters.map((a) => ({ ...a, basePath: a.basePath ?? known[a.path] ?? null }));
+    return { adapters: led, effects: knownEffects(this.options.recallEffects?.() ?? {}, led) };
+  }
+
+  /** Of very many adapters the list came first: looks into their weights now, while nobody waits. */
+  private readUnread(): void {
+    const work = async (): Promise<void> => {
+      const discovery = this.discovering;
+      for (;;) {
+        const unread = this.current.adapters
+          .filter(({ isUnread }) => isUnread)
+          .slice(0, readAtOnce);
+        if (unread.length === 0 || this.discovering !== discovery) return;
+        const adapters = unread.map(({ path, source }) => ({ path, source }));
+        const read = await this.options.engine.request("readAdapters", { adapters });
+        // One that could not be read now is not asked for again.
+        const asked = unread.map((each) => ({ ...each, isUnread: false }));
+        this.set({ adapters: withRead(withRead(this.current.adapters, asked), read) });
+      }
+    };
+    void work().catch((thrown) =>
+      this.options.warn(`Not looked into all adapters: ${failureOf(thrown).message}`),
+    );
+  }
+
+  /**
+   * Whether adapters fit the loaded base. The first ones, its own before others, are waited for; of very
+   * many the rest comes in later.
+   */
+  private async measureFits(
+    engine: Requester = this.options.engine,
+    adapters: readonly AdapterSummary[] = this.current.adapters,
+  ): Promise<void> {
+    const { base } = this.current;
+    const readable = adapters.filter(({ problem }) => problem === undefined);
+    if (!base || readable.length === 0) return;
+    const own = readable.filter(({ basePath }) => basePath === base.path);
+    const others = readable.filter(({ basePath }) => basePath !== base.path);
+    const paths = [...own, ...others].map(({ path }) => path);
+    const measure = async (from: number, count: number): Promise<boolean> => {
+      const part = paths.slice(from, from + count);
+      const reports = await engine.request("checkFit", { base: base.path, paths: part });
+      if (this.current.base?.path !== base.path) return false;
+      this.set({ fits: withFits(this.current.fits, reports) });
+      return from + count < paths.length;
+    };
+    const rest = async (): Promise<void> => {
+      let from = fitsAtOnce;
+      while (await measure(from, readAtOnce)) from += readAtOnce;
+    };
+    const warn = (thrown: unknown): void =>
       this.options.warn(`Fit not known: ${failureOf(thrown).message}`);
+    try {
+      if (await measure(0, fitsAtOnce)) void rest().catch(warn);
+    } catch (thrown) {
+      warn(thrown);
     }
   }
 

@@ -19,6 +19,8 @@ export interface State {
   readonly bases: readonly BaseModelSummary[];
   readonly adapters: readonly AdapterSummary[];
   readonly problems: DiscoverResult["problems"];
+  /** The Hugging Face cache, once it was looked into. */
+  readonly cache: string | null;
   readonly base: BaseModelInfo | null;
   /** Loaded adapters, in load order. */
   readonly loaded: readonly AdapterInfo[];
@@ -43,6 +45,7 @@ export const emptyState: State = {
   bases: [],
   adapters: [],
   problems: [],
+  cache: null,
   base: null,
   loaded: [],
   active: [],

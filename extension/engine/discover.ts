@@ -1,27 +1,17 @@
 import { t } from "@vscode/l10n";
-import { readdir, realpath } from "node:fs/promises";
+import { type Dirent, readdirSync, realpathSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import * as path from "node:path";
 import { dtypeLabel } from "../core/base/dtype.ts";
-import { asGraftError, throwIfAborted } from "../core/base/errors.ts";
+import { throwIfAborted } from "../core/base/errors.ts";
 import { isFile } from "../core/base/files.ts";
-import { elementCount } from "../core/base/shape.ts";
-import {
-  type AdapterCheckpoint,
-  openAdapterCheckpoint,
-} from "../core/checkpoint/adapterCheckpoint.ts";
-import {
-  adapterConfigName,
-  methodLabel,
-  readAdapterConfig,
-} from "../core/checkpoint/adapterConfig.ts";
+import { adapterConfigName } from "../core/checkpoint/adapterConfig.ts";
 import type { BaseCheckpoint } from "../core/checkpoint/baseCheckpoint.ts";
-import { findBaseFolder } from "../core/checkpoint/findBase.ts";
-import { cachedRepos, folderLabel } from "../core/hub/cache.ts";
+import { cachedRepos, folderLabel, hubCacheFolder } from "../core/hub/cache.ts";
 import { architectureOf } from "../core/models/index.ts";
-import { openModel } from "../core/precision.ts";
 import { filesOf } from "../core/onnxExport/findExport.ts";
 import { summarizeExport } from "../core/onnxExport/summarizeExport.ts";
-import { methodOf, methods } from "../core/peft/index.ts";
+import { openModel } from "../core/precision.ts";
 import type {
   AdapterSummary,
   BaseModelSummary,
@@ -30,10 +20,16 @@ import type {
   ProgressEvent,
   Source,
 } from "../protocol/engineContract.ts";
+import { AdapterSummaries, BasePlaces } from "./adapterSummaries.ts";
+import { Pace } from "./pace.ts";
+import { problemIn } from "./problemIn.ts";
 
 /** Folders that never hold a user's models, and how deep a root is searched. */
 const skipped = new Set(["node_modules", "dist", "__pycache__", "blobs", "refs"]);
 const deepest = 8;
+
+/** Of more than these the weights' headers are read later (`readAdapters`): the list does not wait. */
+const mostReadAtOnce = 1000;
 
 interface Found {
   readonly folder: string;
@@ -41,42 +37,70 @@ interface Found {
   readonly kind: "adapter" | "base" | "export";
 }
 
-/** Looks for base models and adapters; reads configs and headers only. */
+/**
+ * Looks for base models and adapters; reads configs and headers only.
+ * @param summaries keeps what was read of adapters from one look to the next
+ */
 export async function discover(
   { roots, huggingFaceCache }: DiscoverParams,
   { emit, signal }: { emit: (event: ProgressEvent) => void; signal: AbortSignal },
+  summaries = new AdapterSummaries(),
 ): Promise<DiscoverResult> {
   const problems: DiscoverResult["problems"] = [];
   const found: Found[] = [];
-  for (const { path: root, source } of roots) {
-    throwIfAborted(signal);
-    await search(root, { source, depth: 0, found, problems, signal });
+  const pace = new Pace(signal);
+  const at = { found, problems, pace, depth: 0 };
+  for (const { path: root, source, isOne } of roots) {
+    await search(root, { ...at, source, depth: isOne ? deepest : 0 });
   }
   if (huggingFaceCache) {
     for (const { snapshot } of await cachedRepos()) {
-      await search(snapshot, { source: "cache", depth: 0, found, problems, signal });
+      await search(snapshot, { ...at, source: "cache" });
     }
   }
+  const listed = await summarizeAll(found, { emit, signal, summaries });
+  return {
+    bases: [...listed.bases.values()],
+    adapters: [...listed.adapters.values()],
+    problems,
+    ...(huggingFaceCache && { cache: hubCacheFolder() }),
+  };
+}
+
+async function summarizeAll(
+  found: readonly Found[],
+  at: {
+    emit: (event: ProgressEvent) => void;
+    signal: AbortSignal;
+    summaries: AdapterSummaries;
+  },
+): Promise<{ bases: Map<string, BaseModelSummary>; adapters: Map<string, AdapterSummary> }> {
   const bases = new Map<string, BaseModelSummary>();
   const adapters = new Map<string, AdapterSummary>();
   let done = 0;
-  for (const item of found) {
-    throwIfAborted(signal);
-    emit({ step: t("Reading headers"), done: done++, total: found.length, unit: "items" });
-    const folder = await realpath(item.folder);
-    if (item.kind === "base" && !bases.has(folder)) {
-      bases.set(folder, await summarizeBase(folder, item.source));
+  const say = (): void =>
+    at.emit({ step: t("Reading headers"), done, total: found.length, unit: "items" });
+  const pace = new Pace(at.signal, say);
+  const places = new BasePlaces();
+  const isQuick = found.length > mostReadAtOnce;
+  say();
+  for (const { folder, source, kind } of found) {
+    await pace.breathe();
+    done++;
+    if (kind === "adapter" && !adapters.has(folder)) {
+      adapters.set(
+        folder,
+        await at.summaries.summarize(folder, { source, isQuick, bases: places }),
+      );
     }
-    if (item.kind === "export") {
-      for (const file of await filesOf(folder)) {
-        if (!bases.has(file)) bases.set(file, await summarizeOnnx(file, item.source));
-      }
+    if (kind === "base" && !bases.has(folder)) {
+      bases.set(folder, await summarizeBase(folder, source));
     }
-    if (item.kind === "adapter" && !adapters.has(folder)) {
-      adapters.set(folder, await summarizeAdapter(folder, item.source));
+    for (const file of kind === "export" ? await filesOf(folder) : []) {
+      if (!bases.has(file)) bases.set(file, await summarizeOnnx(file, source));
     }
   }
-  return { bases: [...bases.values()], adapters: [...adapters.values()], problems };
+  return { bases, adapters };
 }
 
 interface Search {
@@ -84,33 +108,49 @@ interface Search {
   readonly depth: number;
   readonly found: Found[];
   readonly problems: DiscoverResult["problems"];
-  readonly signal: AbortSignal;
+  readonly pace: Pace;
 }
 
-async function search(folder: string, at: Search): Promise<void> {
-  throwIfAborted(at.signal);
-  const entries = await readdir(folder, { withFileTypes: true }).catch((error: Error) => {
-    at.problems.push({ path: folder, message: error.message });
-    return [];
-  });
-  const names = entries.map((entry) => entry.name);
-  if (names.includes(adapterConfigName)) {
-    at.found.push({ folder, source: at.source, kind: "adapter" });
+async function search(root: string, at: Search): Promise<void> {
+  await at.pace.breathe();
+  try {
+    await searchIn(realpathSync(root), at);
+  } catch (error) {
+    throwIfAborted(at.pace.signal);
+    at.problems.push({ path: root, message: (error as Error).message });
   }
-  const hasWeights = names.some((name) =>
-    /^(model|pytorch_model).*\.(safetensors|bin|index\.json)$/.test(name),
-  );
-  if (names.includes("config.json") && hasWeights) {
-    at.found.push({ folder, source: at.source, kind: "base" });
-  }
-  const isConfigured = names.includes("config.json") || names.includes("genai_config.json");
-  if (isConfigured && !hasWeights && (await filesOf(folder)).length > 0) {
-    at.found.push({ folder, source: at.source, kind: "export" });
+}
+
+/** @param folder real path, and so are those below: links are not followed */
+async function searchIn(folder: string, at: Search): Promise<void> {
+  await at.pace.breathe();
+  const entries = entriesOf(folder, at);
+  const names = new Set(entries.map(({ name }) => name));
+  const { found, source } = at;
+  if (names.has(adapterConfigName)) found.push({ folder, source, kind: "adapter" });
+  const isConfigured = names.has("config.json") || names.has("genai_config.json");
+  if (isConfigured) {
+    const hasWeights = entries.some(({ name }) =>
+      /^(model|pytorch_model).*\.(safetensors|bin|index\.json)$/.test(name),
+    );
+    if (names.has("config.json") && hasWeights) found.push({ folder, source, kind: "base" });
+    if (!hasWeights && (await filesOf(folder)).length > 0) {
+      found.push({ folder, source, kind: "export" });
+    }
   }
   if (at.depth === deepest) return;
   for (const entry of entries) {
     if (!entry.isDirectory() || entry.name.startsWith(".") || skipped.has(entry.name)) continue;
-    await search(path.join(folder, entry.name), { ...at, depth: at.depth + 1 });
+    await searchIn(path.join(folder, entry.name), { ...at, depth: at.depth + 1 });
+  }
+}
+
+function entriesOf(folder: string, { problems }: Search): Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true });
+  } catch (error) {
+    problems.push({ path: folder, message: (error as Error).message });
+    return [];
   }
 }
 
@@ -156,55 +196,26 @@ export function describeCheckpoint(checkpoint: BaseCheckpoint, source: Source): 
   };
 }
 
-export async function summarizeAdapter(folder: string, source: Source): Promise<AdapterSummary> {
-  const name = folderLabel(folder);
-  const blank: AdapterSummary = {
-    path: folder,
-    name,
-    source,
-    peftType: "",
-    method: "unknown",
-    rank: null,
-    parameters: 0,
-    bytes: 0,
-    baseName: null,
-    basePath: null,
-    modified: 0,
-  };
-  try {
-    const config = await readAdapterConfig(folder);
-    const known: AdapterSummary = {
-      ...blank,
-      peftType: config.peftType,
-      method: methodLabel(config),
-      baseName: config.baseName,
-      basePath: await findBaseFolder({ dir: folder, config }),
-    };
-    try {
-      return { ...known, ...describeWeights(await openAdapterCheckpoint(folder)) };
-    } catch (error) {
-      return { ...known, problem: problemIn(folder, error) };
-    }
-  } catch (error) {
-    return { ...blank, problem: problemIn(folder, error) };
+/** What a quick look has left out, for adapters that are listed; those that are gone are left out. */
+export async function readAdapters(
+  { adapters }: { adapters: { path: string; source: Source }[] },
+  { signal }: { signal: AbortSignal },
+  summaries: AdapterSummaries,
+): Promise<AdapterSummary[]> {
+  const pace = new Pace(signal);
+  const bases = new BasePlaces();
+  const read: AdapterSummary[] = [];
+  for (const { path: folder, source } of adapters) {
+    await pace.breathe();
+    if (!(await isFile(path.join(folder, adapterConfigName)))) continue;
+    read.push(await summaries.summarize(folder, { source, bases }));
   }
+  return read;
 }
 
-function describeWeights({
-  dir,
-  weights,
-  config,
-  modified,
-}: AdapterCheckpoint): Partial<AdapterSummary> {
-  const sizes = {
-    bytes: weights.size,
-    modified,
-    parameters: weights.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0),
-  };
-  const method = methods.find((known) => known.peftType === config.peftType);
-  const problem = errorOf(dir, () => methodOf(config).check(config));
-  if (problem !== undefined) return { ...sizes, problem };
-  return { ...sizes, rank: method?.rank(config) ?? null };
+/** An adapter for the list, by itself. */
+export async function summarizeAdapter(folder: string, source: Source): Promise<AdapterSummary> {
+  return new AdapterSummaries().summarize(folder, { source });
 }
 
 function errorOf(folder: string, check: () => unknown): string | undefined {
@@ -214,13 +225,6 @@ function errorOf(folder: string, check: () => unknown): string | undefined {
   } catch (error) {
     return problemIn(folder, error);
   }
-}
-
-/** The message of an error about a folder's file, without the folder: its reader knows that. */
-export function problemIn(folder: string, error: unknown): string {
-  return asGraftError(error)
-    .message.replaceAll(folder + path.sep, "")
-    .replaceAll(`${folder} `, "");
 }
 
 /** Files of an adapter's folder that belong to it, for the inspector. */

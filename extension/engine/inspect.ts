@@ -23,8 +23,9 @@ import type {
   FitReport,
   GridCell,
 } from "../protocol/engineContract.ts";
-import { adapterFiles, problemIn, summarizeAdapter } from "./discover.ts";
+import { adapterFiles, summarizeAdapter } from "./discover.ts";
 import { gridOf, placeInGrid } from "./grid.ts";
+import { problemIn } from "./problemIn.ts";
 
 /** Everything that a folder's files tell of an adapter, and its fit on a loaded base. */
 export async function inspectAdapter(folder: string, model?: PeftModel): Promise<AdapterReport> {
@@ -63,6 +64,19 @@ export async function inspectAdapter(folder: string, model?: PeftModel): Promise
     fit: model ? describeFit(adapter, model) : undefined,
     warnings: summary.problem === undefined ? [] : [summary.problem],
   };
+}
+
+/** Of many adapters, a few at a time: each holds files open. */
+export async function checkFits(
+  folders: readonly string[],
+  model: PeftModel,
+): Promise<FitReport[]> {
+  const reports: FitReport[] = [];
+  for (let from = 0; from < folders.length; from += 16) {
+    const part = folders.slice(from, from + 16).map((folder) => checkFit(folder, model));
+    reports.push(...(await Promise.all(part)));
+  }
+  return reports;
 }
 
 /** Does an adapter fit? Headers alone decide; an error is the reason why not. */

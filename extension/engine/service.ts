@@ -21,10 +21,11 @@ import {
   protocolVersion,
 } from "../protocol/engineContract.ts";
 import { AdapterLoads } from "./adapterLoads.ts";
+import { AdapterSummaries } from "./adapterSummaries.ts";
 import { analysisHandlers } from "./analysis.ts";
 import { convertResult } from "./convertResult.ts";
-import { describeCheckpoint, discover } from "./discover.ts";
-import { checkFit, inspectAdapter } from "./inspect.ts";
+import { describeCheckpoint, discover, readAdapters } from "./discover.ts";
+import { checkFits, inspectAdapter } from "./inspect.ts";
 import { generationHandlers } from "./generation.ts";
 import { hubHandlers, hubPlace } from "./hub.ts";
 import { Library } from "./library.ts";
@@ -38,6 +39,7 @@ import { tensorHandlers } from "./tensors.ts";
 /** What the engine answers to each request of its contract. */
 export function createService(library = new Library()): Handlers<EngineContract> {
   const adapterLoads = new AdapterLoads();
+  const summaries = new AdapterSummaries();
   return {
     hello: ({ version }) => {
       if (version !== protocolVersion) {
@@ -54,7 +56,8 @@ export function createService(library = new Library()): Handlers<EngineContract>
         families: families.map((family) => family.modelType),
       };
     },
-    discover: (params, context) => discover(params, context),
+    discover: (params, context) => discover(params, context, summaries),
+    readAdapters: (params, context) => readAdapters(params, context, summaries),
     ...hubHandlers(library),
     ...predictHandlers(library),
     ...promptsHandlers(library),
@@ -151,10 +154,7 @@ export function createService(library = new Library()): Handlers<EngineContract>
     convertAdapter: async (params, { emit, signal }) =>
       convertResult(await convertAdapter({ ...params, onProgress: emit, signal })),
     modelStatus: ({ base }) => statusResult(library.require(base)),
-    checkFit: ({ base, paths }) => {
-      const model = library.require(base);
-      return Promise.all(paths.map((folder) => checkFit(folder, model)));
-    },
+    checkFit: ({ base, paths }) => checkFits(paths, library.require(base)),
     inspectAdapter: ({ path: folder, base }) => inspectAdapter(folder, library.find(base)),
     generate: async ({ base, prompt, adapters, sampling }, { emit, signal }) => {
       let firstToken = 0;

@@ -24,7 +24,12 @@ export type Source = "workspace" | "cache" | "folder" | "sample";
 
 /** A folder to look into; `folder` roots are searched recursively, `file` names one adapter_config.json or config.json. */
 export interface DiscoverParams {
-  roots: { path: string; source: Source }[];
+  roots: {
+    path: string;
+    source: Source;
+    /** Look into this folder alone, not into those below. */
+    isOne?: boolean;
+  }[];
   /** Also look into the Hugging Face cache (`HF_HUB_CACHE`, `HF_HOME`, or the default place). */
   huggingFaceCache: boolean;
 }
@@ -34,6 +39,8 @@ export interface DiscoverResult {
   adapters: AdapterSummary[];
   /** Folders that could not be read, each with a reason. */
   problems: { path: string; message: string }[];
+  /** The Hugging Face cache, whether it is there or not, when it was looked into. */
+  cache?: string;
 }
 
 export interface BaseModelSummary {
@@ -72,6 +79,8 @@ export interface AdapterSummary {
   modified: number;
   /** Set when Graft cannot run it (method or option not supported, broken file); a sentence. */
   problem?: string;
+  /** Its weights have not been looked into: parameters are not known, nor whether it is whole. */
+  isUnread?: boolean;
 }
 
 export type ProgressEvent = {
@@ -547,6 +556,11 @@ export type EngineContract = HubContract &
   TensorContract & {
     hello: { params: { version: number }; result: HelloResult };
     discover: { params: DiscoverParams; result: DiscoverResult; event: ProgressEvent };
+    /** Looks into the weights of adapters that were listed without (`isUnread`). */
+    readAdapters: {
+      params: { adapters: Pick<AdapterSummary, "path" | "source">[] };
+      result: AdapterSummary[];
+    };
     /**
      * Of an adapter's folder its base is loaded. `forAdapter` is one that will be loaded on it: a base
      * without the head that the adapter brings is opened as the class that has it.

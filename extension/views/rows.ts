@@ -101,7 +101,7 @@ function adapterFacts(state: State, adapter: AdapterSummary, status: string): Ro
     ["State", status],
     ["Method", adapter.method || "unknown"],
     ["Rank", adapter.rank === null ? "" : String(adapter.rank)],
-    ["Parameters", `${formatExact(adapter.parameters)}${ofBase}`],
+    ["Parameters", adapter.isUnread ? "" : `${formatExact(adapter.parameters)}${ofBase}`],
     ["Modules bound", bound ? `${bound.bound} of ${bound.total}` : ""],
     ["Size", formatBytes(adapter.bytes)],
     ["Base", baseLabel(state, adapter)],

@@ -1,4 +1,5 @@
 import { t } from "@vscode/l10n";
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import * as path from "node:path";
 import type { z } from "zod";
@@ -6,6 +7,8 @@ import { badFile, GraftError, notFound } from "./errors.ts";
 
 /** The largest JSON file read whole: tokenizers of 256 k entries take 35 MB, nothing real takes 256. */
 const largestJson = 256 * 1024 * 1024;
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export type JsonObject = Record<string, unknown>;
 
@@ -17,15 +20,34 @@ export async function readJsonObject(file: string, signal?: AbortSignal): Promis
 /** Reads a text file of bounded size. */
 export async function readText(file: string, signal?: AbortSignal): Promise<string> {
   const bytes = await readFile(file, { signal }).catch((error: NodeJS.ErrnoException) => {
-    if (error.name === "AbortError") throw error;
-    if (error.code === "ENOENT" || error.code === "ENOTDIR")
-      throw notFound(path.basename(file), file);
-    throw badFile(file, t("cannot be read ({0})", error.code ?? error.message));
+    throw readingError(file, error);
   });
+  return decodeText(bytes, file);
+}
+
+/** The same at once, for lists of thousands of small files: awaiting each takes longer than reading it. */
+export function readTextNow(file: string): string {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(file);
+  } catch (error) {
+    throw readingError(file, error as NodeJS.ErrnoException);
+  }
+  return decodeText(bytes, file);
+}
+
+function readingError(file: string, error: NodeJS.ErrnoException): Error {
+  if (error.name === "AbortError") return error;
+  const isNowhere = error.code === "ENOENT" || error.code === "ENOTDIR";
+  if (isNowhere) return notFound(path.basename(file), file);
+  return badFile(file, t("cannot be read ({0})", error.code ?? error.message));
+}
+
+function decodeText(bytes: Buffer, file: string): string {
   if (bytes.length > largestJson)
     throw badFile(file, t("is {0} bytes, too large for JSON", bytes.length));
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return utf8.decode(bytes);
   } catch {
     throw badFile(file, t("is not UTF-8"), t("Save it as UTF-8."));
   }
@@ -43,7 +65,9 @@ export function parseJsonObject(
   checkDepth(text, file);
   let value: unknown;
   try {
-    value = isPython ? JSON.parse(withPythonNumbers(text), fromPython) : JSON.parse(text);
+    // A reviver is called for every value, so it is given only where there is something for it.
+    const isMarked = isPython && /NaN|Infinity/.test(text);
+    value = isMarked ? JSON.parse(withPythonNumbers(text), fromPython) : JSON.parse(text);
   } catch (error) {
     throw badFile(file, t("is not JSON: {0}", (error as Error).message));
   }
@@ -62,7 +86,6 @@ const pythonNumbers: Readonly<Record<string, number>> = {
 const mark = "\u0000python:";
 
 function withPythonNumbers(text: string): string {
-  if (!/NaN|Infinity/.test(text)) return text;
   return text.replace(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (part) =>
     part.startsWith('"') ? part : JSON.stringify(mark + part),
   );
@@ -79,11 +102,25 @@ const deepest = 200;
 /** @throws bad-file when brackets nest too deep */
 export function checkDepth(text: string, file: string): void {
   let depth = 0;
-  for (const [bracket] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[{\]}]/g)) {
-    if (bracket === "{" || bracket === "[") depth++;
-    else if (bracket === "}" || bracket === "]") depth--;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === quote) i = endOfString(text, i);
+    else if (code === 0x7b || code === 0x5b) depth++;
+    else if (code === 0x7d || code === 0x5d) depth--;
     if (depth > deepest) throw badFile(file, t("nests deeper than {0} levels", deepest));
   }
+}
+
+const [quote, backslash] = [0x22, 0x5c];
+
+/** Where the string that begins at `from` ends: at its closing quote, or with the text. */
+function endOfString(text: string, from: number): number {
+  for (let end = text.indexOf('"', from + 1); end >= 0; end = text.indexOf('"', end + 1)) {
+    let before = end - 1;
+    while (text.charCodeAt(before) === backslash) before--;
+    if ((end - before) % 2 === 1) return end;
+  }
+  return text.length;
 }
 
 export function isObject(value: unknown): value is JsonObject {

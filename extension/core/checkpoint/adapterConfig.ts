@@ -74,6 +74,7 @@ export function adapterConfigOf(fields: JsonObject): AdapterConfig {
 export function parseAdapterConfig(text: string, file: string): AdapterConfig {
   const raw = parseJsonObject(text, file, { isPython: true });
   const fields = parseFields(common, raw, file);
+  let floatFields: ReadonlySet<string> | undefined;
   return {
     file,
     peftType: fields.peft_type,
@@ -81,7 +82,10 @@ export function parseAdapterConfig(text: string, file: string): AdapterConfig {
     revision: fields.revision ?? null,
     taskType: fields.task_type ?? null,
     raw,
-    floatFields: findFloatFields(text),
+    // Few ask, and the answer takes longer than all the rest.
+    get floatFields() {
+      return (floatFields ??= findFloatFields(text));
+    },
     text,
   };
 }

@@ -2,7 +2,7 @@ import { t } from "@vscode/l10n";
 import { realpath } from "node:fs/promises";
 import * as path from "node:path";
 import { isFile } from "../base/files.ts";
-import { findCachedRepo, hubCacheFolder, isRepoId } from "../hub/cache.ts";
+import { findCachedRepo, hubCacheFolder, isRepoId, repoFolderName } from "../hub/cache.ts";
 import type { AdapterCheckpoint } from "./adapterCheckpoint.ts";
 
 /** Where an adapter's base was looked for, and the folder in which it was found. */
@@ -18,7 +18,7 @@ export interface BaseSearch {
  */
 export async function findBaseFolder(
   adapter: Pick<AdapterCheckpoint, "dir" | "config">,
-  at: { cache?: string } = {},
+  at: { cache?: string; isThere?: (file: string) => boolean } = {},
 ): Promise<string | null> {
   return (await searchBase(adapter, at)).found;
 }
@@ -30,7 +30,14 @@ export async function findBaseFolder(
  */
 export async function searchBase(
   { dir, config }: Pick<AdapterCheckpoint, "dir" | "config">,
-  { cache = hubCacheFolder() }: { cache?: string | undefined } = {},
+  {
+    cache = hubCacheFolder(),
+    isThere,
+  }: {
+    cache?: string | undefined;
+    /** Whether a file exists, where many adapters ask for the same ones. */
+    isThere?: ((file: string) => boolean) | undefined;
+  } = {},
 ): Promise<BaseSearch> {
   const { baseName: name, revision } = config;
   const tried: string[] = [];
@@ -38,12 +45,14 @@ export async function searchBase(
   const isBase = async (folder: string): Promise<boolean> => {
     if (tried.includes(folder)) return false;
     tried.push(folder);
-    return isFile(path.join(folder, "config.json"));
+    const file = path.join(folder, "config.json");
+    return isThere ? isThere(file) : isFile(file);
   };
   for (const candidate of localCandidates(dir, name)) {
     if (await isBase(candidate)) return { found: await realpath(candidate), tried };
   }
-  if (isRepoId(name)) {
+  // A cache that is nowhere need not be asked once for every adapter.
+  if (isRepoId(name) && (isThere?.(path.join(cache, repoFolderName(name))) ?? true)) {
     const snapshot = await findCachedRepo(name, { cache, revision: revision ?? undefined });
     tried.push(
       t(

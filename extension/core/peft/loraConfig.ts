@@ -139,11 +139,10 @@ export function isOff(value: unknown): boolean {
 }
 
 /** @throws bad-file naming the field, or unsupported naming the option */
-export function checkLoraConfig(
-  config: LoraConfig,
-  { raw, file, floatFields }: AdapterConfig,
-): void {
-  if (floatFields.has("r")) {
+export function checkLoraConfig(config: LoraConfig, stored: AdapterConfig): void {
+  const { raw, file, text } = stored;
+  // The quick look comes first: which fields are floats takes a parse that lists of adapters feel.
+  if (/"r"\s*:\s*-?\d+[.eE]/.test(text) && stored.floatFields.has("r")) {
     throw new GraftError(
       "bad-file",
       t('{0}: field "r" is written as a float, it must be a whole number.', file),

@@ -1,4 +1,5 @@
 import { t } from "@vscode/l10n";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { bitsOf, isFloatDtype, toFloat32 } from "../base/dtype.ts";
 import { elementCount } from "../base/shape.ts";
@@ -19,13 +20,65 @@ export async function openSafetensors(file: string): Promise<SafetensorsFile> {
   });
 }
 
+/** The same at once, for lists of thousands of files: awaiting each step takes longer than the step. */
+export function openSafetensorsNow(file: string): SafetensorsFile {
+  let handle: number;
+  try {
+    handle = openSync(file, "r");
+  } catch (error) {
+    throw openingError(file, error as NodeJS.ErrnoException);
+  }
+  try {
+    const { size } = fstatSync(handle);
+    // Most headers of adapters are in the first read.
+    const start = readNow(handle, { file, offset: 0, length: Math.min(size, usualHeader) });
+    const length = headerLengthOf(start, { file, size });
+    const rest = 8 + length - start.length;
+    const more = rest > 0 ? readNow(handle, { file, offset: start.length, length: rest }) : null;
+    const bytes = (more ? Buffer.concat([start, more]) : start).subarray(8, 8 + length);
+    return {
+      file,
+      size,
+      ...parseHeader(decodeUtf8(bytes, file), length, { file, fileSize: size }),
+    };
+  } finally {
+    closeSync(handle);
+  }
+}
+
+const usualHeader = 16_384;
+
+function readNow(
+  handle: number,
+  { file, offset, length }: { file: string; offset: number; length: number },
+): Buffer {
+  const bytes = Buffer.allocUnsafe(length);
+  for (let done = 0; done < length;) {
+    const bytesRead = readSync(handle, bytes, done, length - done, offset + done);
+    if (bytesRead === 0) {
+      throw badFile(file, t("ends at byte {0}, more was promised", offset + done));
+    }
+    done += bytesRead;
+  }
+  return bytes;
+}
+
 /** Reads the header of a file wherever it lies. @param read gives `length` bytes from `offset` */
 export async function readHeader(
   { file, size }: { file: string; size: number },
   read: (offset: number, length: number) => Promise<Buffer>,
 ): Promise<SafetensorsFile> {
+  const start = size < 8 ? Buffer.alloc(0) : await read(0, 8);
+  const headerLength = headerLengthOf(start, { file, size });
+  const bytes = await read(8, headerLength);
+  const header = parseHeader(decodeUtf8(bytes, file), headerLength, { file, fileSize: size });
+  return { file, size, ...header };
+}
+
+/** The header's length, from a file's first bytes. */
+function headerLengthOf(start: Buffer, { file, size }: { file: string; size: number }): number {
   if (size < 8) throw badFile(file, t("has {0} bytes, too few for a header length", size));
-  const length = (await read(0, 8)).readBigUInt64LE();
+  const length = start.readBigUInt64LE();
   if (length > BigInt(largestHeader))
     throw badFile(file, t("header length {0} is too large", String(length)));
   const headerLength = Number(length);
@@ -33,9 +86,7 @@ export async function readHeader(
   if (8 + headerLength > size) {
     throw badFile(file, t("header length {0} exceeds file size {1}", headerLength, size));
   }
-  const bytes = await read(8, headerLength);
-  const header = parseHeader(decodeUtf8(bytes, file), headerLength, { file, fileSize: size });
-  return { file, size, ...header };
+  return headerLength;
 }
 
 /** The bytes of tensors row by row, in the order asked for; one open file, one range a tensor. */
@@ -134,14 +185,18 @@ export async function readFloat32(
 
 async function withFile<T>(file: string, use: (handle: FileHandle) => Promise<T>): Promise<T> {
   const handle = await open(file, "r").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") throw notFound(t("File"), file);
-    throw badFile(file, t("cannot be opened ({0})", error.code ?? error.message));
+    throw openingError(file, error);
   });
   try {
     return await use(handle);
   } finally {
     await handle.close();
   }
+}
+
+function openingError(file: string, { code, message }: NodeJS.ErrnoException): Error {
+  if (code === "ENOENT") return notFound(t("File"), file);
+  return badFile(file, t("cannot be opened ({0})", code ?? message));
 }
 
 /** A buffer of its own (never the pool), so that its memory may be handed on. */
@@ -176,9 +231,11 @@ async function fillRange(
   }
 }
 
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 function decodeUtf8(bytes: Uint8Array, file: string): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return utf8.decode(bytes);
   } catch {
     throw badFile(file, t("header is not UTF-8"));
   }

@@ -158,3 +158,41 @@ test("an adapter that leads to the loaded base unloads nothing", async () => {
   assert.equal(session.state.loaded.length, 1);
   assert(!calls.includes("unloadBaseModel"));
 });
+
+test("a folder that was looked at anew is right, and its fit is asked about", async () => {
+  const [pirate, json] = [adapter("pirate"), adapter("json")];
+  let found = [pirate];
+  const discover: Answer = () => ({ bases: [base], adapters: found, problems: [] });
+  const { session, calls } = start({ discover });
+  await session.loadBase(base.path);
+  await session.discovered();
+  found = [json];
+  calls.length = 0;
+  await session.rescan([{ path: json.path, source: "workspace", isOne: true }]);
+  const names = (): string[] => session.state.adapters.map(({ name }) => name);
+  assert.deepEqual(
+    [names(), calls],
+    [
+      ["pirate", "json"],
+      ["discover", "checkFit"],
+    ],
+  );
+  found = [];
+  await session.rescan([{ path: pirate.path, source: "workspace", isOne: true }]);
+  assert.deepEqual(names(), ["json"]);
+});
+
+test("what measuring one adapter finds is kept", async () => {
+  const discover: Answer = () => ({ bases: [base], adapters: [adapter("pirate")], problems: [] });
+  const measureEffect: Answer = () => ({ mean: 0.5 });
+  const { session } = start({ discover, measureEffect });
+  await session.discovered();
+  await session.loadBase(base.path);
+  const { name, path } = await session.loadAdapter("/adapters/pirate");
+  await session.measureEffect([{ name, weight: 0.5 }]);
+  assert.equal(session.state.effects.size, 0);
+  await session.measureEffect([{ name, weight: 1 }]);
+  assert.deepEqual(session.state.effects.get(path), { kind: "logits", value: 0.5 });
+  session.noteEffect(path, { kind: "norm", value: 9 });
+  assert.equal(session.state.effects.get(path)?.kind, "logits");
+});
