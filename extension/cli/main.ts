@@ -1,4 +1,5 @@
 import { asGraftError } from "../core/base/errors.ts";
+import { analyze, compare } from "./analyze.ts";
 import { cache } from "./cache.ts";
 import { combine } from "./combine.ts";
 import { convert } from "./convert.ts";
@@ -16,6 +17,8 @@ import { search } from "./search.ts";
 const verbs: Readonly<Record<string, (args: string[], signal: AbortSignal) => Promise<void>>> = {
   run,
   inspect,
+  analyze,
+  compare,
   merge,
   save,
   combine,
@@ -36,6 +39,8 @@ const usage = `Usage:
             [--quantization nf4|fp4|int8] [--double-quant]
   graft run MODEL PROMPT    a base or an adapter, which brings its base; a folder or a Hub id
   graft inspect DIR [--base DIR] [--json]
+  graft analyze DIR [--base DIR | --no-base] [--module PATH]... [--thorough | --intruders] [--json]
+  graft compare DIR DIR [--base DIR | --no-base] [--module PATH]... [--json]
   graft merge [--base DIR] --adapter DIR[:WEIGHT]... (--out DIR [--allow-lossy] | --preview)
             [--allow-partial] [--json]
   graft save [--base DIR] --adapter DIR --out DIR [--bin] [--convert-from DIR]

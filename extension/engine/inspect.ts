@@ -134,7 +134,11 @@ function describeFit(adapter: AdapterCheckpoint, { base }: PeftModel): AdapterRe
   }
 }
 
-function configFields({ config }: AdapterCheckpoint, method: Method | undefined): ConfigField[] {
+/** Every field of a config with its meaning. */
+export function configFields(
+  { config }: Pick<AdapterCheckpoint, "config">,
+  method: Method | undefined,
+): ConfigField[] {
   const known = { ...method?.fields, ...commonFields };
   return Object.entries(config.raw).map(([field, value]) => {
     const info = known[field];

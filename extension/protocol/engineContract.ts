@@ -549,7 +549,7 @@ export interface AdapterReport {
 
 /** What the engine offers to the host. */
 export type EngineContract = HubContract &
-  Pick<AnalysisContract, "analyzeAdapter"> &
+  AnalysisContract &
   GenerationContract &
   PredictContract &
   PromptsContract &

@@ -5,7 +5,7 @@ import type { OnProgress } from "../base/progress.ts";
 import type { AdapterCheckpoint } from "../checkpoint/adapterCheckpoint.ts";
 import { weightName } from "../checkpoint/modules.ts";
 import type { AdapterEffects } from "../peft/effect.ts";
-import type { Method, MethodBase, ModuleSummary } from "../peft/method.ts";
+import type { BindReport, Method, MethodBase, ModuleSummary } from "../peft/method.ts";
 import { baseFlops, type CostPart, CostSum } from "./cost.ts";
 import {
   type AnalyzedKind,
@@ -64,12 +64,14 @@ export interface AdapterNumbers {
     extraTokens: number;
   };
   virtualTokens?: VirtualTokens;
+  /** What of the adapter has a place in the base; null without one. */
+  report: BindReport | null;
 }
 
 export async function analyze(at: AnalyzeAt): Promise<AdapterNumbers> {
   const { checkpoint, method, onProgress, signal } = at;
   const opened = await openForAnalysis(at);
-  const { base, hasWeights, rest } = opened;
+  const { base, hasWeights, rest, report } = opened;
   const scales = new Map(method.summarize(checkpoint).map((each) => [each.path, each]));
   const cost = new CostSum(base);
   if (rest) cost.addRest(rest);
@@ -97,6 +99,7 @@ export async function analyze(at: AnalyzeAt): Promise<AdapterNumbers> {
       extraTokens: rest?.virtualTokens?.count ?? 0,
     },
     ...(virtual && { virtualTokens: virtual }),
+    report,
   };
 }
 

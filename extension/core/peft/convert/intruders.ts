@@ -101,23 +101,17 @@ async function baseWeight(
 /** The part of W + s B A that intruders carry, as an update [out, inputs]; null where there is none. */
 function intrudersOf(
   module: LoraModule,
-  { values, rows, columns }: { values: Float32Array; rows: number; columns: number },
+  weight: { values: Float32Array; rows: number; columns: number },
   { topK, threshold }: IntruderOptions,
 ): Factors | null {
   const { factors, scaling } = module;
+  const { rows, columns } = weight;
   if (scaling === 0) return null;
   const own = module.kind === "embedding" ? swapped(factors) : factors;
-  const update = productOf(own);
-  const sum = values.map((value, i) => value + scaling * (update[i] as number));
-  const count = Math.min(topK, rows, columns);
-  const merged = leading(sum, { rows, columns, rank: count });
-  const all = singularVectors(values, { rows, columns, count: Math.min(rows, columns) }).left;
-  const intruders = Array.from({ length: count }, (_, r) => r).filter((r) => {
-    const direction = unit(
-      Float64Array.from({ length: rows }, (_, i) => at(merged.b, i * count + r)),
-    );
-    return !all.some((known) => Math.abs(dot(direction, known)) >= threshold);
-  });
+  const update = productOf(own).map((value) => scaling * value);
+  const { merged, likeness } = mergedDirections(weight, update, topK);
+  const count = merged.rank;
+  const intruders = likeness.flatMap((likest, r) => (likest < threshold ? r : []));
   if (intruders.length === 0) return null;
   const rank = intruders.length;
   const b = new Float32Array(rows * rank);
@@ -128,6 +122,28 @@ function intrudersOf(
   });
   const part = { a, b, rank, inputs: columns, out: rows };
   return module.kind === "embedding" ? swapped(part) : part;
+}
+
+/**
+ * The `topK` largest directions of W + ΔW, and of each the largest |cosine| of its left vector to one
+ * of W's own, of which there are as many as W has rows or columns: a whole decomposition.
+ */
+export function mergedDirections(
+  { values, rows, columns }: { values: Float32Array; rows: number; columns: number },
+  update: Float32Array,
+  topK: number,
+): { merged: Factors; likeness: number[] } {
+  const sum = values.map((value, i) => value + (update[i] as number));
+  const count = Math.min(topK, rows, columns);
+  const merged = leading(sum, { rows, columns, rank: count });
+  const all = singularVectors(values, { rows, columns, count: Math.min(rows, columns) }).left;
+  const likeness = Array.from({ length: count }, (_, r) => {
+    const direction = unit(
+      Float64Array.from({ length: rows }, (__, i) => at(merged.b, i * count + r)),
+    );
+    return all.reduce((most, known) => Math.max(most, Math.abs(dot(direction, known))), 0);
+  });
+  return { merged, likeness };
 }
 
 /** B A + (mitigation − 1) / s · intruders, cut to the module's rank. */
