@@ -95,7 +95,7 @@ async function tableOfShards(index: string, signal: AbortSignal): Promise<Tensor
 async function stampOf(file: string): Promise<string> {
   const { size, mtimeMs } = await stat(file).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT") throw error;
-    throw notFound(t("File"), file, t("It may have been moved or deleted; close this tab."));
+    throw notFound(t("File"), file, t("It may have been moved or deleted; get it again."));
   });
   return `${size} ${mtimeMs}`;
 }

@@ -33,13 +33,21 @@ export class GraftError extends Error {
   }
 }
 
+/** What to do where nothing better is known; asked for when told, so that the language is set by then. */
+function remedies(): { badFile: string; notFound: string } {
+  return {
+    badFile: t("Correct the file, or get it again from where it came."),
+    notFound: t("Check the name and the place."),
+  };
+}
+
 /** A file that does not hold what its name promises. */
-export function badFile(file: string, problem: string, remedy = ""): GraftError {
+export function badFile(file: string, problem: string, remedy = remedies().badFile): GraftError {
   return new GraftError("bad-file", join(`${file}: ${problem}`, remedy), { file, problem });
 }
 
 /** A file, folder, adapter or model that is not there. */
-export function notFound(what: string, where: string, remedy = ""): GraftError {
+export function notFound(what: string, where: string, remedy = remedies().notFound): GraftError {
   return new GraftError("not-found", join(t("{0} not found: {1}", what, where), remedy), {
     what,
     where,

@@ -13,7 +13,7 @@ export async function openWeightFile(
   file: string,
   format: WeightFiles["format"],
 ): Promise<SafetensorsFile> {
-  await refuseStandIn(file);
+  await refuseStandIn(file, format);
   if (format === "safetensors") return openSafetensors(file);
   const opened = await openTorchFile(file);
   // Which strides a tensor has matters here only: adapters are read whole.
@@ -43,8 +43,23 @@ export function storedOrder(strides: readonly number[], shape: readonly number[]
 
 const lfsPointer = /^version https:\/\/git-lfs\.github\.com\/spec\/[^\n]*\n(?:.*\n)*?size (\d+)/;
 
+/** Weights of another kind under the name of safetensors: what they are, and what to do. */
+function otherFormat(start: string): [problem: string, remedy: string] | undefined {
+  if (/^(PK\x03\x04|\x80[\x02-\x05])/.test(start)) {
+    return [
+      t("is a file of PyTorch (pickle), not safetensors"),
+      t("Rename it to pytorch_model.bin or adapter_model.bin, or get the safetensors file."),
+    ];
+  }
+  if (!start.startsWith("GGUF")) return undefined;
+  return [
+    t("is a GGUF file, not safetensors"),
+    t("Rename it to .gguf, or get the safetensors file."),
+  ];
+}
+
 /** A pointer of git-lfs, a page of a web server or nothing in the place of weights. */
-async function refuseStandIn(file: string): Promise<void> {
+async function refuseStandIn(file: string, format: WeightFiles["format"]): Promise<void> {
   const handle = await open(file, "r").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") throw notFound(t("File"), file);
     throw badFile(file, t("cannot be opened ({0})", error.code ?? error.message));
@@ -56,6 +71,8 @@ async function refuseStandIn(file: string): Promise<void> {
     if (/^\s*<(!doctype|html)/i.test(start)) {
       throw badFile(file, t("is a web page, not weights"), t("Download it again."));
     }
+    const other = format === "safetensors" ? otherFormat(start) : undefined;
+    if (other !== undefined) throw badFile(file, ...other);
     const size = lfsPointer.exec(start)?.[1];
     if (size === undefined) return;
     throw badFile(
