@@ -17,6 +17,7 @@ import { Prompts } from "./views/prompts.ts";
 import { Reports } from "./views/reports.ts";
 import { StatusBar } from "./views/statusBar.ts";
 import { StatusPanel } from "./views/statusPanel.ts";
+import { TensorEditor } from "./views/tensorEditor.ts";
 import { showTree } from "./views/trees.ts";
 
 export function activate(extension: vscode.ExtensionContext): void {
@@ -62,6 +63,7 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     showTree(graft, "graft.baseModels", new BaseModelTree(session)),
     showTree(graft, "graft.adapters", new AdapterTree(session, graft.layout)),
     new StatusBar(session),
+    new TensorEditor(extension, engine).register(),
     mirrorContextKeys(session, graft.layout),
     new ModelWatch(session, (thrown) => void presentError(graft, thrown)),
     vscode.workspace.onDidGrantWorkspaceTrust(refresh),

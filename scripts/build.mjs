@@ -51,6 +51,7 @@ await Promise.all([
       inspector: "webview/inspector/main.ts",
       playground: "webview/playground/main.ts",
       status: "webview/status/main.ts",
+      tensors: "webview/tensors/main.ts",
     },
     outdir: "dist/webview",
   }),

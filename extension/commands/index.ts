@@ -29,6 +29,7 @@ import { openAdapterConfig } from "./openAdapterConfig.ts";
 import { openInspector } from "./openInspector.ts";
 import { openPlayground } from "./openPlayground.ts";
 import { openSampleWorkspace } from "./openSampleWorkspace.ts";
+import { openTensors } from "./openTensors.ts";
 import { pushToHub } from "./pushToHub.ts";
 import { refresh } from "./refresh.ts";
 import { regenerateAnswer } from "./regenerateAnswer.ts";
@@ -94,6 +95,7 @@ export const commands: readonly Command[] = [
   openInspector,
   openPlayground,
   openAdapterConfig,
+  openTensors,
   openSampleWorkspace,
   filterAdapters,
   clearAdapterFilter,

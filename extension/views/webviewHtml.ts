@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import * as vscode from "vscode";
 
-export type Page = "inspector" | "playground" | "status";
+export type Page = "inspector" | "playground" | "status" | "tensors";
 
 /** Folders that a page may read from. */
 export function pageRoots(extensionUri: vscode.Uri): vscode.Uri[] {
@@ -20,6 +20,8 @@ export function webviewHtml(webview: vscode.Webview, extensionUri: vscode.Uri, p
     // The UI toolkit puts its components' styles into the page.
     `style-src ${webview.cspSource} 'unsafe-inline'`,
     `font-src ${webview.cspSource}`,
+    // A chart becomes a PNG by way of an image of it.
+    "img-src data:",
   ].join("; ");
   return `<!DOCTYPE html>
 <html lang="${vscode.env.language}">
