@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import type { ChildProcess } from "node:child_process";
 import { HostError, failureOf } from "./failure.ts";
 import { Connection, type RequestOptions, type Transport } from "./protocol/connection.ts";
@@ -64,28 +65,28 @@ export class EngineProcess {
 
   /** Stops the engine if it runs, starts a fresh one and brings back what was loaded. */
   async restart(): Promise<void> {
-    this.stop("The engine is being restarted.");
+    this.stop(t("The engine is being restarted."));
     this.crashes = [];
     this.launch("restarting", undefined);
     await this.ready(undefined);
   }
 
   dispose(): void {
-    this.stop("Graft is closing.");
-    this.settle((w) => w.reject(new HostError("engine-gone", "Graft is closing.")));
+    this.stop(t("Graft is closing."));
+    this.settle((w) => w.reject(new HostError("engine-gone", t("Graft is closing."))));
   }
 
   private ready(signal: AbortSignal | undefined): Promise<EngineConnection> {
     if (this.current === "ready" && this.connection) return Promise.resolve(this.connection);
     if (this.current === "failed") {
-      const text = "The Graft engine is not running.";
+      const text = t("The Graft engine is not running.");
       return Promise.reject(new HostError("engine-gone", text, { refused: true }));
     }
     if (this.current === "stopped") this.launch("starting", undefined);
     return new Promise((resolve, reject) => {
       const waiter: Waiter = { resolve, reject };
       this.waiters.push(waiter);
-      signal?.addEventListener("abort", () => reject(new HostError("cancelled", "Cancelled.")), {
+      signal?.addEventListener("abort", () => reject(new HostError("cancelled", t("Cancelled."))), {
         once: true,
       });
     });
@@ -154,7 +155,9 @@ export class EngineProcess {
   private giveUp(reason: string): void {
     this.stop(reason);
     this.setState("failed");
-    this.settle((w) => w.reject(new HostError("engine-gone", "The Graft engine is not running.")));
+    this.settle((w) =>
+      w.reject(new HostError("engine-gone", t("The Graft engine is not running."))),
+    );
     this.options.onGaveUp(reason);
   }
 
@@ -193,7 +196,8 @@ function transportOf(child: ChildProcess): Transport {
     },
     onMessage: (listener) => void child.on("message", listener),
     onClose(listener) {
-      const close = (reason: string): void => listener(`The Graft engine stopped (${reason}).`);
+      const close = (reason: string): void =>
+        listener(t("The Graft engine stopped ({0}).", reason));
       child.once("exit", (code, signal) => close(exitReason(code, signal)));
       child.once("error", (error) => close(error.message));
     },
@@ -201,5 +205,5 @@ function transportOf(child: ChildProcess): Transport {
 }
 
 function exitReason(code: number | null, signal: NodeJS.Signals | null): string {
-  return signal === null ? `exit code ${code}` : `signal ${signal}`;
+  return signal === null ? t("exit code {0}", String(code)) : t("signal {0}", signal);
 }

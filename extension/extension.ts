@@ -1,3 +1,4 @@
+import "./texts.ts";
 import * as vscode from "vscode";
 import { registerCommands } from "./commands/index.ts";
 import type { Graft } from "./context.ts";

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import type { ErrorCode, GraftError } from "./core/base/errors.ts";
 
 /** What the host reads from a thrown value; the host decides by code, never by message. */
@@ -29,4 +30,4 @@ export class HostError extends Error implements Failure {
   }
 }
 
-const cancelled: Failure = { code: "cancelled", message: "Cancelled.", details: {} };
+const cancelled: Failure = { code: "cancelled", message: t("Cancelled."), details: {} };

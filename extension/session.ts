@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import type { ModelTask, Prediction, PredictInput } from "./protocol/predictContract.ts";
 import type { EngineConnection } from "./engineProcess.ts";
 import { HostError, failureOf } from "./failure.ts";
@@ -112,7 +113,7 @@ export class Session {
         await this.load(this.options.engine, memento, work);
       } catch (thrown) {
         const failure = failureOf(thrown);
-        this.options.warn(`Not restored: ${failure.message}`);
+        this.options.warn(t("Not restored: {0}", failure.message));
         if (failure.code !== "engine-gone") this.options.remember(undefined);
       }
     }));
@@ -333,7 +334,7 @@ export class Session {
 
   private needBase(): BaseModelInfo {
     if (this.current.base) return this.current.base;
-    throw new HostError("bad-request", "No base model is loaded. Load a base model first.");
+    throw new HostError("bad-request", t("No base model is loaded. Load a base model first."));
   }
 
   private async switchTo(active: ActiveAdapter[]): Promise<void> {
@@ -397,7 +398,7 @@ export class Session {
       }
     };
     void work().catch((thrown) =>
-      this.options.warn(`Not looked into all adapters: ${failureOf(thrown).message}`),
+      this.options.warn(t("Not looked into all adapters: {0}", failureOf(thrown).message)),
     );
   }
 
@@ -427,7 +428,7 @@ export class Session {
       while (await measure(from, readAtOnce)) from += readAtOnce;
     };
     const warn = (thrown: unknown): void =>
-      this.options.warn(`Fit not known: ${failureOf(thrown).message}`);
+      this.options.warn(t("Fit not known: {0}", failureOf(thrown).message));
     try {
       if (await measure(0, fitsAtOnce)) void rest().catch(warn);
     } catch (thrown) {
@@ -516,6 +517,6 @@ function writesNothing(name: string, task: ModelTask): HostError {
   const purpose = task.replaceAll("-", " ");
   return new HostError(
     "unsupported",
-    `${name} is a model for ${purpose} and does not write text: use Graft: Run Test Prompt.`,
+    t("{0} is a model for {1} and does not write text: use Graft: Run Test Prompt.", name, purpose),
   );
 }

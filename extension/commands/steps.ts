@@ -49,7 +49,7 @@ export async function loadBase(
     session.loadBase(path, { ...work, ...options }),
   ).catch((thrown: unknown) => offerSmaller(graft, thrown, { path, options }));
   if (!base) return undefined;
-  const text = `${base.name} loaded in ${formatSeconds(base.loadSeconds)}`;
+  const text = vscode.l10n.t("{0} loaded in {1}", base.name, formatSeconds(base.loadSeconds));
   vscode.window.setStatusBarMessage(`$(check) ${text}`, 5000);
   if (base.deviceNote !== "") graft.log.info(`${base.name}: ${base.deviceNote}`);
   if (base.warnings.length > 0) {
@@ -146,7 +146,12 @@ async function attach(
   const load = (work: object): Promise<AdapterInfo> =>
     graft.session.loadAdapter(adapter.path, { ...work, allowPartial });
   const info = await withProgress(title, load);
-  const facts = `${formatMethod(info)}, ${info.bound} of ${info.total} modules bound`;
+  const facts = vscode.l10n.t(
+    "{0}, {1} of {2} modules bound",
+    formatMethod(info),
+    info.bound,
+    info.total,
+  );
   vscode.window.setStatusBarMessage(`$(check) ${info.name}: ${facts}`, 5000);
   if (info.warnings.length > 0) {
     graft.log.warn(`${info.name}: ${info.warnings.join(" ")}`);

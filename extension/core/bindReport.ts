@@ -40,7 +40,8 @@ export function checkReport(
   if (bound.length === 0) {
     const trained = config.baseName ? [t("It was trained on {0}.", config.baseName)] : [];
     const what = t("{0} does not fit this base: 0 of {1} modules bound.", dir, total);
-    throw misfit([what, ...reasons, ...trained].join(" "), details);
+    const saysBase = trained.length > 0;
+    throw misfit([what, ...reasons, ...trained].join(" "), { ...details, saysBase });
   }
   const what = t("{0}: {1} of {2} modules bound.", dir, bound.length, total);
   throw new GraftError("partial-bind", [what, ...warnings, ...reasons].join(" "), details);

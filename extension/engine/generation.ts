@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import type { Handlers } from "../protocol/connection.ts";
 import type { GenerationContract } from "../protocol/generationContract.ts";
 import { notFound } from "../core/base/errors.ts";
@@ -22,7 +23,7 @@ export function generationHandlers(library: Library): Handlers<GenerationContrac
       }));
       const prompts = columns.map((column) => {
         const own = column.prompt ?? prompt;
-        if (!own) throw notFound("A prompt", `column ${column.id}`);
+        if (!own) throw notFound(t("A prompt"), t("column {0}", column.id));
         return own;
       });
       const answers = await library.require(base).answerBatch(prompts, {

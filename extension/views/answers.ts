@@ -3,7 +3,7 @@ import { samplingSettings } from "../config.ts";
 import { failureOf } from "../failure.ts";
 import type { GenerateEvent } from "../protocol/engineContract.ts";
 import type { Session } from "../session.ts";
-import { formatModel, formatRate, formatSeconds, formatSpeaker, formatTitle } from "./format.ts";
+import { formatModel, formatRun, formatSeconds, formatSpeaker, formatTitle } from "./format.ts";
 import { finishLine } from "./finish.ts";
 import { formatPrediction } from "./prediction.ts";
 import type { Work } from "./progress.ts";
@@ -121,7 +121,7 @@ export class Answers implements vscode.TextDocumentContentProvider, vscode.Dispo
     const { request, flush } = throttle(() => this.changed.fire(uri), 100);
     const onEvent = (event: GenerateEvent): void => {
       answer.text = event.text;
-      answer.status = `${event.tokens} tokens · ${formatRate(event.tokensPerSecond)}`;
+      answer.status = formatRun(event);
       report({ step: answer.status });
       request();
     };

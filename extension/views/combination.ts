@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import type { CombinationType } from "../protocol/engineContract.ts";
 
 /** What a person decides when adapters are combined. Plain data and checks; the command asks. */
@@ -17,20 +18,20 @@ export interface CombinationWay {
   needs: ("density" | "majoritySign" | "svdRank" | "seed")[];
 }
 
-const dropped = "Drops values at random and scales up the rest";
-const elected = "keeps the sign that most of the weight agrees on";
-const pruned = "Keeps the largest values";
-const onFactors = "on the factors, rank unchanged";
-const onUpdates = "on whole updates, then cut to a rank";
+const dropped = t("Drops values at random and scales up the rest");
+const elected = t("keeps the sign that most of the weight agrees on");
+const pruned = t("Keeps the largest values");
+const onFactors = t("on the factors, rank unchanged");
+const onUpdates = t("on whole updates, then cut to a rank");
 
 /** PEFT's ways to combine LoRA, in the order in which they are offered. */
 const ways: readonly CombinationWay[] = [
-  { type: "cat", meaning: "The exact sum of the updates; ranks add up", needs: [] },
-  { type: "svd", meaning: "The sum of the updates, cut to a rank", needs: ["svdRank"] },
-  { type: "linear", meaning: "Adds the factors: quick, but not the sum of updates", needs: [] },
+  { type: "cat", meaning: t("The exact sum of the updates; ranks add up"), needs: [] },
+  { type: "svd", meaning: t("The sum of the updates, cut to a rank"), needs: ["svdRank"] },
+  { type: "linear", meaning: t("Adds the factors: quick, but not the sum of updates"), needs: [] },
   {
     type: "ties",
-    meaning: `${pruned} and ${elected}, ${onFactors}`,
+    meaning: t("{0} and {1}, {2}", pruned, elected, onFactors),
     needs: ["density", "majoritySign"],
   },
   { type: "magnitude_prune", meaning: `${pruned}, ${onFactors}`, needs: ["density"] },
@@ -42,7 +43,7 @@ const ways: readonly CombinationWay[] = [
   },
   {
     type: "ties_svd",
-    meaning: `${pruned} and ${elected}, ${onUpdates}`,
+    meaning: t("{0} and {1}, {2}", pruned, elected, onUpdates),
     needs: ["density", "majoritySign", "svdRank"],
   },
   {
@@ -68,13 +69,22 @@ export const combinable: ReadonlySet<string> = new Set(["LORA", "IA3"]);
 /** Why these cannot become one adapter; undefined when they can. */
 export function combinationProblem(parts: readonly CombinationPart[]): string | undefined {
   const [first] = parts;
-  if (!first) return "Choose the adapters to combine.";
+  if (!first) return t("Choose the adapters to combine.");
   const other = parts.find(({ peftType }) => peftType !== first.peftType);
   if (other) {
-    return `${first.name} is ${first.method} and ${other.name} is ${other.method}: only one method at a time can be combined.`;
+    return t(
+      "{0} is {1} and {2} is {3}: only one method at a time can be combined.",
+      first.name,
+      first.method,
+      other.name,
+      other.method,
+    );
   }
   if (combinable.has(first.peftType)) return undefined;
-  return `${first.method} adapters cannot be combined into one. Make them active together instead: their updates add up.`;
+  return t(
+    "{0} adapters cannot be combined into one. Make them active together instead: their updates add up.",
+    first.method,
+  );
 }
 
 /** The ways that fit; adapters of several ranks have fewer. IA³ and a single adapter have just one. */
@@ -96,10 +106,12 @@ export function rankAfter(type: CombinationType, parts: readonly CombinationPart
 export function readWeights(text: string, count: number): number[] | string {
   const words = text.split(/[\s,;]+/).filter((word) => word !== "");
   const wrong = words.find((word) => !Number.isFinite(Number(word)));
-  if (wrong !== undefined) return `"${wrong}" is not a number.`;
+  if (wrong !== undefined) return t('"{0}" is not a number.', wrong);
   if (words.length !== count) {
-    const numbers = words.length === 1 ? "1 number" : `${words.length} numbers`;
-    return `${numbers} for ${count} ${count === 1 ? "adapter" : "adapters"}.`;
+    const numbers = words.length === 1 ? t("1 number") : t("{0} numbers", words.length);
+    return count === 1
+      ? t("{0} for 1 adapter.", numbers)
+      : t("{0} for {1} adapters.", numbers, count);
   }
   return words.map(Number);
 }
@@ -108,7 +120,7 @@ export function readWeights(text: string, count: number): number[] | string {
 export function readWhole(text: string, least: number): number | string {
   const value = Number(text);
   const isWhole = text.trim() !== "" && Number.isSafeInteger(value) && value >= least;
-  return isWhole ? value : `A whole number of at least ${least}.`;
+  return isWhole ? value : t("A whole number of at least {0}.", least);
 }
 
 /** A share above 0 and up to 1, or a sentence. */
@@ -116,7 +128,7 @@ export function readShare(text: string): number | string {
   const value = Number(text);
   return text.trim() !== "" && value > 0 && value <= 1
     ? value
-    : "Above 0 and up to 1, such as 0.5.";
+    : t("Above 0 and up to 1, such as 0.5.");
 }
 
 /** "pirate-json", in a form that a folder can have and with a number where that is taken. */

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import type { Conversion, ConvertResult } from "../protocol/engineContract.ts";
 import { formatShare } from "./format.ts";
 
@@ -17,7 +18,7 @@ export interface ConversionChoice {
 const toLora: ConversionChoice = {
   kind: "lora",
   label: "LoRA",
-  meaning: "The same update as plain low-rank factors, which everything reads",
+  meaning: t("The same update as plain low-rank factors, which everything reads"),
   suffix: "lora",
   needsBase: true,
 };
@@ -25,22 +26,22 @@ const toLora: ConversionChoice = {
 const ofLora: readonly ConversionChoice[] = [
   {
     kind: "resize",
-    label: "Another Rank",
-    meaning: "The closest LoRA of a rank, or of the energy to keep",
+    label: t("Another Rank"),
+    meaning: t("The closest LoRA of a rank, or of the energy to keep"),
     suffix: "resized",
     needsBase: false,
   },
   {
     kind: "reduceIntruders",
-    label: "Fewer Intruder Dimensions",
-    meaning: "Damps directions that the base does not have, against forgetting",
+    label: t("Fewer Intruder Dimensions"),
+    meaning: t("Damps directions that the base does not have, against forgetting"),
     suffix: "reduced",
     needsBase: true,
   },
   {
     kind: "onnxAdapter",
-    label: "ONNX Runtime Adapter",
-    meaning: "A .onnx_adapter file for models of Olive or of the GenAI builder",
+    label: t("ONNX Runtime Adapter"),
+    meaning: t("A .onnx_adapter file for models of Olive or of the GenAI builder"),
     extension: "onnx_adapter",
     suffix: "",
     needsBase: false,
@@ -48,7 +49,7 @@ const ofLora: readonly ConversionChoice[] = [
   {
     kind: "gguf",
     label: "GGUF",
-    meaning: "A .gguf file for llama.cpp and what is built on it",
+    meaning: t("A .gguf file for llama.cpp and what is built on it"),
     extension: "gguf",
     suffix: "",
     needsBase: true,
@@ -80,7 +81,7 @@ export function conversionsOf(
     const outOfOnnx = [...besideFactors, "alora_invocation_tokens"];
     const fits = ({ kind }: ConversionChoice): boolean =>
       !(kind === "onnxAdapter" ? outOfOnnx : kind === "gguf" ? besideFactors : []).some(isOn);
-    return [...ofLora.filter(fits), { ...toLora, label: "Plain LoRA" }];
+    return [...ofLora.filter(fits), { ...toLora, label: t("Plain LoRA") }];
   }
   return peftType === "" || withoutMatrix.has(peftType) ? [] : [toLora];
 }
@@ -90,12 +91,15 @@ export function describeResult(
   { modules, ranks: [least, most], lost, worst, warnings }: ConvertResult,
   kind: Conversion["kind"],
 ): string {
-  const count = modules === 1 ? "1 module" : `${modules} modules`;
-  const rank = least === most ? `rank ${least}` : `rank ${least} to ${most}`;
+  const count = modules === 1 ? t("1 module") : t("{0} modules", modules);
+  const rank = least === most ? t("rank {0}", least) : t("rank {0} to {1}", least, most);
   const [first] = worst;
   const fate = kind === "reduceIntruders" ? "changed" : "lost";
-  const share = `${formatShare(lost)} of the update is ${fate}`;
-  const where = first ? `, most in ${first.module} (${formatShare(first.lost)})` : "";
-  const sentences = [`${count} of ${rank}${lost === 0 ? "" : `, ${share}${where}`}.`, ...warnings];
+  const share = t("{0} of the update is {1}", formatShare(lost), fate);
+  const where = first ? t(", most in {0} ({1})", first.module, formatShare(first.lost)) : "";
+  const sentences = [
+    t("{0} of {1}{2}.", count, rank, lost === 0 ? "" : `, ${share}${where}`),
+    ...warnings,
+  ];
   return sentences.join(" ");
 }

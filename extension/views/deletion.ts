@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import type { Source } from "../protocol/engineContract.ts";
 
 /** What is deleted with an adapter. Plain data and rules; the command asks and deletes. */
@@ -36,15 +37,16 @@ export function planDeletion(
   { source, isRoot }: { source: Source; isRoot: boolean },
 ): Deletion {
   if (source === "sample") {
-    return { kind: "refused", reason: "It is part of the sample that comes with Graft." };
+    return { kind: "refused", reason: t("It is part of the sample that comes with Graft.") };
   }
   if (source === "cache" || cacheFolder.test(path)) {
-    const reason =
-      "It is in the Hugging Face cache, which other programs use as well. Delete it there, with `hf cache rm` or by hand.";
+    const reason = t(
+      "It is in the Hugging Face cache, which other programs use as well. Delete it there, with `hf cache rm` or by hand.",
+    );
     return { kind: "refused", reason };
   }
   const own = entries.filter(({ name, isFolder }) => !isFolder && adapterFile.test(name));
-  if (own.length === 0) return { kind: "refused", reason: "Its files are gone already." };
+  if (own.length === 0) return { kind: "refused", reason: t("Its files are gone already.") };
   const others = entries.filter(
     ({ name, isFolder }) => isFolder || !(adapterFile.test(name) || companion.test(name)),
   );

@@ -37,7 +37,11 @@ export async function presentError(
   await chosen?.run();
 }
 
-function textFor(graft: Graft, { code, message }: Failure, { adapter }: ErrorSubject): string {
+function textFor(
+  graft: Graft,
+  { code, message, details }: Failure,
+  { adapter }: ErrorSubject,
+): string {
   if (!adapter) return message;
   if (code === "partial-bind") return message.replaceAll(adapter.path, adapter.name);
   if (code !== "misfit") return message;
@@ -46,7 +50,7 @@ function textFor(graft: Graft, { code, message }: Failure, { adapter }: ErrorSub
   const reason = message.replaceAll(`${adapter.path}/`, "").replaceAll(`${adapter.path}\\`, "");
   const base = state.base?.name ?? "";
   const text = vscode.l10n.t("{0} does not fit {1}: {2}", adapter.name, base, reason);
-  if (adapter.baseName === null || reason.includes("trained on")) return text;
+  if (adapter.baseName === null || details["saysBase"] === true) return text;
   return vscode.l10n.t("{0} It was trained on {1}.", text, baseLabel(state, adapter));
 }
 

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import type { ActiveAdapter, AdapterSummary, ProgressEvent } from "../protocol/engineContract.ts";
 
 /** Numbers as people read them. One file, so that every surface says the same. */
@@ -28,12 +29,20 @@ export function formatShare(share: number): string {
 }
 
 export function formatRate(tokensPerSecond: number): string {
-  return `${tokensPerSecond < 10 ? tokensPerSecond.toFixed(1) : Math.round(tokensPerSecond)} tok/s`;
+  return t(
+    "{0} tok/s",
+    tokensPerSecond < 10 ? tokensPerSecond.toFixed(1) : Math.round(tokensPerSecond),
+  );
+}
+
+/** "12 tokens · 41 tok/s": an answer so far. */
+export function formatRun(event: { tokens: number; tokensPerSecond: number }): string {
+  return `${t("{0} tokens", event.tokens)} · ${formatRate(event.tokensPerSecond)}`;
 }
 
 export function formatSeconds(seconds: number): string {
-  if (seconds < 1) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
-  return seconds < 60 ? `${seconds.toFixed(1)} s` : `${Math.round(seconds / 60)} min`;
+  if (seconds < 1) return t("{0} ms", Math.max(1, Math.round(seconds * 1000)));
+  return seconds < 60 ? `${seconds.toFixed(1)} s` : t("{0} min", Math.round(seconds / 60));
 }
 
 /** "28 Nov 2026" as the reader's language has it. @param time milliseconds since the epoch */
@@ -68,11 +77,11 @@ export function formatSpeaker(base: string, active: readonly ActiveAdapter[]): s
 export function formatProgress({ step, done, total, unit }: ProgressEvent): string {
   if (done === undefined) return step;
   if (unit !== "bytes")
-    return total === undefined ? `${step} ${done}` : `${step} ${done} of ${total}`;
+    return total === undefined ? `${step} ${done}` : t("{0} {1} of {2}", step, done, total);
   if (total === undefined) return `${step} ${formatBytes(done)}`;
   const [, totalUnit] = scale(total, byteUnits);
   const divisor = 1000 ** byteUnits.indexOf(totalUnit);
-  return `${step} ${short(done / divisor)} of ${formatBytes(total)}`;
+  return t("{0} {1} of {2}", step, short(done / divisor), formatBytes(total));
 }
 
 /** A prompt as a title: one line, at most `limit` characters. */

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import type { ModelTask, Prediction, Score } from "../protocol/predictContract.ts";
 
 /** How many rows of labels and numbers are shown. */
@@ -14,11 +15,11 @@ export function formatPrediction(prediction: Prediction): string {
       return table(prediction.tokens.map((each) => [each.token, each.label, percent(each.score)]));
     case "question-answering":
       return prediction.answer === ""
-        ? "No answer in this text."
-        : `${prediction.answer}\n\n${percent(prediction.score)} sure`;
+        ? t("No answer in this text.")
+        : t("{0}\n\n{1} sure", prediction.answer, percent(prediction.score));
     case "feature-extraction": {
       const { mean, first } = prediction;
-      const head = `Embedding of ${mean.length} numbers`;
+      const head = t("Embedding of {0} numbers", mean.length);
       return [
         head,
         table([
@@ -39,14 +40,14 @@ export function questionTitle(task: ModelTask): string {
       return "Question";
     case "sequence-classification":
     case "token-classification":
-      return "Text to label";
+      return t("Text to label");
     case "feature-extraction":
-      return "Text to embed";
+      return t("Text to embed");
     case "image-classification":
-      return "Image to label";
+      return t("Image to label");
     case "masked-language-modeling":
     case "language-modeling":
-      return "Test prompt";
+      return t("Test prompt");
     default:
       return task satisfies never;
   }
@@ -59,7 +60,7 @@ function formatScores(scores: readonly Score[], areValues: boolean): string {
     areValues ? score.toPrecision(4) : percent(score),
   ]);
   const rest = scores.length - shown.length;
-  return rest > 0 ? `${table(rows)}\n… and ${rest} more` : table(rows);
+  return rest > 0 ? t("{0}\n… and {1} more", table(rows), rest) : table(rows);
 }
 
 /** Columns side by side, each as wide as its widest entry. */
