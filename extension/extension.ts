@@ -3,6 +3,7 @@ import * as vscode from "vscode";
 import { registerCommands } from "./commands/index.ts";
 import type { Graft } from "./context.ts";
 import { Hub } from "./hub.ts";
+import { AdapterConfigLanguage } from "./language/adapterConfigLanguage.ts";
 import { Layout } from "./layout.ts";
 import { createModels } from "./models.ts";
 import { ModelWatch } from "./modelWatch.ts";
@@ -45,7 +46,7 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     answers: new Answers(session),
     threads: new InlineThreads(session),
     inspectors: new InspectorPanels(extension, session),
-    playground: new PlaygroundPanel(extension, { engine, session }),
+    playground: new PlaygroundPanel(extension, session),
     status: new StatusPanel(extension, session),
     prompts: new Prompts(),
     reports: new Reports(),
@@ -63,6 +64,7 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     registerCommands(graft),
     showTree(graft, "graft.baseModels", new BaseModelTree(session)),
     showTree(graft, "graft.adapters", new AdapterTree(session, graft.layout)),
+    new AdapterConfigLanguage(graft),
     new StatusBar(session),
     new TensorEditor(extension, engine).register(),
     mirrorContextKeys(session, graft.layout),

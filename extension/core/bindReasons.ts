@@ -145,12 +145,11 @@ function otherHead(name: string, plain: string, index: ModuleIndex): string | nu
   const full = name === plain ? `base_model.model.${ownHead}` : ownHead;
   const pattern = `^${head.replaceAll(".", "\\\\.")}`;
   return t(
-    'the tensors stand under "{0}", this base\'s modules under "{1}"{2}; keyMapping {"{3}": "{4}"} leads them there',
+    'the tensors stand under "{0}", this base\'s modules under "{1}"{2}; keyMapping {3} leads them there',
     head,
     ownHead,
     why,
-    pattern,
-    full,
+    `{"${pattern}": "${full}"}`,
   );
 }
 

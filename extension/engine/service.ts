@@ -31,6 +31,7 @@ import { hubHandlers, hubPlace } from "./hub.ts";
 import { Library } from "./library.ts";
 import { loadingHandlers } from "./loading.ts";
 import { mergeResult, previewResult } from "./mergeResult.ts";
+import { configHandlers } from "./config.ts";
 import { predictHandlers } from "./predict.ts";
 import { promptsHandlers } from "./prompts.ts";
 import { statusResult } from "./statusResult.ts";
@@ -59,6 +60,7 @@ export function createService(library = new Library()): Handlers<EngineContract>
     discover: (params, context) => discover(params, context, summaries),
     readAdapters: (params, context) => readAdapters(params, context, summaries),
     ...hubHandlers(library),
+    ...configHandlers(library),
     ...predictHandlers(library),
     ...promptsHandlers(library),
     ...generationHandlers(library),

@@ -1,6 +1,7 @@
 /** Host ⇄ engine. Types only; nothing here assumes that the engine shares the host's memory. */
 
 import type { AnalysisContract } from "./analysisContract.ts";
+import type { ConfigContract } from "./configContract.ts";
 import type { ModelTask, PredictContract } from "./predictContract.ts";
 import type { PromptsContract } from "./promptsContract.ts";
 import type { TensorContract } from "./tensorContract.ts";
@@ -551,6 +552,7 @@ export interface AdapterReport {
 export type EngineContract = HubContract &
   AnalysisContract &
   GenerationContract &
+  ConfigContract &
   PredictContract &
   PromptsContract &
   TensorContract & {

@@ -50,7 +50,8 @@ export const formerFields: Readonly<Record<string, string>> = {
   alora_invocation_string: "alora_invocation_tokens",
   lora_r: "r",
   rank: "r",
-  alpha_r: "lora_alpha",
+  alpha: "lora_alpha",
+  dropout: "lora_dropout",
   lora_target_modules: "target_modules",
   lora_modules_to_save: "modules_to_save",
   lora_fan_in_fan_out: "fan_in_fan_out",
@@ -163,8 +164,14 @@ function described(
   return {
     ...schema,
     ...(info.default !== undefined && name !== "peft_type" && { default: info.default }),
+    ...(schema.type !== undefined || schema.enum ? { errorMessage: errorText(name, type) } : {}),
     markdownDescription: `${info.meaning}\n\n${facts}`,
   };
+}
+
+function errorText(name: string, type: string): string {
+  if (name !== "peft_type") return `${name} must be ${type.replaceAll("`", '"')}.`;
+  return `No method of PEFT ${peftVersion} is called so. Methods are written in capitals, for example LORA.`;
 }
 
 /** Former names, marked as such where no field of the method is called so. */
@@ -180,6 +187,7 @@ function former(names: readonly string[]): Record<string, JsonSchema> {
           now === ""
             ? `PEFT ${peftVersion} no longer knows this field; it is kept on save.`
             : `PEFT calls this field ${now}.`,
+        ...(now !== "" && { renamedTo: now }),
       },
     ]),
   );

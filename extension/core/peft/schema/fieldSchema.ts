@@ -21,6 +21,10 @@ export interface JsonSchema {
   description?: string;
   markdownDescription?: string;
   deprecationMessage?: string;
+  /** Graft's own: the name that a former field has now. */
+  renamedTo?: string;
+  /** VS Code's own: what it says of a value that does not fit. */
+  errorMessage?: string;
   enumDescriptions?: string[];
 }
 
