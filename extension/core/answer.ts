@@ -1,11 +1,12 @@
 import { type BaseModel, requireTokenizer } from "./baseModel.ts";
 import type { BaseInputs } from "./baseSession.ts";
 import type { ActiveAdapter } from "./peftModel.ts";
-import { type Message, renderChat, type Tool } from "./tokens/chatTemplate.ts";
+import { AnswerWriter, type WrittenToken } from "./tokens/answerWriter.ts";
+import { type Message, renderChat, type Tool, type ToolCall } from "./tokens/chatTemplate.ts";
 import { type Generated, generate } from "./tokens/generate.ts";
 import { greedy, type Sampling } from "./tokens/sampler.ts";
-import { TextStream } from "./tokens/textStream.ts";
 import type { Tokenizer } from "./tokens/tokenizer.ts";
+import { toolFormatOf } from "./tokens/toolCalls.ts";
 
 export type Prompt =
   | {
@@ -22,13 +23,24 @@ export interface AnswerOptions {
   readonly adapters?: readonly ActiveAdapter[];
   /** Follow what is active: other adapters and weights act from the next token on. */
   readonly live?: boolean;
+  /** Keep each token's probability and so many of the likeliest. */
+  readonly topAlternatives?: number | undefined;
   /** The whole text so far, with each token. */
   readonly onText?: (text: string, tokens: number) => void;
   readonly signal?: AbortSignal;
 }
 
-export interface Answer extends Generated {
+interface Written {
   readonly text: string;
+  /** The stop text that ended it. */
+  readonly stoppedBy: string | null;
+  /** What it wants to have called; not part of the text. */
+  readonly toolCalls: readonly ToolCall[];
+  /** Each token with its probability, where `topAlternatives` asked for that. */
+  readonly tokens: readonly WrittenToken[];
+}
+
+export interface Answer extends Generated, Written {
   readonly promptTokens: number;
   readonly adapters: readonly ActiveAdapter[];
 }
@@ -53,8 +65,7 @@ export async function answer(
   const adapters = options.adapters ?? model.currentAdapters;
   const ids = encodePrompt(model, prompt, adapters);
   const inputs = options.adapters ? model.inputsOf(options.adapters) : model.currentInputs;
-  const stream = new TextStream(promptTokenizer(model, adapters));
-  let tokens = 0;
+  const writer = answerWriter(model, { prompt, adapters }, options);
   const generated = await model.base.session.with(inputs, (session) =>
     generate(
       session,
@@ -63,16 +74,41 @@ export async function answer(
         sampling,
         maxNewTokens,
         stopTokens: stopTokens(model, adapters),
+        constraint: writer.constraint,
         ...(signal && { signal }),
         ...(live && { adaptersNow: () => liveInputs(model, inputs) }),
-        onToken: (id) => {
-          stream.push(id);
-          options.onText?.(stream.text, ++tokens);
+        onToken: (id, logits) => {
+          writer.push(id, logits);
+          options.onText?.(writer.text, writer.length);
         },
+        isEnd: () => writer.isEnd,
       },
     ),
   );
-  return { ...generated, text: stream.finish(), promptTokens: ids.length, adapters };
+  return { ...generated, ...written(writer), promptTokens: ids.length, adapters };
+}
+
+/** What turns the tokens of a prompt's answer into text. */
+export function answerWriter(
+  model: Pick<Answering, "base" | "tokenizerFor">,
+  { prompt, adapters }: { prompt: Prompt; adapters: readonly ActiveAdapter[] },
+  { sampling = greedy, topAlternatives }: Pick<AnswerOptions, "sampling" | "topAlternatives">,
+): AnswerWriter {
+  const tokenizer = promptTokenizer(model, adapters);
+  const hasTools = prompt.kind === "chat" && (prompt.tools ?? []).length > 0;
+  return new AnswerWriter(tokenizer, {
+    sampling,
+    stopTokens: stopTokens(model, adapters),
+    topAlternatives,
+    toolFormat: hasTools ? toolFormatOf(tokenizer.chatTemplate) : null,
+  });
+}
+
+/** The text and what else is known of an answer that has ended. */
+export function written(writer: AnswerWriter): Written {
+  writer.finish();
+  const { text, stoppedBy, toolCalls } = writer;
+  return { text, stoppedBy, toolCalls, tokens: writer.written(0) };
 }
 
 /** The active inputs, where they are for the session that an answer began in; else its own. */

@@ -4,16 +4,17 @@ import type { BaseInputs } from "./baseSession.ts";
 import {
   type Answer,
   type AnswerOptions,
+  answerWriter,
   type Prompt,
-  promptTokenizer,
   stopTokens,
+  written,
 } from "./answer.ts";
 import type { ActiveAdapter, PeftModel } from "./peftModel.ts";
+import type { AnswerWriter } from "./tokens/answerWriter.ts";
 import { generateBatch } from "./tokens/generateBatch.ts";
 import { greedy } from "./tokens/sampler.ts";
-import { TextStream } from "./tokens/textStream.ts";
 
-export interface AnswerBatchOptions extends Omit<AnswerOptions, "adapters" | "onText"> {
+export interface AnswerBatchOptions extends Omit<AnswerOptions, "adapters" | "live" | "onText"> {
   /**
    * For each prompt an adapter's name, "__base__" for none, or a weighted set; the active ones for
    * all when absent.
@@ -21,6 +22,13 @@ export interface AnswerBatchOptions extends Omit<AnswerOptions, "adapters" | "on
   readonly rows?: readonly (string | readonly ActiveAdapter[])[];
   /** A row's whole text so far, with each of its tokens. */
   readonly onText?: (row: number, text: string, tokens: number) => void;
+  /** The same with all that is known of the row; valid during the call. */
+  readonly onToken?: (row: number, writer: AnswerWriter) => void;
+  readonly onEnd?: (row: number, writer: AnswerWriter, finish: Answer["finish"]) => void;
+  /** What `rows` feed, where that is made already. */
+  readonly inputs?: BaseInputs | null;
+  /** Inputs of the tokens to come, asked before each. */
+  readonly adaptersNow?: () => BaseInputs;
 }
 
 /** Answers several prompts in one pass a token (PEFT's generate with `adapter_names`). */
@@ -37,10 +45,13 @@ export async function answerBatch(
   const { base } = model;
   const active = model.currentAdapters;
   const adapters = prompts.map((_, i) => adaptersOf(rows?.[i], active));
-  const inputs: BaseInputs = rows ? model.inputsOfRows(rows) : model.inputsOf(active);
+  const inputs: BaseInputs =
+    options.inputs ?? (rows ? model.inputsOfRows(rows) : model.inputsOf(active));
   const ids = prompts.map((prompt, i) => model.encode(prompt, adapters[i]));
-  const streams = adapters.map((own) => new TextStream(promptTokenizer(model, own)));
-  const counts = new Map<number, number>();
+  const writers = prompts.map((prompt, i) =>
+    answerWriter(model, { prompt, adapters: adapters[i] as readonly ActiveAdapter[] }, options),
+  );
+  const writerOf = (row: number): AnswerWriter => writers[row] as AnswerWriter;
   const generated = await base.session.with(inputs, (session) =>
     generateBatch(
       session,
@@ -49,20 +60,26 @@ export async function answerBatch(
         sampling,
         maxNewTokens,
         stopTokens: adapters.map((own) => stopTokens(model, own)),
-        onToken: (row, id) => {
-          const stream = streams[row] as TextStream;
-          stream.push(id);
-          const count = (counts.get(row) ?? 0) + 1;
-          counts.set(row, count);
-          options.onText?.(row, stream.text, count);
+        constraints: writers.map(({ constraint }) => constraint),
+        onToken: (row, id, logits) => {
+          const writer = writerOf(row);
+          writer.push(id, logits);
+          options.onText?.(row, writer.text, writer.length);
+          options.onToken?.(row, writer);
         },
+        isEnd: (row) => writerOf(row).isEnd,
+        onEnd: (row, finish) => {
+          writerOf(row).finish();
+          options.onEnd?.(row, writerOf(row), finish);
+        },
+        ...(options.adaptersNow && { adaptersNow: options.adaptersNow }),
         ...(signal && { signal }),
       },
     ),
   );
   return generated.map((each, i) => ({
     ...each,
-    text: (streams[i] as TextStream).finish(),
+    ...written(writerOf(i)),
     promptTokens: (ids[i] as number[]).length,
     adapters: adapters[i] as readonly ActiveAdapter[],
   }));

@@ -26,7 +26,7 @@ import { analysisHandlers } from "./analysis.ts";
 import { convertResult } from "./convertResult.ts";
 import { describeCheckpoint, discover, readAdapters } from "./discover.ts";
 import { checkFits, inspectAdapter } from "./inspect.ts";
-import { generationHandlers } from "./generation.ts";
+import { generateResult, generationHandlers } from "./generation.ts";
 import { hubHandlers, hubPlace } from "./hub.ts";
 import { Library } from "./library.ts";
 import { loadingHandlers } from "./loading.ts";
@@ -173,21 +173,7 @@ export function createService(library = new Library()): Handlers<EngineContract>
         onText: (text, tokens) => emit(report(text, tokens)),
         signal,
       });
-      const tokens = answer.ids.length;
-      return {
-        text: answer.text,
-        tokens,
-        tokensPerSecond: answer.tokensPerSecond,
-        promptTokens: answer.promptTokens,
-        finish: answer.finish,
-        seconds: answer.prefillSeconds + answer.decodeSeconds,
-        seed: answer.seed,
-        adapters: answer.adapters.map(({ name, weight, task }) => ({
-          name,
-          weight,
-          ...(typeof task === "number" && { task }),
-        })),
-      };
+      return generateResult(answer);
     },
   };
 }

@@ -3,6 +3,7 @@ import { badRequest, throwIfAborted } from "../base/errors.ts";
 import type { AdapterInputs } from "../session/adapterInputs.ts";
 import type { DecodingState } from "../session/causalSession.ts";
 import type { DecodingSession } from "../session/decodingSession.ts";
+import type { TokenConstraint } from "./constraint.ts";
 import { createSampler, type Sampling } from "./sampler.ts";
 
 /** Prompts are read in parts of so many tokens, so that a wish to stop is heard between them. */
@@ -13,7 +14,12 @@ export interface GenerateOptions {
   readonly maxNewTokens: number;
   /** Ids that end the answer; they are not part of it. */
   readonly stopTokens: ReadonlySet<number>;
-  readonly onToken?: (id: number) => void;
+  /** What the answer may go on with. */
+  readonly constraint?: TokenConstraint | null;
+  /** @param logits what it was chosen from [vocabulary]; valid during the call */
+  readonly onToken?: (id: number, logits: Float32Array) => void;
+  /** Asked after each token: true ends the answer with "stop". */
+  readonly isEnd?: () => boolean;
   /** Adapters of the tokens to come, asked before each: what is read already stays as it was read. */
   readonly adaptersNow?: () => AdapterInputs;
   readonly signal?: AbortSignal;
@@ -65,10 +71,12 @@ export async function generate(
     let logits = await readPrompt(session, state, { prompt, signal: options.signal });
     prefilled = performance.now();
     for (;;) {
-      const id = sampler.next(logits, [...text, ...ids]);
+      const id = sampler.next(logits, [...text, ...ids], options.constraint);
       if (options.stopTokens.has(id)) return end("stop");
       ids.push(id);
-      options.onToken?.(id);
+      options.constraint?.take(id);
+      options.onToken?.(id, logits);
+      if (options.isEnd?.() || options.constraint?.isFinal) return end("stop");
       if (ids.length >= options.maxNewTokens) return end("length");
       if (taken + ids.length >= contextLength) return end("context");
       throwIfAborted(options.signal);

@@ -3,12 +3,21 @@ import type { AdapterInputs } from "../session/adapterInputs.ts";
 import type { DecodingState, Logits } from "../session/causalSession.ts";
 import type { DecodingSession } from "../session/decodingSession.ts";
 import { checkRequest, type Generated, type GenerateOptions, promptPart } from "./generate.ts";
+import type { TokenConstraint } from "./constraint.ts";
 import { createSampler, type Sampler } from "./sampler.ts";
 
-export interface GenerateBatchOptions extends Omit<GenerateOptions, "onToken" | "stopTokens"> {
+type RowOptions = "onToken" | "stopTokens" | "constraint" | "isEnd";
+
+export interface GenerateBatchOptions extends Omit<GenerateOptions, RowOptions> {
   /** Per row, ids that end the answer. */
   readonly stopTokens: readonly ReadonlySet<number>[];
-  readonly onToken?: (row: number, id: number) => void;
+  /** Per row, what the answer may go on with. */
+  readonly constraints?: readonly (TokenConstraint | null)[];
+  /** @param logits what it was chosen from [vocabulary]; valid during the call */
+  readonly onToken?: (row: number, id: number, logits: Float32Array) => void;
+  /** Asked after each token of a row: true ends its answer with "stop". */
+  readonly isEnd?: (row: number) => boolean;
+  readonly onEnd?: (row: number, finish: Generated["finish"]) => void;
 }
 
 /** One prompt of a batch and what has been said to it so far. */
@@ -17,6 +26,7 @@ interface Row {
   /** What the answer goes on with: the prompt, unless an encoder reads it. */
   readonly text: readonly number[];
   readonly sampler: Sampler;
+  readonly constraint: TokenConstraint | null;
   readonly ids: number[];
   finish: Generated["finish"] | null;
   decodeSeconds: number;
@@ -34,16 +44,11 @@ export async function generateBatch(
   options: GenerateBatchOptions,
 ): Promise<Generated[]> {
   for (const prompt of prompts) checkRequest(session.model, { prompt, adapters }, options);
-  const rows = prompts.map((prompt): Row => {
+  const rows = prompts.map((prompt, i): Row => {
+    const text = session.readsApart ? [] : prompt;
     const sampler = createSampler(options.sampling);
-    return {
-      prompt,
-      text: session.readsApart ? [] : prompt,
-      sampler,
-      ids: [],
-      finish: null,
-      decodeSeconds: 0,
-    };
+    const constraint = options.constraints?.[i] ?? null;
+    return { prompt, text, sampler, constraint, ids: [], finish: null, decodeSeconds: 0 };
   });
   const started = performance.now();
   let prefilled = started;
@@ -87,13 +92,14 @@ async function run(
       if (row.finish) return;
       const own = logits.data.subarray(i * vocabulary, (i + 1) * vocabulary);
       const room = session.model.contextLength - (session.readsApart ? 0 : before);
-      const stopTokens = options.stopTokens[i] ?? new Set();
-      row.finish = step(row, own, { stopTokens, room, maxNewTokens: options.maxNewTokens });
-      if (row.finish !== "stop") options.onToken?.(i, row.ids.at(-1) as number);
-      if (row.finish) row.decodeSeconds = (performance.now() - started) / 1000;
+      row.finish = step(row, own, { row: i, room, options });
+      if (!row.finish) return;
+      row.decodeSeconds = (performance.now() - started) / 1000;
+      options.onEnd?.(i, row.finish);
     });
     if (rows.every(({ finish }) => finish)) return;
     throwIfAborted(options.signal);
+    if (options.adaptersNow) state.adapters = options.adaptersNow();
     // A row that has ended is fed padding, which the others do not see anyway.
     const tokens = rows.map((row) => [row.finish ? 0 : (row.ids.at(-1) as number)]);
     const attentionMask = rows.map((row) => Uint8Array.of(row.finish ? 0 : 1));
@@ -103,15 +109,19 @@ async function run(
 
 /** Takes a row's next token; says how the row ended, or null when it goes on. */
 function step(
-  { text, sampler, ids }: Row,
+  { text, sampler, constraint, ids }: Row,
   logits: Float32Array,
-  at: { stopTokens: ReadonlySet<number>; maxNewTokens: number; room: number },
+  at: { row: number; room: number; options: GenerateBatchOptions },
 ): Row["finish"] {
-  const id = sampler.next(logits, [...text, ...ids]);
-  if (at.stopTokens.has(id)) return "stop";
+  const { row, room, options } = at;
+  const id = sampler.next(logits, [...text, ...ids], constraint);
+  if (options.stopTokens[row]?.has(id)) return "stop";
   ids.push(id);
-  if (ids.length >= at.maxNewTokens) return "length";
-  return text.length + ids.length >= at.room ? "context" : null;
+  constraint?.take(id);
+  options.onToken?.(row, id, logits);
+  if (options.isEnd?.(row) || constraint?.isFinal) return "stop";
+  if (ids.length >= options.maxNewTokens) return "length";
+  return text.length + ids.length >= room ? "context" : null;
 }
 
 /** Reads prompts of several lengths, the shorter ones padded in front, in parts. */

@@ -1,6 +1,7 @@
 import { t } from "@vscode/l10n";
-import { badRequest, GraftError } from "../base/errors.ts";
+import { badRequest, GraftError, unsupported } from "../base/errors.ts";
 import { freshSeed, seededRandom } from "../base/random.ts";
+import type { TokenConstraint } from "./constraint.ts";
 
 export interface Sampling {
   /** 0 is greedy. */
@@ -13,6 +14,10 @@ export interface Sampling {
   readonly repetitionPenalty: number;
   /** null takes a fresh seed. */
   readonly seed: number | null;
+  /** Texts that end the answer and are no part of it. */
+  readonly stop?: readonly string[] | undefined;
+  /** The answer is one JSON value that this schema allows; true is any. */
+  readonly jsonSchema?: true | Readonly<Record<string, unknown>> | undefined;
 }
 
 export const greedy: Sampling = {
@@ -23,10 +28,13 @@ export const greedy: Sampling = {
   seed: 0,
 };
 
-/** Chooses the next token from logits [vocab]; `seen` are the prompt's and the answer's tokens. */
+/**
+ * Chooses the next token from logits [vocab]; `seen` are the prompt's and the answer's tokens. What a
+ * constraint does not allow has no probability.
+ */
 export interface Sampler {
   readonly seed: number;
-  next(logits: Float32Array, seen: Iterable<number>): number;
+  next(logits: Float32Array, seen: Iterable<number>, allowed?: TokenConstraint | null): number;
 }
 
 /** Order of the steps as in transformers: penalty, temperature, top-k, top-p, draw. */
@@ -36,11 +44,14 @@ export function createSampler(sampling: Sampling): Sampler {
   const random = seededRandom(seed);
   return {
     seed,
-    next: (logits, seen) => {
+    next: (logits, seen, allowed) => {
       const scores = penalise(logits, seen, sampling.repetitionPenalty);
-      if (Number.isNaN(scores[argmax(scores)] ?? NaN)) throw notNumbers();
-      if (sampling.temperature === 0) return argmax(scores);
-      return draw(likeliest(scores, sampling), random());
+      const best = argmax(scores);
+      if (Number.isNaN(scores[best] ?? NaN)) throw notNumbers();
+      if (sampling.temperature === 0 && (!allowed || allowed.allows(best))) return best;
+      const left = allowed ? masked(scores, allowed.mask()) : scores;
+      if (sampling.temperature === 0) return argmax(left);
+      return draw(likeliest(left, sampling), random());
     },
   };
 }
@@ -63,6 +74,16 @@ function notNumbers(): GraftError {
     t(
       "The model's logits are not numbers: an active adapter or the base holds NaN or infinite values.",
     ),
+  );
+}
+
+/** Scores of allowed tokens alone. @throws unsupported when there is none */
+function masked(scores: Float32Array, mask: Uint8Array): Float32Array {
+  const left = scores.map((score, id) => (mask[id] === 1 ? score : -Infinity));
+  if (left[argmax(left)] !== -Infinity) return left;
+  throw unsupported(
+    t("No token of this model can go on the JSON value as the schema has it"),
+    t("Its vocabulary lacks a character that is needed: change the schema, or answer without it."),
   );
 }
 

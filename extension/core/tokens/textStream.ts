@@ -12,7 +12,10 @@ export class TextStream {
   private tail: number[] = [];
   private shown = "";
 
-  constructor(private readonly tokenizer: Tokenizer) {}
+  constructor(
+    private readonly tokenizer: Tokenizer,
+    private readonly options: { skipSpecialTokens?: boolean } = {},
+  ) {}
 
   /** The text so far, without an unfinished character at its end. */
   get text(): string {
@@ -21,7 +24,7 @@ export class TextStream {
 
   push(id: number): void {
     this.tail.push(id);
-    const decoded = this.tokenizer.decode(this.tail);
+    const decoded = this.decode(this.tail);
     if (decoded.endsWith("\uFFFD")) return;
     this.shown = decoded;
     this.settle();
@@ -29,7 +32,11 @@ export class TextStream {
 
   /** The end: an unfinished character is shown as it is. */
   finish(): string {
-    return this.settled + this.tokenizer.decode(this.tail);
+    return this.settled + this.decode(this.tail);
+  }
+
+  private decode(ids: readonly number[]): string {
+    return this.tokenizer.decode(ids, this.options);
   }
 
   /** Moves the front of a long tail to the settled text, where both halves decode to the same. */
@@ -39,8 +46,8 @@ export class TextStream {
     // the text. The later the place, the shorter the tail that stays.
     for (let place = longestTail - 4; place >= longestTail / 4; place--) {
       const rest = this.tail.slice(place);
-      const first = this.tokenizer.decode(this.tail.slice(0, place));
-      const second = this.tokenizer.decode(rest);
+      const first = this.decode(this.tail.slice(0, place));
+      const second = this.decode(rest);
       if (first + second !== this.shown) continue;
       this.settled += first;
       this.tail = rest;
