@@ -1,10 +1,12 @@
 import { asGraftError } from "../core/base/errors.ts";
 import { analyze, compare } from "./analyze.ts";
+import { bulk } from "./bulk.ts";
 import { cache } from "./cache.ts";
 import { combine } from "./combine.ts";
 import { convert } from "./convert.ts";
 import { demo } from "./demo.ts";
 import { download } from "./download.ts";
+import { evaluateFile } from "./eval.ts";
 import { exportModel } from "./export.ts";
 import { inspect } from "./inspect.ts";
 import { merge } from "./merge.ts";
@@ -28,6 +30,8 @@ const verbs: Readonly<Record<string, (args: string[], signal: AbortSignal) => Pr
   download,
   search,
   push,
+  eval: evaluateFile,
+  bulk,
   demo,
 };
 
@@ -61,6 +65,11 @@ const usage = `Usage:
   graft search [WORDS] [--base ID|DIR [--fit]] [--models] [--limit N] [--json]
   graft push DIR OWNER/NAME [--base DIR] [--public] [--message TEXT] [--revision BRANCH]
             [--create-pr] [--bin] [--plan] [--yes] [--json]
+  graft eval FILE.prompt.yml [--base DIR] [--adapter DIR[:WEIGHT]]... [--batch N] [--json]
+            each row under the base and the adapters that the file names; fails when a test does
+  graft bulk DATA.jsonl|DATA.csv [--prompt FILE.prompt.yml] [--base DIR] [--adapter DIR[:WEIGHT]]...
+            [--no-base] [--out FILE] [--export FILE.csv|.md|.jsonl] [--restart] [--batch N]
+            [--max-tokens N] [--temperature T] [--seed S]    goes on where it stopped
   graft demo
 `;
 

@@ -3,6 +3,7 @@ import type { Command, Graft } from "../context.ts";
 import { presentError } from "../views/errors.ts";
 import { activateAdapter } from "./activateAdapter.ts";
 import { addFolder } from "./addFolder.ts";
+import { bulkRun } from "./bulkRun.ts";
 import { chooseTask } from "./chooseTask.ts";
 import { clearQuantizedWeights } from "./clearQuantizedWeights.ts";
 import { clearAdapterFilter } from "./clearAdapterFilter.ts";
@@ -13,6 +14,7 @@ import { convertAdapter } from "./convertAdapter.ts";
 import { copyAnswer } from "./copyAnswer.ts";
 import { deactivateAdapters } from "./deactivateAdapters.ts";
 import { deleteAdapter } from "./deleteAdapter.ts";
+import { exportBulkResults } from "./exportBulkResults.ts";
 import { exportOnnx } from "./exportOnnx.ts";
 import { filterAdapters } from "./filterAdapters.ts";
 import { groupCommands } from "./groupAdapters.ts";
@@ -24,6 +26,7 @@ import { loadBaseModelWith } from "./loadBaseModelWith.ts";
 import { loadFromHub } from "./loadFromHub.ts";
 import { loadItsBase } from "./loadItsBase.ts";
 import { measureEffect } from "./measureEffect.ts";
+import { measurePerplexity } from "./measurePerplexity.ts";
 import { mergeIntoBase } from "./mergeIntoBase.ts";
 import { openAdapterConfig } from "./openAdapterConfig.ts";
 import { openInspector } from "./openInspector.ts";
@@ -85,6 +88,9 @@ export const commands: readonly Command[] = [
   rerunTestPrompt,
   stopTestPrompt,
   runPromptFile,
+  bulkRun,
+  exportBulkResults,
+  measurePerplexity,
   runSelectionAsPrompt,
   replyInThread,
   stopAnswer,

@@ -63,7 +63,10 @@ function judge(rule: Rule, answered: Answered): Verdict {
       return judgeString(rule, output, answered.values);
     case "regex": {
       const pattern = new RegExp(rule.source, rule.flags);
-      return verdict(pattern.test(output), t("matches {0}", `/${rule.source}/${rule.flags}`));
+      const shown = `/${rule.source}/${rule.flags}`;
+      return pattern.test(output)
+        ? passed(t("matches {0}", shown))
+        : failed(t("does not match {0}", shown));
     }
     case "jsonSchema":
       return judgeJson(output, rule.schema);
@@ -72,7 +75,9 @@ function judge(rule: Rule, answered: Answered): Verdict {
     case "differsFromBase":
       if (answered.isBase) return skipped(t("the base is what others are compared with"));
       if (answered.baseOutput === undefined) return skipped(t("the base has not answered"));
-      return verdict(output !== answered.baseOutput.trim(), t("differs from what the base says"));
+      return output === answered.baseOutput.trim()
+        ? failed(t("is what the base says, too"))
+        : passed(t("differs from what the base says"));
     case "judge":
       return skipped(t("{0} asks another model, which Graft does not", rule.what));
     default:
@@ -89,13 +94,21 @@ function judgeString(
   const [answer, wanted] = [output.toLowerCase(), value.toLowerCase()];
   switch (how) {
     case "equals":
-      return verdict(output === value.trim(), t("equals “{0}”", value));
+      return output === value.trim()
+        ? passed(t("equals “{0}”", value))
+        : failed(t("does not equal “{0}”", value));
     case "contains":
-      return verdict(answer.includes(wanted), t("contains “{0}”", value));
+      return answer.includes(wanted)
+        ? passed(t("contains “{0}”", value))
+        : failed(t("does not contain “{0}”", value));
     case "startsWith":
-      return verdict(answer.startsWith(wanted), t("starts with “{0}”", value));
+      return answer.startsWith(wanted)
+        ? passed(t("starts with “{0}”", value))
+        : failed(t("does not start with “{0}”", value));
     case "endsWith":
-      return verdict(answer.endsWith(wanted), t("ends with “{0}”", value));
+      return answer.endsWith(wanted)
+        ? passed(t("ends with “{0}”", value))
+        : failed(t("does not end with “{0}”", value));
     default:
       return how satisfies never;
   }
@@ -125,9 +138,9 @@ function judgePerplexity(
   const shown = perplexity < 100 ? perplexity.toFixed(2) : String(Math.round(perplexity));
   const message =
     of === "expected"
-      ? t("perplexity of the expected text is {0}, at most {1} is wanted", shown, atMost)
-      : t("perplexity of the answer is {0}, at most {1} is wanted", shown, atMost);
-  return verdict(perplexity <= atMost, message);
+      ? t("perplexity of the expected text is {0}, the bound {1}", shown, atMost)
+      : t("perplexity of the answer is {0}, the bound {1}", shown, atMost);
+  return perplexity <= atMost ? passed(message) : failed(message);
 }
 
 /** What an evaluator without a name is called. */
@@ -137,20 +150,15 @@ export function ruleName(rule: Rule): string {
 
 /** The expected answer is the test where a file has no evaluator for a column. */
 export function checkExpected(output: string, expected: string): Check {
-  return {
-    name: "expected",
-    ...verdict(output.trim() === expected.trim(), t("equals what is expected")),
-  };
+  const isRight = output.trim() === expected.trim();
+  const verdict = isRight ? passed(t("is what is expected")) : failed(t("is not what is expected"));
+  return { name: "expected", ...verdict };
 }
 
 /** An answer in a format that a file asks for. */
 export function checkFormat(output: string, schema: object | null): Check {
   const { status, message } = judgeJson(output.trim(), schema ?? {});
   return { name: "responseFormat", status, message };
-}
-
-function verdict(isRight: boolean, message: string): Verdict {
-  return isRight ? passed(message) : failed(message);
 }
 
 function passed(message: string): Verdict {

@@ -76,7 +76,7 @@ export class PromptRun {
     this.onOutcome({ row: row.index, column: column.label, passed, output: answer.text });
     if (passed) return this.run.passed(item, ms);
     const wrong = checks.filter(({ status }) => status === "failed");
-    const said = wrong.map(({ name, message }) => vscode.l10n.t("{0}: not so: {1}", name, message));
+    const said = wrong.map(({ name, message }) => `${name}: ${message}`);
     const message =
       expected === null
         ? messageAt(item, `${said.join("\n")}\n\n${answer.text}`)

@@ -17,6 +17,7 @@ export class Prompts implements vscode.Disposable {
   private readonly subscriptions: vscode.Disposable[] = [this.controller, this.lensesChanged];
   private loading: Promise<PromptHost> | undefined;
   private graft: Graft | undefined;
+  private refreshing: NodeJS.Timeout | undefined;
 
   start(graft: Graft): void {
     this.graft = graft;
@@ -41,10 +42,13 @@ export class Prompts implements vscode.Disposable {
 
   /** Lenses say what is active and how the last run went. */
   refreshLenses(): void {
-    this.lensesChanged.fire();
+    // Loading tells many changes at once; asked in the middle of an answer the editor keeps the old one.
+    clearTimeout(this.refreshing);
+    this.refreshing = setTimeout(() => this.lensesChanged.fire(), 250);
   }
 
   dispose(): void {
+    clearTimeout(this.refreshing);
     vscode.Disposable.from(...this.subscriptions).dispose();
   }
 

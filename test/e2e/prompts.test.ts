@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { scenario, until, type VSCode } from "./harness.ts";
 
 const dark = { settings: { "workbench.colorTheme": "Default Dark Modern" } };
@@ -59,5 +61,91 @@ scenario(
     await until("results are there after a reload", failed);
     assert.deepEqual(vscode.enginePids(), [], "no engine was started for it");
     await vscode.screenshot("84 results after reload");
+  },
+);
+
+const questions =
+  "question,topic\nWhat colour is the sky?,blue\nWhat does a cow say?,moo\nHello!,hello\n";
+const bulkWorkspace = {
+  "questions.csv": questions,
+  "ask.prompt.yml": 'messages:\n  - role: user\n    content: "{{question}}"\n',
+  "story.txt":
+    "The sky is blue. A cow says moo. 3 plus 4 is 7. Arr! Th' sky be blue, matey! ".repeat(12),
+};
+
+scenario(
+  "a bulk run is written, shown, gone on with and exported; a text is measured",
+  { workspace: bulkWorkspace, settings: { "workbench.colorTheme": "Default Light Modern" } },
+  async (vscode) => {
+    await vscode.openGraft();
+    await vscode.clickRow("Adapters", "lora-pirate");
+    await until("it is active", async () => (await vscode.statusBarText()).includes("lora-pirate"));
+    await vscode.openFile("questions.csv");
+    await vscode.runCommand("Graft: Bulk Run…");
+    await vscode.pick("ask.prompt.yml");
+    await until("models are offered", async () =>
+      (await vscode.picks()).some((row) => row.includes("lora-pirate")),
+    );
+    await vscode.screenshot("85 bulk models");
+    await vscode.quickInput().locator(".monaco-button", { hasText: "OK" }).click();
+    await vscode.notification(/6 answers are in questions\.results\.jsonl/);
+    const page = await vscode.webviewFrame("table");
+    assert.equal(await page.locator("tbody tr").count(), 3);
+    assert.match(await page.locator("table").innerText(), /Arr! Th' sky be blue, matey!/);
+    await vscode.screenshot("86 bulk results light");
+    const results = join(vscode.folders.workspace, "questions.results.jsonl");
+    const lines = readFileSync(results, "utf8").trimEnd().split("\n");
+    assert.equal(lines.length, 6);
+
+    // As if it had been stopped after four.
+    writeFileSync(results, `${lines.slice(0, 4).join("\n")}\n`);
+    await vscode.runCommand("View: Close All Editors");
+    await vscode.openFile("questions.csv");
+    await vscode.runCommand("Graft: Bulk Run…");
+    await vscode.pick("ask.prompt.yml");
+    await vscode.quickInput().locator(".monaco-button", { hasText: "OK" }).click();
+    await vscode.pick("4 of 6 are done");
+    await until("the rest is there", () => {
+      const now = readFileSync(results, "utf8").trimEnd().split("\n");
+      return now.length === 6 && now.slice(0, 4).join() === lines.slice(0, 4).join();
+    });
+    await vscode.runCommand("Graft: Export Bulk Results…");
+    await vscode.pick("questions.results.jsonl");
+    await vscode.pick("Markdown table");
+    await vscode.quickInput().locator("input.input").press("Enter");
+    const exported = join(vscode.folders.workspace, "questions.md");
+    await until("the table is written", () => existsSync(exported));
+    assert.match(readFileSync(exported, "utf8"), /\| question \| topic \| base \| lora-pirate \|/);
+
+    await vscode.runCommand("View: Close All Editors");
+    await vscode.openFile("story.txt");
+    await vscode.runCommand("Graft: Measure Perplexity…");
+    await vscode.quickInput().locator(".monaco-button", { hasText: "OK" }).click();
+    const report = await vscode.webviewFrame("h1:has-text('Perplexity of story.txt')");
+    const cells = await report.locator("table").first().innerText();
+    assert.match(cells, /base\s+\d+\.\d{4}[\s\S]*lora-pirate\s+\d+\.\d{4}\s+[+-]\d/);
+    await vscode.screenshot("87 perplexity light");
+  },
+);
+
+scenario(
+  "prompt files can be read in high contrast; keys are offered",
+  { settings: { "workbench.colorTheme": "Default High Contrast" } },
+  async (vscode) => {
+    await vscode.openFile("sky.prompt.yml");
+    await lens(vscode, "Run with base").first().click();
+    await until("rows ran", async () => (await lens(vscode, "1 of 1 passed").count()) === 3);
+    await openTesting(vscode);
+    await until("it passed", async () =>
+      ["passed", "unset"].includes(await testState(vscode, "sky.prompt.yml")),
+    );
+    await vscode.page.locator(".view-lines").first().click();
+    await vscode.page.keyboard.press("Control+End");
+    await vscode.page.keyboard.type("resp");
+    const offered = vscode.page.locator(".suggest-widget .monaco-list-row", {
+      hasText: "responseFormat",
+    });
+    await offered.first().waitFor();
+    await vscode.screenshot("88 prompt file contrast");
   },
 );
