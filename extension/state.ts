@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import type {
   ActiveAdapter,
   AdapterInfo,
@@ -78,11 +79,11 @@ export function adapterStatus(state: State, adapter: AdapterSummary): AdapterSta
   }
   const fit = state.fits.get(adapter.path);
   if (fit?.fits) return { kind: "fits", partly: fit.reason };
-  if (fit) return { kind: "misfit", reason: fit.reason ?? "No module of it is in the base." };
+  if (fit) return { kind: "misfit", reason: fit.reason ?? t("No module of it is in the base.") };
   return { kind: adapter.basePath === null ? "baseMissing" : "baseNotLoaded" };
 }
 
-const noBase = "Base not named";
+const noBase = t("Base not named");
 
 /** The display name of the base that an adapter was trained on. */
 export function baseLabel(state: State, adapter: AdapterSummary): string {

@@ -23,8 +23,8 @@ export function formatPrediction(prediction: Prediction): string {
       return [
         head,
         table([
-          ["mean of all tokens", numbers(mean)],
-          ["first token", numbers(first)],
+          [t("mean of all tokens"), numbers(mean)],
+          [t("first token"), numbers(first)],
         ]),
       ].join("\n\n");
     }

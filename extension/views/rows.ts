@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import type {
   AdapterSummary,
   BaseModelInfo,
@@ -28,10 +29,10 @@ export interface Row {
 }
 
 const sourceWords: Record<Source, string> = {
-  workspace: "this workspace",
-  cache: "Hugging Face cache",
-  folder: "folder from the settings",
-  sample: "built-in sample",
+  workspace: t("this workspace"),
+  cache: t("Hugging Face cache"),
+  folder: t("folder from the settings"),
+  sample: t("built-in sample"),
 };
 
 export function baseRow(state: State, base: BaseModelSummary): Row {
@@ -50,14 +51,14 @@ export function baseRow(state: State, base: BaseModelSummary): Row {
     contextValue: `base.${look.kind}`,
     status: look.status,
     facts: [
-      ["State", look.status],
-      ["Architecture", base.architecture || base.modelType],
-      ["Parameters", formatExact(base.parameters)],
-      ["Precision", loaded ? `${base.dtype}, runs ${loaded.precision}` : base.dtype],
+      [t("State"), look.status],
+      [t("Architecture"), base.architecture || base.modelType],
+      [t("Parameters"), formatExact(base.parameters)],
+      [t("Precision"), loaded ? t("{0}, runs {1}", base.dtype, loaded.precision) : base.dtype],
       ...loadedFacts(loaded),
-      ["Size", formatBytes(base.bytes)],
-      ["From", sourceWords[base.source]],
-      ["Path", base.path],
+      [t("Size"), formatBytes(base.bytes)],
+      [t("From"), sourceWords[base.source]],
+      [t("Path"), base.path],
     ],
   };
 }
@@ -66,9 +67,14 @@ function loadedFacts(base: BaseModelInfo | undefined): Row["facts"] {
   if (!base) return [];
   const { memory, lost, deviceNote } = base;
   return [
-    ["Memory", `about ${formatBytes(memory.estimate)}, ${formatBytes(memory.free)} were free`],
-    ...(lost === null ? [] : [["Rounding", `${formatShare(lost)} of the weights`] as const]),
-    ...(deviceNote === "" ? [] : [["Device", deviceNote] as const]),
+    [
+      t("Memory"),
+      t("about {0}, {1} were free", formatBytes(memory.estimate), formatBytes(memory.free)),
+    ],
+    ...(lost === null
+      ? []
+      : [[t("Rounding"), t("{0} of the weights", formatShare(lost))] as const]),
+    ...(deviceNote === "" ? [] : [[t("Device"), deviceNote] as const]),
   ].map(([name = "", value = ""]) => [name, value]);
 }
 
@@ -95,18 +101,18 @@ function adapterFacts(state: State, adapter: AdapterSummary, status: string): Ro
   const loaded = state.loaded.find((l) => l.path === adapter.path);
   const fit = state.fits.get(adapter.path);
   const share = fit?.fits && state.base ? adapter.parameters / state.base.parameters : undefined;
-  const ofBase = share === undefined ? "" : ` (${formatShare(share)} of base)`;
+  const ofBase = share === undefined ? "" : t(" ({0} of base)", formatShare(share));
   const bound = loaded ?? (fit?.fits ? fit : undefined);
   const facts: Row["facts"] = [
-    ["State", status],
-    ["Method", adapter.method || "unknown"],
-    ["Rank", adapter.rank === null ? "" : String(adapter.rank)],
-    ["Parameters", adapter.isUnread ? "" : `${formatExact(adapter.parameters)}${ofBase}`],
-    ["Modules bound", bound ? `${bound.bound} of ${bound.total}` : ""],
-    ["Size", formatBytes(adapter.bytes)],
-    ["Base", baseLabel(state, adapter)],
-    ["From", sourceWords[adapter.source]],
-    ["Path", adapter.path],
+    [t("State"), status],
+    [t("Method"), adapter.method || t("unknown")],
+    [t("Rank"), adapter.rank === null ? "" : String(adapter.rank)],
+    [t("Parameters"), adapter.isUnread ? "" : `${formatExact(adapter.parameters)}${ofBase}`],
+    [t("Modules bound"), bound ? t("{0} of {1}", bound.bound, bound.total) : ""],
+    [t("Size"), formatBytes(adapter.bytes)],
+    [t("Base"), baseLabel(state, adapter)],
+    [t("From"), sourceWords[adapter.source]],
+    [t("Path"), adapter.path],
   ];
   return facts.filter(([, value]) => value !== "");
 }
@@ -124,39 +130,43 @@ function adapterLook(state: State, adapter: AdapterSummary, status: AdapterStatu
   switch (status.kind) {
     case "active": {
       const weight = formatWeight(status.weight);
-      const task = status.task === undefined ? "" : ` task ${status.task}`;
-      const words = `active, weight ${weight}${task && `,${task}`}`;
+      const task = status.task === undefined ? "" : t(" task {0}", status.task);
+      const words = t("active, weight {0}{1}", weight, task && `,${task}`);
       return { icon: "record", color: green, word: `${weight}${task}`, status: words };
     }
     case "loaded":
-      return { icon: "circle-filled", word: "loaded", status: "loaded, not active" };
+      return { icon: "circle-filled", word: t("loaded"), status: t("loaded, not active") };
     case "fits": {
-      const name = state.base?.name ?? "the base";
+      const name = state.base?.name ?? t("the base");
       if (status.partly === undefined) {
-        return { icon: "circle-outline", word: "", status: `fits ${name}` };
+        return { icon: "circle-outline", word: "", status: t("fits {0}", name) };
       }
-      const text = `fits ${name} in part: ${status.partly}`;
-      return { icon: "circle-outline", color: yellow, word: "fits in part", status: text };
+      const text = t("fits {0} in part: {1}", name, status.partly);
+      return { icon: "circle-outline", color: yellow, word: t("fits in part"), status: text };
     }
     case "misfit": {
-      const text = `does not fit ${state.base?.name ?? "the base"}: ${status.reason}`;
-      return { icon: "warning", color: yellow, word: "does not fit", status: text };
+      const text = t("does not fit {0}: {1}", state.base?.name ?? t("the base"), status.reason);
+      return { icon: "warning", color: yellow, word: t("does not fit"), status: text };
     }
     case "unsupported": {
-      const text = `not supported: ${status.reason}`;
-      return { icon: "circle-slash", color: grey, word: "not supported", status: text };
+      const text = t("not supported: {0}", status.reason);
+      return { icon: "circle-slash", color: grey, word: t("not supported"), status: text };
     }
     case "unreadable": {
-      const text = `cannot be read: ${status.reason}`;
-      return { icon: "error", color: grey, word: "cannot be read", status: text };
+      const text = t("cannot be read: {0}", status.reason);
+      return { icon: "error", color: grey, word: t("cannot be read"), status: text };
     }
     case "baseNotLoaded": {
-      const other = state.base ? "base not loaded" : "";
-      return { icon: "circle-outline", word: other, status: `its base, ${base}, is not loaded` };
+      const other = state.base ? t("base not loaded") : "";
+      return {
+        icon: "circle-outline",
+        word: other,
+        status: t("its base, {0}, is not loaded", base),
+      };
     }
     case "baseMissing": {
-      const text = `its base, ${base}, was not found on this machine`;
-      return { icon: "circle-outline", color: grey, word: "base not found", status: text };
+      const text = t("its base, {0}, was not found on this machine", base);
+      return { icon: "circle-outline", color: grey, word: t("base not found"), status: text };
     }
     default:
       return status satisfies never;
@@ -169,15 +179,15 @@ function baseLook(
 ): Omit<Look, "word"> & { kind: string; words: string[] } {
   if (state.base?.path === base.path) {
     const { contextLength, device } = state.base;
-    const status = `loaded on ${device}, context of ${formatExact(contextLength)} tokens`;
+    const status = t("loaded on {0}, context of {1} tokens", device, formatExact(contextLength));
     return { kind: "loaded", icon: "circle-filled", color: green, words: ["loaded"], status };
   }
   if (base.unsupported !== undefined) {
-    const status = `not supported: ${base.unsupported}`;
-    const words = ["not supported"];
+    const status = t("not supported: {0}", base.unsupported);
+    const words = [t("not supported")];
     return { kind: "unsupported", icon: "circle-slash", color: grey, words, status };
   }
-  return { kind: "available", icon: "circle-outline", words: [], status: "not loaded" };
+  return { kind: "available", icon: "circle-outline", words: [], status: t("not loaded") };
 }
 
 const green = "testing.iconPassed";

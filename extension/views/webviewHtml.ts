@@ -57,6 +57,7 @@ export function panelTransport(panel: vscode.WebviewPanel): {
   return {
     send: (message) => void (open && panel.webview.postMessage(message)),
     onMessage: (listener) => void panel.webview.onDidReceiveMessage(listener),
-    onClose: (listener) => void panel.onDidDispose(() => listener("The panel was closed.")),
+    onClose: (listener) =>
+      void panel.onDidDispose(() => listener(vscode.l10n.t("The panel was closed."))),
   };
 }

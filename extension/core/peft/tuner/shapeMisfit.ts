@@ -16,10 +16,16 @@ export function shapeMisfit(
   const { file } = adapter.weights;
   return misfit(
     [
-      `${file}: tensor "${entry.name}" is ${showShape(entry.shape)}, ` +
-        `${name} of this base needs ${showShape(wanted)}.`,
+      t(
+        '{0}: tensor "{1}" is {2}, {3} of this base needs {4}.',
+        file,
+        entry.name,
+        showShape(entry.shape),
+        name,
+        showShape(wanted),
+      ),
       ...(reason ? [reason] : []),
-      ...(baseName ? [`The adapter was trained on ${baseName}.`] : []),
+      ...(baseName ? [t("The adapter was trained on {0}.", baseName)] : []),
     ].join(" "),
     { file, tensor: entry.name, module: name, ...(reason && { reason }) },
   );
