@@ -4,6 +4,7 @@ import type { Hub } from "./hub.ts";
 import type { Layout } from "./layout.ts";
 import type { Session } from "./session.ts";
 import type { Answers } from "./views/answers.ts";
+import type { ComparePanels } from "./views/comparePanel.ts";
 import type { InlineThreads } from "./views/inlineThreads.ts";
 import type { InspectorPanels } from "./views/inspectorPanel.ts";
 import type { PlaygroundPanel } from "./views/playgroundPanel.ts";
@@ -21,6 +22,7 @@ export interface Graft {
   readonly hub: Hub;
   readonly answers: Answers;
   readonly threads: InlineThreads;
+  readonly comparisons: ComparePanels;
   readonly inspectors: InspectorPanels;
   readonly playground: PlaygroundPanel;
   readonly status: StatusPanel;

@@ -10,6 +10,7 @@ import { ModelWatch } from "./modelWatch.ts";
 import { AdapterTree } from "./views/adapterTree.ts";
 import { Answers } from "./views/answers.ts";
 import { BaseModelTree } from "./views/baseModelTree.ts";
+import { ComparePanels } from "./views/comparePanel.ts";
 import { mirrorContextKeys } from "./views/contextKeys.ts";
 import { presentError } from "./views/errors.ts";
 import { InlineThreads } from "./views/inlineThreads.ts";
@@ -45,7 +46,8 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     hub: new Hub(engine, extension.secrets),
     answers: new Answers(session),
     threads: new InlineThreads(session),
-    inspectors: new InspectorPanels(extension, session),
+    comparisons: new ComparePanels(extension, session, engine),
+    inspectors: new InspectorPanels(extension, session, engine),
     playground: new PlaygroundPanel(extension, session),
     status: new StatusPanel(extension, session),
     prompts: new Prompts(),
@@ -56,6 +58,7 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     engine,
     graft.answers,
     graft.threads,
+    graft.comparisons,
     graft.inspectors,
     graft.playground,
     graft.status,

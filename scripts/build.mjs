@@ -48,6 +48,7 @@ await Promise.all([
   build({
     ...web,
     entryPoints: {
+      compare: "webview/compare/main.ts",
       inspector: "webview/inspector/main.ts",
       playground: "webview/playground/main.ts",
       status: "webview/status/main.ts",

@@ -2,7 +2,7 @@ import * as path from "node:path";
 import * as vscode from "vscode";
 import type { Command, Graft } from "../context.ts";
 import { HostError } from "../failure.ts";
-import type { AdapterSummary } from "../protocol/engineContract.ts";
+import type { AdapterSummary, Conversion } from "../protocol/engineContract.ts";
 import { adapterStatus } from "../state.ts";
 import { freeName } from "../views/combination.ts";
 import { type ConversionChoice, conversionsOf } from "../views/conversion.ts";
@@ -22,8 +22,10 @@ export const convertAdapter: Command = {
     });
     if (!adapter) return;
     const title = vscode.l10n.t("Convert {0}", adapter.name);
-    const choice = await chooseConversion(adapter, title);
-    const to = choice && (await askConversion(choice.kind, { title, rank: adapter.rank }));
+    const wish = (argument as { to?: Conversion } | undefined)?.to;
+    const choice = await chooseConversion(adapter, { title, wish: wish?.kind });
+    const to =
+      choice && (wish ?? (await askConversion(choice.kind, { title, rank: adapter.rank })));
     if (!choice || !to) return;
     const base = await baseFor(graft, adapter, choice);
     if (base === null) return;
@@ -35,7 +37,7 @@ export const convertAdapter: Command = {
 
 async function chooseConversion(
   { name, path: folder, method, peftType, rank }: AdapterSummary,
-  title: string,
+  { title, wish }: { title: string; wish: Conversion["kind"] | undefined },
 ): Promise<ConversionChoice | undefined> {
   const choices = conversionsOf(peftType, await configOf(folder));
   if (choices.length === 0) {
@@ -46,6 +48,8 @@ async function chooseConversion(
     );
     throw new HostError("unsupported", text);
   }
+  const wished = choices.find(({ kind }) => kind === wish);
+  if (wished) return wished;
   const items = choices.map((choice) => ({
     label: choice.label,
     detail: choice.meaning,

@@ -9,6 +9,7 @@ import { clearQuantizedWeights } from "./clearQuantizedWeights.ts";
 import { clearAdapterFilter } from "./clearAdapterFilter.ts";
 import { closeThread } from "./closeThread.ts";
 import { combineAdapters } from "./combineAdapters.ts";
+import { compareAdapters } from "./compareAdapters.ts";
 import { compareStatus } from "./compareStatus.ts";
 import { convertAdapter } from "./convertAdapter.ts";
 import { copyAnswer } from "./copyAnswer.ts";
@@ -28,6 +29,7 @@ import { loadItsBase } from "./loadItsBase.ts";
 import { measureEffect } from "./measureEffect.ts";
 import { measurePerplexity } from "./measurePerplexity.ts";
 import { mergeIntoBase } from "./mergeIntoBase.ts";
+import { mixAdapters } from "./mixAdapters.ts";
 import { openAdapterConfig } from "./openAdapterConfig.ts";
 import { openInspector } from "./openInspector.ts";
 import { openPlayground } from "./openPlayground.ts";
@@ -80,6 +82,8 @@ export const commands: readonly Command[] = [
   signOut,
   exportOnnx,
   deleteAdapter,
+  compareAdapters,
+  mixAdapters,
   compareStatus,
   chooseTask,
   measureEffect,

@@ -1,5 +1,10 @@
 /** Host ⇄ the pages that show what adapters change: numbers, pictures, files of them. Types only. */
-import type { AdapterAnalysis } from "./analysisContract.ts";
+import type {
+  AdapterAnalysis,
+  AdapterComparison,
+  IntruderAnalysis,
+  ModuleAnalysis,
+} from "./analysisContract.ts";
 import type { AdapterReport, ProgressEvent } from "./engineContract.ts";
 import type { HostState } from "./webviewContract.ts";
 
@@ -21,6 +26,13 @@ export type PicturesHostContract = {
 /** Numbers for the inspector; what the files' headers tell is there before. */
 export type AnalysisHostContract = PicturesHostContract & {
   analyze: { params: null; result: AdapterAnalysis; event: ProgressEvent };
+  /** One module with all that can be told of it, however long that takes; null when it has none. */
+  measureModule: {
+    params: { module: string };
+    result: ModuleAnalysis | null;
+    event: ProgressEvent;
+  };
+  findIntruders: { params: null; result: IntruderAnalysis; event: ProgressEvent };
   compareAdapters: { params: null; result: null };
   /** Converts to a LoRA of this rank; asks where it is to be kept. */
   resize: { params: { rank: number }; result: null };
@@ -44,6 +56,7 @@ export interface CompareSide {
 /** What the host offers to the page that compares two adapters. */
 export type CompareHostContract = PicturesHostContract & {
   ready: { params: null; result: CompareState };
+  compare: { params: null; result: AdapterComparison; event: ProgressEvent };
   inspect: { params: { path: string }; result: null };
   /** Asks for another adapter for one side. */
   choose: { params: { side: 0 | 1 }; result: null };

@@ -9,6 +9,7 @@ import type {
   ModelStatusResult,
   Sampling,
 } from "./engineContract.ts";
+import type { AnalysisHostContract } from "./picturesContract.ts";
 
 /** What a webview can know about the engine at a glance; sent whole on every change. */
 export interface HostState {
@@ -33,12 +34,11 @@ export interface InspectorState {
 }
 
 /** What the host offers to the inspector. */
-export type InspectorHostContract = {
+export type InspectorHostContract = AnalysisHostContract & {
   /** First call of a page; state follows through `update` from then on. */
   ready: { params: null; result: InspectorState };
   activate: { params: null; result: null };
   tryInPlayground: { params: null; result: null };
-  compareStatus: { params: null; result: null };
   merge: { params: null; result: null };
   openRawConfig: { params: null; result: null };
   loadItsBase: { params: null; result: null };

@@ -1,7 +1,9 @@
 import * as path from "node:path";
 import * as vscode from "vscode";
+import type { EngineProcess } from "../engineProcess.ts";
 import { failureOf } from "../failure.ts";
 import { Connection, type Handlers } from "../protocol/connection.ts";
+import type { AnalyzeParams } from "../protocol/analysisContract.ts";
 import type { AdapterReport } from "../protocol/engineContract.ts";
 import type {
   InspectorContract,
@@ -11,6 +13,7 @@ import type {
 import type { Session } from "../session.ts";
 import { hostState } from "../state.ts";
 import { wake } from "../wake.ts";
+import { analysisCache, savePageFile } from "./pageFiles.ts";
 import { pageRoots, panelTransport, webviewHtml } from "./webviewHtml.ts";
 
 const viewType = "graft.inspector";
@@ -30,6 +33,7 @@ export class InspectorPanels implements vscode.Disposable {
   constructor(
     private readonly extension: vscode.ExtensionContext,
     private readonly session: Session,
+    private readonly engine: Pick<EngineProcess, "request">,
   ) {
     this.subscriptions = vscode.Disposable.from(
       session.onDidChange(() => this.open.forEach(({ refresh }) => refresh())),
@@ -68,7 +72,12 @@ export class InspectorPanels implements vscode.Disposable {
 
   private attach(panel: vscode.WebviewPanel, adapterPath: string): void {
     const { extensionUri } = this.extension;
-    const inspection = new Inspection(this.session, adapterPath, (name) => (panel.title = name));
+    const inspection = new Inspection(adapterPath, {
+      session: this.session,
+      engine: this.engine,
+      cache: analysisCache(this.extension),
+      setTitle: (name) => (panel.title = name),
+    });
     const page = new Connection<InspectorHostContract, InspectorContract>(
       panelTransport(panel),
       inspection.handlers,
@@ -112,17 +121,53 @@ class Inspection {
     },
     activate: () => run("graft.activateAdapter", this.adapterPath),
     tryInPlayground: () => run("graft.openPlayground", this.adapterPath),
-    compareStatus: () => run("graft.compareStatus", this.adapterPath),
+    compareAdapters: () => run("graft.compareAdapters", this.adapterPath),
     merge: () => run("graft.mergeIntoBase", this.adapterPath),
     openRawConfig: () => run("graft.openAdapterConfig", this.adapterPath),
     loadItsBase: () => run("graft.loadItsBase", this.adapterPath),
+    analyze: (_, { signal, emit }) =>
+      this.parts.engine.request("analyzeAdapter", this.params(), { signal, onEvent: emit }),
+    measureModule: async ({ module }, { signal, emit }) => {
+      const params = { ...this.params(), only: [module], thorough: true };
+      const options = { signal, onEvent: emit };
+      const { modules } = await this.parts.engine.request("analyzeAdapter", params, options);
+      return modules[0] ?? null;
+    },
+    findIntruders: (_, { signal, emit }) =>
+      this.parts.engine.request("findIntruders", this.params(), { signal, onEvent: emit }),
+    resize: ({ rank }) =>
+      run("graft.convertAdapter", {
+        adapterPath: this.adapterPath,
+        to: { kind: "resize", size: { kind: "rank", rank } },
+      }),
+    reduceIntruders: () =>
+      run("graft.convertAdapter", {
+        adapterPath: this.adapterPath,
+        to: { kind: "reduceIntruders" },
+      }),
+    openTensors: ({ file }) =>
+      // The page names one of the adapter's own files, never a way out of its folder.
+      run("vscode.open", vscode.Uri.file(path.join(this.adapterPath, path.basename(file)))),
+    saveFile: (file) => savePageFile(file),
   };
 
   constructor(
-    private readonly session: Session,
     private readonly adapterPath: string,
-    private readonly setTitle: (name: string) => void,
+    private readonly parts: {
+      session: Session;
+      engine: Pick<EngineProcess, "request">;
+      cache: string;
+      setTitle: (name: string) => void;
+    },
   ) {}
+
+  /** A loaded base that it fits is what it is measured by; else the one that its config leads to. */
+  private params(): AnalyzeParams {
+    const { base } = this.parts.session.state;
+    const fits = this.report?.fit?.fits === true;
+    const own = { path: this.adapterPath, cache: this.parts.cache };
+    return base && fits ? { ...own, base: base.path } : own;
+  }
 
   /** Sends the state after any change; reads the adapter again when what it is measured by changed. */
   async refresh(): Promise<void> {
@@ -132,12 +177,16 @@ class Inspection {
   }
 
   private state(): InspectorState {
-    return { report: this.report, problem: this.problem, host: hostState(this.session.state) };
+    return {
+      report: this.report,
+      problem: this.problem,
+      host: hostState(this.parts.session.state),
+    };
   }
 
   /** The loaded base and the adapter's last change decide what a report says. */
   private measure(): string {
-    const { base, adapters } = this.session.state;
+    const { base, adapters } = this.parts.session.state;
     const modified = adapters.find((a) => a.path === this.adapterPath)?.modified;
     return `${base?.path ?? ""} ${modified ?? ""}`;
   }
@@ -145,9 +194,9 @@ class Inspection {
   private async read(): Promise<void> {
     this.reportedFor = this.measure();
     try {
-      this.report = await this.session.inspect(this.adapterPath);
+      this.report = await this.parts.session.inspect(this.adapterPath);
       this.problem = null;
-      this.setTitle(this.report.summary.name);
+      this.parts.setTitle(this.report.summary.name);
     } catch (thrown) {
       this.report = null;
       this.problem = failureOf(thrown).message;

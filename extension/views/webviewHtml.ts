@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import * as vscode from "vscode";
 
-export type Page = "inspector" | "playground" | "status" | "tensors";
+export type Page = "compare" | "inspector" | "playground" | "status" | "tensors";
 
 /** Folders that a page may read from. */
 export function pageRoots(extensionUri: vscode.Uri): vscode.Uri[] {

@@ -1,105 +1,210 @@
-import { type AdapterReport, type GridCell } from "../../extension/protocol/engineContract.ts";
+import { type AdapterReport } from "../../extension/protocol/engineContract.ts";
 import { choice } from "../shared/choice.ts";
+import { type Field } from "../shared/csv.ts";
 import { element } from "../shared/element.ts";
+import { type Column, type Figure, figure } from "../shared/figure.ts";
 import * as format from "../shared/format.ts";
-import { fillRows, table } from "../shared/rows.ts";
-import { layOutGrid, type Measure } from "./grid.ts";
-import { gridView, rankText } from "./gridView.ts";
+import { heatMap } from "../shared/heatMap.ts";
+import { heatSvg } from "../shared/heatSvg.ts";
+import { layerLabel, shortLabels } from "../shared/labels.ts";
+import { progressLine } from "../shared/progressLine.ts";
+import { type GridLayout, layOutGrid, placeOf } from "./grid.ts";
+import { facts, figures, heatData, knownMetrics, type Metric, metricNames } from "./metrics.ts";
+import { type AdapterNumbers } from "./numbers.ts";
+import { type Page } from "./page.ts";
 import { text } from "./strings.ts";
-import { type InspectorUi } from "./ui.ts";
+import { setTable } from "./ui.ts";
 
-/** The section "What it changes": the grid, or the same data as a table. */
-export function changesSection(
-  report: AdapterReport,
-  ui: InspectorUi,
-  onChange: () => void,
-): HTMLElement {
-  const layout = layOutGrid(report.grid, report.fit?.unbound ?? []);
+/** The section "What it changes": the heat map of one metric, or every number as a table. */
+export function changesSection(report: AdapterReport, page: Page): HTMLElement {
+  const { ui, numbers } = page;
+  const layout = layOutGrid(report, numbers);
   const heading = element("h2", { attributes: { id: "changes-title" } }, text.whatItChanges);
   const section = element("section", {
     class: "changes",
     attributes: { "aria-labelledby": "changes-title" },
   });
-  if (report.grid.cells.length === 0) {
+  if (layout.modules.length === 0) {
     section.append(heading, element("p", { class: "muted" }, text.nothingChanged));
     return section;
   }
-  const body = element("div", { class: "changes-body" });
-  const hasRank = layout.total.rank !== null;
-  const measure = (): Measure => (hasRank ? ui.measure : "parameters");
-  const render = (): void => {
-    body.replaceChildren(
-      ui.view === "grid" ? gridView(layout, measure()) : cellTable(report.grid.cells),
-    );
-    measureChoice.hidden = ui.view === "table";
+  const known = knownMetrics(layout);
+  const help = element("p", { class: "muted metric-help" });
+  const show = (): void => {
+    help.textContent = text.metrics[shownMetric(ui.metric, known)].help;
   };
-  const measureChoice = choice<Measure>({
-    id: "measure",
+  const picture = heatFigure(report, layout, { page, known });
+  const metricChoice = choice<Metric>({
+    id: "metric",
     label: text.show,
-    items: [
-      { value: "parameters", label: text.showParameters },
-      { value: "rank", label: text.showRank, disabled: !hasRank },
-    ],
-    value: measure(),
+    items: metricNames.map((name) => ({
+      value: name,
+      label: text.metrics[name].label,
+      disabled: !known.has(name),
+    })),
+    value: shownMetric(ui.metric, known),
     onChange: (value) => {
-      ui.measure = value;
-      render();
-      onChange();
+      ui.metric = value;
+      show();
+      picture.update();
+      page.save();
     },
   });
-  const viewChoice = choice<InspectorUi["view"]>({
-    id: "view",
-    label: text.viewAs,
-    items: [
-      { value: "grid", label: text.viewGrid },
-      { value: "table", label: text.viewTable },
-    ],
-    value: ui.view,
-    onChange: (value) => {
-      ui.view = value;
-      render();
-      onChange();
-    },
-  });
-  render();
+  show();
   section.append(
-    element(
-      "div",
-      { class: "section-head" },
-      heading,
-      element("div", { class: "section-controls" }, measureChoice, viewChoice),
-    ),
-    body,
+    element("div", { class: "section-head" }, heading, picture.controls),
+    element("div", { class: "metric-line" }, metricChoice, help),
+    computingLine(numbers),
+    picture.root,
+    intruderLine(page) ?? "",
   );
   return section;
 }
 
-function cellTable(cells: readonly GridCell[]): HTMLElement {
-  const { root, body } = table(text.whatItChanges, [
-    { text: text.module },
-    { text: text.showRank, class: "number" },
-    { text: text.alphaHeading, class: "number" },
-    { text: text.scaleHeading, class: "number" },
-    { text: text.inOut, class: "number" },
-    { text: text.showParameters, class: "number" },
-    { text: text.dtype },
-  ]);
-  const number = (content: string): HTMLElement => element("td", { class: "number" }, content);
-  fillRows(body, cells, {
-    columns: 7,
-    showAll: text.showAll,
-    row: (cell) =>
-      element(
-        "tr",
-        {},
-        element("th", { class: "path", attributes: { scope: "row" } }, cell.module),
-        number(rankText(cell.rank)),
-        number(cell.alpha === null ? "–" : format.plain(cell.alpha)),
-        number(cell.scaling === null ? "–" : format.scale(cell.scaling)),
-        number(cell.shape ? format.shape(cell.shape) : "–"),
-        number(format.exactCount(cell.parameters)),
-        element("td", {}, cell.dtype),
+/** What the reader wants to see, or the most telling that is known. */
+function shownMetric(wanted: Metric | null, known: ReadonlySet<Metric>): Metric {
+  const order: Metric[] = ["relative", "norm", "parameters"];
+  if (wanted !== null && known.has(wanted)) return wanted;
+  return order.find((name) => known.has(name)) ?? "parameters";
+}
+
+function heatFigure(
+  report: AdapterReport,
+  layout: GridLayout,
+  { page, known }: { page: Page; known: ReadonlySet<Metric> },
+): Figure {
+  const { ui } = page;
+  const labels = shortLabels(layout.columns);
+  const metric = (): Metric => shownMetric(ui.metric, known);
+  return figure({
+    id: "heat",
+    title: text.whatItChanges,
+    fileName: `${report.summary.name}-changes`,
+    picture: () =>
+      heatMap({
+        id: "modules",
+        data: heatData(layout, metric()),
+        markText: layout.hasUnbound ? text.notInBase : null,
+        emptyText: text.notTargeted,
+        chosen: placeOf(layout, ui.module),
+        detail: (position) => {
+          if (!position) return [element("span", { class: "muted" }, text.gridHelp)];
+          const place = layout.places[position.row]?.[position.column];
+          const row = layerLabel(layout.rows[position.row] ?? "");
+          const name = `${row}, ${labels[position.column] ?? ""}`;
+          const [first] = place?.modules ?? [];
+          if (!place || !first) {
+            return [
+              element("strong", {}, name),
+              element("span", { class: "muted" }, text.notTargeted),
+            ];
+          }
+          const amount = place.modules.length;
+          const shown = amount === 1 ? first.module : text.cellModules(amount, first.module);
+          return [
+            element("strong", { class: "path" }, shown),
+            element("span", { class: "numbers" }, facts(place)),
+          ];
+        },
+        onChoose: (position) => {
+          const place = position && layout.places[position.row]?.[position.column];
+          page.choose(place?.modules[0]?.module ?? null, "map");
+        },
+      }),
+    svg: () =>
+      heatSvg(
+        heatData(layout, metric()),
+        `${report.summary.name}: ${text.metrics[metric()].label}`,
       ),
+    columns: tableColumns(),
+    rows: () => tableRows(layout),
+    isTable: ui.tables.includes("heat"),
+    onView: (isTable) => {
+      setTable(ui, "heat", isTable);
+      page.save();
+    },
+    save: page.saveFile,
   });
-  return element("div", { class: "table-scroller tall-table", attributes: { tabindex: 0 } }, root);
+}
+
+function tableColumns(): Column[] {
+  const { metrics } = text;
+  return [
+    { text: text.module },
+    { text: metrics.rank.label },
+    { text: text.alphaHeading, show: format.plain },
+    { text: text.scaleHeading, show: format.scale },
+    { text: text.inOut },
+    { text: metrics.parameters.label, show: format.exactCount },
+    { text: text.dtype },
+    { text: metrics.norm.label, show: figures },
+    { text: metrics.relative.label, show: format.percent },
+    { text: metrics.effectiveRank.label, show: (value) => value.toFixed(2) },
+    { text: metrics.largest.label, show: figures },
+    { text: metrics.intruders.label },
+  ];
+}
+
+function tableRows({ modules }: GridLayout): Field[][] {
+  return modules.map(({ analysis, intruders, ...own }) => [
+    own.module,
+    own.rank,
+    own.alpha,
+    own.scaling,
+    own.shape ? format.shape(own.shape) : null,
+    own.parameters,
+    own.dtype,
+    analysis?.norm ?? null,
+    analysis?.relative ?? null,
+    analysis?.spectrum?.effectiveRank ?? null,
+    analysis?.spectrum?.values[0] ?? null,
+    intruders?.intruders ?? null,
+  ]);
+}
+
+/** What is being computed, with a way to stop it; or why numbers are missing. */
+export function computingLine(numbers: AdapterNumbers): HTMLElement {
+  const { computing } = numbers;
+  const isIntruders = computing.kind === "running" && computing.what === "intruders";
+  return progressLine({
+    id: "computing",
+    state: computing,
+    title: isIntruders ? text.findingIntruders : text.analyzing,
+    texts: {
+      cancel: text.cancel,
+      cancelled: text.cancelled,
+      failed: text.noAnalysis,
+      again: computing.kind === "cancelled" ? text.compute : text.again,
+    },
+    cancel: () => numbers.cancel(),
+    again: () => void numbers.refresh(),
+  });
+}
+
+function intruderLine({ numbers, act }: Page): HTMLElement | null {
+  const { analysis, intruders, computing } = numbers;
+  if (analysis === null || analysis.base === null) return null;
+  if (computing.kind === "running") return null;
+  if (intruders) {
+    const { topK, threshold } = intruders;
+    const found = text.intrudersFound(intruders.intruders, topK, format.scale(threshold));
+    return element(
+      "p",
+      { class: "intruder-line", attributes: { role: "status" } },
+      element("span", { class: "muted" }, found),
+      intruders.intruders > 0 &&
+        linkButton("reduce-intruders", text.reduceIntruders, () => act("reduceIntruders", {})),
+    );
+  }
+  return element(
+    "p",
+    { class: "intruder-line" },
+    linkButton("find-intruders", text.findIntruders, () => void numbers.findIntruders()),
+    element("span", { class: "muted" }, text.intrudersCost),
+  );
+}
+
+function linkButton(id: string, label: string, click: () => void): HTMLElement {
+  const attributes = { type: "button", id };
+  return element("button", { class: "link-button", attributes, on: { click } }, label);
 }

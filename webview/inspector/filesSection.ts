@@ -3,16 +3,12 @@ import { element } from "../shared/element.ts";
 import * as format from "../shared/format.ts";
 import { fillRows, table } from "../shared/rows.ts";
 import { text } from "./strings.ts";
-import { type InspectorUi } from "./ui.ts";
+import { type Page } from "./page.ts";
 
 type Tensor = AdapterReport["tensors"][number];
 
 /** The section "Files": what lies on disk, and on demand every tensor in it. */
-export function filesSection(
-  report: AdapterReport,
-  ui: InspectorUi,
-  onChange: () => void,
-): HTMLElement {
+export function filesSection(report: AdapterReport, page: Page): HTMLElement {
   const { root, body } = table(text.files, [
     { text: text.name },
     { text: text.size, class: "number" },
@@ -26,7 +22,7 @@ export function filesSection(
       element(
         "tr",
         {},
-        element("th", { class: "path", attributes: { scope: "row" } }, file.name),
+        element("th", { class: "path", attributes: { scope: "row" } }, fileName(file, page)),
         element("td", { class: "number" }, format.bytes(file.bytes)),
         element("td", {}, file.dtypes.join(", ") || "–"),
         element(
@@ -41,15 +37,26 @@ export function filesSection(
     { class: "files", attributes: { "aria-labelledby": "files-title" } },
     element("h2", { attributes: { id: "files-title" } }, text.files),
     element("div", { class: "table-scroller" }, root),
-    report.tensors.length > 0 && tensorList(report.tensors, ui, onChange),
+    report.tensors.length > 0 && tensorList(report.tensors, page),
   );
 }
 
-function tensorList(
-  tensors: readonly Tensor[],
-  ui: InspectorUi,
-  onChange: () => void,
-): HTMLElement {
+/** A file of tensors opens in the editor that shows them. */
+function fileName({ name }: { name: string }, page: Page): HTMLElement | string {
+  if (!name.endsWith(".safetensors")) return name;
+  const title = text.openTensors(name);
+  return element(
+    "button",
+    {
+      class: "link-button path",
+      attributes: { type: "button", id: `open-${name}`, title, "aria-label": title },
+      on: { click: () => page.act("openTensors", { file: name }) },
+    },
+    name,
+  );
+}
+
+function tensorList(tensors: readonly Tensor[], { ui, save }: Page): HTMLElement {
   const list = element(
     "details",
     { class: "tensors" },
@@ -67,7 +74,7 @@ function tensorList(
     if (list.open) build();
     if (ui.isTensorListOpen === list.open) return;
     ui.isTensorListOpen = list.open;
-    onChange();
+    save();
   });
   if (ui.isTensorListOpen) {
     build();

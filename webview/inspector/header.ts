@@ -7,7 +7,7 @@ import { text } from "./strings.ts";
 
 /** What a reader can ask for here; each maps to one request of the contract. */
 export type InspectorAction =
-  "activate" | "tryInPlayground" | "compareStatus" | "merge" | "openRawConfig" | "loadItsBase";
+  "activate" | "tryInPlayground" | "compareAdapters" | "merge" | "openRawConfig" | "loadItsBase";
 
 export interface HeaderOptions {
   /** The request that is under way. */
@@ -84,7 +84,7 @@ function methodLine({ summary, alpha, scaling }: AdapterReport): string {
 }
 
 function factsOf({ fit, summary, totals }: AdapterReport, host: HostState): string {
-  const parameters = text.parameters(format.count(totals.parameters));
+  const parameters = format.count(totals.parameters);
   const base = fit
     ? text.forBase(fit.baseName)
     : summary.baseName === null
@@ -94,7 +94,9 @@ function factsOf({ fit, summary, totals }: AdapterReport, host: HostState): stri
     base,
     !fit && host.base === null && text.noBase,
     fit ? text.bound(fit.bound, fit.total) : text.modules(totals.modules),
-    fit ? `${parameters}, ${text.share(format.percent(fit.share))}` : parameters,
+    fit
+      ? text.parametersOfBase(parameters, format.percent(fit.share))
+      : text.parameters(parameters),
     totals.dtypes.join(", "),
     format.bytes(totals.bytes),
   );
@@ -128,7 +130,7 @@ function buttons(report: AdapterReport, host: HostState, options: HeaderOptions)
     actionButton("tryInPlayground", text.tryInPlayground, options, { isDisabled: cannotRun }),
     needsBase &&
       actionButton("loadItsBase", text.loadItsBase, options, { busyLabel: text.loadingBase }),
-    actionButton("compareStatus", text.compare, options, { isDisabled: cannotRun }),
+    actionButton("compareAdapters", text.compareWith, options),
     actionButton("merge", text.merge, options, { isDisabled: cannotRun }),
     moreButton(),
   );
@@ -233,7 +235,7 @@ function notices(report: AdapterReport, options: HeaderOptions): HTMLElement[] {
         title: text.doesNotFit(summary.name, fit.baseName),
         detail: [
           fit.reason ?? "",
-          summary.baseName === null ? "" : `${text.trainedOn(summary.baseName)}.`,
+          summary.baseName === null ? "" : text.wasTrainedOn(summary.baseName),
         ],
       }),
     );

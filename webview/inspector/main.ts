@@ -1,19 +1,27 @@
 import "./inspector.css";
-import { asGraftError } from "../../extension/core/base/errors.ts";
+import type { PageFile } from "../../extension/protocol/picturesContract.ts";
 import {
   type InspectorContract,
   type InspectorHostContract,
   type InspectorState,
 } from "../../extension/protocol/webviewContract.ts";
 import { element, setAttribute } from "../shared/element.ts";
+import { failureOf } from "../shared/failure.ts";
 import { keepFocus } from "../shared/focus.ts";
 import { connectToHost, loadState, saveState } from "../shared/host.ts";
 import { registerToolkit } from "../shared/toolkit.ts";
-import { changesSection } from "./changes.ts";
+import { changesSection, computingLine } from "./changes.ts";
 import { configSection } from "./configSection.ts";
+import { costSection } from "./costSection.ts";
 import { filesSection } from "./filesSection.ts";
 import { headerView, type InspectorAction, menuContext } from "./header.ts";
+import { AdapterNumbers } from "./numbers.ts";
+import { type Page } from "./page.ts";
+import { remarksSection } from "./remarks.ts";
+import { spectrumSection } from "./spectrum.ts";
+import { tokensSection } from "./tokensSection.ts";
 import { restoreUi } from "./ui.ts";
+import { wordsSection } from "./wordsSection.ts";
 
 registerToolkit();
 
@@ -27,8 +35,10 @@ let failure: string | null = null;
 let shownReport = "";
 
 const header = element("header");
-const sections = element("div", { class: "sections" });
-document.body.replaceChildren(element("main", {}, header, sections));
+/** Everything that numbers change; below it stands what the files' headers tell. */
+const telling = element("div", { class: "sections" });
+const reading = element("div", { class: "sections" });
+document.body.replaceChildren(element("main", {}, header, telling, reading));
 
 const host = connectToHost<InspectorContract, InspectorHostContract>({
   update: (next) => {
@@ -37,14 +47,60 @@ const host = connectToHost<InspectorContract, InspectorHostContract>({
   },
 });
 
+const numbers = new AdapterNumbers(
+  {
+    analyze: (work) => host.request("analyze", null, work),
+    measureModule: (module, work) => host.request("measureModule", { module }, work),
+    findIntruders: (work) => host.request("findIntruders", null, work),
+  },
+  (what) => {
+    if (what === "numbers") keepFocus(renderTelling);
+    else keepFocus(() => document.getElementById("computing")?.replaceWith(computingLine(numbers)));
+  },
+);
+
+const page: Page = {
+  ui,
+  numbers,
+  save,
+  choose: (module, from) => {
+    ui.module = module;
+    save();
+    const { report } = state ?? {};
+    if (!report) return;
+    keepFocus(() => {
+      if (from === "map") {
+        document.getElementById("spectrum")?.replaceWith(spectrumSection(report, page));
+      } else renderTelling();
+    });
+    if (module !== null) showSpectrum();
+  },
+  saveFile: (file: PageFile) => void attempt(() => host.request("saveFile", file)),
+  act: (action, { rank = 0, file = "" }) =>
+    void attempt(() => {
+      if (action === "resize") return host.request("resize", { rank });
+      if (action === "openTensors") return host.request("openTensors", { file });
+      return host.request("reduceIntruders", null);
+    }),
+};
+
 function show(next: InspectorState): void {
   state = next;
   if (next.report) ui.path = next.report.summary.path;
   save();
+  keepFocus(renderHeader);
+  const key = JSON.stringify(next.report);
+  if (key === shownReport) return;
+  const isFirst = shownReport === "";
+  shownReport = key;
+  const scroll = isFirst ? ui.scroll : window.scrollY;
   keepFocus(() => {
-    renderHeader();
-    renderSections(next);
+    renderTelling();
+    renderReading();
   });
+  if (!next.report) return;
+  window.scrollTo({ top: scroll });
+  if (next.report.summary.problem === undefined) void numbers.refresh();
 }
 
 function renderHeader(): void {
@@ -55,36 +111,57 @@ function renderHeader(): void {
   );
 }
 
-function renderSections({ report }: InspectorState): void {
-  const key = JSON.stringify(report);
-  if (key === shownReport) return;
-  const isFirst = shownReport === "";
-  shownReport = key;
-  const scroll = isFirst ? ui.scroll : window.scrollY;
-  sections.replaceChildren(
-    ...(report
-      ? [
-          changesSection(report, ui, save),
-          configSection(report.config, ui, save),
-          filesSection(report, ui, save),
-        ]
-      : []),
+function renderTelling(): void {
+  const report = state?.report;
+  if (!report) return telling.replaceChildren();
+  const { analysis } = numbers;
+  const { name } = report.summary;
+  const tokens = analysis?.virtualTokens;
+  telling.replaceChildren(
+    wordsSection(report, page),
+    ...[
+      remarksSection(analysis?.advice ?? [], page),
+      tokens ? tokensSection(tokens, page, name) : changesSection(report, page),
+      spectrumSection(report, page),
+      analysis && costSection(analysis.cost, page, name),
+    ].filter((section) => section !== null),
   );
-  if (report) window.scrollTo({ top: scroll });
+}
+
+function renderReading(): void {
+  const report = state?.report;
+  reading.replaceChildren(
+    ...(report ? [configSection(report, page), filesSection(report, page)] : []),
+  );
+}
+
+/** Brings what was asked for into view, no further than it must. */
+function showSpectrum(): void {
+  // A figure has its height once it is laid out.
+  requestAnimationFrame(() =>
+    document.getElementById("spectrum")?.scrollIntoView({ block: "nearest" }),
+  );
 }
 
 async function run(action: InspectorAction): Promise<void> {
   busy = action;
   failure = null;
   keepFocus(renderHeader);
-  try {
-    await host.request(action, null);
-  } catch (thrown) {
-    const error = asGraftError(thrown);
-    if (error.code !== "cancelled") failure = error.message;
-  }
+  await attempt(() => host.request(action, null));
   busy = null;
   keepFocus(renderHeader);
+}
+
+/** What fails is said at the top of the page; what the user has left is not. */
+async function attempt(work: () => Promise<unknown>): Promise<void> {
+  try {
+    await work();
+  } catch (thrown) {
+    const { code, message } = failureOf(thrown);
+    if (code === "cancelled") return;
+    failure = message;
+    keepFocus(renderHeader);
+  }
 }
 
 window.addEventListener("scroll", () => {
@@ -97,7 +174,7 @@ let scrollTimer: ReturnType<typeof setTimeout> | undefined;
 void host.request("ready", null).then(show, (thrown: unknown) => {
   show({
     report: null,
-    problem: asGraftError(thrown).message,
+    problem: failureOf(thrown).message,
     host: { engine: "failed", base: null, adapters: [], active: [] },
   });
 });

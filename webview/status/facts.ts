@@ -60,8 +60,8 @@ function readersOf({ host, status }: StatusState): Record<keyof typeof text.fact
     devices: ({ name }) => (status?.devices[name] ?? []).join(", "),
     trainable: ({ name }) => answer(status?.requiresGrad[name]),
     merged: (adapter) =>
-      merged === "irregular" ? text.irregular : isMerged(adapter) ? text.yes : text.no,
-    attach: ({ attachSeconds }) => `${Math.max(1, Math.round(attachSeconds * 1000))} ms`,
+      merged === "irregular" ? text.irregularShown : isMerged(adapter) ? text.yes : text.no,
+    attach: ({ attachSeconds }) => text.milliseconds(Math.max(1, Math.round(attachSeconds * 1000))),
     warnings: ({ warnings }) => warnings.join(" "),
     folder: ({ path }) => path,
   };
@@ -108,5 +108,5 @@ function words(value: ModelStatusResult[keyof typeof text.modelFacts]): string {
 
 function answer(value: boolean | string | undefined): string {
   if (typeof value === "boolean") return value ? text.yes : text.no;
-  return value ?? "";
+  return value === text.irregular ? text.irregularShown : (value ?? "");
 }

@@ -27,8 +27,8 @@ export function headerView(state: StatusState, actions: Actions): HTMLElement {
   const facts = format.factLine(
     text.adapterCount(adapters.length),
     text.activeCount(host.active.length),
-    status && `${format.exactCount(status.trainableParams)} trainable`,
-    status && `${format.count(status.totalParams)} parameters in all`,
+    status && text.trainable(format.exactCount(status.trainableParams)),
+    status && text.allParameters(format.count(status.totalParams)),
   );
   const load = element(
     "vscode-button",
