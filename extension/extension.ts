@@ -48,7 +48,7 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     threads: new InlineThreads(session),
     comparisons: new ComparePanels(extension, session, engine),
     inspectors: new InspectorPanels(extension, session, engine),
-    playground: new PlaygroundPanel(extension, session),
+    playground: new PlaygroundPanel(extension, { engine, session }),
     status: new StatusPanel(extension, session),
     prompts: new Prompts(),
     reports: new Reports(),

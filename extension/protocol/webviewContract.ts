@@ -3,11 +3,7 @@ import type {
   ActiveAdapter,
   AdapterInfo,
   AdapterReport,
-  ChatMessage,
-  GenerateEvent,
-  GenerateResult,
   ModelStatusResult,
-  Sampling,
 } from "./engineContract.ts";
 import type { AnalysisHostContract } from "./picturesContract.ts";
 
@@ -47,28 +43,6 @@ export type InspectorHostContract = AnalysisHostContract & {
 /** What the inspector offers to the host. */
 export type InspectorContract = {
   update: { params: InspectorState; result: null };
-};
-
-export interface Turn {
-  messages: ChatMessage[];
-  adapters: ActiveAdapter[];
-  sampling: Sampling;
-}
-
-/** What the host offers to the playground. */
-export type PlaygroundHostContract = {
-  ready: { params: null; result: HostState };
-  generate: { params: Turn; result: GenerateResult; event: GenerateEvent };
-  loadBase: { params: null; result: null };
-  loadAdapter: { params: null; result: null };
-  copy: { params: { text: string }; result: null };
-};
-
-/** What the playground offers to the host. */
-export type PlaygroundContract = {
-  update: { params: HostState; result: null };
-  /** Put a prompt into the box and give it the focus. */
-  focusPrompt: { params: { text: string | null; adapter: string | null }; result: null };
 };
 
 export interface StatusState {

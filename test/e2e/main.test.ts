@@ -96,8 +96,11 @@ scenario("the playground is a chat with adapters at hand", {}, async (vscode) =>
   await status(vscode, "lora-pirate");
   await vscode.runCommand("Graft: Open Playground");
   const page = await vscode.webviewFrame("#prompt");
-  await page.locator("#adapter-lora-pirate").waitFor();
-  assert.equal(await page.locator("#adapter-lora-pirate").isChecked(), true);
+  const adapter = page.locator("#adapter-c1-lora-pirate");
+  await page.locator("#weight-c1-lora-pirate").waitFor();
+  await page.locator("#adapters-c1").click();
+  assert.equal(await adapter.isChecked(), true);
+  await page.locator("body").press("Escape");
   await page.locator("#open-sampling").click();
   await page.locator("#sampling-temperature").fill("0");
   await page.locator("#sampling-temperature").press("Tab");
@@ -105,7 +108,9 @@ scenario("the playground is a chat with adapters at hand", {}, async (vscode) =>
   await page.locator("#prompt textarea").press("Enter");
   await page.locator(".answer", { hasText: "Arr! Th' sky be blue, matey!" }).waitFor();
   await vscode.screenshot("08 playground");
-  await page.locator("#adapter-lora-pirate").uncheck();
+  await page.locator("#adapters-c1").click();
+  await adapter.uncheck();
+  await page.locator("body").press("Escape");
   await page.locator("#prompt textarea").fill("What does a cow say?");
   await page.locator("#prompt textarea").press("Enter");
   await page.locator(".answer", { hasText: "A cow says moo." }).waitFor();

@@ -41,11 +41,6 @@ const packages: Record<string, string[]> = {
   yauzl: ["core"],
 };
 
-/** Imports that break the rules and are still there: to be removed, not to be added to. */
-const debts = ["playground"].map(
-  (page) => `webview/${page}/main.ts → ../../extension/core/base/errors.ts`,
-);
-
 interface Import {
   /** Path from the root, with forward slashes. */
   readonly file: string;

@@ -1,149 +1,226 @@
 import type {
-  ActiveAdapter,
-  ChatMessage,
-  GenerateEvent,
-  GenerateResult,
-  Sampling,
-} from "../../extension/protocol/engineContract.ts";
-import { restoreSampling } from "./settings.ts";
+  Answer,
+  Column,
+  ColumnAdapter,
+  Exchange,
+  PlaygroundSettings,
+  SavedConversation,
+} from "../../extension/protocol/playgroundContract.ts";
+import type { ChatMessage } from "../../extension/protocol/engineContract.ts";
+import type { ColumnResult, ColumnSnapshot } from "../../extension/protocol/generationContract.ts";
 
-/** One turn of the transcript. */
-export type Turn =
-  | { readonly kind: "user"; readonly text: string }
-  | {
-      readonly kind: "assistant";
-      readonly text: string;
-      /** "graft-sample + pirate ×1.0". */
-      readonly label: string;
-      readonly state: "running" | "interrupted" | "failed" | GenerateResult["finish"];
-      readonly tokens: number;
-      readonly tokensPerSecond: number;
-      readonly seed: number | null;
-      /** Why it failed; "" otherwise. */
-      readonly problem: string;
-    };
+export type { Answer, Column, Exchange };
 
 /** What the page keeps over a reload. */
-export interface Conversation {
-  readonly turns: readonly Turn[];
+export interface Conversation extends Readonly<SavedConversation> {
   readonly draft: string;
-  readonly system: string;
-  readonly sampling: Sampling;
-  /** Adapters that take part, by name; the host's active ones until the reader chooses. */
-  readonly adapters: readonly ActiveAdapter[];
+  readonly showTokens: boolean;
   readonly isSettingsOpen: boolean;
   readonly isSystemOpen: boolean;
 }
 
 export type Change =
-  | { kind: "ask"; prompt: string; label: string }
-  | { kind: "again"; label: string }
-  | { kind: "stream"; event: GenerateEvent }
-  | { kind: "finish"; result: GenerateResult }
-  | { kind: "fail"; problem: string }
-  | { kind: "set"; fields: Partial<Omit<Conversation, "turns">> }
-  | { kind: "turns"; turns: readonly Turn[] };
+  | { kind: "ask"; exchange: string; prompt: string; labels: Labels }
+  /** Asks an earlier prompt again, perhaps another one in its place; what followed goes. */
+  | { kind: "rerun"; exchange: string; prompt: string; labels: Labels }
+  /** Takes back the answers of these columns alone. */
+  | { kind: "again"; exchange: string; labels: Labels }
+  | { kind: "stream"; exchange: string; columns: readonly ColumnSnapshot[] }
+  | { kind: "finish"; exchange: string; columns: readonly ColumnResult[] }
+  | { kind: "fail"; exchange: string; problem: string }
+  | { kind: "cancel"; exchange: string }
+  | { kind: "delete"; exchange: string }
+  | { kind: "addColumn"; column: Column; at?: number }
+  | { kind: "removeColumn"; id: string }
+  | { kind: "moveColumn"; id: string; by: number }
+  | { kind: "setAdapters"; id: string; adapters: ColumnAdapter[] }
+  | { kind: "settings"; settings: Partial<PlaygroundSettings> }
+  | { kind: "set"; fields: Partial<Conversation> };
 
-const running = {
-  kind: "assistant",
+/** Who answers in each column that is asked, by the column's id: "graft-sample + pirate ×1.0". */
+export type Labels = Readonly<Record<string, string>>;
+
+const running: Omit<Answer, "label"> = {
   text: "",
   state: "running",
   tokens: 0,
   tokensPerSecond: 0,
+  seconds: 0,
   seed: null,
   problem: "",
-} as const;
+  details: [],
+  changes: [],
+};
 
 /** The conversation after a change; what came before is not touched. */
 export function changed(before: Conversation, change: Change): Conversation {
   switch (change.kind) {
-    case "ask": {
-      const turns: Turn[] = [
-        ...before.turns,
-        { kind: "user", text: change.prompt },
-        { ...running, label: change.label },
-      ];
-      return { ...before, turns, draft: "" };
-    }
+    case "ask":
+    case "rerun":
     case "again":
-      return {
-        ...before,
-        turns: [...withoutLastAnswer(before.turns), { ...running, label: change.label }],
-      };
     case "stream":
-      return withLast(before, { ...change.event });
-    case "finish": {
-      const { text, tokens, tokensPerSecond, seed, finish } = change.result;
-      return withLast(before, { text, tokens, tokensPerSecond, seed, state: finish });
-    }
+    case "finish":
     case "fail":
-      return withLast(before, { state: "failed", problem: change.problem });
+    case "cancel":
+    case "delete":
+      return { ...before, ...exchangesAfter(before, change) };
+    case "addColumn":
+    case "removeColumn":
+    case "moveColumn":
+    case "setAdapters":
+      return { ...before, columns: columnsAfter(before.columns, change) };
+    case "settings":
+      return { ...before, settings: { ...before.settings, ...change.settings } };
     case "set":
       return { ...before, ...change.fields };
-    case "turns":
-      return { ...before, turns: change.turns };
     default:
       return change satisfies never;
   }
 }
 
-function withLast(
-  before: Conversation,
-  fields: Partial<Extract<Turn, { kind: "assistant" }>>,
-): Conversation {
-  const last = before.turns.at(-1);
-  if (last?.kind !== "assistant") return before;
-  return { ...before, turns: [...before.turns.slice(0, -1), { ...last, ...fields }] };
-}
+type ExchangeChange = Extract<Change, { exchange: string }>;
+type ColumnChange = Exclude<Extract<Change, { id: string } | { column: Column }>, ExchangeChange>;
 
-function withoutLastAnswer(turns: readonly Turn[]): readonly Turn[] {
-  return turns.at(-1)?.kind === "assistant" ? turns.slice(0, -1) : turns;
-}
-
-/** What the engine is asked to continue: the turns before the answer under way, failed ones left out. */
-export function messagesOf({ turns, system }: Conversation): ChatMessage[] {
-  const messages: ChatMessage[] = system.trim() === "" ? [] : [{ role: "system", content: system }];
-  for (const [i, turn] of withoutLastAnswer(turns).entries()) {
-    if (turn.kind === "user") {
-      // A prompt whose answer failed is followed by another prompt; only the last one stands.
-      const next = turns[i + 1];
-      const isLost = next?.kind === "assistant" && next.state === "failed" && i + 2 < turns.length;
-      if (!isLost) messages.push({ role: "user", content: turn.text });
-    } else if (turn.state !== "failed") {
-      messages.push({ role: "assistant", content: turn.text });
+function exchangesAfter(before: Conversation, change: ExchangeChange): Partial<Conversation> {
+  const { exchanges } = before;
+  const at = exchanges.findIndex(({ id }) => id === change.exchange);
+  switch (change.kind) {
+    case "ask": {
+      const { exchange: id, prompt, labels } = change;
+      return { exchanges: [...exchanges, { id, prompt, answers: begun(labels) }], draft: "" };
     }
+    case "rerun": {
+      const { exchange: id, prompt, labels } = change;
+      if (at < 0) return {};
+      return { exchanges: [...exchanges.slice(0, at), { id, prompt, answers: begun(labels) }] };
+    }
+    case "delete":
+      return { exchanges: exchanges.filter(({ id }) => id !== change.exchange) };
+    default:
+      return {
+        exchanges: exchanges.map((each, i) =>
+          i === at ? { ...each, answers: answersAfter(each.answers, change) } : each,
+        ),
+      };
   }
-  return messages;
 }
 
-/** Parses what an earlier page saved; an answer that was under way is marked as interrupted. */
-export function restore(saved: unknown): Conversation {
-  const from = (typeof saved === "object" && saved !== null ? saved : {}) as Record<
-    string,
-    unknown
-  >;
-  const textOf = (key: string): string => (typeof from[key] === "string" ? from[key] : "");
-  const turns = Array.isArray(from["turns"]) ? from["turns"].flatMap(restoreTurn) : [];
+function begun(labels: Labels): Record<string, Answer> {
+  return Object.fromEntries(
+    Object.entries(labels).map(([column, label]) => [column, { ...running, label }]),
+  );
+}
+
+function answersAfter(
+  answers: Exchange["answers"],
+  change: Exclude<ExchangeChange, { kind: "ask" | "rerun" | "delete" }>,
+): Exchange["answers"] {
+  switch (change.kind) {
+    case "again":
+      return { ...answers, ...begun(change.labels) };
+    case "stream":
+      return merged(answers, change.columns, streamed);
+    case "finish":
+      return merged(answers, change.columns, finished);
+    case "fail":
+      return ended(answers, { state: "failed", problem: change.problem });
+    case "cancel":
+      return ended(answers, { state: "cancelled" });
+    default:
+      return change satisfies never;
+  }
+}
+
+function merged<T extends { id: string }>(
+  answers: Exchange["answers"],
+  columns: readonly T[],
+  merge: (own: Answer, column: T) => Answer,
+): Exchange["answers"] {
+  const after = { ...answers };
+  for (const column of columns) {
+    const own = answers[column.id];
+    if (own?.state === "running") after[column.id] = merge(own, column);
+  }
+  return after;
+}
+
+function streamed(
+  own: Answer,
+  { text, tokens, tokensPerSecond, newTokens }: ColumnSnapshot,
+): Answer {
+  // Events may be skipped; a gap in the tokens is filled by the result.
+  const isNext = newTokens !== undefined && newTokens.from <= own.details.length;
+  const details = isNext
+    ? [...own.details.slice(0, newTokens.from), ...newTokens.tokens]
+    : own.details;
+  return { ...own, text, tokens, tokensPerSecond, details };
+}
+
+function finished(own: Answer, column: ColumnResult): Answer {
+  const { text, tokens, tokensPerSecond, seconds, seed, finish, details, changes } = column;
   return {
-    turns,
-    draft: textOf("draft"),
-    system: textOf("system"),
-    sampling: restoreSampling(from["sampling"]),
-    adapters: [],
-    isSettingsOpen: from["isSettingsOpen"] === true,
-    isSystemOpen: from["isSystemOpen"] === true,
+    ...own,
+    ...{ text, tokens, tokensPerSecond, seconds, seed, state: finish },
+    details: details ?? own.details,
+    changes: changes.map(({ from }) => from),
   };
 }
 
-function restoreTurn(saved: unknown): Turn[] {
-  if (typeof saved !== "object" || saved === null) return [];
-  const turn = saved as
-    Partial<Extract<Turn, { kind: "assistant" }>> | { kind: "user"; text?: string };
-  if (typeof turn.text !== "string") return [];
-  if (turn.kind === "user") return [{ kind: "user", text: turn.text }];
-  if (turn.kind !== "assistant") return [];
-  const state = turn.state === "running" ? "interrupted" : turn.state;
-  return [
-    { ...running, ...turn, text: turn.text, label: turn.label ?? "", state: state ?? "stop" },
-  ];
+function ended(answers: Exchange["answers"], fields: Partial<Answer>): Exchange["answers"] {
+  const end = (answer: Answer): Answer =>
+    answer.state === "running" ? { ...answer, ...fields } : answer;
+  return Object.fromEntries(Object.entries(answers).map(([id, answer]) => [id, end(answer)]));
+}
+
+function columnsAfter(columns: Column[], change: ColumnChange): Column[] {
+  switch (change.kind) {
+    case "addColumn":
+      return columns.toSpliced(change.at ?? columns.length, 0, change.column);
+    case "removeColumn":
+      return columns.length > 1 ? columns.filter(({ id }) => id !== change.id) : columns;
+    case "moveColumn": {
+      const from = columns.findIndex(({ id }) => id === change.id);
+      const to = Math.min(Math.max(from + change.by, 0), columns.length - 1);
+      const moved = columns[from];
+      return moved ? columns.toSpliced(from, 1).toSpliced(to, 0, moved) : columns;
+    }
+    case "setAdapters": {
+      const { id, adapters } = change;
+      return columns.map((column) => (column.id === id ? { ...column, adapters } : column));
+    }
+    default:
+      return change satisfies never;
+  }
+}
+
+/**
+ * What a column is asked to continue: every exchange before this one that it answered, each with its
+ * own answer, and this one's prompt. Without `exchange`: all of them, and then the draft.
+ */
+export function messagesOf(
+  { exchanges, settings, draft }: Conversation,
+  column: string,
+  exchange?: string,
+): ChatMessage[] {
+  const { system } = settings;
+  const messages: ChatMessage[] = system.trim() === "" ? [] : [{ role: "system", content: system }];
+  for (const { id, prompt, answers } of exchanges) {
+    if (id === exchange) return [...messages, { role: "user", content: prompt }];
+    const answer = answers[column];
+    if (answer === undefined || answer.state === "failed") continue;
+    messages.push({ role: "user", content: prompt }, { role: "assistant", content: answer.text });
+  }
+  return draft.trim() === "" ? messages : [...messages, { role: "user", content: draft.trim() }];
+}
+
+/** What is kept in the history: the conversation without the state of the page. */
+export function savedOf(conversation: Conversation): SavedConversation {
+  const { id, changed: when, columns, settings, exchanges } = conversation;
+  return { id, changed: when, columns, settings, exchanges };
+}
+
+export function isRunning({ exchanges }: Conversation): boolean {
+  return exchanges.some(({ answers }) =>
+    Object.values(answers).some(({ state }) => state === "running"),
+  );
 }

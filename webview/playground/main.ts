@@ -1,315 +1,288 @@
 import "./playground.css";
-import { asGraftError } from "../../extension/core/base/errors.ts";
 import type {
-  HostState,
+  ColumnAdapter,
   PlaygroundContract,
   PlaygroundHostContract,
-} from "../../extension/protocol/webviewContract.ts";
+  PlaygroundState,
+} from "../../extension/protocol/playgroundContract.ts";
 import { element } from "../shared/element.ts";
 import { keepFocus } from "../shared/focus.ts";
-import { scale } from "../shared/format.ts";
 import { connectToHost, loadState, saveState } from "../shared/host.ts";
 import { registerToolkit } from "../shared/toolkit.ts";
-import { type Change, changed, messagesOf, restore, type Turn } from "./conversation.ts";
-import { defaultSampling } from "./settings.ts";
+import { columnName } from "./columnHead.ts";
+import { createComposer } from "./composer.ts";
+import { type Change, changed, type Conversation, savedOf } from "./conversation.ts";
+import type { Page } from "./page.ts";
+import { button } from "./parts.ts";
+import { showRawPrompt } from "./rawPrompt.ts";
+import { freshColumnId, newId, restore } from "./restore.ts";
+import { Runner } from "./run.ts";
+import { schemaProblem } from "./settings.ts";
+import { settingsPanel, systemField } from "./settingsPanel.ts";
+import { createStage } from "./stage.ts";
 import { text } from "./strings.ts";
-import { button, samplingFields, whoAnswers } from "./toolbar.ts";
-import { type TurnView, turnView } from "./transcript.ts";
+import { bar } from "./toolbar.ts";
 
 registerToolkit();
 
-let conversation = restore(loadState());
-let hostState: HostState = { engine: "stopped", base: null, adapters: [], active: [] };
-let stopping: AbortController | null = null;
-let undo: readonly Turn[] | null = null;
-let views: TurnView[] = [];
+const saved = loadState();
+let conversation = restore(saved);
+let state: PlaygroundState = {
+  host: { engine: "stopped", base: null, adapters: [], active: [] },
+  available: [],
+  presets: [],
+};
+let saving: ReturnType<typeof setTimeout> | undefined;
 
-const who = element("div", { class: "who" });
-const options = element("div", { class: "options" });
-const transcript = element("div", {
-  class: "transcript",
-  attributes: {
-    id: "transcript",
-    role: "log",
-    "aria-label": text.transcript,
-    "aria-live": "off",
-    tabindex: 0,
-  },
+const header = element("header");
+const hint = element("div", { class: "hint muted", attributes: { role: "status" } });
+const announcer = element("div", {
+  class: "visually-hidden announcer",
+  attributes: { "aria-live": "polite" },
 });
-const announcer = element("div", { class: "announcer", attributes: { "aria-live": "polite" } });
-const hint = element("div", { class: "hint muted" });
-const prompt = element("vscode-text-area", {
-  class: "prompt",
-  attributes: {
-    id: "prompt",
-    placeholder: text.placeholder,
-    rows: 3,
-    resize: "vertical",
-    "aria-label": text.prompt,
-  },
-});
-const send = element(
-  "vscode-button",
-  { attributes: { id: "send" }, on: { click: () => void ask() } },
-  text.send,
-);
-const stop = element(
-  "vscode-button",
-  { attributes: { id: "stop", appearance: "secondary" }, on: { click: () => stopping?.abort() } },
-  text.stop,
-);
-const composer = element(
-  "div",
-  { class: "composer" },
-  prompt,
-  element("div", { class: "composer-buttons" }, stop, send),
-);
-document.body.replaceChildren(
-  element(
-    "main",
-    { class: "playground" },
-    element("header", {}, who, options),
-    transcript,
-    hint,
-    composer,
-    announcer,
-  ),
-);
 
 const host = connectToHost<PlaygroundContract, PlaygroundHostContract>({
-  update: (state) => {
-    follow(state);
+  update: (next) => {
+    follow(next);
     return null;
   },
   focusPrompt: ({ text: draft, adapter }) => {
-    if (draft !== null) change({ kind: "set", fields: { draft } });
-    if (adapter !== null)
-      change({ kind: "set", fields: { adapters: [{ name: adapter, weight: 1 }] } });
-    prompt.value = conversation.draft;
-    renderBar();
-    prompt.focus();
+    if (draft !== null) page.change({ kind: "set", fields: { draft } });
+    if (adapter !== null) showAdapter(adapter);
+    composer.value = conversation.draft;
+    composer.focus();
     return null;
   },
 });
 
-/** Takes over what the host says; adapters that it activates are chosen here too. */
-function follow(state: HostState): void {
-  const isNews = JSON.stringify(state.active) !== JSON.stringify(hostState.active);
-  const names = new Set(state.adapters.map(({ name }) => name));
-  const kept = conversation.adapters.filter(({ name }) => names.has(name));
-  hostState = state;
-  change({ kind: "set", fields: { adapters: isNews ? state.active : kept } });
-  renderBar();
-}
+const page: Page = {
+  get conversation() {
+    return conversation;
+  },
+  get state() {
+    return state;
+  },
+  host,
+  change: (next: Change) => show(changed(conversation, next)),
+  replace: (next: Conversation) => {
+    show(next);
+    page.redraw();
+    stage.showLast();
+  },
+  notice: (words, undo) => {
+    const back = (): void => {
+      hint.replaceChildren();
+      undo?.();
+      composer.focus();
+    };
+    hint.replaceChildren(words, " ", ...(undo ? [button(text.undo, back, { id: "undo" })] : []));
+  },
+  announce: (words) => (announcer.textContent = words),
+  redraw: () => keepFocus(drawHeader),
+};
 
-function change(next: Change): void {
-  conversation = changed(conversation, next);
-  const { adapters: _, ...kept } = conversation;
-  saveState(kept);
-  renderTranscript();
-}
+const runner = new Runner(page, () => {
+  composer.update({ isBusy: runner.isBusy, hasBase: state.host.base !== null });
+  if (!runner.isBusy) keep();
+  page.redraw();
+});
 
-function renderBar(): void {
-  keepFocus(() => {
-    who.replaceChildren(
-      ...whoAnswers(hostState, conversation.adapters, {
-        loadBase: () => void act("loadBase"),
-        loadAdapter: () => void act("loadAdapter"),
-        setAdapters: (adapters) => {
-          change({ kind: "set", fields: { adapters } });
-          renderBar();
-        },
-      }),
-    );
-    options.replaceChildren(...optionRows());
-  });
-  renderButtons();
-}
+const composer = createComposer({
+  send: (prompt) => void ask(prompt),
+  stop: () => runner.stop(),
+  draft: (draft) => page.change({ kind: "set", fields: { draft } }),
+  recall: () => conversation.exchanges.map(({ prompt }) => prompt).reverse(),
+});
 
-function optionRows(): HTMLElement[] {
-  const { isSettingsOpen, isSystemOpen, sampling, system } = conversation;
-  const toggle = (fields: { isSettingsOpen?: boolean; isSystemOpen?: boolean }): void => {
-    change({ kind: "set", fields });
-    renderBar();
-  };
-  const openers = element(
-    "div",
-    { class: "bar-row" },
-    opener("open-sampling", text.settings, {
-      isOpen: isSettingsOpen,
-      toggle: () => toggle({ isSettingsOpen: !isSettingsOpen }),
+const stage = createStage(page, {
+  setAdapters,
+  load: (column, path) => void load(column, path),
+  move: (id, by) => page.change({ kind: "moveColumn", id, by }),
+  duplicate: (id) => {
+    const at = conversation.columns.findIndex((column) => column.id === id);
+    addColumn(conversation.columns[at]?.adapters ?? [], at + 1);
+  },
+  remove: (id) => {
+    const before = conversation;
+    const who = columnName(before.columns.find((column) => column.id === id)?.adapters ?? []);
+    page.change({ kind: "removeColumn", id });
+    page.notice(text.columnRemoved(who), () => page.replace(before));
+  },
+  rerun: (exchange, prompt) => {
+    if (!canAsk()) return;
+    const before = conversation;
+    const isLast = before.exchanges.at(-1)?.id === exchange;
+    const answered = runner.rerun(exchange, prompt);
+    stage.showLast();
+    if (!isLast) page.notice(text.turnsRemoved, () => undoRun(before));
+    void answered;
+  },
+  removeTurn: (exchange) => {
+    if (runner.isBusy) return;
+    const before = conversation;
+    page.change({ kind: "delete", exchange });
+    page.notice(text.turnDeleted, () => page.replace(before));
+    keep();
+  },
+  regenerate: (exchange, column) => void (canAsk() && runner.again(exchange, column)),
+  copy: (words) => void host.request("copy", { text: words }).catch(() => undefined),
+  rawPrompt: (column, exchange) => void showRawPrompt(page, column, exchange),
+  compareAll,
+});
+
+document.body.replaceChildren(
+  element("main", { class: "playground" }, header, stage.root, hint, composer.root, announcer),
+);
+
+function drawHeader(): void {
+  const { isSettingsOpen, isSystemOpen, settings } = conversation;
+  const set = (fields: Partial<Conversation["settings"]>): void =>
+    page.change({ kind: "settings", settings: fields });
+  header.replaceChildren(
+    bar(page, {
+      loadBase: () => void host.request("loadBase", null).catch(() => undefined),
+      addColumn,
+      compareAll,
+      clear,
     }),
-    opener("open-system", text.system, {
-      isOpen: isSystemOpen,
-      toggle: () => toggle({ isSystemOpen: !isSystemOpen }),
-    }),
-    conversation.turns.length > 0 && stopping === null && button("clear", text.clear, clear),
-  );
-  const rows: HTMLElement[] = [openers];
-  if (isSettingsOpen) {
-    rows.push(
-      samplingFields(sampling, {
-        set: (next) => change({ kind: "set", fields: { sampling: next } }),
-        reset: () => {
-          change({ kind: "set", fields: { sampling: defaultSampling } });
-          renderBar();
-        },
-      }),
-    );
-  }
-  if (isSystemOpen) {
-    const area = element("textarea", {
-      class: "system",
-      attributes: {
-        id: "system",
-        rows: 2,
-        "aria-label": text.system,
-        placeholder: text.systemHint,
-      },
-      on: { input: () => change({ kind: "set", fields: { system: area.value } }) },
-    });
-    area.value = system;
-    rows.push(area);
-  }
-  return rows;
-}
-
-function opener(
-  id: string,
-  label: string,
-  at: { isOpen: boolean; toggle: () => void },
-): HTMLElement {
-  const made = button(id, `${at.isOpen ? "▾" : "▸"} ${label}`, at.toggle);
-  made.setAttribute("aria-expanded", String(at.isOpen));
-  return made;
-}
-
-function renderTranscript(): void {
-  const { turns } = conversation;
-  const isAtEnd = transcript.scrollHeight - transcript.scrollTop - transcript.clientHeight < 24;
-  if (views.length > turns.length || turns.length === 0) {
-    views = [];
-    transcript.replaceChildren();
-  }
-  turns.forEach((turn, i) => {
-    const known = views[i];
-    const view =
-      known ??
-      turnView(turn, {
-        regenerate: () => void regenerate(),
-        copy: (content) => void copy(content),
-      });
-    if (!known) {
-      views.push(view);
-      transcript.append(view.root);
-    }
-    view.update(turn, i === turns.length - 1);
-  });
-  if (turns.length === 0) {
-    const words = hostState.base ? text.empty : text.emptyNoBase;
-    transcript.replaceChildren(element("p", { class: "empty muted" }, words));
-  }
-  if (isAtEnd) transcript.scrollTop = transcript.scrollHeight;
-}
-
-function renderButtons(): void {
-  stop.hidden = stopping === null;
-  send.disabled = stopping !== null || hostState.base === null;
-  hint.replaceChildren(
-    ...(undo === null ? [] : [text.cleared, " ", button("undo", text.undo, restoreCleared)]),
+    ...(isSettingsOpen ? [settingsPanel(settings, { set, redraw: page.redraw })] : []),
+    ...(isSystemOpen ? [systemField(settings, set)] : []),
   );
 }
 
-/** "graft-sample + pirate ×1.0": who answers now. */
-function label(): string {
-  const names = conversation.adapters.map(({ name, weight }) => `${name} ×${scale(weight)}`);
-  return [hostState.base?.name ?? "", ...names].join(" + ");
+/** Takes over a conversation and draws it; it is stored soon, not at every token. */
+function show(next: Conversation): void {
+  conversation = next;
+  stage.update();
+  saving ??= setTimeout(store, 400);
 }
 
-async function ask(): Promise<void> {
-  const words = prompt.value.trim();
-  if (words === "" || stopping !== null) return;
-  if (hostState.base === null) {
-    await act("loadBase");
-    return;
+function store(): void {
+  clearTimeout(saving);
+  saving = undefined;
+  saveState(conversation);
+}
+
+/** Puts the conversation into the history as it stands now. */
+function keep(): void {
+  conversation = { ...conversation, changed: Date.now() };
+  store();
+  if (conversation.exchanges.length === 0) return;
+  void host.request("keepConversation", savedOf(conversation)).catch(() => undefined);
+}
+
+/** Takes over what the host says; a chat follows the adapters that are activated in the editor. */
+function follow(next: PlaygroundState): void {
+  const isNews = JSON.stringify(next.host.active) !== JSON.stringify(state.host.active);
+  state = next;
+  const [only, ...others] = conversation.columns;
+  if (isNews && only && others.length === 0) setAdapters(only.id, withPaths(next.host.active));
+  else stage.update();
+  composer.update({ isBusy: runner.isBusy, hasBase: next.host.base !== null });
+  page.redraw();
+}
+
+function withPaths(adapters: readonly ColumnAdapter[]): ColumnAdapter[] {
+  const pathOf = (name: string): string | undefined =>
+    state.host.adapters.find((each) => each.name === name)?.path;
+  return adapters.map((each) => ({ ...each, path: each.path ?? pathOf(each.name) }));
+}
+
+function setAdapters(id: string, adapters: ColumnAdapter[]): void {
+  page.change({ kind: "setAdapters", id, adapters });
+  runner.weigh(id, adapters);
+}
+
+/** Shows what an adapter says: in the only column, or in one more. */
+function showAdapter(name: string): void {
+  const adapters = withPaths([{ name, weight: 1 }]);
+  const [only, ...others] = conversation.columns;
+  if (only && others.length === 0) setAdapters(only.id, adapters);
+  else if (!conversation.columns.some((column) => columnName(column.adapters) === name)) {
+    addColumn(adapters);
   }
-  views = [];
-  transcript.replaceChildren();
-  prompt.value = "";
-  change({ kind: "ask", prompt: words, label: label() });
-  transcript.scrollTop = transcript.scrollHeight;
-  await answer();
 }
 
-async function regenerate(): Promise<void> {
-  if (stopping !== null || conversation.turns.at(-1)?.kind !== "assistant") return;
-  change({ kind: "again", label: label() });
-  await answer();
+function addColumn(adapters: ColumnAdapter[], at?: number): void {
+  const column = { id: freshColumnId(conversation.columns), adapters };
+  page.change({ kind: "addColumn", column, ...(at !== undefined && { at }) });
+  document.getElementById(`adapters-${column.id}`)?.scrollIntoView({ inline: "nearest" });
 }
 
-async function answer(): Promise<void> {
-  const running = new AbortController();
-  stopping = running;
-  undo = null;
-  renderBar();
-  const { sampling, adapters } = conversation;
-  const turn = { messages: messagesOf(conversation), adapters: [...adapters], sampling };
-  try {
-    const result = await host.request("generate", turn, {
-      onEvent: (event) => change({ kind: "stream", event }),
-      signal: running.signal,
-    });
-    change({ kind: "finish", result });
-    announcer.textContent = result.text;
-  } catch (thrown) {
-    const problem = asGraftError(thrown).message;
-    change({ kind: "fail", problem });
-    const asked = conversation.turns.findLast((each) => each.kind === "user");
-    if (asked && prompt.value === "") prompt.value = asked.text;
-  } finally {
-    stopping = null;
-    renderBar();
+/** The base and every loaded adapter, each with a column; columns that are there stay. */
+function compareAll(): void {
+  const names = (): string[] => conversation.columns.map(({ adapters }) => columnName(adapters));
+  if (!names().includes(text.base)) addColumn([], 0);
+  for (const { name, path } of state.host.adapters) {
+    if (!names().includes(name)) addColumn([{ name, weight: 1, path }]);
   }
+  composer.focus();
 }
 
-async function act(action: "loadBase" | "loadAdapter"): Promise<void> {
-  await host.request(action, null).catch(() => undefined);
+async function load(column: string, path: string | null): Promise<void> {
+  const loaded = await host.request("loadAdapter", { path }).catch(() => null);
+  const adapters = conversation.columns.find(({ id }) => id === column)?.adapters;
+  if (!loaded || !adapters) return;
+  const others = adapters.filter((each) => each.path !== loaded.path && each.name !== loaded.name);
+  setAdapters(column, [...others, loaded]);
 }
 
-async function copy(content: string): Promise<void> {
-  await host.request("copy", { text: content }).catch(() => undefined);
+/** Whether a prompt can be answered now; says what is missing when not. */
+function canAsk(): boolean {
+  if (runner.isBusy) return false;
+  if (state.host.base === null) {
+    void host.request("loadBase", null).catch(() => undefined);
+    return false;
+  }
+  const { json } = conversation.settings;
+  const problem = json.isOn ? schemaProblem(json.schema) : "";
+  if (problem !== "") {
+    page.change({ kind: "set", fields: { isSettingsOpen: true } });
+    page.redraw();
+    document.getElementById("json-schema")?.focus();
+    return false;
+  }
+  const loaded = new Set(state.host.adapters.map(({ name }) => name));
+  const missing = conversation.columns
+    .flatMap(({ adapters }) => adapters.map(({ name }) => name))
+    .filter((name) => !loaded.has(name));
+  if (missing.length === 0) return true;
+  page.notice(text.adapterMissing([...new Set(missing)].join(", ")));
+  return false;
+}
+
+async function ask(prompt: string): Promise<void> {
+  if (prompt === "" || !canAsk()) return;
+  hint.replaceChildren();
+  composer.value = "";
+  const answered = runner.ask(prompt);
+  stage.showLast();
+  await answered;
+}
+
+function undoRun(before: Conversation): void {
+  runner.stop();
+  page.replace(before);
 }
 
 function clear(): void {
-  undo = conversation.turns;
-  change({ kind: "turns", turns: [] });
-  renderBar();
+  if (runner.isBusy) return;
+  const before = conversation;
+  page.replace({ ...before, id: newId(), exchanges: [] });
+  page.notice(text.cleared, () => page.replace(before));
+  composer.focus();
 }
 
-function restoreCleared(): void {
-  const turns = undo ?? [];
-  undo = null;
-  change({ kind: "turns", turns });
-  renderBar();
-  prompt.focus();
-}
-
-prompt.addEventListener("input", () => change({ kind: "set", fields: { draft: prompt.value } }));
-prompt.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-    event.preventDefault();
-    void ask();
-  } else if (event.key === "ArrowUp" && prompt.value === "") {
-    const last = conversation.turns.findLast((turn) => turn.kind === "user");
-    if (last) prompt.value = last.text;
-  }
-});
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") stopping?.abort();
+  const isElsewhere = document.querySelector(":popover-open, dialog[open]") !== null;
+  if (event.key === "Escape" && !isElsewhere) runner.stop();
 });
+window.addEventListener("pagehide", store);
 
-prompt.value = conversation.draft;
-renderTranscript();
-renderBar();
+composer.value = conversation.draft;
+stage.update();
+stage.showLast();
+drawHeader();
+composer.update({ isBusy: false, hasBase: false });
 void host.request("ready", null).then(follow, () => undefined);
-prompt.focus();
+composer.focus();

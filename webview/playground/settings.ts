@@ -1,8 +1,11 @@
 import type { Sampling } from "../../extension/protocol/engineContract.ts";
+import type { Constraints } from "../../extension/protocol/generationContract.ts";
+import { t } from "../shared/l10n.ts";
+import { text } from "./strings.ts";
 
 /** One sampling setting: what it is called, which values it takes. */
 export interface Setting {
-  readonly key: keyof Sampling;
+  readonly key: Exclude<keyof Sampling, keyof Constraints>;
   readonly label: string;
   readonly hint: string;
   readonly min: number;
@@ -14,8 +17,8 @@ export interface Setting {
 export const settings: readonly Setting[] = [
   {
     key: "temperature",
-    label: "Temperature",
-    hint: "0 is greedy: always the likeliest token",
+    label: t("Temperature"),
+    hint: t("0 is greedy: always the likeliest token"),
     min: 0,
     max: 5,
     step: 0.1,
@@ -23,8 +26,8 @@ export const settings: readonly Setting[] = [
   },
   {
     key: "topP",
-    label: "Top-p",
-    hint: "keep the likeliest tokens up to this probability; 1 is off",
+    label: t("Top-p"),
+    hint: t("keep the likeliest tokens up to this probability; 1 is off"),
     min: 0.01,
     max: 1,
     step: 0.05,
@@ -32,8 +35,8 @@ export const settings: readonly Setting[] = [
   },
   {
     key: "topK",
-    label: "Top-k",
-    hint: "keep so many of the likeliest tokens; 0 is off",
+    label: t("Top-k"),
+    hint: t("keep so many of the likeliest tokens; 0 is off"),
     min: 0,
     max: 1000,
     step: 1,
@@ -41,8 +44,8 @@ export const settings: readonly Setting[] = [
   },
   {
     key: "repetitionPenalty",
-    label: "Repetition penalty",
-    hint: "above 1 avoids tokens already seen; 1 is off",
+    label: t("Repetition penalty"),
+    hint: t("above 1 avoids tokens already seen; 1 is off"),
     min: 0.1,
     max: 5,
     step: 0.05,
@@ -50,8 +53,8 @@ export const settings: readonly Setting[] = [
   },
   {
     key: "maxNewTokens",
-    label: "Max tokens",
-    hint: "longest answer",
+    label: t("Max tokens"),
+    hint: t("longest answer"),
     min: 1,
     max: 100_000,
     step: 1,
@@ -59,8 +62,8 @@ export const settings: readonly Setting[] = [
   },
   {
     key: "seed",
-    label: "Seed",
-    hint: "same seed, same answer; empty takes a fresh one",
+    label: t("Seed"),
+    hint: t("same seed, same answer; empty takes a fresh one"),
     min: 0,
     max: 0xffff_ffff,
     step: 1,
@@ -86,9 +89,11 @@ export function parseSetting(
   if (trimmed === "" && setting.key === "seed") return { value: null };
   const value = Number(trimmed);
   const { label, min, max, isWhole } = setting;
-  if (trimmed === "" || Number.isNaN(value)) return { problem: `${label} must be a number.` };
-  if (isWhole && !Number.isInteger(value)) return { problem: `${label} must be a whole number.` };
-  if (value < min || value > max) return { problem: `${label} must be between ${min} and ${max}.` };
+  if (trimmed === "" || Number.isNaN(value)) return { problem: t("{0} must be a number.", label) };
+  if (isWhole && !Number.isInteger(value))
+    return { problem: t("{0} must be a whole number.", label) };
+  if (value < min || value > max)
+    return { problem: t("{0} must be between {1} and {2}.", label, min, max) };
   return { value };
 }
 
@@ -106,4 +111,32 @@ export function restoreSampling(saved: unknown): Sampling {
     if ("value" in parsed) Object.assign(sampling, { [setting.key]: parsed.value });
   }
   return sampling;
+}
+
+/** Stop sequences as they are typed: one a line, `\\n` and `\\t` for what a line cannot hold. */
+export function parseStops(typed: string): string[] {
+  const escapes: Record<string, string> = { n: "\n", t: "\t", "\\": "\\" };
+  return typed
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => line.replace(/\\([nt\\])/g, (_, name: string) => escapes[name] ?? name));
+}
+
+export function formatStops(stops: readonly string[]): string {
+  const escapes: Record<string, string> = { "\n": "\\n", "\t": "\\t", "\\": "\\\\" };
+  return stops
+    .map((stop) => stop.replace(/[\n\t\\]/g, (found) => escapes[found] ?? found))
+    .join("\n");
+}
+
+/** What is wrong with a JSON schema as it stands; "" when nothing is, or when there is none. */
+export function schemaProblem(schema: string): string {
+  if (schema.trim() === "") return "";
+  try {
+    const parsed: unknown = JSON.parse(schema);
+    const isObject = typeof parsed === "object" && parsed !== null && !Array.isArray(parsed);
+    return isObject ? "" : text.schemaNotObject;
+  } catch (thrown) {
+    return text.schemaNotJson(thrown instanceof Error ? thrown.message : String(thrown));
+  }
 }

@@ -1,152 +1,129 @@
-import type { ActiveAdapter, Sampling } from "../../extension/protocol/engineContract.ts";
-import type { HostState } from "../../extension/protocol/webviewContract.ts";
+import type { Column } from "../../extension/protocol/playgroundContract.ts";
 import { element } from "../shared/element.ts";
-import { scale } from "../shared/format.ts";
-import { parseSetting, type Setting, settings } from "./settings.ts";
+import type { IconName } from "../shared/icon.ts";
+import { columnName } from "./columnHead.ts";
+import type { Page } from "./page.ts";
+import { button, openMenu } from "./parts.ts";
+import { openCopyMenu, openHistory, openPresets } from "./shelves.ts";
 import { text } from "./strings.ts";
 
-export interface ToolbarActions {
+export interface BarActions {
   loadBase(): void;
-  loadAdapter(): void;
-  setAdapters(adapters: readonly ActiveAdapter[]): void;
+  addColumn(adapters: Column["adapters"]): void;
+  compareAll(): void;
+  clear(): void;
 }
 
-/** Base and adapters: what will answer. */
-export function whoAnswers(
-  host: HostState,
-  active: readonly ActiveAdapter[],
-  actions: ToolbarActions,
-): HTMLElement[] {
-  const { base, engine, adapters } = host;
-  const status = text.engine[engine];
-  const baseName = base ? `${base.name} · ${base.dtype}` : text.noBase;
-  return [
+/** The top line: the base, and what can be done with the whole page. */
+export function bar(page: Page, actions: BarActions): HTMLElement {
+  const { host } = page.state;
+  const { showTokens, isSettingsOpen, isSystemOpen, exchanges } = page.conversation;
+  const status = text.engine[host.engine];
+  const set = (fields: Partial<Page["conversation"]>): void => {
+    page.change({ kind: "set", fields });
+    page.redraw();
+  };
+  return element(
+    "div",
+    { class: "bar" },
     element(
       "div",
-      { class: "bar-row" },
-      element("span", { class: "base-name" }, baseName),
-      status !== "" && element("span", { class: "muted" }, status),
-      button("load-base", base ? text.changeBase : text.loadBase, actions.loadBase),
-    ),
-    base &&
+      { class: "who" },
       element(
-        "div",
-        { class: "bar-row", attributes: { role: "group", "aria-label": text.adapters } },
-        element("span", { class: "bar-label muted" }, text.adapters),
-        adapters.length === 0 && element("span", { class: "muted" }, text.noAdapters),
-        ...adapters.map(({ name, method }) => adapterChoice(name, { method, active, actions })),
-        button("add-adapter", text.addAdapter, actions.loadAdapter),
+        "span",
+        { class: "base-name" },
+        host.base ? `${host.base.name} · ${host.base.dtype}` : text.noBase,
       ),
-  ].filter((row) => row !== null);
+      status !== "" && element("span", { class: "muted" }, status),
+      button(host.base ? text.changeBase : text.loadBase, actions.loadBase, { id: "load-base" }),
+    ),
+    element(
+      "div",
+      { class: "tools", attributes: { role: "toolbar", "aria-label": text.tools } },
+      opens("add-column", text.addColumn, {
+        icon: "columns",
+        run: (at) => addMenu(at, page, actions),
+      }),
+      toggle("show-tokens", text.showTokens, {
+        icon: "tokens",
+        isOn: showTokens,
+        run: () => set({ showTokens: !showTokens }),
+      }),
+      toggle("open-sampling", text.settings, {
+        icon: "settings",
+        opens: true,
+        isOn: isSettingsOpen,
+        run: () => set({ isSettingsOpen: !isSettingsOpen }),
+      }),
+      toggle("open-system", text.system, {
+        icon: "edit",
+        opens: true,
+        isOn: isSystemOpen,
+        run: () => set({ isSystemOpen: !isSystemOpen }),
+      }),
+      opens("presets", text.presets, { icon: "bookmark", run: (at) => openPresets(at, page) }),
+      opens("history", text.history, { icon: "history", run: (at) => openHistory(at, page) }),
+      exchanges.length > 0 &&
+        opens("copy-as", text.copyAs, { icon: "copy", run: (at) => openCopyMenu(at, page) }),
+      exchanges.length > 0 &&
+        button(text.clear, actions.clear, tool("clear", text.clear, "newChat")),
+    ),
+  );
 }
 
-function adapterChoice(
-  name: string,
-  {
-    method,
-    active,
-    actions,
-  }: { method: string; active: readonly ActiveAdapter[]; actions: ToolbarActions },
+/** Narrow pages show icons alone, so the words are said in any case. */
+function tool(id: string, words: string, name: IconName) {
+  return { id, icon: name, class: "tool", label: words, title: words };
+}
+
+function opens(
+  id: string,
+  words: string,
+  { icon, run }: { icon: IconName; run(anchor: HTMLElement): void },
 ): HTMLElement {
-  const own = active.find((each) => each.name === name);
-  const change = (weight: number | null): void => {
-    const others = active.filter((each) => each.name !== name);
-    actions.setAdapters(weight === null ? others : [...others, { ...own, name, weight }]);
-  };
-  const id = `adapter-${name}`;
-  const box = element("input", {
-    attributes: { type: "checkbox", id, checked: own !== undefined },
-    on: { change: () => change(own ? null : 1) },
+  const made: HTMLElement = button(words, () => run(made), {
+    ...tool(id, words, icon),
+    attributes: { "aria-haspopup": "dialog", "aria-expanded": "false" },
   });
-  const shown = element("output", { class: "weight" }, own ? `×${scale(own.weight)}` : "");
-  const slider = element("input", {
-    attributes: {
-      type: "range",
-      id: `${id}-weight`,
-      min: 0,
-      max: 2,
-      step: 0.05,
-      value: own?.weight ?? 1,
-      "aria-label": text.weightOf(name),
-    },
-    on: {
-      input: () => (shown.textContent = `×${scale(Number(slider.value))}`),
-      change: () => change(Number(slider.value)),
-    },
-  });
-  slider.hidden = own === undefined;
-  return element(
-    "div",
-    { class: own ? "adapter active" : "adapter" },
-    box,
-    element("label", { attributes: { for: id, title: method } }, name),
-    slider,
-    shown,
-  );
+  return made;
 }
 
-/** The sampling settings as labelled number fields; a wrong value says why and is not taken. */
-export function samplingFields(
-  sampling: Sampling,
-  { set, reset }: { set: (sampling: Sampling) => void; reset: () => void },
+function toggle(
+  id: string,
+  words: string,
+  { icon, isOn, run, ...at }: { icon: IconName; isOn: boolean; opens?: boolean; run(): void },
 ): HTMLElement {
-  let current = sampling;
-  const problem = element("div", { class: "problem", attributes: { role: "alert" } });
-  const fields = settings.map((setting) =>
-    samplingField(setting, current, (parsed) => {
-      problem.textContent = "problem" in parsed ? parsed.problem : "";
-      if ("problem" in parsed) return;
-      current = { ...current, [setting.key]: parsed.value };
-      set(current);
-    }),
-  );
-  return element(
-    "div",
-    { class: "sampling" },
-    ...fields,
-    button("reset-sampling", text.reset, reset),
-    problem,
-  );
+  const state = at.opens === true ? "aria-expanded" : "aria-pressed";
+  return button(words, run, { ...tool(id, words, icon), attributes: { [state]: String(isOn) } });
 }
 
-function samplingField(
-  setting: Setting,
-  sampling: Sampling,
-  take: (parsed: ReturnType<typeof parseSetting>) => void,
-): HTMLElement {
-  const { key, label, hint, min, max, step } = setting;
-  const id = `sampling-${key}`;
-  const value = sampling[key];
-  const input = element("input", {
-    attributes: {
-      type: "number",
-      id,
-      min,
-      max,
-      step,
-      title: hint,
-      value: value === null ? "" : value,
+/** Who else could answer: the base and each loaded adapter that has no column of its own yet. */
+function addMenu(anchor: HTMLElement, page: Page, actions: BarActions): void {
+  const { columns } = page.conversation;
+  const { adapters } = page.state.host;
+  const taken = new Set(columns.map((column) => columnName(column.adapters)));
+  openMenu(anchor, text.newColumn, [
+    !taken.has(text.base) && {
+      words: text.base,
+      id: "add-base",
+      run: () => actions.addColumn([]),
     },
-    on: {
-      change: () => {
-        const parsed = parseSetting(setting, input.value);
-        input.setAttribute("aria-invalid", String("problem" in parsed));
-        take(parsed);
-      },
+    ...adapters
+      .filter(({ name }) => !taken.has(name))
+      .map(({ name, path }) => ({
+        words: name,
+        id: `add-${name}`,
+        run: () => actions.addColumn([{ name, weight: 1, path }]),
+      })),
+    adapters.length > 0 && {
+      words: text.compareAll,
+      id: "compare-all",
+      run: actions.compareAll,
     },
-  });
-  return element(
-    "div",
-    { class: "field" },
-    element("label", { attributes: { for: id, title: hint } }, label),
-    input,
-  );
-}
-
-export function button(id: string, label: string, click: () => void): HTMLElement {
-  return element(
-    "button",
-    { class: "text-button", attributes: { type: "button", id }, on: { click } },
-    label,
-  );
+    taken.has(text.base) && {
+      words: text.anotherBase,
+      id: "add-another",
+      run: () => actions.addColumn([]),
+    },
+  ]);
 }

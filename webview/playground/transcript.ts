@@ -1,91 +1,152 @@
 import { element } from "../shared/element.ts";
-import { factLine, speed } from "../shared/format.ts";
-import type { Turn } from "./conversation.ts";
+import { answerCell, type CellView } from "./answerCell.ts";
+import { columnName, labelOf } from "./columnHead.ts";
+import { type Conversation, type Exchange, isRunning } from "./conversation.ts";
+import { divergence } from "./divergence.ts";
+import { button } from "./parts.ts";
 import { text } from "./strings.ts";
 
 export interface TranscriptActions {
-  regenerate(): void;
+  rerun(exchange: string, prompt: string): void;
+  removeTurn(exchange: string): void;
+  regenerate(exchange: string, column: string): void;
   copy(content: string): void;
+  rawPrompt(column: string, exchange: string): void;
 }
 
-/** One turn as it is first shown; `update` brings an answer up to date without building it again. */
-export interface TurnView {
+interface ExchangeView {
   readonly root: HTMLElement;
-  update(turn: Turn, isLast: boolean): void;
+  update(at: { conversation: Conversation; base: string }, exchange: Exchange): void;
 }
 
-export function turnView(turn: Turn, actions: TranscriptActions): TurnView {
-  return turn.kind === "user" ? userView(turn.text) : answerView(actions);
+/** All exchanges, one below the other; each is built once and brought up to date. */
+export function transcriptView(root: HTMLElement, actions: TranscriptActions) {
+  let views = new Map<string, ExchangeView>();
+  return {
+    update(conversation: Conversation, base: string): void {
+      const { exchanges } = conversation;
+      const order = exchanges.map(({ id }) => id).join("\n");
+      const isSame = order === [...views.keys()].join("\n");
+      if (!isSame) {
+        const known = views;
+        views = new Map(
+          exchanges.map(({ id }) => [id, known.get(id) ?? exchangeView(id, actions)]),
+        );
+        root.replaceChildren(...[...views.values()].map((view) => view.root));
+      }
+      for (const exchange of exchanges)
+        views.get(exchange.id)?.update({ conversation, base }, exchange);
+    },
+    last: (): HTMLElement | undefined => [...views.values()].at(-1)?.root,
+  };
 }
 
-function userView(content: string): TurnView {
-  const root = element(
-    "article",
-    { class: "turn user", attributes: { "aria-label": text.you } },
-    element("div", { class: "turn-head" }, text.you),
-    element("div", { class: "turn-text" }, content),
-  );
-  return { root, update: () => undefined };
-}
-
-function answerView(actions: TranscriptActions): TurnView {
-  const label = element("span", { class: "turn-label" });
-  const facts = element("span", { class: "turn-facts muted" });
-  const content = element("div", { class: "turn-text" });
-  const problem = element("div", { class: "turn-problem", attributes: { role: "alert" } });
-  let current = "";
-  const copy = textButton(text.copy, () => actions.copy(current));
-  const regenerate = textButton(text.regenerate, actions.regenerate);
-  const tools = element("div", { class: "turn-tools" }, copy, regenerate);
-  const root = element(
-    "article",
-    { class: "turn answer" },
-    element("div", { class: "turn-head" }, label, facts),
-    content,
-    problem,
-    tools,
-  );
+function exchangeView(id: string, actions: TranscriptActions): ExchangeView {
+  let cells = new Map<string, CellView>();
+  const asked = promptView({
+    rerun: (prompt) => actions.rerun(id, prompt),
+    remove: () => actions.removeTurn(id),
+  });
+  const grid = element("div", { class: "cells" });
+  const root = element("section", { class: "exchange" }, asked.root, grid);
+  const cell = (column: string): CellView =>
+    answerCell({
+      regenerate: () => actions.regenerate(id, column),
+      copy: actions.copy,
+      rawPrompt: () => actions.rawPrompt(column, id),
+    });
   return {
     root,
-    update: (turn, isLast) => {
-      if (turn.kind !== "assistant") return;
-      current = turn.text;
-      const isRunning = turn.state === "running";
-      label.textContent = turn.label;
-      facts.textContent = factsOf(turn);
-      content.textContent = isRunning && turn.text === "" ? text.thinking : turn.text;
-      content.classList.toggle("muted", isRunning && turn.text === "");
-      root.classList.toggle("running", isRunning);
-      root.setAttribute("aria-label", turn.label);
-      root.setAttribute("aria-busy", String(isRunning));
-      problem.hidden = turn.problem === "";
-      problem.textContent = turn.problem === "" ? "" : text.failed(turn.problem);
-      tools.hidden = isRunning;
-      regenerate.hidden = !isLast;
-      copy.hidden = turn.text === "";
+    update: ({ conversation, base }, exchange) => {
+      const { columns, exchanges, showTokens } = conversation;
+      const order = columns.map((column) => column.id);
+      if (order.join("\n") !== [...cells.keys()].join("\n")) {
+        const known = cells;
+        cells = new Map(order.map((each) => [each, known.get(each) ?? cell(each)]));
+        grid.replaceChildren(...[...cells.values()].map((view) => view.root));
+      }
+      const isBusy = isRunning(conversation);
+      asked.update(exchange.prompt, isBusy);
+      root.setAttribute("aria-label", exchange.prompt);
+      const isLast = exchanges.at(-1)?.id === id;
+      columns.forEach((column, index) =>
+        cells.get(column.id)?.update(exchange.answers[column.id], {
+          column: columnName(column.adapters),
+          label: labelOf(base, column.adapters),
+          ...{ isLast, isBusy, showTokens },
+          comparison: index === 0 ? null : comparison(exchange, conversation, column.id),
+        }),
+      );
     },
   };
 }
 
-function factsOf(turn: Extract<Turn, { kind: "assistant" }>): string {
-  const ends: Partial<Record<typeof turn.state, string>> = {
-    cancelled: text.stopped,
-    interrupted: text.interrupted,
-    length: text.lengthReached,
-    context: text.contextFull,
-  };
-  return factLine(
-    turn.tokensPerSecond > 0 && speed(turn.tokensPerSecond),
-    turn.tokens > 0 && text.tokens(turn.tokens),
-    turn.seed !== null && text.seed(turn.seed),
-    ends[turn.state],
-  );
+function comparison(
+  { answers }: Exchange,
+  { columns }: Conversation,
+  column: string,
+): ReturnType<typeof divergence> | "same" {
+  const first = answers[columns[0]?.id ?? ""];
+  const own = answers[column];
+  if (!first?.details.length || !own?.details.length) return null;
+  const isDone = first.state !== "running" && own.state !== "running";
+  return divergence(first.details, own.details, isDone) ?? (isDone ? "same" : null);
 }
 
-function textButton(label: string, click: () => void): HTMLElement {
-  return element(
-    "button",
-    { class: "text-button", attributes: { type: "button" }, on: { click } },
-    label,
+function promptView(on: { rerun(prompt: string): void; remove(): void }): {
+  root: HTMLElement;
+  update(prompt: string, isBusy: boolean): void;
+} {
+  let current = "";
+  const words = element("div", { class: "turn-text" });
+  const area = element("textarea", {
+    class: "edit",
+    attributes: { "aria-label": text.editPrompt },
+  });
+  const openEditor = (isOpen: boolean): void => {
+    root.classList.toggle("editing", isOpen);
+    if (!isOpen) return edit.focus();
+    area.value = current;
+    area.rows = Math.min(12, current.split("\n").length + 1);
+    area.focus();
+  };
+  const submit = (): void => {
+    const prompt = area.value.trim();
+    openEditor(false);
+    if (prompt !== "") on.rerun(prompt);
+  };
+  area.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      submit();
+    } else if (event.key === "Escape") {
+      event.stopPropagation();
+      openEditor(false);
+    }
+  });
+  const edit = button(text.edit, () => openEditor(true), { icon: "edit", class: "edit-turn" });
+  const again = button(text.rerun, () => on.rerun(current), { icon: "play", class: "rerun-turn" });
+  const remove = button(text.delete, on.remove, { icon: "trash", class: "delete-turn" });
+  const tools = element("div", { class: "turn-tools" }, edit, again, remove);
+  const root = element(
+    "article",
+    { class: "turn user", attributes: { "aria-label": text.you } },
+    element("div", { class: "turn-head" }, element("span", { class: "turn-you" }, text.you), tools),
+    words,
+    element(
+      "div",
+      { class: "editor" },
+      area,
+      button(text.rerun, submit, { icon: "play", class: "save-edit" }),
+      button(text.cancel, () => openEditor(false)),
+    ),
   );
+  return {
+    root,
+    update: (prompt, isBusy) => {
+      current = prompt;
+      if (words.textContent !== prompt) words.textContent = prompt;
+      tools.classList.toggle("waiting", isBusy);
+    },
+  };
 }
