@@ -79,7 +79,7 @@ export class EngineProcess {
   private ready(signal: AbortSignal | undefined): Promise<EngineConnection> {
     if (this.current === "ready" && this.connection) return Promise.resolve(this.connection);
     if (this.current === "failed") {
-      const text = t("The Graft engine is not running.");
+      const text = t("The Graft engine is not running. Restart it with “Graft: Restart Engine”.");
       return Promise.reject(new HostError("engine-gone", text, { refused: true }));
     }
     if (this.current === "stopped") this.launch("starting", undefined);
@@ -156,7 +156,12 @@ export class EngineProcess {
     this.stop(reason);
     this.setState("failed");
     this.settle((w) =>
-      w.reject(new HostError("engine-gone", t("The Graft engine is not running."))),
+      w.reject(
+        new HostError(
+          "engine-gone",
+          t("The Graft engine is not running. Restart it with “Graft: Restart Engine”."),
+        ),
+      ),
     );
     this.options.onGaveUp(reason);
   }

@@ -30,7 +30,12 @@ export function activate(extension: vscode.ExtensionContext): void {
     start(extension, log);
   } catch (error) {
     log.error(error instanceof Error ? error : String(error));
-    void vscode.window.showErrorMessage(vscode.l10n.t("Graft could not start: {0}", String(error)));
+    void vscode.window.showErrorMessage(
+      vscode.l10n.t(
+        "Graft could not start: {0} Reload the window, and reinstall Graft where that does not help.",
+        String(error),
+      ),
+    );
     throw error;
   }
 }

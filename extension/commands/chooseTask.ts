@@ -13,7 +13,9 @@ export const chooseTask: Command = {
     const fitting = session.state.loaded.filter((l) => l.tasks !== null);
     const own = fitting.filter((l) => path === undefined || l.path === path);
     if (own.length === 0) {
-      const text = vscode.l10n.t("No adapter for several tasks is loaded.");
+      const text = vscode.l10n.t(
+        "No adapter for several tasks is loaded. Load one in the Adapters view.",
+      );
       void vscode.window.showInformationMessage(text);
       return;
     }

@@ -8,7 +8,9 @@ export const clearQuantizedWeights: Command = {
   async run({ session }) {
     const entries = await session.quantCache();
     if (entries.length === 0) {
-      const text = vscode.l10n.t("No quantized weights are kept on this machine.");
+      const text = vscode.l10n.t(
+        "No quantized weights are kept on this machine, so there is nothing to clear.",
+      );
       return void vscode.window.showInformationMessage(text);
     }
     const items = entries.map(({ key, model, precision, bytes, lastUsed, isInUse }) => ({

@@ -6,7 +6,9 @@ export const deactivateAdapters: Command = {
   id: "graft.deactivateAdapters",
   async run({ session }) {
     if (session.state.active.length === 0) {
-      void vscode.window.showInformationMessage(vscode.l10n.t("No adapter is active."));
+      void vscode.window.showInformationMessage(
+        vscode.l10n.t("No adapter is active, so there is nothing to deactivate."),
+      );
       return;
     }
     await session.activate([]);

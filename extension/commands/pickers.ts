@@ -78,7 +78,9 @@ export async function chooseLoaded(
 ): Promise<AdapterInfo | undefined> {
   const { loaded } = session.state;
   if (loaded.length === 0) {
-    void vscode.window.showInformationMessage(vscode.l10n.t("No adapter is loaded."));
+    void vscode.window.showInformationMessage(
+      vscode.l10n.t("No adapter is loaded. Load one in the Adapters view."),
+    );
     return undefined;
   }
   const path = pathOf(argument);

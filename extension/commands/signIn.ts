@@ -25,7 +25,10 @@ export async function askForToken({ hub }: Graft): Promise<HubAccount | undefine
   const account = await withProgress(vscode.l10n.t("Asking the Hub"), () => hub.signIn(given));
   const text = account.canWrite
     ? vscode.l10n.t("Signed in to Hugging Face as {0}.", account.name)
-    : vscode.l10n.t("Signed in to Hugging Face as {0}; the token can only read.", account.name);
+    : vscode.l10n.t(
+        "Signed in to Hugging Face as {0}; the token can only read. Pushing needs one that can write.",
+        account.name,
+      );
   void vscode.window.showInformationMessage(text);
   return account;
 }

@@ -7,7 +7,9 @@ export const signOut: Command = {
   async run({ hub }) {
     const text = (await hub.signOut())
       ? vscode.l10n.t("Signed out of Hugging Face. A token in HF_TOKEN would still be used.")
-      : vscode.l10n.t("No Hugging Face token is kept by Graft.");
+      : vscode.l10n.t(
+          "No Hugging Face token is kept by Graft, so there is nothing to sign out of.",
+        );
     void vscode.window.showInformationMessage(text);
   },
 };

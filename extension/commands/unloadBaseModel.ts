@@ -6,7 +6,9 @@ export const unloadBaseModel: Command = {
   async run({ session }) {
     const { base } = session.state;
     if (!base) {
-      void vscode.window.showInformationMessage(vscode.l10n.t("No base model is loaded."));
+      void vscode.window.showInformationMessage(
+        vscode.l10n.t("No base model is loaded, so there is nothing to unload."),
+      );
       return;
     }
     await session.unloadBase();

@@ -42,6 +42,13 @@ function textFor(
   { code, message, details }: Failure,
   { adapter }: ErrorSubject,
 ): string {
+  // Nobody has foreseen it, so its own words are of no help to those who did not write the code.
+  if (code === "internal") {
+    return vscode.l10n.t(
+      "Graft failed in a way that it does not know: {0} Try again; the log says more, for a report.",
+      /[.!?]$/.test(message) ? message : `${message}.`,
+    );
+  }
   if (!adapter) return message;
   if (code === "partial-bind") return message.replaceAll(adapter.path, adapter.name);
   if (code !== "misfit") return message;

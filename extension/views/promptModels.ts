@@ -31,7 +31,12 @@ export async function loadColumns(
   { model, folder }: { model: string | undefined; folder: string },
 ): Promise<{ base: BaseModelInfo; columns: LoadedColumn[] }> {
   if (!vscode.workspace.isTrusted) {
-    throw new HostError("bad-request", vscode.l10n.t("Loading models needs a trusted workspace."));
+    throw new HostError(
+      "bad-request",
+      vscode.l10n.t(
+        "Loading models needs a trusted workspace. Trust it with “Workspaces: Manage Workspace Trust”.",
+      ),
+    );
   }
   await wake(graft.session);
   const base = await loadBaseFor(graft, wishes, { model, folder });

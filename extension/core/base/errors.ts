@@ -33,21 +33,47 @@ export class GraftError extends Error {
   }
 }
 
-/** What to do where nothing better is known; asked for when told, so that the language is set by then. */
-function remedies(): { badFile: string; notFound: string } {
-  return {
-    badFile: t("Correct the file, or get it again from where it came."),
-    notFound: t("Check the name and the place."),
-  };
+/**
+ * What to do where nothing better is known. Asked for when an error is made, so that the language is
+ * set by then.
+ */
+function usualRemedy(code: ErrorCode): string {
+  switch (code) {
+    case "bad-file":
+      return t("Correct the file, or get it again from where it came.");
+    case "not-found":
+      return t("Check the name and the place.");
+    case "unsupported":
+      return t("Choose another adapter, base or setting.");
+    case "misfit":
+      return t("Choose the base that the adapter was made for.");
+    case "bad-request":
+      return t("Change that and try again.");
+    default:
+      return "";
+  }
+}
+
+/** A statement of one clause says what is wrong; what to do is then added. */
+function advised(code: ErrorCode, statement: string): string {
+  return /[.!?;:] \S/.test(statement) ? statement : join(statement, usualRemedy(code));
 }
 
 /** A file that does not hold what its name promises. */
-export function badFile(file: string, problem: string, remedy = remedies().badFile): GraftError {
+export function badFile(
+  file: string,
+  problem: string,
+  remedy = usualRemedy("bad-file"),
+): GraftError {
   return new GraftError("bad-file", join(`${file}: ${problem}`, remedy), { file, problem });
 }
 
 /** A file, folder, adapter or model that is not there. */
-export function notFound(what: string, where: string, remedy = remedies().notFound): GraftError {
+export function notFound(
+  what: string,
+  where: string,
+  remedy = usualRemedy("not-found"),
+): GraftError {
   return new GraftError("not-found", join(t("{0} not found: {1}", what, where), remedy), {
     what,
     where,
@@ -61,17 +87,18 @@ export function notOnMachine(message: string, details: Record<string, unknown>):
 
 /** Valid input that Graft cannot run; says so by name. */
 export function unsupported(what: string, remedy = ""): GraftError {
-  return new GraftError("unsupported", join(what, remedy), { what });
+  const message = remedy === "" ? advised("unsupported", what) : what;
+  return new GraftError("unsupported", join(message, remedy), { what });
 }
 
 /** An adapter that does not belong to the base it was given. */
 export function misfit(message: string, details: Record<string, unknown> = {}): GraftError {
-  return new GraftError("misfit", message, details);
+  return new GraftError("misfit", advised("misfit", message), details);
 }
 
 /** A request whose own values are wrong (an unknown adapter name, a negative temperature). */
 export function badRequest(message: string, details: Record<string, unknown> = {}): GraftError {
-  return new GraftError("bad-request", message, details);
+  return new GraftError("bad-request", advised("bad-request", message), details);
 }
 
 /** The Hub wants a token, or does not take the one that it was given. */

@@ -136,12 +136,39 @@ export function parseFields<T>(schema: z.ZodType<T>, value: unknown, file: strin
   const found = issue ? shorten(at(value, issue.path)) : "";
   throw new GraftError(
     "bad-file",
-    t('{0}: field "{1}" is {2}. {3}', file, field, found, issue?.message ?? ""),
+    t('{0}: field "{1}" is {2}. {3}', file, field, found, issue ? wanted(issue) : ""),
     {
       file,
       field,
     },
   );
+}
+
+/** What a field has to be, in words for people. */
+function wanted(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return t("It has to be {0}.", typeName(issue.expected));
+    case "invalid_value":
+      return t("It has to be one of {0}.", issue.values.map((value) => String(value)).join(", "));
+    case "invalid_union":
+      return t("It has another form than expected. Correct it, or leave it out.");
+    default:
+      return `${issue.message}.`;
+  }
+}
+
+function typeName(type: string): string {
+  const names: Readonly<Record<string, () => string>> = {
+    string: () => t("text"),
+    number: () => t("a number"),
+    int: () => t("a whole number"),
+    boolean: () => t("true or false"),
+    array: () => t("a list"),
+    object: () => t("an object"),
+    record: () => t("an object"),
+  };
+  return names[type]?.() ?? type;
 }
 
 function at(value: unknown, keys: readonly PropertyKey[]): unknown {
@@ -152,7 +179,7 @@ function at(value: unknown, keys: readonly PropertyKey[]): unknown {
 }
 
 function shorten(value: unknown): string {
-  if (value === undefined) return "missing";
+  if (value === undefined) return t("missing");
   const text = JSON.stringify(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }

@@ -284,7 +284,10 @@ export class ModelBuilder {
       throw badFile(
         checkpoint.dir,
         t('tensor "{0}" is missing from the weights', name),
-        t("config.json describes a {0} model that has it.", checkpoint.config.modelType),
+        t(
+          "The {0} model that config.json describes has it: get both from one place.",
+          checkpoint.config.modelType,
+        ),
       );
     }
     if (ref.shape !== anyShape && !isSameShape(ref.shape, shape)) {
