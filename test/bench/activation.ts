@@ -1,0 +1,53 @@
+// How long the extension takes to be there: loading its bundle and `activate`, over an editor that does
+// nothing, in fresh processes. `npm run build -- --production`, then `npm run bench:activation`.
+import { execFileSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const runs = 15;
+const bundle = fileURLToPath(new URL("../../dist/extension.cjs", import.meta.url));
+const root = fileURLToPath(new URL("../../", import.meta.url));
+
+/** Runs in each process: every part of `vscode` is there, can be called and made, and gives the same. */
+const script = `
+const Module = require("node:module");
+const known = {
+  textDocuments: [], workspaceFolders: [], visibleTextEditors: [], visible: false, isTrusted: true, bundle: undefined,
+  getConfiguration: () => ({ get: (_, otherwise) => otherwise, inspect: () => undefined }),
+};
+const nothing = new Proxy(function () {}, {
+  get: (_, key) => Object.hasOwn(known, key) ? known[key] : key === Symbol.toPrimitive ? () => "" : key === "then" ? undefined : key === Symbol.iterator ? () => [][Symbol.iterator]() : nothing,
+  // The bundle copies a module onto an object with its prototype.
+  getPrototypeOf: () => nothing,
+  apply: () => nothing,
+  construct: (_, __, made) => Object.create(made.prototype),
+  set: () => true,
+});
+const load = Module._load;
+Module._load = (name, ...rest) => (name === "vscode" ? nothing : load(name, ...rest));
+const memento = { get: (_, otherwise) => otherwise, update: async () => undefined, keys: () => [] };
+const context = {
+  subscriptions: [], workspaceState: memento, globalState: memento, extensionUri: nothing,
+  globalStorageUri: nothing, secrets: nothing, extension: nothing, environmentVariableCollection: nothing,
+  extensionPath: ${JSON.stringify(root)}, asAbsolutePath: (path) => ${JSON.stringify(root)} + path,
+};
+const started = performance.now();
+const extension = require(${JSON.stringify(bundle)});
+const loaded = performance.now();
+extension.activate(context);
+const active = performance.now();
+console.log(JSON.stringify([loaded - started, active - loaded]));
+process.exit(0);
+`;
+
+const figures = Array.from({ length: runs }, () => {
+  const text = execFileSync(process.execPath, ["-e", script], { encoding: "utf8", maxBuffer: 1e8 });
+  return JSON.parse(text.trim().split("\n").at(-1) ?? "[]") as [load: number, activate: number];
+});
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
+}
+
+const [load, activate] = [0, 1].map((at) => median(figures.map((each) => each[at] ?? NaN)));
+const all = median(figures.map(([a, b]) => a + b));
+console.log(`bundle ${load?.toFixed(1)} ms, activate ${activate?.toFixed(1)} ms, together ${all.toFixed(1)} ms (median of ${runs})`); // prettier-ignore
