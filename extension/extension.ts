@@ -56,7 +56,7 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     playground: new PlaygroundPanel(extension, { engine, session }),
     status: new StatusPanel(extension, session),
     prompts: new Prompts(),
-    reports: new Reports(),
+    reports: new Reports(extension),
   };
   const refresh = (): void => void session.refresh().catch((error) => presentError(graft, error));
   extension.subscriptions.push(
@@ -68,7 +68,6 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     graft.playground,
     graft.status,
     graft.prompts,
-    graft.reports,
     registerCommands(graft),
     showTree(graft, "graft.baseModels", new BaseModelTree(session)),
     showTree(graft, "graft.adapters", new AdapterTree(session, graft.layout)),

@@ -92,7 +92,7 @@ function topFields(): Field[] {
     { path: "modelParameters", meaning: t("How answers are sampled."), type: "object" },
     {
       path: "responseFormat",
-      meaning: t("The form of an answer. Answers that are not in it fail."),
+      meaning: t("The form of an answer, which the model is held to while it writes."),
       type: "string",
       values: formats,
     },

@@ -24,6 +24,7 @@ export function parsePromptFile(text: string): PromptFile {
   const testData = top.get("testData");
   const rows = testData ? parseRows(reader, testData.value) : [];
   const model = top.get("model");
+  const parameters = top.get("modelParameters");
   const id = model && reader.string(model.value, "model");
   const schema = parseSchema(reader, top.get("jsonSchema"));
   const own = byKey(reader, reader.entries(top.get("graft")?.value ?? null, "graft"), "graft");
@@ -31,7 +32,7 @@ export function parsePromptFile(text: string): PromptFile {
     name: optional(reader, top.get("name")),
     description: optional(reader, top.get("description")),
     model: model && id ? { id, span: reader.spanOf(model.value) } : null,
-    parameters: parseParameters(reader, top.get("modelParameters")),
+    parameters: parseParameters(reader, parameters),
     format: parseFormat(reader, top.get("responseFormat"), schema),
     schema,
     messages,
@@ -43,6 +44,10 @@ export function parsePromptFile(text: string): PromptFile {
     ],
     columns: parseColumns(reader, own.get("adapters")),
   };
+  if (file.format !== "text" && file.parameters.stop && parameters) {
+    const text = t("stop is not used where the answer is JSON: the value's end ends it.");
+    reader.report(text, parameters.keySpan, "info");
+  }
   if (reader.problems.every(({ severity }) => severity !== "error")) {
     checkVariables(reader, file);
   }

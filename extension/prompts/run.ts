@@ -35,6 +35,8 @@ export interface RunResult {
   readonly checks: readonly Check[];
   readonly passed: boolean;
   readonly expected: string | null;
+  /** Its share of the batch's time. */
+  readonly seconds: number;
 }
 
 /** The part of an engine that tests need: a connection of the editor, or the service itself. */
@@ -60,10 +62,20 @@ export interface RunOptions {
 }
 
 /** How a file's answers are sampled: what it says, else so that a second run says the same. */
-export function samplingOf({ parameters }: Pick<PromptFile, "parameters">): Sampling {
-  const { maxNewTokens = 256, temperature = 0, topP = 1, topK = 0 } = parameters;
+export function samplingOf({
+  parameters,
+  format = "text",
+  schema = null,
+}: Pick<PromptFile, "parameters"> & Partial<Pick<PromptFile, "format" | "schema">>): Sampling {
+  const { maxNewTokens = 256, temperature = 0, topP = 1, topK = 0, stop } = parameters;
   const { repetitionPenalty = 1, seed = 0 } = parameters;
-  return { maxNewTokens, temperature, topP, topK, repetitionPenalty, seed };
+  const sampling = { maxNewTokens, temperature, topP, topK, repetitionPenalty, seed };
+  // The end of the JSON value ends the answer; a stop text could cut into it.
+  if (format === "json_object") return { ...sampling, jsonSchema: true };
+  if (format === "json_schema" && schema) {
+    return { ...sampling, jsonSchema: schema as Record<string, unknown> };
+  }
+  return stop && stop.length > 0 ? { ...sampling, stop: [...stop] } : sampling;
 }
 
 /** Answers rows under columns in batches, and judges each answer as soon as it is there. */
@@ -84,7 +96,9 @@ export async function runTests(
       prompt: renderPrompt(file, row.values, { isChat: base.hasChatTemplate }),
       adapters: column.adapters,
     }));
+    const started = performance.now();
     const answers = await engine.answerRows({ base: base.path, rows, sampling }, { signal });
+    const seconds = (performance.now() - started) / 1000 / part.length;
     part.forEach(({ row, column }, i) => {
       if (column.adapters.length === 0) said.set(row.index, answers[i]?.text ?? "");
     });
@@ -93,7 +107,7 @@ export async function runTests(
       const answer = answers[i] as RowAnswer;
       if (!wanted.has(run) || answer.finish === "cancelled") return;
       const known = { baseOutput: said.get(run.row.index), perplexities: perplexities[i] };
-      options.onResult(run, judge(file, run, { answer, ...known }));
+      options.onResult(run, { ...judge(file, run, { answer, ...known }), seconds });
     });
   }
 }
@@ -154,7 +168,7 @@ function judge(
     baseOutput,
     perplexities,
   }: { answer: RowAnswer; baseOutput: string | undefined; perplexities: Perplexities | undefined },
-): RunResult {
+): Omit<RunResult, "seconds"> {
   const { names } = column;
   const expected = expectedOf(row, names);
   const isBase = column.adapters.length === 0;

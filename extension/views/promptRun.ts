@@ -65,7 +65,7 @@ export class PromptRun {
 
   private tell(item: vscode.TestItem, { row, column }: Run, result: RunResult): void {
     const { answer, checks, passed, expected } = result;
-    const ms = answer.seconds * 1000;
+    const ms = result.seconds * 1000;
     const lines = [
       `${column.label}: ${answer.text}`,
       ...checks.map(({ name, status, message }) => `  ${marks[status]} ${name}: ${message}`),

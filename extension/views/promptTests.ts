@@ -15,8 +15,11 @@ export interface Outcome {
   readonly row: number;
   readonly column: string;
   readonly passed: boolean;
+  /** Of a run before the window was reloaded only how it went is known; its output is in the Testing view. */
   readonly output: string;
 }
+
+const outcomesKey = "graft.promptOutcomes";
 
 interface Known {
   readonly item: vscode.TestItem;
@@ -40,6 +43,10 @@ export class PromptTests implements vscode.Disposable {
     private readonly prompts: Prompts,
   ) {
     this.controller = prompts.controller;
+    const kept = graft.extension.workspaceState.get<Record<string, Outcome[]>>(outcomesKey, {});
+    for (const [uri, outcomes] of Object.entries(kept)) {
+      this.outcomes.set(uri, new Map(outcomes.map((each) => [keyOf(each), each])));
+    }
   }
 
   /** Looks for files once, and hears of new ones from then on. */
@@ -162,14 +169,26 @@ export class PromptTests implements vscode.Disposable {
     } finally {
       for (const each of listening) each.dispose();
       run.end();
+      this.keepOutcomes();
       this.prompts.refreshLenses();
     }
   }
 
   private remember(uri: vscode.Uri, outcome: Outcome): void {
     const own = this.outcomes.get(uri.toString()) ?? new Map<string, Outcome>();
-    own.set(`${outcome.row} ${outcome.column}`, outcome);
+    own.set(keyOf(outcome), outcome);
+    // The file that ran last stands last.
+    this.outcomes.delete(uri.toString());
     this.outcomes.set(uri.toString(), own);
+  }
+
+  /** How tests went stays when the window reloads, of the files that ran last. */
+  private keepOutcomes(): void {
+    const latest = [...this.outcomes].slice(-50).map(([uri, outcomes]) => {
+      const bare = [...outcomes.values()].map((each) => ({ ...each, output: "" }));
+      return [uri, bare] as const;
+    });
+    void this.graft.extension.workspaceState.update(outcomesKey, Object.fromEntries(latest));
   }
 
   /** The rows × columns of a request, without what it leaves out. */
@@ -273,6 +292,10 @@ export class PromptTests implements vscode.Disposable {
       parent.children.add(this.leafItem(known, { row, wish, place: 999, parent }));
     }
   }
+}
+
+function keyOf({ row, column }: Pick<Outcome, "row" | "column">): string {
+  return `${row} ${column}`;
 }
 
 function labelOf(wish: ColumnWish, { session }: Graft): string {

@@ -59,6 +59,10 @@ scenario(
     await vscode.reload();
     await openTesting(vscode);
     await until("results are there after a reload", failed);
+    await until(
+      "lenses know it, too",
+      async () => (await lens(vscode, "1 of 2 passed").count()) === 1,
+    );
     assert.deepEqual(vscode.enginePids(), [], "no engine was started for it");
     await vscode.screenshot("84 results after reload");
   },
@@ -139,7 +143,7 @@ scenario(
     await until("it passed", async () =>
       ["passed", "unset"].includes(await testState(vscode, "sky.prompt.yml")),
     );
-    await vscode.page.locator(".view-lines").first().click();
+    await vscode.page.locator(".editor-instance .view-lines").first().click();
     await vscode.page.keyboard.press("Control+End");
     await vscode.page.keyboard.type("resp");
     const offered = vscode.page.locator(".suggest-widget .monaco-list-row", {

@@ -180,3 +180,11 @@ test("sampling that a file does not name says the same each time", () => {
   const { temperature, seed } = samplingOf({ parameters: {} });
   assert.deepEqual([temperature, seed], [0, 0]);
 });
+
+test("stop texts and formats are the model's to keep", () => {
+  const parameters = { stop: ["."] };
+  assert.deepEqual(samplingOf({ parameters }).stop, ["."]);
+  assert.equal(samplingOf({ parameters, format: "json_object" }).jsonSchema, true);
+  const { stop, jsonSchema } = samplingOf({ parameters, format: "json_schema", schema });
+  assert.deepEqual([stop, jsonSchema], [undefined, schema]);
+});
