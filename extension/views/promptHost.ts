@@ -6,7 +6,8 @@ import { type PromptFile, rowLabel } from "../prompts/promptFile.ts";
 import { PromptLanguage } from "./promptLanguage.ts";
 import { promptLenses } from "./promptLenses.ts";
 import type { Prompts } from "./prompts.ts";
-import { type Outcome, PromptTests } from "./promptTests.ts";
+import type { Outcome } from "./promptOutcomes.ts";
+import { PromptTests } from "./promptTests.ts";
 
 /** Reads prompt files as they are edited, and hands them to lenses, language and tests. */
 export class PromptHost implements vscode.Disposable {

@@ -2,7 +2,7 @@ import * as vscode from "vscode";
 import type { PromptFile } from "../prompts/promptFile.ts";
 import type { State } from "../state.ts";
 import { formatSpeaker } from "./format.ts";
-import type { Outcome } from "./promptTests.ts";
+import type { Outcome } from "./promptOutcomes.ts";
 
 /** What a lens or a command asks the tests to run. */
 export interface PromptRequest {

@@ -6,7 +6,7 @@ import type { PromptFile, TestRow } from "../prompts/promptFile.ts";
 import { type Run, type RunResult, runTests } from "../prompts/run.ts";
 import { promptEngine } from "./promptEngine.ts";
 import { type ColumnWish, isLoaded, loadColumns } from "./promptModels.ts";
-import type { Outcome } from "./promptTests.ts";
+import type { Outcome } from "./promptOutcomes.ts";
 
 /** A row under a column: one test. */
 export interface TestLeaf {

@@ -8,18 +8,8 @@ import { baseColumn, type ColumnRef, type PromptFile, rowLabel } from "../prompt
 import type { PromptRequest } from "./promptLenses.ts";
 import { activeColumn, type ColumnWish } from "./promptModels.ts";
 import { PromptRun, type TestLeaf } from "./promptRun.ts";
+import { type Outcome, PromptOutcomes } from "./promptOutcomes.ts";
 import { promptFiles, type Prompts } from "./prompts.ts";
-
-/** How a row under a column went when it ran last in this window. */
-export interface Outcome {
-  readonly row: number;
-  readonly column: string;
-  readonly passed: boolean;
-  /** Of a run before the window was reloaded only how it went is known; its output is in the Testing view. */
-  readonly output: string;
-}
-
-const outcomesKey = "graft.promptOutcomes";
 
 interface Known {
   readonly item: vscode.TestItem;
@@ -34,7 +24,7 @@ interface Known {
 export class PromptTests implements vscode.Disposable {
   private readonly known = new Map<string, Known>();
   private readonly leaves = new WeakMap<vscode.TestItem, { key: string; leaf: TestLeaf }>();
-  private readonly outcomes = new Map<string, Map<string, Outcome>>();
+  private readonly outcomes: PromptOutcomes;
   private readonly controller: vscode.TestController;
   private watcher: vscode.FileSystemWatcher | undefined;
 
@@ -43,10 +33,7 @@ export class PromptTests implements vscode.Disposable {
     private readonly prompts: Prompts,
   ) {
     this.controller = prompts.controller;
-    const kept = graft.extension.workspaceState.get<Record<string, Outcome[]>>(outcomesKey, {});
-    for (const [uri, outcomes] of Object.entries(kept)) {
-      this.outcomes.set(uri, new Map(outcomes.map((each) => [keyOf(each), each])));
-    }
+    this.outcomes = new PromptOutcomes(graft.extension.workspaceState);
   }
 
   /** Looks for files once, and hears of new ones from then on. */
@@ -95,7 +82,7 @@ export class PromptTests implements vscode.Disposable {
   }
 
   outcomesOf(uri: vscode.Uri): Outcome[] {
-    return [...(this.outcomes.get(uri.toString())?.values() ?? [])];
+    return this.outcomes.of(uri);
   }
 
   /** Runs what the Testing view asks for; continuously after each save of a file. */
@@ -120,14 +107,16 @@ export class PromptTests implements vscode.Disposable {
     this.fill(known);
     if (columns === "active") this.addActive(known);
     const active = columns === "active" ? activeColumn(this.graft.session.state).label : "";
-    const items = [...this.leavesOf(known.item)]
+    const chosen = [...this.leavesOf(known.item)]
       .filter(({ leaf }) => row === undefined || leaf.row.index === row)
       .filter(({ leaf }) => columns !== "base" || leaf.wish.kind === "base")
-      .filter(({ leaf }) => columns !== "active" || leaf.label === active)
-      .map(({ item }) => item);
+      .filter(({ leaf }) => columns !== "active" || leaf.label === active);
     const stop = new vscode.CancellationTokenSource();
+    const items = chosen.map(({ item }) => item);
     await this.execute(new vscode.TestRunRequest(items), stop.token);
-    return this.outcomesOf(uri).filter((each) => row === undefined || each.row === row);
+    return this.outcomesOf(uri).filter((outcome) =>
+      chosen.some(({ leaf }) => leaf.row.index === outcome.row && leaf.label === outcome.column),
+    );
   }
 
   fileAt(uri: vscode.Uri): PromptFile | undefined {
@@ -160,7 +149,7 @@ export class PromptTests implements vscode.Disposable {
       }
       for (const [{ uri, file, item }, leaves] of byFile) {
         const part = new PromptRun(this.graft, run, { uri, file, signal: stop.signal });
-        part.onOutcome = (outcome) => this.remember(uri, outcome);
+        part.onOutcome = (outcome) => this.outcomes.remember(uri, outcome);
         if (item.error) part.fail(leaves, String(item.error));
         else await part.play(leaves);
       }
@@ -169,26 +158,9 @@ export class PromptTests implements vscode.Disposable {
     } finally {
       for (const each of listening) each.dispose();
       run.end();
-      this.keepOutcomes();
+      this.outcomes.keep();
       this.prompts.refreshLenses();
     }
-  }
-
-  private remember(uri: vscode.Uri, outcome: Outcome): void {
-    const own = this.outcomes.get(uri.toString()) ?? new Map<string, Outcome>();
-    own.set(keyOf(outcome), outcome);
-    // The file that ran last stands last.
-    this.outcomes.delete(uri.toString());
-    this.outcomes.set(uri.toString(), own);
-  }
-
-  /** How tests went stays when the window reloads, of the files that ran last. */
-  private keepOutcomes(): void {
-    const latest = [...this.outcomes].slice(-50).map(([uri, outcomes]) => {
-      const bare = [...outcomes.values()].map((each) => ({ ...each, output: "" }));
-      return [uri, bare] as const;
-    });
-    void this.graft.extension.workspaceState.update(outcomesKey, Object.fromEntries(latest));
   }
 
   /** The rows × columns of a request, without what it leaves out. */
@@ -292,10 +264,6 @@ export class PromptTests implements vscode.Disposable {
       parent.children.add(this.leafItem(known, { row, wish, place: 999, parent }));
     }
   }
-}
-
-function keyOf({ row, column }: Pick<Outcome, "row" | "column">): string {
-  return `${row} ${column}`;
 }
 
 function labelOf(wish: ColumnWish, { session }: Graft): string {
