@@ -1,5 +1,6 @@
 export const englishPath: string;
 export function collectTexts(): { texts: Map<string, string>; unreadable: string[] };
+export function collectLiterals(): string[];
 export function languages(): string[];
 export function translation(language: string): {
   code: Record<string, string>;

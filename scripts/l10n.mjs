@@ -10,31 +10,76 @@ const folder = join(root, "media", "l10n");
 /** How a text is asked for: `t` of @vscode/l10n, `vscode.l10n.t`. */
 const askers = new Set(["t", "l10n.t", "vscode.l10n.t"]);
 
-/** Every text of the sources with the file that first has it, and calls whose text is no literal. */
+/** Calls that say something to a person, and which of their arguments do. */
+const speakers = new Map(
+  Object.entries({
+    badFile: [1, 2],
+    notFound: [0, 2],
+    unsupported: [0, 1],
+    misfit: [0],
+    badRequest: [0],
+    noMemory: [0, 1],
+    unreachable: [0],
+    HostError: [1],
+    GraftError: [1],
+    showErrorMessage: [0],
+    showWarningMessage: [0],
+    showInformationMessage: [0],
+    setStatusBarMessage: [0],
+  }),
+);
+
+/** Words that are said without being asked of a bundle: "file:line". */
+export function collectLiterals() {
+  const found = [];
+  forEachCall((call, at) => {
+    const name = call.expression.getText().split(".").at(-1);
+    for (const index of speakers.get(name) ?? []) {
+      const said = call.arguments?.[index];
+      if (said && isSentence(said)) found.push(`${at}: ${said.getText().slice(0, 60)}`);
+    }
+  });
+  return found;
+}
+
+/** A literal with at least two words of its own. */
+function isSentence(node) {
+  if (!ts.isStringLiteralLike(node) && !ts.isTemplateExpression(node)) return false;
+  const own = ts.isTemplateExpression(node)
+    ? [node.head, ...node.templateSpans.map(({ literal }) => literal)].map(({ text }) => text)
+    : [node.text];
+  return /[a-z]{2,} +[a-z]{2,}/i.test(own.join(" "));
+}
+
+/** Every text of the sources with the place that first has it, and calls whose text is no literal. */
 export function collectTexts() {
   const texts = new Map();
   const unreadable = [];
-  for (const path of ["extension", "webview"].flatMap((room) => filesUnder(join(root, room)))) {
-    if (!path.endsWith(".ts")) continue;
-    const file = relative(root, path).split(sep).join("/");
-    const source = ts.createSourceFile(
-      file,
-      readFileSync(path, "utf8"),
-      ts.ScriptTarget.Latest,
-      true,
-    );
-    const visit = (node) => {
-      if (ts.isCallExpression(node) && askers.has(node.expression.getText())) {
-        const text = textOf(node.arguments[0]);
-        const { line } = source.getLineAndCharacterOfPosition(node.getStart());
-        if (text === undefined) unreadable.push(`${file}:${line + 1}`);
-        else if (!texts.has(text)) texts.set(text, file);
-      }
-      ts.forEachChild(node, visit);
-    };
-    visit(source);
-  }
+  forEachCall((call, at) => {
+    if (!askers.has(call.expression.getText())) return;
+    const text = textOf(call.arguments[0]);
+    if (text === undefined) unreadable.push(at);
+    else if (!texts.has(text)) texts.set(text, at);
+  });
   return { texts, unreadable };
+}
+
+/** Every call and `new` of what speaks to people in an editor; the terminal speaks English. */
+function forEachCall(visit) {
+  for (const path of ["extension", "webview"].flatMap((room) => filesUnder(join(root, room)))) {
+    const file = relative(root, path).split(sep).join("/");
+    if (!file.endsWith(".ts") || file.startsWith("extension/cli/")) continue;
+    const content = readFileSync(path, "utf8");
+    const source = ts.createSourceFile(file, content, ts.ScriptTarget.Latest, true);
+    const walk = (node) => {
+      if (ts.isCallExpression(node) || ts.isNewExpression(node)) {
+        const { line } = source.getLineAndCharacterOfPosition(node.getStart());
+        visit(node, `${file}:${line + 1}`);
+      }
+      ts.forEachChild(node, walk);
+    };
+    walk(source);
+  }
 }
 
 /** A literal, several joined by +, or `{ message }`. */

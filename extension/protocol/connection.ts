@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import { asGraftError, cancelled, type ErrorCode, GraftError } from "../core/base/errors.ts";
 
 /** What one side offers: one line a method. `event` is what a running request may report. */
@@ -141,7 +142,7 @@ export class Connection<Local extends Contract, Remote extends Contract> {
     };
     try {
       const handler = Object.hasOwn(this.handlers, method) ? this.handlers[method] : undefined;
-      if (!handler) throw new GraftError("internal", `Unknown method ${method}.`);
+      if (!handler) throw new GraftError("internal", t("Unknown method {0}.", method));
       const result = await handler(params, { emit, signal: controller.signal } as never);
       this.post({ kind: "result", id, result });
     } catch (thrown) {

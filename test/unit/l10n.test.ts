@@ -18,6 +18,8 @@ test("every text is a literal, so that a bundle can have it", () => {
   assertNone("no literal (npm run l10n lists them)", unreadable);
 });
 
+test("nothing is said past the bundles", () => assertNone("literals", l10n.collectLiterals()));
+
 test("the English bundle is what the sources say", async () => {
   const written = await readFile(l10n.englishPath, "utf8");
   assert.equal(written, l10n.englishBundle(texts), "run: npm run l10n");
