@@ -2,6 +2,7 @@ import type * as vscode from "vscode";
 import type { EngineProcess } from "./engineProcess.ts";
 import type { Hub } from "./hub.ts";
 import type { Layout } from "./layout.ts";
+import type { RecentLog } from "./recentLog.ts";
 import type { Session } from "./session.ts";
 import type { Answers } from "./views/answers.ts";
 import type { ComparePanels } from "./views/comparePanel.ts";
@@ -16,6 +17,7 @@ import type { StatusPanel } from "./views/statusPanel.ts";
 export interface Graft {
   readonly extension: vscode.ExtensionContext;
   readonly log: vscode.LogOutputChannel;
+  readonly recent: RecentLog;
   readonly engine: EngineProcess;
   readonly session: Session;
   readonly layout: Layout;

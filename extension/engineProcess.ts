@@ -13,7 +13,13 @@ export type EngineConnection = Connection<EngineHostContract, EngineContract>;
 
 export interface EngineOptions {
   fork(): ChildProcess;
-  log: { info(text: string): void; warn(text: string): void; error(text: string): void };
+  log: {
+    /** How long each request took, and how it ended. */
+    debug?(text: string): void;
+    info(text: string): void;
+    warn(text: string): void;
+    error(text: string): void;
+  };
   /** Brings back what was loaded on a fresh engine, before other requests are let through. */
   restore(connection: EngineConnection): Promise<void>;
   onState(state: EngineState): void;
@@ -60,7 +66,19 @@ export class EngineProcess {
     options: RequestOptions<EventOf<EngineContract[M]>> = {},
   ): Promise<EngineContract[M]["result"]> {
     const connection = await this.ready(options.signal);
-    return connection.request(method, params, options);
+    const started = performance.now();
+    const end = (how: string): void =>
+      this.options.log.debug?.(
+        `${method} ${how} after ${Math.round(performance.now() - started)} ms`,
+      );
+    try {
+      const result = await connection.request(method, params, options);
+      end("answered");
+      return result;
+    } catch (thrown) {
+      end(`ended (${failureOf(thrown).code})`);
+      throw thrown;
+    }
   }
 
   /** Stops the engine if it runs, starts a fresh one and brings back what was loaded. */

@@ -1,12 +1,14 @@
 import "./texts.ts";
 import * as vscode from "vscode";
 import { registerCommands } from "./commands/index.ts";
+import { handleLinks } from "./commands/openLink.ts";
 import type { Graft } from "./context.ts";
 import { Hub } from "./hub.ts";
 import { AdapterConfigLanguage } from "./language/adapterConfigLanguage.ts";
 import { Layout } from "./layout.ts";
 import { createModels } from "./models.ts";
 import { ModelWatch } from "./modelWatch.ts";
+import { RecentLog } from "./recentLog.ts";
 import { AdapterTree } from "./views/adapterTree.ts";
 import { Answers } from "./views/answers.ts";
 import { BaseModelTree } from "./views/baseModelTree.ts";
@@ -40,11 +42,14 @@ export function activate(extension: vscode.ExtensionContext): void {
   }
 }
 
-function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel): void {
+function start(extension: vscode.ExtensionContext, output: vscode.LogOutputChannel): void {
+  const recent = new RecentLog(output);
+  const log = recent.channel;
   const { engine, session } = createModels(extension, log);
   const graft: Graft = {
     extension,
     log,
+    recent,
     engine,
     session,
     layout: new Layout(extension.workspaceState),
@@ -75,6 +80,7 @@ function start(extension: vscode.ExtensionContext, log: vscode.LogOutputChannel)
     new StatusBar(session),
     new TensorEditor(extension, engine).register(),
     mirrorContextKeys(session, graft.layout),
+    handleLinks(graft),
     new ModelWatch(session, (thrown) => void presentError(graft, thrown)),
     vscode.workspace.onDidGrantWorkspaceTrust(refresh),
   );

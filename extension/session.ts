@@ -304,13 +304,20 @@ export class Session {
   }
 
   /** Not queued behind loads: the engine answers with what is loaded when it begins. */
-  generate(
+  async generate(
     params: Omit<GenerateParams, "base">,
     options: RequestOptions<GenerateEvent> = {},
   ): Promise<GenerateResult> {
     const { path: base, name, task } = this.needBase();
-    if (task !== "language-modeling") return Promise.reject(writesNothing(name, task));
-    return this.options.engine.request("generate", { base, ...params }, options);
+    if (task !== "language-modeling") throw writesNothing(name, task);
+    const answer = await this.options.engine.request("generate", { base, ...params }, options);
+    this.noteAnswer(answer);
+    return answer;
+  }
+
+  /** Keeps how quick the last answer was, whoever asked for it. */
+  noteAnswer({ tokens, tokensPerSecond }: NonNullable<State["lastAnswer"]>): void {
+    if (tokens > 0) this.set({ lastAnswer: { tokens, tokensPerSecond } });
   }
 
   /** What a base that does not write text says of an input, with the active adapters. */

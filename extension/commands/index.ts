@@ -22,6 +22,7 @@ import { groupCommands } from "./groupAdapters.ts";
 import { importAdapter } from "./importAdapter.ts";
 import { insertAnswer } from "./insertAnswer.ts";
 import { loadAdapter } from "./loadAdapter.ts";
+import { loadAdaptersOnto } from "./loadAdaptersOnto.ts";
 import { loadBaseModel } from "./loadBaseModel.ts";
 import { loadBaseModelWith } from "./loadBaseModelWith.ts";
 import { loadFromHub } from "./loadFromHub.ts";
@@ -32,6 +33,8 @@ import { mergeIntoBase } from "./mergeIntoBase.ts";
 import { mixAdapters } from "./mixAdapters.ts";
 import { openAdapterConfig } from "./openAdapterConfig.ts";
 import { openInspector } from "./openInspector.ts";
+import { openWalkthrough } from "./openWalkthrough.ts";
+import { openLink } from "./openLink.ts";
 import { openPlayground } from "./openPlayground.ts";
 import { openSampleWorkspace } from "./openSampleWorkspace.ts";
 import { openTensors } from "./openTensors.ts";
@@ -41,6 +44,7 @@ import { regenerateAnswer } from "./regenerateAnswer.ts";
 import { renameAdapter } from "./renameAdapter.ts";
 import { replyInThread } from "./replyInThread.ts";
 import { rerunTestPrompt } from "./rerunTestPrompt.ts";
+import { reportIssue } from "./reportIssue.ts";
 import { restartEngine } from "./restartEngine.ts";
 import { runPromptFile } from "./runPromptFile.ts";
 import { runSelectionAsPrompt } from "./runSelectionAsPrompt.ts";
@@ -65,6 +69,9 @@ export const commands: readonly Command[] = [
   clearQuantizedWeights,
   unloadBaseModel,
   loadAdapter,
+  loadAdaptersOnto,
+  mixAdapters,
+  openLink,
   activateAdapter,
   setAdapterWeight,
   deactivateAdapters,
@@ -83,7 +90,6 @@ export const commands: readonly Command[] = [
   exportOnnx,
   deleteAdapter,
   compareAdapters,
-  mixAdapters,
   compareStatus,
   chooseTask,
   measureEffect,
@@ -115,6 +121,8 @@ export const commands: readonly Command[] = [
   refresh,
   restartEngine,
   showLog,
+  reportIssue,
+  openWalkthrough,
   showMenu,
 ];
 

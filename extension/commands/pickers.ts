@@ -1,7 +1,7 @@
-import { realpath } from "node:fs/promises";
 import * as vscode from "vscode";
 import { addFolder } from "../config.ts";
 import type { Graft } from "../context.ts";
+import { adapterOf } from "../knownAdapter.ts";
 import type { AdapterInfo, AdapterSummary, BaseModelSummary } from "../protocol/engineContract.ts";
 import { adapterStatus, type AdapterStatus } from "../state.ts";
 import { formatMethod } from "../views/format.ts";
@@ -43,31 +43,12 @@ export async function chooseAdapter(
   await graft.session.discovered();
   const { state } = graft.session;
   const path = pathOf(argument);
-  if (path !== undefined) return adapterAt(graft, path);
+  if (path !== undefined) return adapterOf(graft.session, path);
   const wanted = state.adapters.filter((a) => accept?.(adapterStatus(state, a)) ?? true);
   const chosen = await pick(groupedChoices(graft, wanted), placeHolder);
   if (!chosen?.browse) return chosen?.value;
   const folder = await browse(graft, "adapterFolders", vscode.l10n.t("Use as Adapter"));
   return folder === undefined ? undefined : findUnder(graft, folder, "adapters");
-}
-
-/** The adapter of a folder; one that is not in the view yet is offered to be. */
-async function adapterAt(graft: Graft, path: string): Promise<AdapterSummary | undefined> {
-  const { session } = graft;
-  const real = await realpath(path).catch(() => path);
-  const find = (): AdapterSummary | undefined =>
-    session.state.adapters.find((a) => a.path === path || a.path === real);
-  const known = find();
-  if (known) return known;
-  const add = vscode.l10n.t("Add Its Folder");
-  const text = vscode.l10n.t(
-    "{0} is not in a folder that Graft looks into. Add it to graft.adapterFolders?",
-    path,
-  );
-  if ((await vscode.window.showWarningMessage(text, add)) !== add) return undefined;
-  await addFolder("adapterFolders", path);
-  await withProgress(vscode.l10n.t("Looking for models"), () => session.refresh());
-  return find();
 }
 
 /** The loaded adapter that a command was given, or one that the user picks. */

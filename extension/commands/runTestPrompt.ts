@@ -1,10 +1,12 @@
 import * as vscode from "vscode";
 import type { Command, Graft } from "../context.ts";
+import { adapterOf } from "../knownAdapter.ts";
 import type { Question } from "../views/answers.ts";
 import { formatModel } from "../views/format.ts";
 import { questionTitle } from "../views/prediction.ts";
 import { withProgress } from "../views/progress.ts";
-import { requireBase } from "./steps.ts";
+import { pathOf } from "./pickers.ts";
+import { requireBase, requireTrust, withAdapter } from "./steps.ts";
 
 const lastPromptKey = "graft.lastPrompt";
 const lastContextKey = "graft.lastContext";
@@ -13,12 +15,28 @@ const lastContextKey = "graft.lastContext";
 export const runTestPrompt: Command = {
   id: "graft.runTestPrompt",
   async run(graft, argument) {
+    // Of an adapter's folder or file in the explorer: with that adapter.
+    const own = argument instanceof vscode.Uri ? pathOf(argument) : undefined;
+    if (own !== undefined && !(await activateOnly(graft, own))) return;
     if (!(await requireBase(graft, vscode.l10n.t("A test prompt")))) return;
     const given = typeof argument === "string" ? argument : undefined;
     const question = await ask(graft, given);
     if (question) await answer(graft, question);
   },
 };
+
+/** True once the folder's adapter is loaded and the only one that answers. */
+async function activateOnly(graft: Graft, folder: string): Promise<boolean> {
+  if (!requireTrust()) return false;
+  const { session } = graft;
+  const adapter = await adapterOf(session, folder);
+  let isActive = false;
+  await withAdapter(graft, adapter, async ({ name }) => {
+    await session.activate([{ name, weight: 1 }]);
+    isActive = true;
+  });
+  return isActive;
+}
 
 /** Streams an answer; one that takes longer shows a notification with Cancel. */
 export async function answer({ answers, session }: Graft, question: Question): Promise<void> {

@@ -51,6 +51,7 @@ export async function loadBase(
   if (!base) return undefined;
   const text = vscode.l10n.t("{0} loaded in {1}", base.name, formatSeconds(base.loadSeconds));
   vscode.window.setStatusBarMessage(`$(check) ${text}`, 5000);
+  graft.log.info(`${text} (${base.precision}, ${base.device}).`);
   if (base.deviceNote !== "") graft.log.info(`${base.name}: ${base.deviceNote}`);
   if (base.warnings.length > 0) {
     graft.log.warn(base.warnings.join(" "));
@@ -153,6 +154,7 @@ async function attach(
     info.total,
   );
   vscode.window.setStatusBarMessage(`$(check) ${info.name}: ${facts}`, 5000);
+  graft.log.info(`${info.name}: ${facts}.`);
   if (info.warnings.length > 0) {
     graft.log.warn(`${info.name}: ${info.warnings.join(" ")}`);
     void vscode.window.showWarningMessage(`${info.name}: ${info.warnings.join(" ")}`);

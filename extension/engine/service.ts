@@ -26,6 +26,7 @@ import { analysisHandlers } from "./analysis.ts";
 import { convertResult } from "./convertResult.ts";
 import { describeCheckpoint, discover, readAdapters } from "./discover.ts";
 import { checkFits, inspectAdapter } from "./inspect.ts";
+import { exportSummary } from "./exportSummary.ts";
 import { generateResult, generationHandlers } from "./generation.ts";
 import { hubHandlers, hubPlace } from "./hub.ts";
 import { Library } from "./library.ts";
@@ -193,6 +194,7 @@ function baseInfo({ base }: PeftModel): BaseModelInfo {
     hasChatTemplate: tokenizer !== null && tokenizer.chatTemplate !== null,
     task: headOf(session.model).task,
     warnings: [...base.warnings],
+    ...(base.export && { export: exportSummary(base.export) }),
   };
 }
 

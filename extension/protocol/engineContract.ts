@@ -161,6 +161,22 @@ export interface BaseModelInfo extends BaseModelSummary {
   warnings: string[];
   /** The adapter's folder, when one was named instead of its base: it is not loaded yet. */
   adapter?: string;
+  /** Of an ONNX export: which layers were found in it. */
+  export?: ExportSummary;
+}
+
+export interface ExportSummary {
+  /** The .onnx file's name without its ending, and all beside it. */
+  variant: string;
+  variants: string[];
+  /** Who wrote the file, as it says itself; "" where it does not. */
+  producer: string;
+  mapped: number;
+  total: number;
+  /** The first layers that were not found, by their Hugging Face paths; `missing` counts all. */
+  missing: number;
+  examples: { path: string; reason: string }[];
+  warnings: string[];
 }
 
 export interface LoadAdapterParams {

@@ -6,6 +6,7 @@ import type {
   Source,
 } from "../protocol/engineContract.ts";
 import { type AdapterStatus, adapterStatus, baseLabel, type State } from "../state.ts";
+import { exportFacts } from "./exportFacts.ts";
 import {
   formatBytes,
   formatCount,
@@ -56,6 +57,7 @@ export function baseRow(state: State, base: BaseModelSummary): Row {
       [t("Parameters"), formatExact(base.parameters)],
       [t("Precision"), loaded ? t("{0}, runs {1}", base.dtype, loaded.precision) : base.dtype],
       ...loadedFacts(loaded),
+      ...exportFacts(loaded?.export),
       [t("Size"), formatBytes(base.bytes)],
       [t("From"), sourceWords[base.source]],
       [t("Path"), base.path],

@@ -1,7 +1,8 @@
 import * as vscode from "vscode";
 import type { Session } from "../session.ts";
 import type { State } from "../state.ts";
-import { formatCount, formatMethod, formatModel, formatWeight } from "./format.ts";
+import { formatModel } from "./format.ts";
+import { statusTooltip, tooltipCommands } from "./statusTooltip.ts";
 
 /** Base, active adapters and engine state at a glance; a click opens what makes sense now. */
 export class StatusBar implements vscode.Disposable {
@@ -58,18 +59,7 @@ function summary(state: State): { text: string; words: string } {
 }
 
 function tooltip(state: State, words: string): vscode.MarkdownString {
-  const text = new vscode.MarkdownString();
-  text.appendMarkdown("**Graft** · ").appendText(words).appendMarkdown("\n\n");
-  const { base } = state;
-  if (!base) return text.appendText(vscode.l10n.t("Click to load a base model or an adapter."));
-  text.appendText(`${base.name}: ${base.modelType}, `);
-  text.appendText(`${formatCount(base.parameters)} parameters, ${base.dtype}, ${base.device}`);
-  for (const adapter of state.loaded) {
-    const active = state.active.find((a) => a.name === adapter.name);
-    const share = active ? `active ${formatWeight(active.weight)}` : "loaded, not active";
-    const bound = `${adapter.bound} of ${adapter.total} modules bound`;
-    text.appendMarkdown("\n\n");
-    text.appendText(`${adapter.name}: ${formatMethod(adapter)}, ${bound}, ${share}`);
-  }
+  const text = new vscode.MarkdownString(statusTooltip(state, words), true);
+  text.isTrusted = { enabledCommands: tooltipCommands };
   return text;
 }

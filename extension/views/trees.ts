@@ -4,16 +4,20 @@ import type { State } from "../state.ts";
 import { wake } from "../wake.ts";
 import { presentError } from "./errors.ts";
 import { arrange, type Arrangement, describeArrangement, filterMessage } from "./arrangement.ts";
+import type { AdapterNode } from "./adapterTree.ts";
+import type { BaseNode } from "./baseModelTree.ts";
+import { AdapterDrop } from "./dragAndDrop.ts";
 import type { Row } from "./rows.ts";
 
 /** Creates a view over a tree; looks for models when it is seen for the first time. */
-export function showTree<T>(
+export function showTree<T extends AdapterNode | BaseNode>(
   graft: Graft,
   id: "graft.baseModels" | "graft.adapters",
   treeDataProvider: vscode.TreeDataProvider<T> & vscode.Disposable,
 ): vscode.Disposable {
   const view = vscode.window.createTreeView(id, {
     treeDataProvider,
+    dragAndDropController: new AdapterDrop<T>(graft),
     showCollapseAll: false,
     // Several adapters can be combined, merged, unloaded and compared.
     canSelectMany: id === "graft.adapters",

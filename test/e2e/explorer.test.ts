@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { cpSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { root, scenario, until, type VSCode } from "./harness.ts";
+
+const adapters = "Adapters";
+const pirate = join(root, "media/sample/adapters/lora-pirate");
+
+const looks = {
+  light: "Default Light Modern",
+  dark: "Default Dark Modern",
+  contrast: "Default High Contrast",
+};
+
+async function drag(vscode: VSCode, from: string, onto: string, view = adapters): Promise<void> {
+  const [source, target] = [vscode.treeRow(adapters, from), vscode.treeRow(view, onto)];
+  await source.locator(".label-name").dragTo(target.locator(".label-name"));
+}
+
+async function groups(vscode: VSCode): Promise<string[]> {
+  return vscode.treeRows(adapters);
+}
+
+scenario(
+  "adapters are arranged, filtered, dragged, and followed on disk",
+  { settings: { "workbench.colorTheme": looks.dark } },
+  async (vscode) => {
+    await vscode.openGraft();
+    await until("adapters are listed", async () => (await groups(vscode)).length >= 6);
+
+    await vscode.runCommand("Graft: Group Adapters By…");
+    await vscode.pick("Method");
+    await until("they are grouped by method", async () => (await groups(vscode)).includes("IA³"));
+    await vscode.runCommand("Graft: Sort Adapters By…");
+    await vscode.pick("Size");
+    await vscode.view(adapters).getByText("by method · largest first").waitFor();
+    await vscode.screenshot("50 explorer by method");
+    await vscode.runCommand("Graft: Group Adapters By…");
+    await vscode.pick("Base Model");
+
+    await vscode.runCommand("Graft: Filter Adapters…");
+    await vscode.quickInput().locator("input.input").fill("json");
+    await until("others are left out", async () => (await groups(vscode)).length === 2);
+    await vscode.screenshot("51 explorer filter");
+    await vscode.page.keyboard.press("Enter");
+    await vscode.view(adapters).getByText("1 of 5 adapters match “json”.").waitFor();
+    await vscode.runCommand("Graft: Clear Adapter Filter");
+    await until("all are back", async () => (await groups(vscode)).length >= 6);
+
+    await drag(vscode, "lora-pirate", "graft-sample", "Base Models");
+    await until("the base and the adapter are loaded", async () =>
+      (await vscode.statusBarText()).includes("graft-sample + lora-pirate"),
+    );
+    await drag(vscode, "lora-json", "lora-pirate");
+    await until("both answer", async () => /×0\.5.*×0\.5/.test(await vscode.statusBarText()));
+    await vscode.screenshot("52 explorer mixed dark");
+
+    // A folder that comes and goes on disk, with nobody asking.
+    const folder = join(vscode.folders.workspace, "runs/first-run");
+    mkdirSync(join(vscode.folders.workspace, "runs"), { recursive: true });
+    cpSync(pirate, folder, { recursive: true });
+    await vscode.treeRow(adapters, "first-run").waitFor();
+    rmSync(join(vscode.folders.workspace, "runs"), { recursive: true });
+    await vscode.treeRow(adapters, "first-run").waitFor({ state: "detached" });
+
+    await vscode.page.locator("#graft\\.graft\\.graft, [id='graft.graft.graft']").first().hover();
+    await vscode.page.locator(".hover-contents", { hasText: "modules bound" }).first().waitFor();
+    await vscode.screenshot("53 status tooltip");
+
+    await vscode.runCommand("Graft: Report Issue…");
+    await vscode.notification(/Nothing was sent/);
+    const report = vscode.page.locator(".monaco-editor .view-lines").last();
+    await until("versions are there", async () => (await report.innerText()).includes("Graft"));
+    assert(!(await report.innerText()).includes("lora-pirate"));
+    await vscode.screenshot("54 report issue");
+  },
+);
+
+scenario(
+  "the file explorer, links and the walkthrough lead to adapters",
+  {
+    settings: { "workbench.colorTheme": looks.light },
+    workspace: join(root, "media/sample/adapters"),
+  },
+  async (vscode) => {
+    await vscode.openGraft();
+    await until("adapters are listed", async () => (await groups(vscode)).length >= 6);
+    await vscode.page.keyboard.press("Control+Shift+E");
+    const folder = vscode.page.locator(".explorer-folders-view .monaco-list-row", {
+      hasText: "lora-json",
+    });
+    await folder.click({ button: "right" });
+    const menu = vscode.page.locator(".monaco-menu .action-item", { hasText: "Graft" });
+    await menu.last().click();
+    await vscode.screenshot("55 file explorer light");
+    await vscode.page
+      .locator(".monaco-menu .action-item", { hasText: "Load Adapter" })
+      .last()
+      .click();
+    await until("it is loaded", async () => (await vscode.statusBarText()).includes("lora-json"));
+
+    await vscode.runCommand("Graft: Open Link…");
+    await vscode.answer("vscode://graft.graft/adapter?path=//server/share");
+    await vscode.notification(/not followed.*another machine/);
+    await vscode.runCommand("Graft: Open Link…");
+    const place = encodeURIComponent(join(vscode.folders.workspace, "lora-pirate"));
+    await vscode.answer(`vscode://graft.graft/adapter?path=${place}`);
+    await vscode.page.locator(".tab", { hasText: "lora-pirate" }).waitFor();
+    await vscode.runCommand("Graft: Open Link…");
+    await vscode.answer("vscode://graft.graft/adapter?id=owner/name");
+    const dialog = vscode.page.locator(".monaco-dialog-box", { hasText: "owner/name" });
+    await dialog.waitFor();
+    await vscode.screenshot("56 link asks");
+    await vscode.page.keyboard.press("Escape");
+
+    await vscode.runCommand("Graft: Get Started");
+    await vscode.page.getByText("Load an adapter").first().waitFor();
+    await vscode.screenshot("57 walkthrough light");
+  },
+);
+
+scenario(
+  "the explorer can be read in high contrast",
+  { settings: { "workbench.colorTheme": looks.contrast } },
+  async (vscode) => {
+    await vscode.openGraft();
+    await until("adapters are listed", async () => (await groups(vscode)).length >= 6);
+    await vscode.clickRow(adapters, "lora-pirate");
+    await until("it is active", async () => (await vscode.statusBarText()).includes("lora-pirate"));
+    await vscode.treeRow(adapters, "lora-pirate").hover();
+    await vscode.page.locator(".hover-contents, .monaco-hover-content").first().waitFor();
+    await vscode.screenshot("58 explorer contrast");
+  },
+);
