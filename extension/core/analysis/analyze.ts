@@ -15,7 +15,7 @@ import {
   squares,
 } from "./moduleDelta.ts";
 import { openForAnalysis } from "./openForAnalysis.ts";
-import { countNotFinite, normOf, type Spectrum, spectrumOf } from "./spectrum.ts";
+import { countNotFinite, measure, normOf, type Spectrum } from "./spectrum.ts";
 
 export interface AnalyzeAt {
   readonly checkpoint: AdapterCheckpoint;
@@ -110,13 +110,15 @@ async function numbersOf(
 ): Promise<ModuleNumbers> {
   const notFinite = delta.updates.reduce((sum, update) => sum + countNotFinite(update), 0);
   const isKnown = delta.updates.length > 0 && notFinite === 0;
-  const norms = isKnown ? delta.updates.map((update) => normOf(update)) : [];
-  const norm = isKnown ? Math.sqrt(squares(norms)) : null;
+  const [update] = delta.updates;
+  const isMatrix = isKnown && (delta.kind === "matrix" || delta.kind === "table");
+  const measured =
+    isMatrix && update
+      ? measure(update, { thorough: thorough ?? false })
+      : { norm: isKnown ? wholeNorm(delta) : null, spectrum: null };
+  const { norm, spectrum } = measured;
   const weights = await delta.weights();
   const baseNorm = weights && Math.sqrt(weights.reduce((sum, each) => sum + squares(each), 0));
-  const [update] = delta.updates;
-  const isMatrix = isKnown && update && (delta.kind === "matrix" || delta.kind === "table");
-  const spectrum = isMatrix ? spectrumOf(update, { thorough: thorough ?? false }) : null;
   const reason =
     delta.reason ?? (isMatrix ? whyNoSpectrum(norm, spectrum) : notFiniteReason(notFinite));
   return {
@@ -135,6 +137,10 @@ async function numbersOf(
     notFinite,
     ...(reason !== undefined && { reason }),
   };
+}
+
+function wholeNorm({ updates }: ModuleDelta): number {
+  return Math.sqrt(squares(updates.map((update) => normOf(update))));
 }
 
 function whyNoSpectrum(norm: number | null, spectrum: Spectrum | null): string | undefined {

@@ -31,8 +31,24 @@ const leadingCount = 32;
 /** ‖ΔW‖, Frobenius. */
 export function normOf(update: Update): number {
   if (update.kind === "dense") return Math.sqrt(dot(update.values, update.values));
-  const { inA, inB } = grams(update.factors);
+  return productNorm(grams(update.factors));
+}
+
+/** √tr(Bᵀ B · A Aᵀ). */
+function productNorm({ inA, inB }: Grams): number {
   return Math.sqrt(Math.max(0, dot(inA, inB)));
+}
+
+/** Norm and spectrum together, which share what takes longest. */
+export function measure(
+  update: Update,
+  options: { thorough?: boolean },
+): { norm: number; spectrum: Spectrum | null } {
+  if (update.kind === "dense") {
+    return { norm: normOf(update), spectrum: spectrumOf(update, options) };
+  }
+  const both = grams(update.factors);
+  return { norm: productNorm(both), spectrum: fromValues(factorValues(update.factors, both)) };
 }
 
 /**
@@ -42,7 +58,9 @@ export function normOf(update: Update): number {
  * @returns null for zeros, and for a large dense update unless it is to be thorough
  */
 export function spectrumOf(update: Update, { thorough = false } = {}): Spectrum | null {
-  if (update.kind === "factors") return fromValues(factorValues(update.factors));
+  if (update.kind === "factors") {
+    return fromValues(factorValues(update.factors, grams(update.factors)));
+  }
   const { values, inputs, out } = update;
   const size = Math.min(inputs, out);
   if (size <= (thorough ? wholeSizes.thorough : wholeSizes.usual)) {
@@ -58,9 +76,7 @@ export function spectrumOf(update: Update, { thorough = false } = {}): Spectrum 
   return fromValues(partValues(part), { total: dot(values, values), count: size });
 }
 
-function factorValues(factors: Factors): Float64Array {
-  const { rank, inputs, out } = factors;
-  const { inA, inB } = grams(factors);
+function factorValues({ rank, inputs, out }: Factors, { inA, inB }: Grams): Float64Array {
   const core = multiply(transposed(cholesky(inB, rank), rank, rank), cholesky(inA, rank), {
     rows: rank,
     inner: rank,
@@ -70,7 +86,12 @@ function factorValues(factors: Factors): Float64Array {
 }
 
 /** A Aᵀ and Bᵀ B [rank, rank]. */
-function grams({ a, b, rank, inputs, out }: Factors): { inA: Float64Array; inB: Float64Array } {
+interface Grams {
+  readonly inA: Float64Array;
+  readonly inB: Float64Array;
+}
+
+function grams({ a, b, rank, inputs, out }: Factors): Grams {
   return {
     inA: gram(rowsOf(a, { rows: rank, columns: inputs })),
     inB: gram(columnsAsRows(b, { rows: out, columns: rank })),
@@ -140,6 +161,6 @@ export function countNotFinite(update: Update): number {
 
 function notFinite(values: Float32Array): number {
   let count = 0;
-  for (const value of values) if (!Number.isFinite(value)) count++;
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) count++;
   return count;
 }

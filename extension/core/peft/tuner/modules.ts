@@ -165,8 +165,10 @@ export function moduleSizes<C extends TunerConfig>(
   }
   return [...stored].flatMap(([path, tensors]) => {
     const found = fitting(path, tensors, (module) => tuner.shapes(module, config, file));
-    const [only] = found;
-    return found.length === 1 && only ? [only] : [];
+    // Where tensors are shaped alike for both, a layer is what most have.
+    const layers = found.filter(({ kind }) => kind === "linear");
+    const [only, ...others] = layers.length > 0 ? layers : found;
+    return only && others.length === 0 ? [only] : [];
   });
 }
 
