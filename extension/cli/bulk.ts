@@ -74,6 +74,10 @@ async function answer(
     signal,
   });
   process.stderr.write(`${records.length} of ${total} answers are in ${results}\n`);
+  const failed = records.filter(({ error }) => error !== undefined);
+  for (const { row, adapters, error } of failed) {
+    process.stderr.write(`Row ${row + 1}, ${adapters}: ${error}\n`);
+  }
   if (records.length < total) throw cancelled();
   return records;
 }

@@ -40,6 +40,8 @@ export async function evaluateFile(args: string[], signal: AbortSignal): Promise
       results.set(run, result);
       if (!values.json) process.stdout.write(say(run, result));
     },
+    onError: ({ row, column }, message) =>
+      process.stderr.write(`✗ ${rowLabel(row)} — ${column.label}: ${message}\n`),
     signal,
   });
   throwIfAborted(signal);

@@ -42,7 +42,8 @@ async function ask(graft: Graft, argument: unknown): Promise<PromptRequest | und
 /** The prompt file in the editor, or one of the workspace that the user picks. */
 export async function choosePromptFile(): Promise<vscode.Uri | undefined> {
   const open = vscode.window.activeTextEditor?.document;
-  if (open && vscode.languages.match({ pattern: promptFiles }, open) > 0) return open.uri;
+  if (open && vscode.languages.match({ scheme: "file", pattern: promptFiles }, open) > 0)
+    return open.uri;
   const found = await vscode.workspace.findFiles(promptFiles, "**/node_modules/**", 500);
   if (found.length === 0) {
     const text = vscode.l10n.t("There is no prompt file here: one that ends in .prompt.yml.");

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { appendFile, readFile, truncate, writeFile } from "node:fs/promises";
 import type { ActiveAdapter, Sampling } from "../protocol/engineContract.ts";
 import type { RowAnswer } from "../protocol/promptsContract.ts";
+import { answerEach, isAnswer, type RowOutcome } from "./answerEach.ts";
 import { type BulkRow, promptOf } from "./bulkData.ts";
 import type { Column, PromptEngine } from "./run.ts";
 
@@ -19,6 +20,8 @@ export interface BulkRecord {
   readonly tokens: number;
   readonly promptTokens: number;
   readonly seconds: number;
+  /** Why there is no answer; such a line is asked again by the next run. */
+  readonly error?: string;
 }
 
 export interface BulkProgress {
@@ -109,13 +112,17 @@ function readRecord(line: string): BulkRecord | null {
   }
 }
 
+function isDone({ error }: BulkRecord): boolean {
+  return error === undefined;
+}
+
 /** How much of a run is done already. */
 export async function countDone(
   rows: readonly BulkRow[],
   options: BulkOptions,
 ): Promise<{ done: number; total: number; others: number }> {
   const known = await readResults(options.results);
-  const keys = new Set(known.map(({ key }) => key));
+  const keys = new Set(known.filter(isDone).map(({ key }) => key));
   const tasks = tasksOf(rows, options);
   const done = tasks.filter(({ key }) => keys.has(key)).length;
   return { done, total: tasks.length, others: keys.size - done };
@@ -132,7 +139,8 @@ export async function runBulk(
 ): Promise<{ records: BulkRecord[]; total: number }> {
   const { results, batch, signal } = options;
   const tasks = tasksOf(rows, options);
-  const known = new Map((await readResults(results)).map((record) => [record.key, record]));
+  const kept = (await readResults(results)).filter(isDone);
+  const known = new Map(kept.map((record) => [record.key, record]));
   const open = tasks.filter(({ key }) => !known.has(key));
   const watch = new Watch(tasks.length, tasks.length - open.length, options.onProgress);
   watch.report(0);
@@ -161,7 +169,7 @@ async function answer(
   tasks: readonly Task[],
   { engine, base, sampling, signal }: BulkOptions,
   onTokens: (tokens: number) => void,
-): Promise<RowAnswer[]> {
+): Promise<RowOutcome[]> {
   const rows = tasks.map(
     ({ row, column }): { prompt: ReturnType<typeof promptOf>; adapters: ActiveAdapter[] } => ({
       prompt: promptOf(row, base.hasChatTemplate),
@@ -169,7 +177,8 @@ async function answer(
     }),
   );
   try {
-    return await engine.answerRows({ base: base.path, rows, sampling }, { signal, onTokens });
+    const params = { base: base.path, rows, sampling };
+    return await answerEach(engine, params, { signal, onTokens });
   } catch (thrown) {
     // Stopped: what is written is kept, the rest is left for another time.
     if (signal.aborted) return [];
@@ -179,13 +188,18 @@ async function answer(
 
 function recordOf(
   { key, row, column }: Task,
-  answer: RowAnswer | undefined,
+  outcome: RowOutcome | undefined,
   { base }: BulkOptions,
 ): BulkRecord[] {
-  if (!answer || answer.finish === "cancelled") return [];
-  const { text: output, finish, tokens, promptTokens } = answer;
-  const seconds = Math.round(answer.seconds * 1000) / 1000;
   const who = { row: row.index, adapters: column.label, base: base.name, values: row.values };
+  if (outcome === undefined) return [];
+  if (!isAnswer(outcome)) {
+    const nothing = { output: "", finish: "stop", tokens: 0, promptTokens: 0, seconds: 0 } as const;
+    return [{ key, ...who, ...nothing, error: outcome.error }];
+  }
+  const { text: output, finish, tokens, promptTokens } = outcome;
+  if (finish === "cancelled") return [];
+  const seconds = Math.round(outcome.seconds * 1000) / 1000;
   return [{ key, ...who, output, finish, tokens, promptTokens, seconds }];
 }
 

@@ -1,3 +1,4 @@
+import { t } from "@vscode/l10n";
 import Papa from "papaparse";
 import type { BulkRecord } from "./bulk.ts";
 
@@ -49,9 +50,9 @@ function pivot(records: readonly BulkRecord[]): {
   const rows = new Map<number, { values: Line["values"]; answers: Map<string, string> }>();
   const keys = new Set<string>();
   const columns = new Set<string>();
-  for (const { row, values, adapters, output } of records) {
+  for (const { row, values, adapters, output, error } of records) {
     const line = rows.get(row) ?? { values, answers: new Map<string, string>() };
-    line.answers.set(adapters, output);
+    line.answers.set(adapters, error === undefined ? output : t("No answer: {0}", error));
     rows.set(row, line);
     for (const key of Object.keys(values)) keys.add(key);
     columns.add(adapters);

@@ -5,6 +5,7 @@ import type {
   RowAnswer,
   ScoreRow,
 } from "../protocol/promptsContract.ts";
+import { answerEach, isAnswer } from "./answerEach.ts";
 import {
   appliesTo,
   type Check,
@@ -58,6 +59,8 @@ export interface RunOptions {
   readonly batch: number;
   readonly onStart?: (runs: readonly Run[]) => void;
   readonly onResult: (run: Run, result: RunResult) => void;
+  /** Why a run has no answer; the others go on. */
+  readonly onError: (run: Run, message: string) => void;
   readonly signal: AbortSignal;
 }
 
@@ -97,17 +100,22 @@ export async function runTests(
       adapters: column.adapters,
     }));
     const started = performance.now();
-    const answers = await engine.answerRows({ base: base.path, rows, sampling }, { signal });
+    const params = { base: base.path, rows, sampling };
+    const outcomes = await answerEach(engine, params, { signal });
+    const answers = outcomes.map((each) => (isAnswer(each) ? each : undefined));
     const seconds = (performance.now() - started) / 1000 / part.length;
     part.forEach(({ row, column }, i) => {
-      if (column.adapters.length === 0) said.set(row.index, answers[i]?.text ?? "");
+      const text = answers[i]?.text;
+      if (column.adapters.length === 0 && text !== undefined) said.set(row.index, text);
     });
     const perplexities = await measure(file, part, { options, answers });
     part.forEach((run, i) => {
-      const answer = answers[i] as RowAnswer;
-      if (!wanted.has(run) || answer.finish === "cancelled") return;
+      const outcome = outcomes[i];
+      if (!wanted.has(run) || outcome === undefined) return;
+      if (!isAnswer(outcome)) return options.onError(run, outcome.error);
+      if (outcome.finish === "cancelled") return;
       const known = { baseOutput: said.get(run.row.index), perplexities: perplexities[i] };
-      options.onResult(run, { ...judge(file, run, { answer, ...known }), seconds });
+      options.onResult(run, { ...judge(file, run, { answer: outcome, ...known }), seconds });
     });
   }
 }
@@ -133,7 +141,7 @@ type Perplexities = ReadonlyMap<Evaluator, number>;
 async function measure(
   file: PromptFile,
   runs: readonly Run[],
-  { options, answers }: { options: RunOptions; answers: readonly RowAnswer[] },
+  { options, answers }: { options: RunOptions; answers: readonly (RowAnswer | undefined)[] },
 ): Promise<Perplexities[]> {
   const { engine, base, signal } = options;
   const maps = runs.map(() => new Map<Evaluator, number>());
@@ -142,6 +150,7 @@ async function measure(
     for (const evaluator of file.evaluators) {
       const { rule } = evaluator;
       if (rule.kind !== "perplexity" || !appliesTo(evaluator, column.names)) continue;
+      if (!answers[i]) continue;
       const expected = expectedOf(row, column.names);
       const completion = rule.of === "answer" ? answers[i]?.text : expected;
       if (!completion?.trim()) continue;

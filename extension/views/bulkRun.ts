@@ -147,6 +147,12 @@ async function work(
           name,
         )
       : vscode.l10n.t("{0} answers are in {1}.", total, name);
+  const failed = records.filter(({ error }) => error !== undefined);
+  const [first] = failed;
+  if (first?.error !== undefined) {
+    const why = vscode.l10n.t("{0} prompts have no answer. {1}", failed.length, first.error);
+    void vscode.window.showWarningMessage(why);
+  }
   offerExport(graft, text, vscode.Uri.file(options.results));
 }
 

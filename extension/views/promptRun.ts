@@ -50,6 +50,7 @@ export class PromptRun {
         batch: vscode.workspace.getConfiguration("graft.prompts").get("batchSize", 16),
         onStart: (runs) => runs.forEach((run) => this.run.started(itemOf(run))),
         onResult: (run, result) => this.tell(itemOf(run), run, result),
+        onError: (run, message) => this.run.errored(itemOf(run), messageAt(itemOf(run), message)),
         signal,
       });
     } catch (thrown) {

@@ -40,12 +40,12 @@ export class PromptTests implements vscode.Disposable {
   async discover(): Promise<void> {
     if (!this.watcher) {
       this.watcher = vscode.workspace.createFileSystemWatcher(promptFiles);
-      this.watcher.onDidCreate((uri) => this.readFile(uri));
-      this.watcher.onDidChange((uri) => this.readFile(uri));
+      this.watcher.onDidCreate((uri) => this.tryToRead(uri));
+      this.watcher.onDidChange((uri) => this.tryToRead(uri));
       this.watcher.onDidDelete((uri) => this.remove(uri));
     }
     const found = await vscode.workspace.findFiles(promptFiles, "**/node_modules/**", 2000);
-    await Promise.all(found.map((uri) => this.readFile(uri)));
+    await Promise.all(found.map((uri) => this.tryToRead(uri)));
   }
 
   async resolve(item: vscode.TestItem | undefined): Promise<void> {
@@ -183,6 +183,14 @@ export class PromptTests implements vscode.Disposable {
     const own = this.leaves.get(item);
     if (own) yield { item, leaf: own.leaf };
     for (const [, child] of item.children) yield* this.leavesOf(child);
+  }
+
+  /** Of a file that has gone in the meantime nothing is shown. */
+  private async tryToRead(uri: vscode.Uri): Promise<void> {
+    await this.readFile(uri).catch((thrown: unknown) => {
+      this.graft.log.debug(`${uri.fsPath}: ${failureOf(thrown).message}`);
+      this.remove(uri);
+    });
   }
 
   private async readFile(uri: vscode.Uri): Promise<Known> {

@@ -5,7 +5,8 @@ import type { PromptHost } from "./promptHost.ts";
 
 export const promptFiles = "**/*.prompt.{yml,yaml}";
 
-const selector: vscode.DocumentSelector = { pattern: promptFiles };
+/** Not what source control shows of a file's past. */
+const selector: vscode.DocumentSelector = { scheme: "file", pattern: promptFiles };
 
 /**
  * Prompt files in the editor and in the Testing view. This part is small and there from the start;

@@ -3,6 +3,7 @@ import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { after, test } from "node:test";
+import { badRequest } from "../../../extension/core/base/errors.ts";
 import {
   type BulkOptions,
   type BulkProgress,
@@ -209,6 +210,37 @@ test("an error is the run's own, and what was written before it stays", async ()
   const run = runBulk(rowsOf("one", "two"), optionsFor("failed.jsonl", failing));
   await assert.rejects(run, /out of memory/);
   assert.equal((await readResults(path.join(folder, "failed.jsonl"))).length, 2);
+});
+
+const tooLong = badRequest("too long");
+
+test("a prompt that is too long is told with its reason, and asked again next time", async () => {
+  const engine = engineThat();
+  const picky: PromptEngine = {
+    ...engine,
+    answerRows: (params, options) =>
+      params.rows.some(({ prompt }) => JSON.stringify(prompt).includes("two"))
+        ? Promise.reject(tooLong)
+        : engine.answerRows(params, options),
+  };
+  const rows = rowsOf("one", "two", "three");
+  const options = optionsFor("picky.jsonl", picky);
+  const { records } = await runBulk(rows, options);
+  assert.deepEqual(
+    records.map(({ row, error }) => [row, error]),
+    [
+      [0, undefined],
+      [0, undefined],
+      [1, tooLong.message],
+      [1, tooLong.message],
+      [2, undefined],
+      [2, undefined],
+    ],
+  );
+  assert.deepEqual(await countDone(rows, options), { done: 4, total: 6, others: 0 });
+  assert.match(exportResults(records, "md"), /\| two \| No answer: too long\./);
+  const again = await runBulk(rows, optionsFor("picky.jsonl", engineThat()));
+  assert(again.records.every(({ error }) => error === undefined));
 });
 
 test("results that somebody has edited: what is no answer is asked again", async () => {

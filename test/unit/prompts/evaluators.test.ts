@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { badRequest } from "../../../extension/core/base/errors.ts";
 import { type Answered, evaluate, type Rule } from "../../../extension/prompts/evaluators.ts";
 import { parsePromptFile } from "../../../extension/prompts/parse.ts";
 import {
@@ -115,6 +116,8 @@ const pirate: Column = {
   adapters: [{ name: "pirate", weight: 1 }],
 };
 
+const errors: string[] = [];
+
 async function play(runs: Run[], engine: PromptEngine, batch = 16): Promise<Map<Run, RunResult>> {
   const results = new Map<Run, RunResult>();
   await runTests(file, runs, {
@@ -122,6 +125,7 @@ async function play(runs: Run[], engine: PromptEngine, batch = 16): Promise<Map<
     base: { path: "/base", hasChatTemplate: true },
     batch,
     onResult: (run, result) => results.set(run, result),
+    onError: (_run, message) => errors.push(message),
     signal: new AbortController().signal,
   });
   return results;
@@ -163,6 +167,22 @@ test("an answer that fails says by which rule", async () => {
     result.checks.map(({ name, status }) => `${name} ${status}`),
     ["short failed", "new failed", "perplexity passed", "expected failed"],
   );
+});
+
+const tooLong = badRequest("too long");
+
+test("a prompt that is too long has a reason, and the others have answers", async () => {
+  const engine = fakeEngine(() => "arr a");
+  const picky: PromptEngine = {
+    ...engine,
+    answerRows: (params, options) =>
+      params.rows.some(({ prompt }) => JSON.stringify(prompt).includes('"b"'))
+        ? Promise.reject(tooLong)
+        : engine.answerRows(params, options),
+  };
+  const runs = file.rows.map((row) => ({ row, column: pirate }));
+  const results = await play(runs, picky);
+  assert.deepEqual([results.size, errors], [1, [tooLong.message]]);
 });
 
 test("a cancelled answer is no result", async () => {
