@@ -6,9 +6,13 @@ export interface GridPlace {
   column: string;
 }
 
-/** "model.layers.3.mlp.up_proj" → row "layers.3", column "up_proj". */
+/**
+ * "model.layers.3.mlp.up_proj" → row "layers.3", column "up_proj"; the two halves of a model that has
+ * an encoder and a decoder keep their names: "encoder.block.0".
+ */
 export function placeInGrid(module: string): GridPlace {
-  const match = /^(?:.*?\.)??([A-Za-z_]\w*\.\d+)\.(.+)$/.exec(module);
+  const half = /^((?:encoder|decoder)\.\w+\.\d+)\.(.+)$/.exec(module);
+  const match = half ?? /^(?:.*?\.)??([A-Za-z_]\w*\.\d+)\.(.+)$/.exec(module);
   return {
     row: match?.[1] ?? "",
     column: (match?.[2] ?? module).split(".").at(-1) as string,
@@ -24,7 +28,8 @@ export function gridOf(places: readonly GridPlace[]): { rows: string[]; columns:
 }
 
 function byLayer(a: string, b: string): number {
-  return a.localeCompare(b, "en", { numeric: true });
+  const isLater = (row: string): number => Number(row.startsWith("decoder."));
+  return isLater(a) - isLater(b) || a.localeCompare(b, "en", { numeric: true });
 }
 
 /** The order in which a decoder layer computes; others follow by name. */

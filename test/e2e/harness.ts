@@ -134,6 +134,20 @@ export class VSCode {
     await this.ready();
   }
 
+  /** Another colour theme, as if it were written into the user's settings. */
+  async useTheme(theme: string): Promise<void> {
+    const file = join(this.folders.userData, "User/settings.json");
+    const settings = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
+    writeFileSync(file, JSON.stringify({ ...settings, "workbench.colorTheme": theme }, null, 2));
+    const look = { Light: "vs", Dark: "vs-dark", Contrast: "hc-black" };
+    const [, name = "Contrast"] = /(Light|Dark) Modern/.exec(theme) ?? [];
+    const wanted = look[name as keyof typeof look];
+    await until(`the theme is ${theme}`, async () => {
+      const classes = await this.page.locator(".monaco-workbench").first().getAttribute("class");
+      return classes?.split(" ").includes(wanted);
+    });
+  }
+
   // Palette and pickers
 
   /** Runs a command by the exact title that the palette shows, "Graft: Refresh". */

@@ -24,16 +24,15 @@ async function assertAccessible(page: Frame, what: string): Promise<void> {
   assert.deepEqual(await accessibilityFindings(page), [], what);
 }
 
-async function useTheme(vscode: VSCode, theme: string, body: string): Promise<void> {
-  await vscode.runCommand("Preferences: Color Theme");
-  await vscode.answer(theme);
-  await until(`the theme is ${theme}`, async () => {
-    const look = await vscode.page.locator(".monaco-workbench").first().getAttribute("class");
-    return look?.includes(body);
-  });
-}
+const themes = {
+  dark: "Default Dark Modern",
+  light: "Default Light Modern",
+  contrast: "Default High Contrast",
+};
 
-scenario("an adapter is seen from all sides", {}, async (vscode) => {
+const inDark = { settings: { "workbench.colorTheme": themes.dark } };
+
+scenario("an adapter is seen from all sides", inDark, async (vscode) => {
   await vscode.openGraft();
   await until("adapters are listed", async () => (await vscode.treeRows(adapters)).length >= 5);
   const page = await openInspector(vscode, "lora-pirate");
@@ -77,15 +76,15 @@ scenario("an adapter is seen from all sides", {}, async (vscode) => {
   await again.locator("#spectrum-title", { hasText: "layers.1.self_attn.k_proj" }).waitFor();
   assert.equal(await again.locator("#metric-relative").getAttribute("aria-checked"), "true");
 
-  await useTheme(vscode, "Default Light Modern", "vs ");
+  await vscode.useTheme(themes.light);
   await assertAccessible(again, "the inspector in light");
   await vscode.screenshot("41 inspector light");
-  await useTheme(vscode, "Default High Contrast", "hc-black");
+  await vscode.useTheme(themes.contrast);
   await assertAccessible(again, "the inspector in high contrast");
   await vscode.screenshot("42 inspector contrast");
 });
 
-scenario("two adapters are held side by side", {}, async (vscode) => {
+scenario("two adapters are held side by side", inDark, async (vscode) => {
   await vscode.openGraft();
   await until("adapters are listed", async () => (await vscode.treeRows(adapters)).length >= 5);
   await vscode.runCommand("Graft: Compare Adapters…");
@@ -100,6 +99,9 @@ scenario("two adapters are held side by side", {}, async (vscode) => {
     fields.join(),
   );
   assert(!fields.some((field) => field.includes("lora_alpha")), "the same in both");
+  await page.locator("#merge-words", { hasText: "entries are moved in opposite" }).waitFor();
+  await page.locator("#modules-2-2").click();
+  await page.locator("#overlap-figure svg[role=img]").waitFor();
   await assertAccessible(page, "the comparison in dark");
   await vscode.screenshot("43 compare dark");
   await page.locator("#swap").click();
@@ -107,14 +109,14 @@ scenario("two adapters are held side by side", {}, async (vscode) => {
   await vscode.reload();
   const again = await vscode.webviewFrame("#change-0");
   await again.locator("h1", { hasText: "dora-shout and lora-pirate" }).waitFor();
-  await useTheme(vscode, "Default Light Modern", "vs ");
+  await vscode.useTheme(themes.light);
   await vscode.screenshot("44 compare light");
   await again.locator("#mix").click();
   await until("both are active", async () => {
     const bar = await vscode.statusBarText();
     return bar.includes("lora-pirate") && bar.includes("dora-shout");
   });
-  await useTheme(vscode, "Default High Contrast", "hc-black");
+  await vscode.useTheme(themes.contrast);
   await assertAccessible(again, "the comparison in high contrast");
   await vscode.screenshot("45 compare contrast");
 });

@@ -10,9 +10,11 @@ export function costWords({ bytes, flops, base, extraTokens }: AdapterCost): str
     base && base.bytes > 0
       ? text.costMemory(memory, format.percent(bytes / base.bytes))
       : text.costMemoryOnly(memory),
-    base && base.flops > 0
-      ? text.costTime(time, format.percent(flops / base.flops))
-      : text.costTimeOnly(time),
+    flops === 0
+      ? ""
+      : base && base.flops > 0
+        ? text.costTime(time, format.percent(flops / base.flops))
+        : text.costTimeOnly(time),
     extraTokens > 0 ? text.costTokens(extraTokens) : "",
   ].filter((sentence) => sentence !== "");
 }

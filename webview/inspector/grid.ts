@@ -38,7 +38,7 @@ export interface Numbers {
 /** Arranges modules by row and column; nothing is left out. */
 export function layOutGrid(report: AdapterReport, { analysis, intruders }: Numbers): GridLayout {
   const modules = joined(report.grid.cells, { analysis, intruders });
-  const { rows, columns } = analysis?.grid ?? report.grid;
+  const { rows, columns } = analysis && analysis.modules.length > 0 ? analysis.grid : report.grid;
   const rowKeys = [...new Set([...rows, ...modules.map(({ row }) => row)])];
   const columnKeys = [...new Set([...columns, ...modules.map(({ column }) => column)])];
   const isMore = rowKeys.length > rows.length;
@@ -66,11 +66,15 @@ export function layOutGrid(report: AdapterReport, { analysis, intruders }: Numbe
   };
 }
 
-/** The report's modules with their numbers, and those that only the analysis knows. */
+/**
+ * The report's modules with their numbers, and those that only the analysis knows. A file may name
+ * its modules otherwise than the model has them (experts one by one): then the model's names count.
+ */
 function joined(cells: readonly GridCell[], { analysis, intruders }: Numbers): Module[] {
   const numbers = new Map(analysis?.modules.map((module) => [module.module, module]));
   const found = new Map(intruders?.modules.map((module) => [module.module, module]));
-  const known = cells.map((cell): Module => {
+  const isOther = numbers.size > 0 && !cells.some(({ module }) => numbers.has(module));
+  const known = (isOther ? [] : cells).map((cell): Module => {
     const own = numbers.get(cell.module) ?? null;
     numbers.delete(cell.module);
     const place = own ? { row: own.row, column: own.column } : {};

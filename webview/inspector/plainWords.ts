@@ -35,7 +35,7 @@ const cachePrefixes = new Set(["PREFIX_TUNING", "CARTRIDGE"]);
 export function plainWords(report: AdapterReport, analysis: AdapterAnalysis | null): string[] {
   const config = new Map(report.config.map(({ field, value }) => [field, value]));
   return [
-    what(report, config),
+    what(report, config, analysis),
     does(report, config),
     ...strength(report, config),
     ...extras(config),
@@ -46,10 +46,15 @@ export function plainWords(report: AdapterReport, analysis: AdapterAnalysis | nu
 
 type Config = ReadonlyMap<string, unknown>;
 
-function what({ summary, fit }: AdapterReport, config: Config): string {
+function what(
+  { summary, fit }: AdapterReport,
+  config: Config,
+  analysis: AdapterAnalysis | null,
+): string {
   const { name, method, baseName } = summary;
   // A base may be named by a path; its last part is what people call it.
-  const base = fit?.baseName ?? baseName?.split(/[/\\]/).at(-1) ?? null;
+  const known = fit?.baseName ?? analysis?.base?.name;
+  const base = known ?? baseName?.split(/[/\\]/).at(-1) ?? null;
   const purpose = words.purposes[String(config.get("task_type"))];
   if (base !== null && purpose !== undefined) return words.isOnFor(name, method, base, purpose);
   if (base !== null) return words.isOn(name, method, base);

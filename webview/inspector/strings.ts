@@ -178,7 +178,7 @@ export const text = {
     attention: t("Attention to learned prompts"),
     experts: t("Updates of experts"),
     virtualTokens: t("Virtual tokens"),
-    cachePrefix: t("Keys and values before the prompt"),
+    cachePrefix: t("Keys and values"),
     router: t("Router"),
     companion: t("Model of its own"),
   },

@@ -21,6 +21,14 @@ const bars = "var(--chart-bar)";
 const curve = "var(--chart-line)";
 const reference = "var(--chart-mark)";
 
+/** Text that may lie over a bar keeps a rim of the background. */
+const onBars = {
+  fill: foreground,
+  stroke: "var(--vscode-editor-background)",
+  strokeWidth: 4,
+  paintOrder: "stroke",
+} as const;
+
 export interface ChartFrame {
   /** In pixels. */
   width: number;
@@ -138,7 +146,12 @@ export function barChart(
         dx: 6,
         fill: foreground,
       }),
-      axisY({ tickSize: 0, label: null, textOverflow: "ellipsis", lineWidth: labelWidth / 12 }),
+      axisY({
+        tickSize: 0,
+        label: null,
+        textOverflow: "ellipsis",
+        lineWidth: (labelWidth - 14) / 12,
+      }),
       ruleX([0], { stroke: foreground, strokeOpacity: 0.5 }),
     ],
   });
@@ -186,7 +199,7 @@ export function columnChart(
               text: () => compared.label,
               textAnchor: "end",
               dy: -8,
-              fill: foreground,
+              ...onBars,
             }),
           ]
         : []),

@@ -1,6 +1,14 @@
 const copied = [
   ...["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity"],
-  ...["opacity", "font-family", "font-size", "font-weight", "text-anchor", "dominant-baseline"],
+  ...[
+    "opacity",
+    "font-family",
+    "font-size",
+    "font-weight",
+    "text-anchor",
+    "dominant-baseline",
+    "paint-order",
+  ],
 ];
 
 /** Twice the size on screen: sharp in a document. */

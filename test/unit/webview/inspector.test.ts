@@ -170,13 +170,24 @@ test("modules that only the analysis knows have a place, and what fits nowhere i
       fit: { ...fit, baseName: "b", baseParameters: 1, share: 1, unbound: [known.module] },
     },
   );
-  const layout = layOutGrid(about, { analysis: analysisOf([other]), intruders: null });
+  const layout = layOutGrid(about, {
+    analysis: analysisOf([measured(known, 1, [1]), other]),
+    intruders: null,
+  });
   assert.deepEqual(layout.columns.toSorted(), ["k_proj", "q_proj"]);
   assert(layout.hasUnbound);
   const place = placeOf(layout, other.module) ?? assert.fail();
   assert.equal(layout.places[place.row]?.[place.column]?.modules[0]?.module, other.module);
   assert.equal(placeOf(layout, "nowhere"), null);
-  assert.equal(heatData(layout, "parameters").cell(0, 0), null, "left alone");
+  assert.equal(heatData(layout, "parameters").cell(0, 1), null, "left alone");
+});
+
+test("where the file names modules otherwise than the model, the model's names count", () => {
+  const inFile = cell(0, "w1", { module: "layers.0.experts.3.w1" });
+  const inModel = measured(cell(0, "gate_up_proj"), 1, [1]);
+  const layout = layOutGrid(report([inFile]), { analysis: analysisOf([inModel]), intruders: null });
+  assert.deepEqual(layout.columns, ["gate_up_proj"]);
+  assert.deepEqual(layOutGrid(report([inFile]), none).columns, ["w1"]);
 });
 
 test("several modules of one place count together", () => {
