@@ -30,24 +30,34 @@ const context = {
   globalStorageUri: nothing, secrets: nothing, extension: nothing, environmentVariableCollection: nothing,
   extensionPath: ${JSON.stringify(root)}, asAbsolutePath: (path) => ${JSON.stringify(root)} + path,
 };
-const started = performance.now();
+const cpu = () => { const { user, system } = process.cpuUsage(); return (user + system) / 1000; };
+const [started, startedCpu] = [performance.now(), cpu()];
 const extension = require(${JSON.stringify(bundle)});
 const loaded = performance.now();
 extension.activate(context);
-const active = performance.now();
-console.log(JSON.stringify([loaded - started, active - loaded]));
+const [active, activeCpu] = [performance.now(), cpu()];
+console.log(JSON.stringify([loaded - started, active - loaded, activeCpu - startedCpu]));
 process.exit(0);
 `;
 
 const figures = Array.from({ length: runs }, () => {
   const text = execFileSync(process.execPath, ["-e", script], { encoding: "utf8", maxBuffer: 1e8 });
-  return JSON.parse(text.trim().split("\n").at(-1) ?? "[]") as [load: number, activate: number];
+  return JSON.parse(text.trim().split("\n").at(-1) ?? "[]") as [
+    load: number,
+    activate: number,
+    processor: number,
+  ];
 });
 
 function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 }
 
-const [load, activate] = [0, 1].map((at) => median(figures.map((each) => each[at] ?? NaN)));
-const all = median(figures.map(([a, b]) => a + b));
-console.log(`bundle ${load?.toFixed(1)} ms, activate ${activate?.toFixed(1)} ms, together ${all.toFixed(1)} ms (median of ${runs})`); // prettier-ignore
+const [load, activate, processor] = [0, 1, 2].map((at) =>
+  median(figures.map((each) => each[at] ?? NaN)).toFixed(1),
+);
+const least = Math.min(...figures.map(([a, b]) => a + b)).toFixed(1);
+// On a busy machine the clock counts what others do; the processor's time does not.
+console.log(
+  `bundle ${load} ms, activate ${activate} ms, least together ${least} ms; processor ${processor} ms (median of ${runs})`,
+);
