@@ -1,6 +1,7 @@
 // Bundles the extension host, the engine process, the terminal door and the webviews into dist/.
 import { rmSync } from "node:fs";
 import { build } from "esbuild";
+import { buildPackages, lazyPackages } from "./lazyPackages.mjs";
 
 const production = process.argv.includes("--production");
 const shared = {
@@ -28,6 +29,9 @@ const web = {
   target: "es2022",
 };
 
+/** What the extension host needs late or never. */
+const lazy = ["yaml", "papaparse", "@cfworker/json-schema"];
+
 // The names of shared files change with their content.
 rmSync("dist/webview", { recursive: true, force: true });
 await Promise.all([
@@ -36,7 +40,9 @@ await Promise.all([
     entryPoints: ["extension/extension.ts"],
     outfile: "dist/extension.cjs",
     external: ["vscode"],
+    plugins: [lazyPackages(lazy)],
   }),
+  buildPackages(lazy, { ...node, folder: "dist/packages" }),
   // "vscode" is not external here: a value import of it from the core or the engine fails the build.
   build({
     ...node,
