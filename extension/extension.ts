@@ -1,5 +1,7 @@
 import "./texts.ts";
 import * as vscode from "vscode";
+import type { GraftApi } from "./api.ts";
+import { createApi } from "./apiHost.ts";
 import { registerCommands } from "./commands/index.ts";
 import { handleLinks } from "./commands/openLink.ts";
 import type { Graft } from "./context.ts";
@@ -13,6 +15,7 @@ import { AdapterTree } from "./views/adapterTree.ts";
 import { Answers } from "./views/answers.ts";
 import { BaseModelTree } from "./views/baseModelTree.ts";
 import { ComparePanels } from "./views/comparePanel.ts";
+import { ChatProvider } from "./views/chatProvider.ts";
 import { mirrorContextKeys } from "./views/contextKeys.ts";
 import { presentError } from "./views/errors.ts";
 import { InlineThreads } from "./views/inlineThreads.ts";
@@ -25,11 +28,11 @@ import { StatusPanel } from "./views/statusPanel.ts";
 import { TensorEditor } from "./views/tensorEditor.ts";
 import { showTree } from "./views/trees.ts";
 
-export function activate(extension: vscode.ExtensionContext): void {
+export function activate(extension: vscode.ExtensionContext): GraftApi {
   const log = vscode.window.createOutputChannel("Graft", { log: true });
   extension.subscriptions.push(log);
   try {
-    start(extension, log);
+    return createApi(start(extension, log));
   } catch (error) {
     log.error(error instanceof Error ? error : String(error));
     void vscode.window.showErrorMessage(
@@ -42,7 +45,7 @@ export function activate(extension: vscode.ExtensionContext): void {
   }
 }
 
-function start(extension: vscode.ExtensionContext, output: vscode.LogOutputChannel): void {
+function start(extension: vscode.ExtensionContext, output: vscode.LogOutputChannel): Graft {
   const recent = new RecentLog(output);
   const log = recent.channel;
   const { engine, session } = createModels(extension, log);
@@ -78,6 +81,7 @@ function start(extension: vscode.ExtensionContext, output: vscode.LogOutputChann
     showTree(graft, "graft.adapters", new AdapterTree(session, graft.layout)),
     new AdapterConfigLanguage(graft),
     new StatusBar(session),
+    new ChatProvider(graft),
     new TensorEditor(extension, engine).register(),
     mirrorContextKeys(session, graft.layout),
     handleLinks(graft),
@@ -85,4 +89,5 @@ function start(extension: vscode.ExtensionContext, output: vscode.LogOutputChann
     vscode.workspace.onDidGrantWorkspaceTrust(refresh),
   );
   graft.prompts.start(graft);
+  return graft;
 }

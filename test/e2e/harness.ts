@@ -23,6 +23,8 @@ export interface OpenOptions {
   trusted?: boolean;
   /** More of the environment, made when the window opens: the address of a test's own Hub. */
   environment?: () => Record<string, string>;
+  /** VSIX files of other extensions, for tests of what these are offered. */
+  extensions?: () => string[];
   /** The editor's language: "de"; English when absent. VS Code's own texts stay English. */
   language?: string;
 }
@@ -87,7 +89,9 @@ export async function openVSCode(options: OpenOptions = {}): Promise<VSCode> {
   let browser: Browser | undefined;
   try {
     browser = await chromium.launch({ executablePath: given("CHROMIUM"), args: browserFlags });
-    await installVsix(folders);
+    for (const vsix of [given("VSIX"), ...(options.extensions?.() ?? [])]) {
+      await installVsix(folders, vsix);
+    }
     if (options.language) addLanguage(folders, options.language);
     const started = await startServer(folders, options);
     server = started.server;
@@ -418,9 +422,9 @@ function fillWorkspace(folder: string, content: Record<string, string> | string)
   }
 }
 
-async function installVsix({ userData, extensions }: Folders): Promise<void> {
+async function installVsix({ userData, extensions }: Folders, vsix: string): Promise<void> {
   const places = ["--user-data-dir", userData, "--extensions-dir", extensions];
-  const args = [given("CODE_SERVER"), ...places, "--install-extension", given("VSIX")];
+  const args = [given("CODE_SERVER"), ...places, "--install-extension", vsix];
   const { stdout } = await promisify(execFile)(given("NODE"), args);
   assert.match(stdout, /successfully installed/);
 }

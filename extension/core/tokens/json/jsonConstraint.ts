@@ -2,7 +2,7 @@ import type { TokenConstraint } from "../constraint.ts";
 import type { Vocabulary } from "../vocabulary.ts";
 import { JsonMachine, type Place } from "./machine.ts";
 import { compileSchema } from "./schema.ts";
-import { type TokenOrder, tokenOrder } from "./tokenOrder.ts";
+import { type OrderedTokens, type TokenOrder, tokenOrder } from "./tokenOrder.ts";
 
 /** Masks of a vocabulary's size that are kept. */
 const mostMasks = 64;
@@ -65,8 +65,23 @@ export class JsonConstraint implements TokenConstraint {
   }
 
   private makeMask(): Uint8Array {
-    const { ids, shared, bytesOf, size } = this.order;
+    const { all, special, plainLength, size } = this.order;
+    const { room, isText, canEnd } = this.place;
     const mask = new Uint8Array(size);
+    // Inside text most tokens are plain: these need not be read byte by byte.
+    if (room > 0) {
+      for (let id = 0; id < size; id++) {
+        const length = plainLength[id] as number;
+        if (length > 0 && length <= room) mask[id] = 1;
+      }
+    }
+    this.read(room > 0 && isText ? special : all, mask);
+    for (const id of this.stopTokens) if (id < size) mask[id] = canEnd ? 1 : 0;
+    return mask;
+  }
+
+  private read({ ids, shared }: OrderedTokens, mask: Uint8Array): void {
+    const { bytesOf } = this.order;
     // Where the bytes of the token before led, one after another.
     const places: (Place | null)[] = [this.place];
     // Tokens that share more than so many bytes with the one before may not stand, as it may not.
@@ -88,7 +103,5 @@ export class JsonConstraint implements TokenConstraint {
       }
       if (place) mask[id] = 1;
     }
-    for (const id of this.stopTokens) if (id < size) mask[id] = this.place.canEnd ? 1 : 0;
-    return mask;
   }
 }

@@ -6,6 +6,10 @@ export interface Place {
   readonly stacks: readonly Stack[];
   /** The value may end here. */
   readonly canEnd: boolean;
+  /** How many plain characters may follow in a row, whichever they are. */
+  readonly room: number;
+  /** Nothing but free text is under way. */
+  readonly isText: boolean;
   /** Places after each byte, as they become known; null where the byte may not stand. */
   readonly next: (Place | null | undefined)[];
 }
@@ -56,7 +60,12 @@ export class JsonMachine {
     const known = this.places.get(key);
     if (known) return known;
     const canEnd = hasEnded || sorted.some((stack) => JsonReader.canEnd(stack));
-    const place: Place = { stacks: sorted, canEnd, next: new Array<Place | null>(256) };
+    const rooms = sorted.map((stack) => JsonReader.room(stack));
+    const place: Place = {
+      ...{ stacks: sorted, canEnd, next: new Array<Place | null>(256) },
+      room: Math.max(0, ...rooms),
+      isText: rooms.every((room) => room > 0),
+    };
     this.places.set(key, place);
     return place;
   }

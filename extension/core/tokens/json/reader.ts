@@ -51,6 +51,12 @@ export class JsonReader {
     return below === null && canPop(frame);
   }
 
+  /** How many plain characters may follow in a row, whichever they are; 0 outside of free text. */
+  static room({ frame }: Stack): number {
+    if (frame.kind === "freeName") return frame.text === plain ? Infinity : 0;
+    return frame.kind === "string" && frame.text === plain ? frame.node.max - frame.count : 0;
+  }
+
   step(stack: Stack, byte: number, emit: Emit): void {
     const { frame, below } = stack;
     switch (frame.kind) {

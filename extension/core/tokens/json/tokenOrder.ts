@@ -1,4 +1,5 @@
 import type { Vocabulary } from "../vocabulary.ts";
+import { broken, plain, textAfter } from "./text.ts";
 
 /**
  * A vocabulary's tokens in the order of their bytes: tokens with the same beginning stand together, so
@@ -6,11 +7,18 @@ import type { Vocabulary } from "../vocabulary.ts";
  */
 export interface TokenOrder {
   readonly size: number;
-  /** Ids in that order. */
+  readonly all: OrderedTokens;
+  /** Those that a string could not hold as they are: with quotes, escapes, parts of characters. */
+  readonly special: OrderedTokens;
+  /** Characters of each of the others; 0 for a special one. */
+  readonly plainLength: Uint16Array;
+  readonly bytesOf: (id: number) => Uint8Array;
+}
+
+export interface OrderedTokens {
   readonly ids: Int32Array;
   /** How many bytes each has in common with the one before. */
   readonly shared: Uint16Array;
-  readonly bytesOf: (id: number) => Uint8Array;
 }
 
 const orders = new WeakMap<Vocabulary, TokenOrder>();
@@ -30,6 +38,18 @@ function makeOrder({ size, bytesOf }: Vocabulary): TokenOrder {
     .map((own, id) => ({ id, text: String.fromCharCode(...own) }))
     .filter(({ text }) => text !== "" && text.length < longest)
     .sort((a, b) => (a.text < b.text ? -1 : a.text > b.text ? 1 : 0));
+  const plainLength = new Uint16Array(size);
+  for (const { id } of sorted) plainLength[id] = lengthOf(bytes[id] ?? none);
+  return {
+    size,
+    all: ordered(sorted),
+    special: ordered(sorted.filter(({ id }) => plainLength[id] === 0)),
+    plainLength,
+    bytesOf: (id) => bytes[id] ?? none,
+  };
+}
+
+function ordered(sorted: readonly { id: number; text: string }[]): OrderedTokens {
   const shared = new Uint16Array(sorted.length);
   for (let i = 1; i < sorted.length; i++) {
     const [a, b] = [sorted[i - 1], sorted[i]].map((each) => each?.text ?? "") as [string, string];
@@ -37,12 +57,19 @@ function makeOrder({ size, bytesOf }: Vocabulary): TokenOrder {
     while (length < a.length && a.charCodeAt(length) === b.charCodeAt(length)) length++;
     shared[i] = length;
   }
-  return {
-    size,
-    ids: Int32Array.from(sorted, ({ id }) => id),
-    shared,
-    bytesOf: (id) => bytes[id] ?? none,
-  };
+  return { ids: Int32Array.from(sorted, ({ id }) => id), shared };
+}
+
+/** Characters of a token that a JSON string can hold as it is; 0 for any other. */
+function lengthOf(bytes: Uint8Array): number {
+  let state = plain;
+  let length = 0;
+  for (const byte of bytes) {
+    state = textAfter(state, byte, false);
+    if (state === broken) return 0;
+    if (state === plain) length++;
+  }
+  return state === plain ? length : 0;
 }
 
 /** Vocabularies have none near that; those of a hostile file are left out. */

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { renderChat } from "../../../../extension/core/tokens/chatTemplate.ts";
+import type { Tokenizer } from "../../../../extension/core/tokens/tokenizer.ts";
 import {
   parseToolCalls,
   spokenPart,
@@ -94,3 +96,25 @@ for (const [what, format, text, spoken, calls] of answers) {
     if (calls.length > 0) for (const each of shown) assert(spoken.startsWith(each.trimEnd()), each);
   });
 }
+
+test("tools, calls and their results reach the template by Hugging Face's names", () => {
+  const chatTemplate =
+    "{% for tool in tools %}[{{ tool.function.name }}:{{ tool.function.parameters | tojson }}]{% endfor %}" +
+    "{% for m in messages %}{{ m.role }}={{ m.content }}" +
+    "{% for c in m.tool_calls or [] %}<tool_call>{{ c.function.name }} {{ c.function.arguments | tojson }}</tool_call>{% endfor %}" +
+    "{% if m.tool_call_id %}#{{ m.tool_call_id }}{% endif %};{% endfor %}";
+  const tokenizer = { chatTemplate, specialTokens: {} } as unknown as Tokenizer;
+  const text = renderChat(
+    tokenizer,
+    [
+      { role: "user", content: "Hi" },
+      { role: "assistant", content: "", toolCalls: [{ id: "a", name: "w", arguments: { x: 1 } }] },
+      { role: "tool", content: "12", toolCallId: "a" },
+    ],
+    { tools: [{ name: "w", parameters: { type: "object" } }] },
+  );
+  assert.equal(
+    text,
+    '[w:{"type": "object"}]user=Hi;assistant=<tool_call>w {"x": 1}</tool_call>;tool=12#a;',
+  );
+});

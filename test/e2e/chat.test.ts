@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { before } from "node:test";
+import { root, scenario, until, type VSCode } from "./harness.ts";
+
+const client = join(tmpdir(), `graft-client-${process.pid}.vsix`);
+
+before(() => {
+  const vsce = join(root, "node_modules/.bin/vsce");
+  const flags = ["--skip-license", "--allow-missing-repository", "--no-dependencies"];
+  execFileSync(vsce, ["package", ...flags, "--out", client], {
+    cwd: join(root, "test/e2e/apiClient"),
+    stdio: "pipe",
+  });
+});
+
+/** What the client wrote down; asked for its consent on the way. */
+async function heard<T>(vscode: VSCode, name: string): Promise<T> {
+  const file = join(vscode.folders.workspace, `${name}.json`);
+  const allow = vscode.page.locator(".monaco-dialog-box .monaco-button", { hasText: "Allow" });
+  const read = await until(`the client has written ${name}.json`, async () => {
+    if (await allow.isVisible()) {
+      await vscode.screenshot("90 chat consent");
+      await allow.click();
+    }
+    return existsSync(file) && readFileSync(file, "utf8");
+  });
+  return JSON.parse(read) as T;
+}
+
+const theme = { "workbench.colorTheme": "Default Dark Modern" };
+
+scenario(
+  "another extension loads, attaches and generates through the API and through chat models",
+  { settings: theme, extensions: () => [client] },
+  async (vscode) => {
+    await vscode.runCommand("Graft Client: Ask the API");
+    const api = await heard<Record<string, never>>(vscode, "api");
+    const text = JSON.stringify(api);
+    const { version, early, model, pieces, answer, plain, finish, json, tokens } = api as never as {
+      version: string;
+      early: string;
+      model: { name: string };
+      pieces: string[];
+      answer: { text: string };
+      plain: { text: string; finish: string };
+      finish: string;
+      json: { text: string; finish: string };
+      tokens: number;
+    };
+    assert.deepEqual([version, early, model?.name], ["1.0", "not-found", "graft-sample"], text);
+    assert.match(answer.text, /Arr/);
+    assert.equal(pieces.join(""), answer.text);
+    assert.ok(pieces.length > 1, "nothing was streamed");
+    assert.deepEqual([plain.text, plain.finish, finish], ["The sky is", "stop", "cancelled"]);
+    assert.match(json.text, /^\s*\{\s*"ok"\s*:\s*(true|false)\s*\}$/);
+    assert.ok(tokens > 5);
+
+    await vscode.runCommand("Graft Client: Ask a Chat Model");
+    const chat = await heard<{
+      models: { name: string; maxInputTokens: number }[];
+      pieces: string[];
+      tokens: number;
+      tooLong: string;
+    }>(vscode, "chat");
+    assert.deepEqual(
+      chat.models?.map(({ name }) => name),
+      ["graft-sample", "graft-sample + lora-pirate"],
+      JSON.stringify(chat),
+    );
+    assert.equal(chat.pieces.join(""), answer.text);
+    assert.ok(chat.models.every(({ maxInputTokens }) => maxInputTokens === 128));
+    assert.ok(chat.tokens > 3);
+    assert.match(chat.tooLong, /The prompt has \d+ tokens.*256/);
+  },
+);
