@@ -2,17 +2,20 @@
 // Files are found by their place, test/<suite>/**/*.test.ts. The last line is `N passed, N failed`.
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { ensureCodeServer, findChromium } from "./codeServer.mjs";
 import { ensurePackaged } from "./package.mjs";
 import { ensurePackages, filesUnder, parseArguments, readJson } from "./shared.mjs";
 import { root, runMain, say, Stop } from "./shared.mjs";
 
+// Left to itself node:test leaves one processor idle, which of two is half.
+const parallel = `--test-concurrency=${availableParallelism()}`;
+
 /** What a suite needs beyond packages, and how node:test runs it. */
 const suites = {
-  unit: { flags: ["--test-timeout=120000"] },
-  golden: { flags: ["--test-timeout=300000"] },
+  unit: { flags: [parallel, "--test-timeout=120000"] },
+  golden: { flags: [parallel, "--test-timeout=300000"] },
   python: { flags: ["--test-timeout=1200000"] },
   bench: { flags: ["--test-concurrency=1", "--test-timeout=1200000"] },
   e2e: { prepare: prepareE2e, flags: ["--test-concurrency=1", "--test-timeout=600000"] },
