@@ -143,12 +143,23 @@ export class VSCode {
     const file = join(this.folders.userData, "User/settings.json");
     const settings = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
     writeFileSync(file, JSON.stringify({ ...settings, "workbench.colorTheme": theme }, null, 2));
-    const look = { Light: "vs", Dark: "vs-dark", Contrast: "hc-black" };
     const [, name = "Contrast"] = /(Light|Dark) Modern/.exec(theme) ?? [];
-    const wanted = look[name as keyof typeof look];
+    const [workbench, page] = {
+      Light: ["vs", "vscode-light"],
+      Dark: ["vs-dark", "vscode-dark"],
+      Contrast: ["hc-black", "vscode-high-contrast"],
+    }[name] as [string, string];
     await until(`the theme is ${theme}`, async () => {
       const classes = await this.page.locator(".monaco-workbench").first().getAttribute("class");
-      return classes?.split(" ").includes(wanted);
+      if (classes?.split(" ").includes(workbench) !== true) return false;
+      const bodies = this.page
+        .frames()
+        .map((frame) => frame.locator("body[data-vscode-theme-kind]"));
+      for (const body of bodies) {
+        if ((await body.count()) === 0) continue;
+        if ((await body.getAttribute("data-vscode-theme-kind")) !== page) return false;
+      }
+      return true;
     });
   }
 
