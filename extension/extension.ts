@@ -58,7 +58,7 @@ function start(extension: vscode.ExtensionContext, output: vscode.LogOutputChann
     layout: new Layout(extension.workspaceState),
     hub: new Hub(engine, extension.secrets),
     answers: new Answers(session),
-    threads: new InlineThreads(session),
+    threads: new InlineThreads({ engine, session }),
     comparisons: new ComparePanels(extension, session, engine),
     inspectors: new InspectorPanels(extension, session, engine),
     playground: new PlaygroundPanel(extension, { engine, session }),

@@ -1,6 +1,6 @@
 import * as vscode from "vscode";
 import type { Command } from "../context.ts";
-import { ThreadComment } from "../views/inlineThreads.ts";
+import { ThreadComment } from "../views/inlineConversation.ts";
 
 export const copyAnswer: Command = {
   id: "graft.copyAnswer",

@@ -4,18 +4,23 @@ import { presentError } from "../views/errors.ts";
 import { activateAdapter } from "./activateAdapter.ts";
 import { addFolder } from "./addFolder.ts";
 import { bulkRun } from "./bulkRun.ts";
+import { askEdited } from "./askEdited.ts";
+import { cancelEdit } from "./cancelEdit.ts";
 import { chooseTask } from "./chooseTask.ts";
 import { clearQuantizedWeights } from "./clearQuantizedWeights.ts";
 import { clearAdapterFilter } from "./clearAdapterFilter.ts";
 import { closeThread } from "./closeThread.ts";
 import { combineAdapters } from "./combineAdapters.ts";
 import { compareAdapters } from "./compareAdapters.ts";
+import { compareAnswers } from "./compareAnswers.ts";
+import { compareSelection } from "./compareSelection.ts";
 import { compareStatus } from "./compareStatus.ts";
 import { convertAdapter } from "./convertAdapter.ts";
 import { copyAnswer } from "./copyAnswer.ts";
 import { deactivateAdapters } from "./deactivateAdapters.ts";
 import { deleteAdapter } from "./deleteAdapter.ts";
 import { exportBulkResults } from "./exportBulkResults.ts";
+import { editQuestion } from "./editQuestion.ts";
 import { exportOnnx } from "./exportOnnx.ts";
 import { filterAdapters } from "./filterAdapters.ts";
 import { groupCommands } from "./groupAdapters.ts";
@@ -42,6 +47,7 @@ import { pushToHub } from "./pushToHub.ts";
 import { refresh } from "./refresh.ts";
 import { regenerateAnswer } from "./regenerateAnswer.ts";
 import { renameAdapter } from "./renameAdapter.ts";
+import { replaceWithAnswer } from "./replaceWithAnswer.ts";
 import { replyInThread } from "./replyInThread.ts";
 import { rerunTestPrompt } from "./rerunTestPrompt.ts";
 import { reportIssue } from "./reportIssue.ts";
@@ -102,10 +108,16 @@ export const commands: readonly Command[] = [
   exportBulkResults,
   measurePerplexity,
   runSelectionAsPrompt,
+  compareSelection,
   replyInThread,
   stopAnswer,
   regenerateAnswer,
+  compareAnswers,
+  editQuestion,
+  askEdited,
+  cancelEdit,
   insertAnswer,
+  replaceWithAnswer,
   copyAnswer,
   closeThread,
   openInspector,

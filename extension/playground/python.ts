@@ -76,7 +76,7 @@ function generate({ settings }: Script): string[] {
     `max_new_tokens=${maxNewTokens}`,
     ...sampled,
     ...(repetitionPenalty === 1 ? [] : [`repetition_penalty=${repetitionPenalty}`]),
-    ...(stop.length > 0
+    ...(!json.isOn && stop.length > 0
       ? [`stop_strings=[${stop.map(literal).join(", ")}]`, "tokenizer=tokenizer"]
       : []),
   ];

@@ -1,159 +1,50 @@
 import * as vscode from "vscode";
-import { samplingSettings } from "../config.ts";
-import { failureOf } from "../failure.ts";
-import type { ChatMessage } from "../protocol/engineContract.ts";
-import type { Session } from "../session.ts";
-import { formatModel, formatSpeaker } from "./format.ts";
-import { finishLine } from "./finish.ts";
-import { throttle } from "./throttle.ts";
+import type { Models } from "../columns.ts";
+import { type Span, spanAfter } from "../inline/trackedRange.ts";
+import { Conversation, ThreadComment } from "./inlineConversation.ts";
 
-/** The host gathers changes of a thread for 100 ms and starts over with each; stay above. */
-const drawMs = 150;
-
-/** Stands where an answer will. */
-const waiting = "…";
-
-/** One message of a thread; knows its conversation, since menus hand over the comment alone. */
-export class ThreadComment implements vscode.Comment {
-  mode = vscode.CommentMode.Preview;
-  body = "";
-  label: string | undefined;
-  readonly author: vscode.CommentAuthorInformation;
-
-  constructor(
-    readonly conversation: Conversation,
-    readonly contextValue: "question" | "answer",
-    author: string,
-  ) {
-    this.author = { name: author };
-  }
-}
-
-/** What the user and the model said to each other under one piece of a document. */
-export class Conversation {
-  readonly thread: vscode.CommentThread;
-  private readonly messages: ChatMessage[] = [];
-  private readonly comments: ThreadComment[] = [];
-  private running: AbortController | undefined;
-  private disposed = false;
-
-  constructor(
-    private readonly session: Session,
-    open: (comments: vscode.Comment[]) => vscode.CommentThread,
-  ) {
-    // A thread that begins empty is taken for a draft: its reply box would open and take the focus.
-    this.thread = open([this.placeholder()]);
-    this.thread.contextValue = "streaming";
-    this.thread.collapsibleState = vscode.CommentThreadCollapsibleState.Expanded;
-  }
-
-  /** Asks and streams the answer. The first question is the selection itself, so not repeated. */
-  async ask(question: string): Promise<void> {
-    this.stop();
-    if (this.messages.length > 0) {
-      const comment = new ThreadComment(this, "question", vscode.l10n.t("You"));
-      comment.body = question;
-      this.comments.push(comment);
-    }
-    this.messages.push({ role: "user", content: question });
-    await this.answer();
-  }
-
-  /** Takes back the last answer and asks for another, from the models that are active now. */
-  async regenerate(): Promise<void> {
-    this.stop();
-    if (this.messages.at(-1)?.role === "assistant") this.messages.pop();
-    if (this.comments.at(-1)?.contextValue === "answer") this.comments.pop();
-    await this.answer();
-  }
-
-  stop(): void {
-    this.running?.abort();
-  }
-
-  lastAnswer(): string | undefined {
-    return this.comments.findLast((comment) => comment.contextValue === "answer")?.body;
-  }
-
-  dispose(): void {
-    this.disposed = true;
-    this.stop();
-    this.thread.dispose();
-  }
-
-  private async answer(): Promise<void> {
-    const { base, active } = this.session.state;
-    const comment = this.placeholder();
-    const running = new AbortController();
-    this.thread.label = formatModel(base?.name ?? "", active);
-    this.comments.push(comment);
-    this.running = running;
-    const { request, flush } = throttle(() => this.draw(), drawMs);
-    flush();
-    try {
-      const result = await this.session.generate(
-        { prompt: { kind: "chat", messages: [...this.messages] }, sampling: samplingSettings() },
-        {
-          signal: running.signal,
-          onEvent: ({ text }) => {
-            comment.body = text || waiting;
-            request();
-          },
-        },
-      );
-      comment.body = result.text;
-      comment.label = finishLine(result);
-    } catch (thrown) {
-      const { code, message } = failureOf(thrown);
-      comment.label = code === "cancelled" ? vscode.l10n.t("stopped") : message;
-      if (code !== "cancelled") throw thrown;
-    } finally {
-      this.keep(comment);
-      if (this.running === running) this.running = undefined;
-      flush();
-    }
-  }
-
-  /** What was said before a stop or a failure stays part of the conversation. */
-  private keep(comment: ThreadComment): void {
-    if (comment.body === waiting) comment.body = "";
-    if (this.comments.includes(comment)) {
-      this.messages.push({ role: "assistant", content: comment.body });
-    }
-  }
-
-  private placeholder(): ThreadComment {
-    const { base, active } = this.session.state;
-    const comment = new ThreadComment(this, "answer", formatSpeaker(base?.name ?? "", active));
-    comment.body = waiting;
-    return comment;
-  }
-
-  private draw(): void {
-    if (this.disposed) return;
-    this.thread.contextValue = this.running ? "streaming" : "idle";
-    this.thread.comments = [...this.comments];
-  }
+/** The piece of a document that a conversation is about, followed through edits. */
+interface Anchor {
+  readonly uri: vscode.Uri;
+  span: Span;
+  /** Its text as it was asked, or as an answer replaced it. */
+  text: string;
 }
 
 /** The inline playground: conversations under a selection, in any text editor. */
 export class InlineThreads implements vscode.Disposable {
   private readonly controller = vscode.comments.createCommentController("graft.inline", "Graft");
   private readonly conversations = new Map<vscode.CommentThread, Conversation>();
+  private readonly anchors = new Map<Conversation, Anchor>();
+  private readonly changes: vscode.Disposable;
 
-  constructor(private readonly session: Session) {
+  constructor(private readonly models: Models) {
     this.controller.options = {
       prompt: vscode.l10n.t("Reply"),
       placeHolder: vscode.l10n.t("Go on asking"),
     };
+    this.changes = vscode.workspace.onDidChangeTextDocument(({ document, contentChanges }) => {
+      for (const anchor of this.anchors.values()) {
+        if (anchor.uri.toString() !== document.uri.toString()) continue;
+        anchor.span = spanAfter(anchor.span, contentChanges);
+      }
+    });
   }
 
-  async start(uri: vscode.Uri, range: vscode.Range, question: string): Promise<void> {
-    const conversation = new Conversation(this.session, (comments) =>
-      this.controller.createCommentThread(uri, range, comments),
+  /** Opens a thread under a piece of a document; `begin` of what comes back asks the question. */
+  open(document: vscode.TextDocument, range: vscode.Range, question: string): Conversation {
+    const { uri } = document;
+    const others = (own: Conversation): number =>
+      [...this.conversations.values()].filter((each) => each !== own && each.isRunning).length;
+    const conversation: Conversation = new Conversation(
+      { models: this.models, othersRunning: () => others(conversation) },
+      question,
+      (comments) => this.controller.createCommentThread(uri, range, comments),
     );
+    const span = { start: document.offsetAt(range.start), end: document.offsetAt(range.end) };
     this.conversations.set(conversation.thread, conversation);
-    await conversation.ask(question);
+    this.anchors.set(conversation, { uri, span, text: document.getText(range) });
+    return conversation;
   }
 
   /** The conversation that a menu's argument (a thread, a reply or a comment) belongs to. */
@@ -164,12 +55,36 @@ export class InlineThreads implements vscode.Disposable {
     return thread && this.conversations.get(thread);
   }
 
+  /** Where a conversation's piece of the document stands now, and whether somebody edited it. */
+  async place(
+    conversation: Conversation,
+  ): Promise<
+    { document: vscode.TextDocument; range: vscode.Range; isEdited: boolean } | undefined
+  > {
+    const anchor = this.anchors.get(conversation);
+    if (!anchor) return undefined;
+    const document = await vscode.workspace.openTextDocument(anchor.uri);
+    const { start, end } = anchor.span;
+    const range = new vscode.Range(document.positionAt(start), document.positionAt(end));
+    return { document, range, isEdited: document.getText(range) !== anchor.text };
+  }
+
+  /** An answer stands where the selection stood: that is what is replaced next. */
+  replaced(conversation: Conversation, text: string): void {
+    const anchor = this.anchors.get(conversation);
+    if (!anchor) return;
+    anchor.text = text;
+    anchor.span = { start: anchor.span.start, end: anchor.span.start + text.length };
+  }
+
   close(conversation: Conversation): void {
     this.conversations.delete(conversation.thread);
+    this.anchors.delete(conversation);
     conversation.dispose();
   }
 
   dispose(): void {
+    this.changes.dispose();
     for (const conversation of this.conversations.values()) conversation.dispose();
     this.controller.dispose();
   }

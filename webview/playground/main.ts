@@ -131,7 +131,16 @@ const stage = createStage(page, {
 });
 
 document.body.replaceChildren(
-  element("main", { class: "playground" }, header, stage.root, hint, composer.root, announcer),
+  element(
+    "main",
+    { class: "playground" },
+    element("h1", { class: "visually-hidden" }, text.title),
+    header,
+    stage.root,
+    hint,
+    composer.root,
+    announcer,
+  ),
 );
 
 function drawHeader(): void {

@@ -6,6 +6,7 @@ export const text = {
   noBase: t("No base model loaded"),
   loadBase: t("Load base model…"),
   changeBase: t("Change base model"),
+  title: t("Graft Playground"),
   tools: t("Playground"),
   addColumn: t("Add column"),
   showTokens: t("Show tokens"),

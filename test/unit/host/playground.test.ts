@@ -182,7 +182,7 @@ test("a column copied as a prompt file is read back as it was", () => {
   );
   const { maxNewTokens, temperature, topP, seed, stop } = file.parameters;
   assert.deepEqual([maxNewTokens, temperature, topP, seed], [64, 0.5, 0.9, 42]);
-  assert.deepEqual(stop, ["END", "\n\n"]);
+  assert.equal(stop, undefined);
   assert.equal(file.format, "json_schema");
   assert.deepEqual(file.schema, { type: "object" });
   assert.deepEqual(
@@ -194,7 +194,10 @@ test("a column copied as a prompt file is read back as it was", () => {
       ],
     ],
   );
-  const plain = { ...settings, stop: [], json: { isOn: false, schema: "" } };
+  const free = { ...settings, json: { isOn: false, schema: "" } };
+  const text = promptFileOf(scriptOf(state, { ...conversation("a1"), settings: free }, "c2"));
+  assert.deepEqual(parsePromptFile(text).parameters.stop, ["END", "\n\n"]);
+  const plain = { ...free, stop: [] };
   const bare = scriptOf(state, { ...conversation("a1"), settings: plain }, "c1");
   assert.deepEqual(Object.keys(parse(promptFileOf(bare)) as object), [
     ...["name", "model", "modelParameters", "messages"],
@@ -202,7 +205,8 @@ test("a column copied as a prompt file is read back as it was", () => {
 });
 
 test("a column copied as Python names its base, its adapters and their weights", () => {
-  const python = pythonOf(scriptOf(state, conversation("a1"), "c2"));
+  const free = { ...settings, json: { isOn: false, schema: "" } };
+  const python = pythonOf(scriptOf(state, { ...conversation("a1"), settings: free }, "c2"));
   for (const line of [
     'base = "/models/graft-sample"',
     'model = PeftModel.from_pretrained(model, "/real/pirate", adapter_name="pirate")',
