@@ -1,9 +1,10 @@
 /** What an adapter_config.json says, held against the base that it leads to and the weights beside it. */
 import * as path from "node:path";
+import { t } from "@vscode/l10n";
 import { asGraftError, type ErrorCode, throwIfAborted } from "./base/errors.ts";
 import { dtypeLabel } from "./base/dtype.ts";
 import { isFile } from "./base/files.ts";
-import { type JsonObject, parseJsonObject } from "./base/json.ts";
+import { isObject, type JsonObject, parseJsonObject } from "./base/json.ts";
 import { bindReasons } from "./bindReasons.ts";
 import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
 import {
@@ -11,6 +12,7 @@ import {
   adapterConfigOf,
   parseAdapterConfig,
 } from "./checkpoint/adapterConfig.ts";
+import { repeatsRepeated } from "./checkpoint/alternatives.ts";
 import { searchBase } from "./checkpoint/findBase.ts";
 import { isVocabulary, layerIndex } from "./checkpoint/modules.ts";
 import { parameterNames } from "./checkpoint/parameters.ts";
@@ -89,18 +91,19 @@ export async function configFacts(
   const { weights, adapter } = await openWeights(dir, config, signal);
   const { described, found } = await openBase({ ...options, config, adapter }, bases);
   throwIfAborted(signal);
+  const endless = endlessPattern(raw);
   const tensors = adapter?.weights.tensors ?? [];
   const tree = described?.base.tree;
   return {
     base: described ? baseFacts(described, found.via) : null,
     baseProblem: found.problem,
     tried: found.tried,
-    patterns: tree ? matchPatterns(raw, tree) : [],
+    patterns: tree && !endless ? matchPatterns(raw, tree) : [],
     weights,
     storedType: methodOfTensors(tensors),
     ranks: adapter ? differingRanks(adapter) : { differing: [], known: 0, stored: null },
     vocabulary: described ? vocabularyDifference(tensors, described.base) : null,
-    ...verdict({ text, file, adapter }, described),
+    ...(endless ?? verdict({ text, file, adapter }, described)),
   };
 }
 
@@ -112,13 +115,14 @@ export async function fitOfConfig(
 ): Promise<{ described: DescribedBase; bound: number; total: number; fits: boolean }> {
   const config = looseConfig(parseJsonObject(text, file, { isPython: true }), text, file);
   const { adapter } = await openWeights(path.dirname(file), config, signal);
+  const endless = endlessPattern(config.raw);
   const tensors = adapter?.weights.tensors ?? null;
   const described = await bases.get(folder, {
     taskType: config.taskType,
     tensors,
     ...(signal && { signal }),
   });
-  const { fit, problem } = verdict({ text, file, adapter }, described);
+  const { fit, problem } = endless ?? verdict({ text, file, adapter }, described);
   const { bound = 0, total = 0 } = fit ?? {};
   return { described, bound, total, fits: problem === null && bound > 0 && bound === total };
 }
@@ -168,6 +172,23 @@ async function openWeights(
       adapter: null,
     };
   }
+}
+
+/** The problem of a pattern that is not tried just because its file is open; null for none. */
+function endlessPattern(raw: JsonObject): Pick<AdapterConfigFacts, "problem" | "fit"> | null {
+  for (const [field, value] of Object.entries(raw)) {
+    const isKeyed = field.endsWith("_pattern") && isObject(value);
+    const patterns = isKeyed ? Object.keys(value) : typeof value === "string" ? [value] : [];
+    const isPattern = isKeyed || field.endsWith("_modules");
+    const found = isPattern ? patterns.find(repeatsRepeated) : undefined;
+    if (found === undefined) continue;
+    const message = t(
+      'The pattern "{0}" repeats a group that repeats inside, which can take for ever to match; it is not tried here. Write it without the outer repetition.',
+      found,
+    );
+    return { problem: { code: "unsupported", message, field, needsBase: false }, fit: null };
+  }
+  return null;
 }
 
 interface FoundBase {

@@ -54,18 +54,17 @@ async function saved(vscode: VSCode): Promise<string> {
 
 /** Opens the quick fixes of a place and takes one. */
 async function fix(vscode: VSCode, on: string, title: string): Promise<void> {
-  const list = vscode.page.locator(".action-widget");
+  const row = vscode.page.locator(".action-widget .monaco-list-row", { hasText: title }).first();
   await until(`"${title}" is offered`, async () => {
     await vscode.page.keyboard.press("Escape");
     await token(vscode, on).click();
     await vscode.page.keyboard.press("Control+.");
-    const row = list.locator(".monaco-list-row", { hasText: title });
-    await row.first().waitFor({ timeout: 4000 });
+    await row.waitFor({ timeout: 4000 });
     return true;
   });
   await vscode.screenshot(`81 config fixes ${on}`);
-  await list.locator(".monaco-list-row", { hasText: title }).first().click();
-  await list.waitFor({ state: "hidden" });
+  await row.click();
+  await row.waitFor({ state: "hidden" });
 }
 
 scenario(
@@ -97,6 +96,7 @@ scenario(
       await useTheme(vscode, look);
       await vscode.screenshot(`80 config problems ${look}`);
     }
+    await useTheme(vscode, "dark");
     await page.keyboard.press("Control+J");
     await problems.waitFor({ state: "hidden" });
 

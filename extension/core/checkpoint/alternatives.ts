@@ -55,3 +55,23 @@ function groups(pattern: string): Alternative[][] {
   while (open.length > 0) close(pattern.length);
   return done;
 }
+
+/**
+ * Does a pattern repeat a group that repeats inside, "(a+)+"? What does not match it can take longer than
+ * anybody waits.
+ */
+export function repeatsRepeated(pattern: string): boolean {
+  const open = [false];
+  const parts = pattern.matchAll(/\\[^]|\[\^?\]?(?:\\[^]|[^\]\\])*\]|[()]|[+*]|\{\d*,\d*\}/g);
+  for (const { 0: part, index } of parts) {
+    if (part === "(") open.push(false);
+    else if (part === ")") {
+      const inner = open.pop() === true;
+      const isRepeated = /^(?:[+*]|\{\d*,?\d*\})/.test(pattern.slice(index + 1));
+      if (inner && isRepeated) return true;
+      // What stands around it repeats, too, if it does.
+      if (inner || isRepeated) open[open.length - 1] = true;
+    } else if (/^[+*{]/.test(part)) open[open.length - 1] = true;
+  }
+  return false;
+}

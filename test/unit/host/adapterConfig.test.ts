@@ -131,6 +131,10 @@ const cases: Record<string, Parameters<typeof check>> = {
     { target_modules: "(.*" },
     { code: "bad-file", on: '"(.*"', says: /no valid regular expression/ },
   ],
+  "a pattern that would never end": [
+    { target_modules: "(([a-z_.0-9])+)+!" },
+    { code: "unsupported", on: '"(([a-z_.0-9])+)+!"', says: /can take for ever.*not tried/ },
+  ],
   "an exclusion that leaves nothing out": [
     { exclude_modules: ["lm_haed"] },
     {
