@@ -38,5 +38,8 @@ export async function askColumns(
   options: RequestOptions<GenerateColumnsEvent>,
 ): Promise<GenerateColumnsResult> {
   const { path: base } = answeringBase(session);
-  return engine.request("generateColumns", { base, ...params }, options);
+  const result = await engine.request("generateColumns", { base, ...params }, options);
+  const [first] = result.columns;
+  if (first) session.noteAnswer(first);
+  return result;
 }

@@ -125,8 +125,15 @@ class Inspection {
     merge: () => run("graft.mergeIntoBase", this.adapterPath),
     openRawConfig: () => run("graft.openAdapterConfig", this.adapterPath),
     loadItsBase: () => run("graft.loadItsBase", this.adapterPath),
-    analyze: (_, { signal, emit }) =>
-      this.parts.engine.request("analyzeAdapter", this.params(), { signal, onEvent: emit }),
+    analyze: async (_, { signal, emit }) => {
+      const options = { signal, onEvent: emit };
+      const analysis = await this.parts.engine.request("analyzeAdapter", this.params(), options);
+      // The explorer sorts by it.
+      const { norm } = analysis.totals;
+      if (norm !== null)
+        this.parts.session.noteEffect(this.adapterPath, { kind: "norm", value: norm });
+      return analysis;
+    },
     measureModule: async ({ module }, { signal, emit }) => {
       const params = { ...this.params(), only: [module], thorough: true };
       const options = { signal, onEvent: emit };

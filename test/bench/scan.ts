@@ -1,4 +1,4 @@
-// `npm run bench:scan -- [COUNT]`: makes ten thousand adapter folders and prints how long looking through them
+// `npm run bench:scan -- [COUNT] [RUNS]`: makes ten thousand adapter folders and prints how long looking through them
 // takes and how long it blocks, in a process each. Recorded in test/bench/results, never a gate.
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -10,8 +10,8 @@ import { root } from "../unit/core/support.ts";
 import { makeAdapterFolders } from "./adapterFolders.ts";
 import type { ScanResult, Took } from "./scanResult.ts";
 
-const runs = 5;
 const count = Number(process.argv[2] ?? 10_000);
+const runs = Number(process.argv[3] ?? 5);
 const folder = await mkdtemp(path.join(os.tmpdir(), "graft-scan-"));
 try {
   const adapters = path.join(folder, "adapters");
