@@ -55,7 +55,7 @@ async function follow(graft: Graft, link: Link): Promise<void> {
 async function openFolder(graft: Graft, folder: string): Promise<void> {
   if (!(await exists(vscode.Uri.file(path.join(folder, "adapter_config.json"))))) {
     const text = vscode.l10n.t(
-      "The link names {0}, which holds no adapter_config.json on this machine.",
+      "The link names {0}, which holds no adapter_config.json on this machine. Ask whoever sent it for the adapter's Hub id.",
       folder,
     );
     throw new HostError("not-found", text);

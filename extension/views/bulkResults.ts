@@ -40,7 +40,7 @@ export async function exportBulk(argument: unknown): Promise<void> {
   const records = await readResults(results.fsPath);
   if (records.length === 0) {
     const text = vscode.l10n.t(
-      "{0} holds no answers of a bulk run.",
+      "{0} holds no answers of a bulk run. Choose the results that a bulk run wrote.",
       path.basename(results.fsPath),
     );
     throw new HostError("bad-file", text);
