@@ -12,11 +12,6 @@ const looks = {
   contrast: "Default High Contrast",
 };
 
-async function drag(vscode: VSCode, from: string, onto: string, view = adapters): Promise<void> {
-  const [source, target] = [vscode.treeRow(adapters, from), vscode.treeRow(view, onto)];
-  await source.locator(".label-name").dragTo(target.locator(".label-name"));
-}
-
 async function groups(vscode: VSCode): Promise<string[]> {
   return vscode.treeRows(adapters);
 }
@@ -47,11 +42,18 @@ scenario(
     await vscode.runCommand("Graft: Clear Adapter Filter");
     await until("all are back", async () => (await groups(vscode)).length >= 6);
 
-    await drag(vscode, "lora-pirate", "graft-sample", "Base Models");
+    // What dropping rows does, from the keyboard.
+    await vscode.runCommand("Graft: Load Adapters onto Base…");
+    await vscode.pick("graft-sample");
+    await vscode.pick("lora-pirate");
+    await vscode.quickInput().locator(".quick-input-action .monaco-button").first().click();
     await until("the base and the adapter are loaded", async () =>
       (await vscode.statusBarText()).includes("graft-sample + lora-pirate"),
     );
-    await drag(vscode, "lora-json", "lora-pirate");
+    await vscode.runCommand("Graft: Mix Adapters…");
+    await vscode.pick("lora-json");
+    await vscode.quickInput().locator(".quick-input-action .monaco-button").first().click();
+    await vscode.answer("0.5, 0.5");
     await until("both answer", async () => /×0\.5.*×0\.5/.test(await vscode.statusBarText()));
     await vscode.screenshot("52 explorer mixed dark");
 
@@ -80,15 +82,16 @@ scenario(
   "the file explorer, links and the walkthrough lead to adapters",
   {
     settings: { "workbench.colorTheme": looks.light },
-    workspace: join(root, "media/sample/adapters"),
+    // With the base beside them: an adapter is loaded onto its own.
+    workspace: join(root, "media/sample"),
   },
   async (vscode) => {
     await vscode.openGraft();
     await until("adapters are listed", async () => (await groups(vscode)).length >= 6);
     await vscode.page.keyboard.press("Control+Shift+E");
-    const folder = vscode.page.locator(".explorer-folders-view .monaco-list-row", {
-      hasText: "lora-json",
-    });
+    const rows = vscode.page.locator(".explorer-folders-view .monaco-list-row");
+    await rows.filter({ hasText: "adapters" }).click();
+    const folder = rows.filter({ hasText: "lora-json" });
     await folder.click({ button: "right" });
     const menu = vscode.page.locator(".monaco-menu .action-item", { hasText: "Graft" });
     await menu.last().click();
@@ -103,7 +106,7 @@ scenario(
     await vscode.answer("vscode://graft.graft/adapter?path=//server/share");
     await vscode.notification(/not followed.*another machine/);
     await vscode.runCommand("Graft: Open Link…");
-    const place = encodeURIComponent(join(vscode.folders.workspace, "lora-pirate"));
+    const place = encodeURIComponent(join(vscode.folders.workspace, "adapters/lora-pirate"));
     await vscode.answer(`vscode://graft.graft/adapter?path=${place}`);
     await vscode.page.locator(".tab", { hasText: "lora-pirate" }).waitFor();
     await vscode.runCommand("Graft: Open Link…");
