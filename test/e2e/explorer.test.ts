@@ -66,7 +66,7 @@ scenario(
     await vscode.treeRow(adapters, "first-run").waitFor({ state: "detached" });
 
     await vscode.page.locator("#graft\\.graft\\.graft, [id='graft.graft.graft']").first().hover();
-    await vscode.page.locator(".hover-contents", { hasText: "modules bound" }).first().waitFor();
+    await vscode.page.locator(".monaco-hover", { hasText: "modules bound" }).first().waitFor();
     await vscode.screenshot("53 status tooltip");
 
     await vscode.runCommand("Graft: Report Issue…");
@@ -131,7 +131,7 @@ scenario(
     await vscode.clickRow(adapters, "lora-pirate");
     await until("it is active", async () => (await vscode.statusBarText()).includes("lora-pirate"));
     await vscode.treeRow(adapters, "lora-pirate").hover();
-    await vscode.page.locator(".hover-contents, .monaco-hover-content").first().waitFor();
+    await vscode.page.locator(".monaco-hover").first().waitFor();
     await vscode.screenshot("58 explorer contrast");
   },
 );
