@@ -138,31 +138,6 @@ export class VSCode {
     await this.ready();
   }
 
-  /** Another colour theme, as if it were written into the user's settings. */
-  async useTheme(theme: string): Promise<void> {
-    const file = join(this.folders.userData, "User/settings.json");
-    const settings = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
-    writeFileSync(file, JSON.stringify({ ...settings, "workbench.colorTheme": theme }, null, 2));
-    const [, name = "Contrast"] = /(Light|Dark) Modern/.exec(theme) ?? [];
-    const [workbench, page] = {
-      Light: ["vs", "vscode-light"],
-      Dark: ["vs-dark", "vscode-dark"],
-      Contrast: ["hc-black", "vscode-high-contrast"],
-    }[name] as [string, string];
-    await until(`the theme is ${theme}`, async () => {
-      const classes = await this.page.locator(".monaco-workbench").first().getAttribute("class");
-      if (classes?.split(" ").includes(workbench) !== true) return false;
-      const bodies = this.page
-        .frames()
-        .map((frame) => frame.locator("body[data-vscode-theme-kind]"));
-      for (const body of bodies) {
-        if ((await body.count()) === 0) continue;
-        if ((await body.getAttribute("data-vscode-theme-kind")) !== page) return false;
-      }
-      return true;
-    });
-  }
-
   // Palette and pickers
 
   /** Runs a command by the exact title that the palette shows, "Graft: Refresh". */
