@@ -31,8 +31,7 @@ scenario("two adapters become one, are compared, and one is deleted", {}, async 
   await page.locator(".compare-table thead", { hasText: "mix" }).waitFor();
   await vscode.screenshot("42 compare status");
 
-  await vscode.runCommand("Graft: Delete Adapter from Disk…");
-  await vscode.pick("mix");
+  await vscode.runAndPick("Graft: Delete Adapter from Disk…", "mix");
   await vscode.page.locator(".monaco-dialog-box", { hasText: "mix" }).waitFor();
   await vscode.screenshot("43 delete");
   await vscode.page.locator(".monaco-dialog-box .monaco-button", { hasText: "Trash" }).click();

@@ -36,8 +36,7 @@ async function visitPages(
   await check("#prompt", "playground");
   await vscode.runCommand("Graft: Compare Status");
   await check("#layer-filter", "status");
-  await vscode.runCommand("Graft: Compare Adapters…");
-  await vscode.pick("lora-pirate");
+  await vscode.runAndPick("Graft: Compare Adapters…", "lora-pirate");
   await vscode.pick("dora-shout");
   await check("#merge-words", "compare");
   await vscode.rowAction(adapters, "lora-pirate", "Open Inspector");

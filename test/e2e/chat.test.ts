@@ -77,3 +77,34 @@ scenario(
     assert.match(chat.tooLong, /The prompt has \d+ tokens.*256/);
   },
 );
+
+scenario(
+  "the chat view's model picker has base and adapters, and one answers",
+  // An agent needs tools, which the sample's template does not have.
+  { settings: { ...theme, "chat.agent.enabled": false } },
+  async (vscode) => {
+    const { page } = vscode;
+    await vscode.openGraft();
+    await vscode.clickRow("Adapters", "lora-pirate");
+    await until("it is active", async () => (await vscode.statusBarText()).includes("lora-pirate"));
+    await vscode.runCommand("Chat: Open Chat");
+    const picker = page.locator(".interactive-input-part .action-label", {
+      hasText: /Models|graft-sample/,
+    });
+    await picker.first().click();
+    await vscode.screenshot("92 chat model picker");
+    const row = page.locator(".action-widget .monaco-list-row", {
+      hasText: "graft-sample + lora-pirate",
+    });
+    await row.first().waitFor();
+    await row.first().click();
+    const input = page.locator(".interactive-input-part .monaco-editor").first();
+    await input.click();
+    await page.keyboard.type("What colour is the sky?");
+    await page.keyboard.press("Enter");
+    await until("the chat view answers", async () =>
+      /Arr/.test(await page.locator(".interactive-session").innerText()),
+    );
+    await vscode.screenshot("93 chat answer");
+  },
+);

@@ -49,7 +49,11 @@ function token(vscode: VSCode, text: string): Locator {
 async function saved(vscode: VSCode): Promise<string> {
   await vscode.page.keyboard.press("Control+S");
   await vscode.page.locator(".tab.active.dirty").waitFor({ state: "detached" });
-  return readFileSync(join(vscode.folders.workspace, file), "utf8");
+  // While it is written it is empty for a moment.
+  return until("the file is whole", () => {
+    const text = readFileSync(join(vscode.folders.workspace, file), "utf8");
+    return text.trimEnd().endsWith("}") && text;
+  });
 }
 
 /** Opens the quick fixes of a place and takes one. */

@@ -38,8 +38,7 @@ scenario(
     await page.locator(".compare-table thead", { hasText: "dora-shout-lora" }).waitFor();
     await vscode.screenshot("51 compare status dark");
 
-    await vscode.runCommand("Graft: Unload Adapter");
-    await vscode.pick("dora-shout-lora");
+    await vscode.runAndPick("Graft: Unload Adapter", "dora-shout-lora");
     const before = contentOf(folder);
     await vscode.runCommand("Graft: Save Adapter As…");
     await vscode.pick("lora-pirate");

@@ -175,6 +175,15 @@ export class VSCode {
     await row.click();
   }
 
+  /** Runs a command that asks, and picks; once more where a page took the focus and closed the picker. */
+  async runAndPick(title: string, text: string): Promise<void> {
+    await until(`"${title}" takes "${text}"`, async () => {
+      await this.runCommand(title);
+      await this.pickRows().filter({ hasText: text }).first().click({ timeout: 5000 });
+      return true;
+    });
+  }
+
   async picks(): Promise<string[]> {
     return (await this.pickRows().allInnerTexts()).map(oneLine);
   }

@@ -74,8 +74,7 @@ scenario("an adapter is seen from all sides", inDark, async (vscode) => {
 scenario("two adapters are held side by side", inDark, async (vscode) => {
   await vscode.openGraft();
   await until("adapters are listed", async () => (await vscode.treeRows(adapters)).length >= 5);
-  await vscode.runCommand("Graft: Compare Adapters…");
-  await vscode.pick("lora-pirate");
+  await vscode.runAndPick("Graft: Compare Adapters…", "lora-pirate");
   await vscode.pick("dora-shout");
   const page = await vscode.webviewFrame("#change-0");
   await page.locator("h1", { hasText: "lora-pirate and dora-shout" }).waitFor();
