@@ -116,7 +116,11 @@ scenario(
     await fix(vscode, "q_porj", "Replace by q_proj");
     await fix(vscode, "16", "Set r to 8, as the tensors have it");
     await fix(vscode, "lora_dropuot", "Rename to lora_dropout");
-    const mended = JSON.parse(await saved(vscode)) as Record<string, unknown>;
+    // A fix is an edit that the editor makes in its own time.
+    const mended = await until("the fixes are saved", async () => {
+      const config = JSON.parse(await saved(vscode)) as Record<string, unknown>;
+      return "lora_dropout" in config && config;
+    });
     assert.equal(mended["r"], 8);
     assert.equal(mended["lora_dropout"], 0);
     assert.equal((mended["target_modules"] as string[])[0], "q_proj");
