@@ -96,6 +96,7 @@ scenario("two adapters are held side by side", inDark, async (vscode) => {
   const again = await vscode.webviewFrame("#change-0");
   await again.locator("h1", { hasText: "dora-shout and lora-pirate" }).waitFor();
   await again.locator("#mix").click();
+  await vscode.answer("0.5, 0.5");
   await until("both are active", async () => {
     const bar = await vscode.statusBarText();
     return bar.includes("lora-pirate") && bar.includes("dora-shout");
