@@ -8,8 +8,7 @@ const adapters = "Adapters";
 scenario("two adapters become one, are compared, and one is deleted", {}, async (vscode) => {
   await vscode.openGraft();
   for (const name of ["lora-pirate", "lora-json"]) {
-    await vscode.clickRow(adapters, name);
-    await until(`${name} is active`, async () => (await vscode.statusBarText()).includes(name));
+    await vscode.activate(adapters, name);
   }
   await vscode.runCommand("Graft: Combine Adapters…");
   await vscode.pick("lora-pirate");

@@ -15,8 +15,10 @@ for (const [look, theme] of Object.entries(themes)) {
   scenario(`no page has a serious finding of axe-core in ${look}`, { settings }, async (vscode) => {
     const found: string[] = [];
     const check = async (selector: string, page: string): Promise<void> => {
-      const frame = await vscode.webviewFrame(selector);
-      const findings = await accessibilityFindings(frame);
+      // A page that was just shown may be put into a new frame under its reader.
+      const findings = await until(`${page} is read`, async () =>
+        accessibilityFindings(await vscode.webviewFrame(selector)),
+      );
       found.push(...findings.map((finding) => `${page}: ${finding}`));
       await vscode.screenshot(`46 ${page} ${look}`);
     };
@@ -30,8 +32,7 @@ async function visitPages(
   check: (selector: string, page: string) => Promise<void>,
 ): Promise<void> {
   await vscode.openGraft();
-  await vscode.clickRow(adapters, "lora-pirate");
-  await until("it is active", async () => (await vscode.statusBarText()).includes("lora-pirate"));
+  await vscode.activate(adapters, "lora-pirate");
   await vscode.runCommand("Graft: Open Playground");
   await check("#prompt", "playground");
   await vscode.runCommand("Graft: Compare Status");

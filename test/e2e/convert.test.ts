@@ -12,8 +12,7 @@ scenario(
   { settings: dark },
   async (vscode) => {
     await vscode.openGraft();
-    await vscode.clickRow(adapters, "lora-pirate");
-    await active(vscode, "lora-pirate");
+    await vscode.activate(adapters, "lora-pirate");
     await vscode.runCommand("Graft: Convert Adapter…");
     await vscode.pick("dora-shout");
     const forms = await until("the forms are offered", async () => {
@@ -31,8 +30,7 @@ scenario(
     await vscode.treeRow(adapters, "dora-shout-lora").waitFor();
     const groups = vscode.view(adapters).locator('.monaco-list-row[aria-level="1"]');
     assert.equal(await groups.count(), 1, "it is beside the others of its base");
-    await vscode.clickRow(adapters, "dora-shout-lora");
-    await active(vscode, "dora-shout-lora");
+    await vscode.activate(adapters, "dora-shout-lora");
     await vscode.runCommand("Graft: Compare Status");
     const page = await vscode.webviewFrame(".compare-table");
     await page.locator(".compare-table thead", { hasText: "dora-shout-lora" }).waitFor();

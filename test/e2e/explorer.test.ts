@@ -128,8 +128,7 @@ scenario(
   async (vscode) => {
     await vscode.openGraft();
     await until("adapters are listed", async () => (await groups(vscode)).length >= 6);
-    await vscode.clickRow(adapters, "lora-pirate");
-    await until("it is active", async () => (await vscode.statusBarText()).includes("lora-pirate"));
+    await vscode.activate(adapters, "lora-pirate");
     await until("its tooltip is shown", async () => {
       // The pointer stands on the row since the click; only coming anew shows a tooltip.
       await vscode.page.mouse.move(5, 5);

@@ -4,8 +4,7 @@ import { scenario, until } from "./harness.ts";
 scenario("the editor in German has Graft in German", { language: "de" }, async (vscode) => {
   await vscode.openGraft("Basismodelle");
   await until("adapters are listed", async () => (await vscode.treeRows("Adapter")).length >= 5);
-  await vscode.clickRow("Adapter", "lora-pirate");
-  await until("it is active", async () => (await vscode.statusBarText()).includes("lora-pirate"));
+  await vscode.activate("Adapter", "lora-pirate");
   await vscode.runCommand("Graft: Playground öffnen");
   const page = await vscode.webviewFrame("#prompt");
   assert.match(await page.locator("body").innerText(), /Senden/);

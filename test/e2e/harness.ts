@@ -241,6 +241,15 @@ export class VSCode {
     await row.locator(".label-name").click();
   }
 
+  /** Clicks an adapter until it answers: a click is lost where the row is drawn anew under it. */
+  async activate(view: string, adapter: string): Promise<void> {
+    await until(`${adapter} is active`, async () => {
+      await this.clickRow(view, adapter);
+      const shows = async (): Promise<boolean> => (await this.statusBarText()).includes(adapter);
+      return until("the status bar names it", shows, 8);
+    });
+  }
+
   /** Clicks an action that a row shows on hover. */
   async rowAction(view: string, label: string, action: string): Promise<void> {
     const row = this.treeRow(view, label);

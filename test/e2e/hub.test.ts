@@ -131,8 +131,7 @@ function strangerSize(): number {
 
 scenario("an adapter is pushed in one commit, after a summary", options, async (vscode) => {
   await vscode.openGraft();
-  await vscode.clickRow("Adapters", "lora-pirate");
-  await until("it is active", async () => (await vscode.statusBarText()).includes("lora-pirate"));
+  await vscode.activate("Adapters", "lora-pirate");
   await vscode.runCommand("Graft: Push Adapter to the Hub…");
   await vscode.pick("lora-pirate");
   // Nobody is signed in: the token is asked for first.

@@ -8,8 +8,7 @@ scenario(
   {},
   async (vscode) => {
     await vscode.openGraft();
-    await vscode.clickRow("Adapters", "lora-pirate");
-    await until("it is active", async () => (await vscode.statusBarText()).includes("lora-pirate"));
+    await vscode.activate("Adapters", "lora-pirate");
 
     await vscode.runCommand("Graft: Export as ONNX…");
     await vscode.pick("Merged into the weights");

@@ -82,8 +82,7 @@ scenario(
   { workspace: bulkWorkspace, settings: { "workbench.colorTheme": "Default Light Modern" } },
   async (vscode) => {
     await vscode.openGraft();
-    await vscode.clickRow("Adapters", "lora-pirate");
-    await until("it is active", async () => (await vscode.statusBarText()).includes("lora-pirate"));
+    await vscode.activate("Adapters", "lora-pirate");
     await vscode.openFile("questions.csv");
     await vscode.runCommand("Graft: Bulk Run…");
     await vscode.pick("ask.prompt.yml");
