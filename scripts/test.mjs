@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, relative } from "node:path";
-import { ensureCodeServer, findChromium } from "./codeServer.mjs";
+import { ensureCodeServer, findChromium, installExtension } from "./codeServer.mjs";
 import { ensurePackaged } from "./package.mjs";
 import { ensurePackages, filesUnder, parseArguments, readJson } from "./shared.mjs";
 import { root, runMain, say, Stop } from "./shared.mjs";
@@ -92,12 +92,17 @@ function finish(child) {
 /** A real VS Code with the packaged extension: what the harness finds in its environment. */
 async function prepareE2e() {
   const chromium = findChromium();
-  const { node, entry } = await ensureCodeServer();
+  const server = await ensureCodeServer();
   const vsix = await ensurePackaged();
+  // Installed once; every window has a copy of its own.
+  const place = mkdtempSync(join(tmpdir(), "graft-installed-"));
+  process.once("exit", () => rmSync(place, { recursive: true, force: true }));
+  const folders = { userData: join(place, "user-data"), extensions: join(place, "extensions") };
+  await installExtension(server, folders, vsix);
   return {
-    GRAFT_E2E_NODE: node,
-    GRAFT_E2E_CODE_SERVER: entry,
+    GRAFT_E2E_NODE: server.node,
+    GRAFT_E2E_CODE_SERVER: server.entry,
     GRAFT_E2E_CHROMIUM: chromium,
-    GRAFT_E2E_VSIX: vsix,
+    GRAFT_E2E_INSTALLED: folders.extensions,
   };
 }

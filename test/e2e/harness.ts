@@ -89,9 +89,8 @@ export async function openVSCode(options: OpenOptions = {}): Promise<VSCode> {
   let browser: Browser | undefined;
   try {
     browser = await chromium.launch({ executablePath: given("CHROMIUM"), args: browserFlags });
-    for (const vsix of [given("VSIX"), ...(options.extensions?.() ?? [])]) {
-      await installVsix(folders, vsix);
-    }
+    copyInstalled(folders);
+    for (const vsix of options.extensions?.() ?? []) await installVsix(folders, vsix);
     if (options.language) addLanguage(folders, options.language);
     const started = await startServer(folders, options);
     server = started.server;
@@ -424,6 +423,14 @@ function fillWorkspace(folder: string, content: Record<string, string> | string)
     mkdirSync(dirname(join(folder, name)), { recursive: true });
     writeFileSync(join(folder, name), text);
   }
+}
+
+/** Graft as code-server installed it once for all windows of this run. */
+function copyInstalled({ extensions }: Folders): void {
+  const installed = given("INSTALLED");
+  cpSync(installed, extensions, { recursive: true });
+  const list = join(extensions, "extensions.json");
+  writeFileSync(list, readFileSync(list, "utf8").replaceAll(installed, extensions));
 }
 
 async function installVsix({ userData, extensions }: Folders, vsix: string): Promise<void> {
