@@ -195,6 +195,18 @@ export class VSCode {
     await input.press("Enter");
   }
 
+  /** Names a file in VS Code's own dialog, which writes its suggestion into the box a moment after it opens. */
+  async saveAs(path: string): Promise<void> {
+    const input = this.quickInput().locator("input.input");
+    await input.waitFor();
+    await until("the dialog keeps the path", async () => {
+      await input.fill(path);
+      await this.page.waitForTimeout(600);
+      return (await input.inputValue()) === path;
+    });
+    await input.press("Enter");
+  }
+
   quickInput(): Locator {
     return this.page.locator(".quick-input-widget:visible");
   }

@@ -50,14 +50,14 @@ scenario("an adapter is seen from all sides", inDark, async (vscode) => {
 
   await page.locator("#heat-csv").click();
   const csv = join(vscode.folders.workspace, "numbers.csv");
-  await vscode.answer(csv);
+  await vscode.saveAs(csv);
   await until("the table is written", () => existsSync(csv));
   const [head = "", ...rows] = readFileSync(csv, "utf8").trimEnd().split("\n");
   assert.match(head, /^Module,Rank,.*‖ΔW‖,Relative/);
   assert.equal(rows.length, 28);
   await page.locator("#heat-png").click();
   const png = join(vscode.folders.workspace, "picture.png");
-  await vscode.answer(png);
+  await vscode.saveAs(png);
   await until("the picture is written", () => existsSync(png));
   assert.equal(readFileSync(png).subarray(1, 4).toString(), "PNG");
 
