@@ -57,7 +57,7 @@ async function pack(target, vsix) {
     copy("media");
     // English is in the sources; its bundle is for translators.
     rmSync(join(stage, "media/l10n/bundle.l10n.json"), { force: true });
-    for (const file of ["extension.cjs", "engine.cjs", "webview"]) copy(`dist/${file}`);
+    for (const file of ["extension.cjs", "engine.cjs", "packages", "webview"]) copy(`dist/${file}`);
     for (const map of filesUnder(join(stage, "dist")).filter((f) => f.endsWith(".map")))
       rmSync(map);
     const onnx = "node_modules/onnxruntime-node";

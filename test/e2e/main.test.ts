@@ -37,12 +37,10 @@ scenario("the sample answers with and without adapters", {}, async (vscode) => {
   await until("the sample is listed", async () => (await vscode.treeRows(adapters)).length >= 5);
   await vscode.screenshot("01 explorer");
   await loadSample(vscode);
-  await vscode.clickRow(adapters, "lora-pirate");
-  await status(vscode, "lora-pirate");
+  await vscode.activate(adapters, "lora-pirate");
   await ask(vscode, question, "Arr! Th' sky be blue, matey!");
   await vscode.screenshot("02 pirate answers");
-  await vscode.clickRow(adapters, "lora-json");
-  await status(vscode, "lora-json");
+  await vscode.activate(adapters, "lora-json");
   await ask(vscode, question, '{"topic": "colour", "answer": "blue"}');
   await vscode.screenshot("03 json answers");
   await vscode.runCommand("Graft: Deactivate Adapters");
@@ -57,8 +55,7 @@ scenario("the sample answers with and without adapters", {}, async (vscode) => {
 
 scenario("the inspector shows what an adapter changes", {}, async (vscode) => {
   await loadSample(vscode);
-  await vscode.clickRow(adapters, "lora-pirate");
-  await status(vscode, "lora-pirate");
+  await vscode.activate(adapters, "lora-pirate");
   await vscode.rowAction(adapters, "lora-pirate", "Open Inspector");
   const page = await vscode.webviewFrame("[role=grid]");
   await until("modules are bound", async () =>
@@ -71,8 +68,7 @@ scenario("the inspector shows what an adapter changes", {}, async (vscode) => {
 
 scenario("a thread under a selection streams and takes a reply", {}, async (vscode) => {
   await loadSample(vscode);
-  await vscode.clickRow(adapters, "lora-pirate");
-  await status(vscode, "lora-pirate");
+  await vscode.activate(adapters, "lora-pirate");
   await vscode.openFile("prompts.md");
   await vscode.selectLine(3);
   await vscode.runCommand("Graft: Run Selection as Prompt");
@@ -92,8 +88,7 @@ scenario("a thread under a selection streams and takes a reply", {}, async (vsco
 
 scenario("the playground is a chat with adapters at hand", {}, async (vscode) => {
   await loadSample(vscode);
-  await vscode.clickRow(adapters, "lora-pirate");
-  await status(vscode, "lora-pirate");
+  await vscode.activate(adapters, "lora-pirate");
   await vscode.runCommand("Graft: Open Playground");
   const page = await vscode.webviewFrame("#prompt");
   const adapter = page.locator("#adapter-c1-lora-pirate");
