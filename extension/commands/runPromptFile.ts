@@ -2,6 +2,7 @@ import * as vscode from "vscode";
 import type { Command, Graft } from "../context.ts";
 import type { PromptRequest } from "../views/promptLenses.ts";
 import { promptFiles } from "../views/prompts.ts";
+import { chooseWorkspaceFile } from "../views/workspaceFiles.ts";
 
 /** Runs a prompt file, as its lenses do; asks for what they know. */
 export const runPromptFile: Command = {
@@ -44,13 +45,8 @@ export async function choosePromptFile(): Promise<vscode.Uri | undefined> {
   const open = vscode.window.activeTextEditor?.document;
   if (open && vscode.languages.match({ scheme: "file", pattern: promptFiles }, open) > 0)
     return open.uri;
-  const found = await vscode.workspace.findFiles(promptFiles, "**/node_modules/**", 500);
-  if (found.length === 0) {
-    const text = vscode.l10n.t("There is no prompt file here: one that ends in .prompt.yml.");
-    void vscode.window.showInformationMessage(text);
-    return undefined;
-  }
-  const items = found.map((uri) => ({ label: vscode.workspace.asRelativePath(uri), uri }));
-  const placeHolder = vscode.l10n.t("Prompt file");
-  return (await vscode.window.showQuickPick(items, { placeHolder }))?.uri;
+  return chooseWorkspaceFile(promptFiles, {
+    none: vscode.l10n.t("There is no prompt file here: one that ends in .prompt.yml."),
+    placeHolder: vscode.l10n.t("Prompt file"),
+  });
 }

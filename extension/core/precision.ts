@@ -1,5 +1,4 @@
 import { t } from "@vscode/l10n";
-import { bitsOf } from "./base/dtype.ts";
 import { badRequest } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
@@ -14,7 +13,7 @@ import {
 } from "./quant/plan.ts";
 import { type StoredKind, type StoredWeights, storedWeights } from "./quant/storedWeights.ts";
 import type { Quantization } from "./quant/weightSource.ts";
-import { type LayerError, plannedBytes } from "./quant/writeWeights.ts";
+import type { LayerError } from "./quant/writeWeights.ts";
 import { classWished, type TaskWish, withWishedHead } from "./taskHead.ts";
 import { makeWeights } from "./makeWeights.ts";
 
@@ -146,46 +145,6 @@ export async function preparePrecision(
     error: errorOf(made.errors),
   };
   return { checkpoint: mapped, report, dispose: made.dispose };
-}
-
-/** Bytes that a base needs in a precision, from headers alone. */
-export interface PrecisionEstimate {
-  /** Written to the cache. */
-  readonly written: number;
-  /** Weights that ONNX Runtime maps or holds: those that are written and those used from the checkpoint, as they are stored. */
-  readonly weights: number;
-  /** The same once everything but packed layers is fp32, as it runs; embeddings stay as stored. */
-  readonly running: number;
-}
-
-/** Estimates for one precision after another; nothing is read or written but headers. */
-export function estimatePrecision(
-  { checkpoint, stored }: OpenModel,
-  model: PlannedModel,
-  options: PrecisionOptions,
-): PrecisionEstimate {
-  const plan = planWeights(checkpoint, model, { request: requestOf(options), stored });
-  const packedPaths = new Set(
-    plan.packed.flatMap(({ items }) => items.map(({ path }) => `${path}.weight`)),
-  );
-  const written = plan.packed.length + plan.plain.length === 0 ? 0 : plannedBytes(plan);
-  const rewritten = new Map(plan.plain.map((item) => [item.name, item]));
-  const tables = new Set(
-    model.tree.modules.flatMap((module) =>
-      module.kind === "embedding" ? [`${module.path}.weight`] : [],
-    ),
-  );
-  const packedBytes = plannedBytes({ ...plan, plain: [] });
-  let [weights, running] = [packedBytes, packedBytes];
-  for (const [name, ref] of checkpoint.weights) {
-    if (packedPaths.has(name)) continue;
-    const count = ref.shape.reduce((product, size) => product * size, 1);
-    const dtype = rewritten.get(name)?.dtype ?? ref.dtype;
-    const bytes = dtype === ref.dtype ? ref.byteLength : (count * bitsOf(dtype)) / 8;
-    weights += bytes;
-    running += tables.has(name) ? bytes : count * 4;
-  }
-  return { written, weights, running };
 }
 
 /** Bytes of the layers that run packed in a precision, by path; from headers alone. */

@@ -65,10 +65,6 @@ export const baseColumn = "base";
 
 export type { Check };
 
-export function isPromptFile(name: string): boolean {
-  return /\.prompt\.ya?ml$/i.test(name);
-}
-
 /** The name of an adapter in a reference: its own, or the last part of its path. */
 export function adapterName(reference: string): string {
   return reference.split(/[/\\]/).filter(Boolean).at(-1) ?? reference;

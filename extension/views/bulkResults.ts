@@ -5,6 +5,7 @@ import { type BulkRecord, readResults } from "../prompts/bulk.ts";
 import { exportFormats, type ExportFormat, exportResults } from "../prompts/bulkExport.ts";
 import { HostError } from "../failure.ts";
 import { presentError } from "./errors.ts";
+import { chooseWorkspaceFile } from "./workspaceFiles.ts";
 
 /** A page is for looking; more lines than these are for a table program. */
 const mostShown = 500;
@@ -70,13 +71,8 @@ export async function exportBulk(argument: unknown): Promise<void> {
 async function chooseResults(): Promise<vscode.Uri | undefined> {
   const open = vscode.window.activeTextEditor?.document.uri;
   if (open?.path.endsWith(".results.jsonl")) return open;
-  const found = await vscode.workspace.findFiles("**/*.results.jsonl", "**/node_modules/**", 500);
-  if (found.length === 0) {
-    const text = vscode.l10n.t("There are no results here. Run Graft: Bulk Run… first.");
-    void vscode.window.showInformationMessage(text);
-    return undefined;
-  }
-  const items = found.map((uri) => ({ label: vscode.workspace.asRelativePath(uri), uri }));
-  const placeHolder = vscode.l10n.t("Results to export");
-  return (await vscode.window.showQuickPick(items, { placeHolder }))?.uri;
+  return chooseWorkspaceFile("**/*.results.jsonl", {
+    none: vscode.l10n.t("There are no results here. Run Graft: Bulk Run… first."),
+    placeHolder: vscode.l10n.t("Results to export"),
+  });
 }

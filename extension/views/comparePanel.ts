@@ -12,8 +12,9 @@ import type {
 import type { Session } from "../session.ts";
 import { hostState } from "../state.ts";
 import { wake } from "../wake.ts";
+import { OpenPanels } from "./openPanels.ts";
 import { analysisCache, savePageFile } from "./pageFiles.ts";
-import { pageRoots, panelTransport, webviewHtml } from "./webviewHtml.ts";
+import { panelTransport, showPage } from "./webviewHtml.ts";
 
 const viewType = "graft.compare";
 
@@ -21,7 +22,7 @@ export type Pair = readonly [string, string];
 
 /** The page that holds two adapters side by side: one panel a pair, alive as long as its tab. */
 export class ComparePanels implements vscode.Disposable {
-  private readonly open = new Map<string, Open>();
+  private readonly open = new OpenPanels();
   private readonly subscriptions: vscode.Disposable;
 
   constructor(
@@ -30,7 +31,8 @@ export class ComparePanels implements vscode.Disposable {
     private readonly engine: Pick<EngineProcess, "request">,
   ) {
     this.subscriptions = vscode.Disposable.from(
-      session.onDidChange(() => this.open.forEach(({ refresh }) => refresh())),
+      this.open,
+      session.onDidChange(() => this.open.refresh()),
       vscode.window.registerWebviewPanelSerializer(viewType, {
         deserializeWebviewPanel: (panel, state) => this.restore(panel, state),
       }),
@@ -38,15 +40,13 @@ export class ComparePanels implements vscode.Disposable {
   }
 
   show(pair: Pair): void {
-    const known = this.open.get(pair.join("\n"));
-    if (known) return known.panel.reveal();
+    if (this.open.reveal(pair.join("\n"))) return;
     const column = vscode.ViewColumn.Active;
     this.attach(vscode.window.createWebviewPanel(viewType, titleOf(pair), column), pair);
   }
 
   dispose(): void {
     this.subscriptions.dispose();
-    for (const { panel } of [...this.open.values()]) panel.dispose();
   }
 
   private async restore(panel: vscode.WebviewPanel, state: unknown): Promise<void> {
@@ -60,9 +60,8 @@ export class ComparePanels implements vscode.Disposable {
   private attach(panel: vscode.WebviewPanel, first: Pair): void {
     const { extensionUri } = this.extension;
     const setPair = (pair: Pair): void => {
-      for (const [key, { panel: own }] of this.open) if (own === panel) this.open.delete(key);
       panel.title = titleOf(pair);
-      this.open.set(pair.join("\n"), { panel, refresh });
+      this.open.put(pair.join("\n"), panel, () => comparison.refresh());
     };
     const comparison = new Comparison(first, {
       session: this.session,
@@ -75,20 +74,10 @@ export class ComparePanels implements vscode.Disposable {
       comparison.handlers,
     );
     comparison.onState = (state) => void page.request("update", state).catch(() => undefined);
-    // A hidden page is not there; it asks again when it is shown.
-    const refresh = (): void => void (panel.visible && comparison.refresh());
-    panel.webview.options = { enableScripts: true, localResourceRoots: pageRoots(extensionUri) };
-    panel.webview.html = webviewHtml(panel.webview, extensionUri, "compare");
+    showPage(panel, extensionUri, "compare");
     setPair(first);
-    panel.onDidDispose(() => {
-      for (const [key, { panel: own }] of this.open) if (own === panel) this.open.delete(key);
-    });
+    panel.onDidDispose(() => this.open.forget(panel));
   }
-}
-
-interface Open {
-  panel: vscode.WebviewPanel;
-  refresh(): void;
 }
 
 /** What one page shows, and what its buttons do. */
@@ -181,7 +170,7 @@ class Comparison {
       }
     };
     const [a, b] = this.pair;
-    this.sides = [await side(a), await side(b)];
+    this.sides = await Promise.all([side(a), side(b)]);
   }
 }
 

@@ -13,21 +13,17 @@ import type {
 import type { Session } from "../session.ts";
 import { hostState } from "../state.ts";
 import { wake } from "../wake.ts";
+import { OpenPanels } from "./openPanels.ts";
 import { analysisCache, savePageFile } from "./pageFiles.ts";
-import { pageRoots, panelTransport, webviewHtml } from "./webviewHtml.ts";
+import { panelTransport, showPage } from "./webviewHtml.ts";
 
 const viewType = "graft.inspector";
 /** Which adapters are open, by the title of their tab. */
 const titlesKey = "graft.inspectors";
 
-interface Open {
-  panel: vscode.WebviewPanel;
-  refresh(): void;
-}
-
 /** The inspector: one panel per adapter, alive as long as its tab. */
 export class InspectorPanels implements vscode.Disposable {
-  private readonly open = new Map<string, Open>();
+  private readonly open = new OpenPanels();
   private readonly subscriptions: vscode.Disposable;
 
   constructor(
@@ -36,7 +32,8 @@ export class InspectorPanels implements vscode.Disposable {
     private readonly engine: Pick<EngineProcess, "request">,
   ) {
     this.subscriptions = vscode.Disposable.from(
-      session.onDidChange(() => this.open.forEach(({ refresh }) => refresh())),
+      this.open,
+      session.onDidChange(() => this.open.refresh()),
       vscode.window.registerWebviewPanelSerializer(viewType, {
         deserializeWebviewPanel: (panel, state) => this.restore(panel, state),
       }),
@@ -44,8 +41,7 @@ export class InspectorPanels implements vscode.Disposable {
   }
 
   show(adapterPath: string): void {
-    const known = this.open.get(adapterPath);
-    if (known) return known.panel.reveal();
+    if (this.open.reveal(adapterPath)) return;
     const title = path.basename(adapterPath);
     const column = vscode.ViewColumn.Active;
     this.attach(vscode.window.createWebviewPanel(viewType, title, column), adapterPath);
@@ -53,12 +49,11 @@ export class InspectorPanels implements vscode.Disposable {
 
   /** Closes the page of an adapter that is no more. */
   close(adapterPath: string): void {
-    this.open.get(adapterPath)?.panel.dispose();
+    this.open.close(adapterPath);
   }
 
   dispose(): void {
     this.subscriptions.dispose();
-    for (const { panel } of [...this.open.values()]) panel.dispose();
   }
 
   private async restore(panel: vscode.WebviewPanel, state: unknown): Promise<void> {
@@ -83,14 +78,11 @@ export class InspectorPanels implements vscode.Disposable {
       inspection.handlers,
     );
     inspection.onState = (state) => void page.request("update", state).catch(() => undefined);
-    panel.webview.options = { enableScripts: true, localResourceRoots: pageRoots(extensionUri) };
-    panel.webview.html = webviewHtml(panel.webview, extensionUri, "inspector");
-    // A hidden page is not there; it asks again when it is shown.
-    const refresh = (): void => void (panel.visible && inspection.refresh());
-    this.open.set(adapterPath, { panel, refresh });
+    showPage(panel, extensionUri, "inspector");
+    this.open.put(adapterPath, panel, () => inspection.refresh());
     this.rememberTitles();
     panel.onDidDispose(() => {
-      this.open.delete(adapterPath);
+      this.open.forget(panel);
       this.rememberTitles();
     });
   }
@@ -100,8 +92,7 @@ export class InspectorPanels implements vscode.Disposable {
   }
 
   private rememberTitles(): void {
-    const titles = [...this.open].map(([adapterPath, { panel }]) => [panel.title, adapterPath]);
-    void this.extension.workspaceState.update(titlesKey, Object.fromEntries(titles));
+    void this.extension.workspaceState.update(titlesKey, Object.fromEntries(this.open.titles));
   }
 }
 

@@ -22,7 +22,7 @@ import type {
   SavedConversation,
 } from "../protocol/playgroundContract.ts";
 import { wake } from "../wake.ts";
-import { pageRoots, panelTransport, webviewHtml } from "./webviewHtml.ts";
+import { panelTransport, showPage } from "./webviewHtml.ts";
 
 const viewType = "graft.playground";
 
@@ -81,8 +81,7 @@ export class PlaygroundPanel implements vscode.Disposable {
     this.panel = panel;
     this.ready = false;
     this.page = new Connection(panelTransport(panel), this.handlers());
-    panel.webview.options = { enableScripts: true, localResourceRoots: pageRoots(extensionUri) };
-    panel.webview.html = webviewHtml(panel.webview, extensionUri, "playground");
+    showPage(panel, extensionUri, "playground");
     panel.onDidDispose(() => {
       if (this.panel !== panel) return;
       this.panel = undefined;

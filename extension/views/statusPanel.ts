@@ -9,7 +9,7 @@ import type {
 import type { Session } from "../session.ts";
 import { hostState } from "../state.ts";
 import { wake } from "../wake.ts";
-import { pageRoots, panelTransport, webviewHtml } from "./webviewHtml.ts";
+import { panelTransport, showPage } from "./webviewHtml.ts";
 
 const viewType = "graft.status";
 
@@ -69,8 +69,7 @@ export class StatusPanel implements vscode.Disposable {
         .then((state) => page.request("update", state))
         .catch(() => undefined);
     };
-    panel.webview.options = { enableScripts: true, localResourceRoots: pageRoots(extensionUri) };
-    panel.webview.html = webviewHtml(panel.webview, extensionUri, "status");
+    showPage(panel, extensionUri, "status");
     panel.onDidDispose(() => {
       if (this.panel !== panel) return;
       this.panel = undefined;

@@ -11,7 +11,7 @@ import type {
   TensorsState,
 } from "../protocol/tensorContract.ts";
 import { saveFile } from "./saveFile.ts";
-import { pageRoots, panelTransport, webviewHtml } from "./webviewHtml.ts";
+import { panelTransport, showPage } from "./webviewHtml.ts";
 
 /** `*.safetensors` by default; the index of shards where it is opened with this editor. */
 export const tensorViewTypes = ["graft.tensors", "graft.tensorIndex"] as const;
@@ -45,8 +45,7 @@ export class TensorEditor implements vscode.CustomReadonlyEditorProvider {
       panelTransport(panel),
       this.handlers(uri),
     );
-    panel.webview.options = { enableScripts: true, localResourceRoots: pageRoots(extensionUri) };
-    panel.webview.html = webviewHtml(panel.webview, extensionUri, "tensors");
+    showPage(panel, extensionUri, "tensors");
     if (uri.scheme !== "file") return;
     const update = async (): Promise<void> => {
       // A hidden page is not there; it asks again when it is shown.

@@ -3,13 +3,20 @@ import * as vscode from "vscode";
 
 export type Page = "compare" | "inspector" | "playground" | "status" | "tensors";
 
+/** Puts a page into a panel. */
+export function showPage(panel: vscode.WebviewPanel, extensionUri: vscode.Uri, page: Page): void {
+  const { webview } = panel;
+  webview.options = { enableScripts: true, localResourceRoots: pageRoots(extensionUri) };
+  webview.html = webviewHtml(webview, extensionUri, page);
+}
+
 /** Folders that a page may read from. */
-export function pageRoots(extensionUri: vscode.Uri): vscode.Uri[] {
+function pageRoots(extensionUri: vscode.Uri): vscode.Uri[] {
   return ["dist", "media"].map((folder) => vscode.Uri.joinPath(extensionUri, folder));
 }
 
 /** The whole document of a page: our script and style and nothing else, from nowhere else. */
-export function webviewHtml(webview: vscode.Webview, extensionUri: vscode.Uri, page: Page): string {
+function webviewHtml(webview: vscode.Webview, extensionUri: vscode.Uri, page: Page): string {
   const nonce = randomBytes(16).toString("base64");
   const local = (...path: string[]): string =>
     webview.asWebviewUri(vscode.Uri.joinPath(extensionUri, ...path)).toString();

@@ -11,11 +11,6 @@ import { restoreSampling } from "./settings.ts";
 
 type Unknown = Readonly<Record<string, unknown>>;
 
-/** A new conversation with one column, the bare base. */
-export function emptyConversation(id: string = newId()): Conversation {
-  return { ...restore({ id }), id };
-}
-
 /** Parses what an earlier page or the history kept; an answer under way is marked as interrupted. */
 export function restore(saved: unknown): Conversation {
   const from = fieldsOf(saved);

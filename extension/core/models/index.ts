@@ -3,7 +3,7 @@ import { GraftError } from "../base/errors.ts";
 import type { BaseCheckpoint } from "../checkpoint/baseCheckpoint.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
 import { bareLayers, type LayerHook } from "../onnx/layerHook.ts";
-import { type Architecture, architectureIn, architecturesOf } from "./architecture.ts";
+import { type Architecture, architectureIn } from "./architecture.ts";
 import { bert } from "./bert.ts";
 import type { CausalModel } from "./causalModel.ts";
 import { distilbert } from "./distilbert.ts";
@@ -74,11 +74,6 @@ export const families: readonly Family[] = [
   mt5,
   vit,
 ];
-
-/** The architectures that Graft runs, as config.json names them. */
-export function knownArchitectures(): string[] {
-  return families.flatMap((family) => architecturesOf(family).map(({ name }) => name));
-}
 
 /** What builds the graph of a config; a family or architecture that is not known is refused by name. */
 export function architectureOf(config: ModelConfig): Architecture {

@@ -558,10 +558,10 @@ test("bases are ranked by how much of the adapter finds its place", async () => 
 });
 
 test("a base is named by its id, a short relative path, or the whole one", () => {
-  const file = "/work/adapters/one/adapter_config.json";
+  const file = "/models/adapters/one/adapter_config.json";
   const cached = "/home/me/.cache/huggingface/hub/models--team--tiny/snapshots/abc";
   assert.equal(baseValue(cached, file), "team/tiny");
-  assert.equal(baseValue("/work/base", file), "../../base");
+  assert.equal(baseValue("/models/base", file), "../../base");
   assert.equal(baseValue("/elsewhere/far/base", file), "/elsewhere/far/base");
 });
 
