@@ -3,7 +3,7 @@ import type { BaseInputs } from "./baseSession.ts";
 import type { ActiveAdapter } from "./peftModel.ts";
 import { AnswerWriter, type WrittenToken } from "./tokens/answerWriter.ts";
 import { type Message, renderChat, type Tool, type ToolCall } from "./tokens/chatTemplate.ts";
-import { type Generated, generate } from "./tokens/generate.ts";
+import { type Generated, generate, type Speculation } from "./tokens/generate.ts";
 import { greedy, type Sampling } from "./tokens/sampler.ts";
 import type { Tokenizer } from "./tokens/tokenizer.ts";
 import { toolFormatOf } from "./tokens/toolCalls.ts";
@@ -25,6 +25,8 @@ export interface AnswerOptions {
   readonly live?: boolean;
   /** Keep each token's probability and so many of the likeliest. */
   readonly topAlternatives?: number | undefined;
+  /** Whether tokens are read ahead; "auto" when absent. */
+  readonly speculation?: Speculation;
   /** The whole text so far, with each token. */
   readonly onText?: (text: string, tokens: number) => void;
   readonly signal?: AbortSignal;
@@ -75,6 +77,7 @@ export async function answer(
         maxNewTokens,
         stopTokens: stopTokens(model, adapters),
         constraint: writer.constraint,
+        ...(options.speculation && { speculation: options.speculation }),
         ...(signal && { signal }),
         ...(live && { adaptersNow: () => liveInputs(model, inputs) }),
         onToken: (id, logits) => {

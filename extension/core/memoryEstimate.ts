@@ -9,7 +9,7 @@ import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { type ModuleInfo, weightName } from "./checkpoint/modules.ts";
 import type { FileRange } from "./checkpoint/packedWeight.ts";
 import type { MethodBase } from "./peft/method.ts";
-import { promptPart } from "./tokens/generate.ts";
+import { promptPart } from "./tokens/promptParts.ts";
 
 export interface MemoryOptions {
   /** Bytes of layers that will run packed, by path, where the checkpoint does not hold them so yet. */

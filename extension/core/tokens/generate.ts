@@ -1,13 +1,14 @@
 import { t } from "@vscode/l10n";
 import { badRequest, throwIfAborted } from "../base/errors.ts";
 import type { AdapterInputs } from "../session/adapterInputs.ts";
-import type { DecodingState } from "../session/causalSession.ts";
+import type { DecodingState, Logits } from "../session/causalSession.ts";
 import type { DecodingSession } from "../session/decodingSession.ts";
+import { canRewind, keepsAngles, rewind } from "../session/rewind.ts";
 import type { TokenConstraint } from "./constraint.ts";
-import { createSampler, type Sampling } from "./sampler.ts";
-
-/** Prompts are read in parts of so many tokens, so that a wish to stop is heard between them. */
-export const promptPart = 128;
+import { type DraftCounts, Drafter } from "./draft/drafter.ts";
+import { costsOf } from "./draft/stepCosts.ts";
+import { readInParts } from "./promptParts.ts";
+import { createSampler, type Sampler, type Sampling } from "./sampler.ts";
 
 export interface GenerateOptions {
   readonly sampling: Sampling;
@@ -22,8 +23,15 @@ export interface GenerateOptions {
   readonly isEnd?: () => boolean;
   /** Adapters of the tokens to come, asked before each: what is read already stays as it was read. */
   readonly adaptersNow?: () => AdapterInputs;
+  readonly speculation?: Speculation;
   readonly signal?: AbortSignal;
 }
+
+/**
+ * Whether tokens that the text suggests are read ahead and kept where the model chooses the same: the
+ * answer stays what it is without. "auto" does so where it was measured to save time, a size always.
+ */
+export type Speculation = "auto" | "off" | { readonly maxDraft: number };
 
 export interface Generated {
   readonly ids: number[];
@@ -34,7 +42,11 @@ export interface Generated {
   readonly decodeSeconds: number;
   /** Steps after the first token by their time; 0 when there were none. */
   readonly tokensPerSecond: number;
+  /** Tokens that were read ahead, and how many of them the answer took. */
+  readonly speculation: DraftCounts;
 }
+
+type Finish = Generated["finish"];
 
 /**
  * Continues a prompt token by token. Stopping is a result like another: what was said stays.
@@ -42,52 +54,173 @@ export interface Generated {
  */
 export async function generate(
   session: DecodingSession,
-  { prompt, adapters }: { prompt: readonly number[]; adapters: AdapterInputs },
+  request: { prompt: readonly number[]; adapters: AdapterInputs },
   options: GenerateOptions,
 ): Promise<Generated> {
-  const { contextLength } = session.model;
-  const before = checkRequest(session.model, { prompt, adapters }, options);
-  // What the answer goes on with.
-  const text = session.readsApart ? [] : prompt;
-  const taken = session.readsApart ? 0 : before + prompt.length;
-  const sampler = createSampler(options.sampling);
-  const state = session.start(adapters, 1, [prompt]);
-  const ids: number[] = [];
-  const started = performance.now();
-  let prefilled = started;
-  let steps = 0;
-  const end = (finish: Generated["finish"]): Generated => {
+  const before = checkRequest(session.model, request, options);
+  return new Continuation(session, { ...request, before }, options).run();
+}
+
+/** One prompt and what is said to it. */
+class Continuation {
+  private readonly sampler: Sampler;
+  private readonly state: DecodingState;
+  private readonly drafter: Drafter | null;
+  private readonly ids: number[] = [];
+  /** What a repetition penalty is on; empty without one. */
+  private readonly seen: Set<number>;
+  /** Tokens that the sampler chose, an end among them. */
+  private chosen = 0;
+
+  constructor(
+    private readonly session: DecodingSession,
+    private readonly of: { prompt: readonly number[]; adapters: AdapterInputs; before: number },
+    private readonly options: GenerateOptions,
+  ) {
+    const { prompt, adapters } = of;
+    this.sampler = createSampler(options.sampling);
+    this.state = session.start(adapters, 1, [prompt]);
+    this.drafter = drafterFor(session, of, options);
+    const text = session.readsApart ? [] : prompt;
+    this.seen = new Set(options.sampling.repetitionPenalty === 1 ? [] : text);
+  }
+
+  async run(): Promise<Generated> {
+    const started = performance.now();
+    let prefilled = started;
+    let finish: Finish;
+    try {
+      const logits = await this.readPrompt();
+      prefilled = performance.now();
+      finish = await this.decode(logits);
+    } catch (error) {
+      if (!this.options.signal?.aborted) throw error;
+      finish = "cancelled";
+    }
     const decodeSeconds = (performance.now() - prefilled) / 1000;
+    const { drafted = 0, accepted = 0 } = this.drafter ?? {};
     return {
-      ids,
+      ids: this.ids,
       finish,
-      seed: sampler.seed,
+      seed: this.sampler.seed,
       prefillSeconds: (prefilled - started) / 1000,
       decodeSeconds,
-      tokensPerSecond: steps === 0 ? 0 : steps / decodeSeconds,
+      tokensPerSecond: this.chosen > 1 ? (this.chosen - 1) / decodeSeconds : 0,
+      speculation: { drafted, accepted },
     };
-  };
-  try {
-    let logits = await readPrompt(session, state, { prompt, signal: options.signal });
-    prefilled = performance.now();
-    for (;;) {
-      const id = sampler.next(logits, [...text, ...ids], options.constraint);
-      if (options.stopTokens.has(id)) return end("stop");
-      ids.push(id);
-      options.constraint?.take(id);
-      options.onToken?.(id, logits);
-      if (options.isEnd?.() || options.constraint?.isFinal) return end("stop");
-      if (ids.length >= options.maxNewTokens) return end("length");
-      if (taken + ids.length >= contextLength) return end("context");
-      throwIfAborted(options.signal);
-      if (options.adaptersNow) state.adapters = options.adaptersNow();
-      logits = (await session.forward(state, [[id]])).data;
-      steps++;
-    }
-  } catch (error) {
-    if (options.signal?.aborted) return end("cancelled");
-    throw error;
   }
+
+  private readPrompt(): Promise<Logits> {
+    const { session, state, of, options } = this;
+    const { prompt } = of;
+    if (session.readsApart) {
+      throwIfAborted(options.signal);
+      return session.forward(state, [prompt]);
+    }
+    return readInParts(
+      session,
+      { rows: 1, to: prompt.length },
+      {
+        read: (start, end) => session.forward(state, [prompt.slice(start, end)]),
+        signal: options.signal,
+      },
+    );
+  }
+
+  private async decode(first: Logits): Promise<Finish> {
+    const { session, state, ids, drafter } = this;
+    const costs = costsOf(session);
+    let logits = first;
+    let draft: readonly number[] = [];
+    for (;;) {
+      const finish = this.take(logits, draft);
+      if (finish) return finish;
+      draft = drafter?.propose(this.room()) ?? [];
+      if (!this.keepsAngles(draft.length)) draft = [];
+      const tokens = [ids.at(-1) as number, ...draft];
+      const started = performance.now();
+      const rows = draft.length === 0 ? {} : { logitsRows: tokens.map((_, row) => row) };
+      logits = await session.forward(state, [tokens], rows);
+      costs.took(tokens.length, performance.now() - started);
+    }
+  }
+
+  /**
+   * Takes tokens from the rows of a pass [1 + draft, vocabulary] as long as they are those that were
+   * read ahead, as if each row had been a pass of its own; what was read in vain is taken back.
+   * @returns how the answer ends, or null when it goes on
+   */
+  private take({ data }: Logits, draft: readonly number[]): Finish | null {
+    const vocabulary = data.length / (draft.length + 1);
+    let row = 0;
+    try {
+      for (; ; row++) {
+        const finish = this.takeOne(data.subarray(row * vocabulary, (row + 1) * vocabulary));
+        if (finish) return finish;
+        throwIfAborted(this.options.signal);
+        if (!this.keepsAdapters() || this.ids.at(-1) !== draft[row]) return null;
+      }
+    } finally {
+      this.drafter?.judge(draft.length, row);
+      rewind(this.state, draft.length - row);
+    }
+  }
+
+  private takeOne(logits: Float32Array): Finish | null {
+    const { options, ids, seen } = this;
+    const { constraint } = options;
+    const id = this.sampler.next(logits, seen, constraint);
+    this.chosen++;
+    if (options.stopTokens.has(id)) return "stop";
+    ids.push(id);
+    if (options.sampling.repetitionPenalty !== 1) seen.add(id);
+    this.drafter?.push(id);
+    constraint?.take(id);
+    options.onToken?.(id, logits);
+    if (options.isEnd?.() || constraint?.isFinal) return "stop";
+    if (ids.length >= options.maxNewTokens) return "length";
+    return this.length >= this.session.model.contextLength ? "context" : null;
+  }
+
+  /** Has the adapters of now read the tokens to come; false when they are others than before. */
+  private keepsAdapters(): boolean {
+    const { adaptersNow } = this.options;
+    if (!adaptersNow) return true;
+    const now = adaptersNow();
+    const isSame = now === this.state.adapters;
+    // An encoder's prompt leaves a state other inputs than it was given.
+    if (!isSame) this.state.adapters = now;
+    return isSame;
+  }
+
+  /** Tokens of the text, with what stands before it. */
+  private get length(): number {
+    const { prompt, before } = this.of;
+    return this.ids.length + (this.session.readsApart ? 0 : before + prompt.length);
+  }
+
+  /** Tokens that may be read ahead: as many as could be taken. */
+  private room(): number {
+    const { maxNewTokens } = this.options;
+    const { contextLength } = this.session.model;
+    return Math.min(maxNewTokens - this.ids.length, contextLength - this.length) - 1;
+  }
+
+  private keepsAngles(drafted: number): boolean {
+    const length = this.length;
+    return drafted === 0 || keepsAngles(this.session.model, [length, length + drafted]);
+  }
+}
+
+/** What proposes tokens to read ahead; null where that is not wished or cannot be taken back. */
+function drafterFor(
+  session: DecodingSession,
+  { prompt, adapters }: { prompt: readonly number[]; adapters: AdapterInputs },
+  { speculation = "auto", stopTokens }: GenerateOptions,
+): Drafter | null {
+  if (speculation === "off" || !canRewind(session.model, adapters)) return null;
+  const size = speculation === "auto" ? null : speculation.maxDraft;
+  return new Drafter(prompt, { costs: costsOf(session), size, stopTokens });
 }
 
 /**
@@ -116,19 +249,4 @@ export function checkRequest(
     throw badRequest(t("Max new tokens is {0}; it must be at least 1.", maxNewTokens));
   }
   return before;
-}
-
-async function readPrompt(
-  session: DecodingSession,
-  state: DecodingState,
-  { prompt, signal }: { prompt: readonly number[]; signal: AbortSignal | undefined },
-): Promise<Float32Array> {
-  let logits = new Float32Array(0);
-  const length = session.readsApart ? prompt.length : promptPart;
-  for (let start = 0; start < prompt.length; start += length) {
-    throwIfAborted(signal);
-    const part = prompt.slice(start, start + length);
-    logits = (await session.forward(state, [part])).data as Float32Array<ArrayBuffer>;
-  }
-  return logits;
 }

@@ -2,8 +2,9 @@ import { throwIfAborted } from "../base/errors.ts";
 import type { AdapterInputs } from "../session/adapterInputs.ts";
 import type { DecodingState, Logits } from "../session/causalSession.ts";
 import type { DecodingSession } from "../session/decodingSession.ts";
-import { checkRequest, type Generated, type GenerateOptions, promptPart } from "./generate.ts";
+import { checkRequest, generate, type Generated, type GenerateOptions } from "./generate.ts";
 import type { TokenConstraint } from "./constraint.ts";
+import { readInParts } from "./promptParts.ts";
 import { createSampler, type Sampler } from "./sampler.ts";
 
 type RowOptions = "onToken" | "stopTokens" | "constraint" | "isEnd";
@@ -25,6 +26,8 @@ interface Row {
   readonly prompt: readonly number[];
   /** What the answer goes on with: the prompt, unless an encoder reads it. */
   readonly text: readonly number[];
+  /** What a repetition penalty is on; empty without one. */
+  readonly seen: Set<number>;
   readonly sampler: Sampler;
   readonly constraint: TokenConstraint | null;
   readonly ids: number[];
@@ -43,12 +46,16 @@ export async function generateBatch(
   { prompts, adapters }: { prompts: readonly (readonly number[])[]; adapters: AdapterInputs },
   options: GenerateBatchOptions,
 ): Promise<Generated[]> {
+  const [only, ...others] = prompts;
+  if (only && others.length === 0)
+    return [await generateRow(session, { prompt: only, adapters }, options)];
   for (const prompt of prompts) checkRequest(session.model, { prompt, adapters }, options);
   const rows = prompts.map((prompt, i): Row => {
     const text = session.readsApart ? [] : prompt;
     const sampler = createSampler(options.sampling);
     const constraint = options.constraints?.[i] ?? null;
-    return { prompt, text, sampler, constraint, ids: [], finish: null, decodeSeconds: 0 };
+    const seen = new Set(options.sampling.repetitionPenalty === 1 ? [] : text);
+    return { prompt, text, seen, sampler, constraint, ids: [], finish: null, decodeSeconds: 0 };
   });
   const started = performance.now();
   let prefilled = started;
@@ -71,8 +78,27 @@ export async function generateBatch(
       prefillSeconds: (prefilled - started) / 1000,
       decodeSeconds: seconds,
       tokensPerSecond: ids.length > 1 ? (ids.length - 1) / seconds : 0,
+      speculation: { drafted: 0, accepted: 0 },
     };
   });
+}
+
+/** A batch of one is continued as a prompt alone is: tokens may be read ahead. */
+async function generateRow(
+  session: DecodingSession,
+  request: { prompt: readonly number[]; adapters: AdapterInputs },
+  options: GenerateBatchOptions,
+): Promise<Generated> {
+  const { onToken, isEnd, onEnd, stopTokens, constraints, ...rest } = options;
+  const answer = await generate(session, request, {
+    ...rest,
+    stopTokens: stopTokens[0] ?? new Set(),
+    constraint: constraints?.[0] ?? null,
+    ...(onToken && { onToken: (id: number, logits: Float32Array) => onToken(0, id, logits) }),
+    ...(isEnd && { isEnd: () => isEnd(0) }),
+  });
+  if (answer.finish !== "cancelled") onEnd?.(0, answer.finish);
+  return answer;
 }
 
 async function run(
@@ -109,14 +135,15 @@ async function run(
 
 /** Takes a row's next token; says how the row ended, or null when it goes on. */
 function step(
-  { text, sampler, constraint, ids }: Row,
+  { text, seen, sampler, constraint, ids }: Row,
   logits: Float32Array,
   at: { row: number; room: number; options: GenerateBatchOptions },
 ): Row["finish"] {
   const { row, room, options } = at;
-  const id = sampler.next(logits, [...text, ...ids], constraint);
+  const id = sampler.next(logits, seen, constraint);
   if (options.stopTokens[row]?.has(id)) return "stop";
   ids.push(id);
+  if (options.sampling.repetitionPenalty !== 1) seen.add(id);
   constraint?.take(id);
   options.onToken?.(row, id, logits);
   if (options.isEnd?.(row) || constraint?.isFinal) return "stop";
@@ -140,15 +167,17 @@ async function readPrompts(
   // What is known of a whole prompt does not begin with padding, which -1 is like for no token.
   const known = rows.map(({ prompt }, i) => [...padding(missing[i] as number, -1), ...prompt]);
   const state = session.start(adapters, rows.length, known);
-  let logits: Logits = { data: new Float32Array(0), shape: [rows.length, 1, 0] };
-  const length = session.readsApart ? width : promptPart;
-  for (let start = 0; start < width; start += length) {
-    throwIfAborted(options.signal);
-    const part = (row: number[]): number[] => row.slice(start, start + length);
-    logits = await session.forward(state, tokens.map(part), {
-      attentionMask: mask.map((row) => Uint8Array.from(part(row))),
-    });
-  }
+  const read = (start: number, end: number): Promise<Logits> =>
+    session.forward(
+      state,
+      tokens.map((row) => row.slice(start, end)),
+      { attentionMask: mask.map((row) => Uint8Array.from(row.slice(start, end))) },
+    );
+  const { signal } = options;
+  if (session.readsApart) throwIfAborted(signal);
+  const logits = session.readsApart
+    ? await read(0, width)
+    : await readInParts(session, { rows: rows.length, to: width }, { read, signal });
   return { state, logits };
 }
 

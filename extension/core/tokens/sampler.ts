@@ -2,6 +2,7 @@ import { t } from "@vscode/l10n";
 import { badRequest, GraftError, unsupported } from "../base/errors.ts";
 import { freshSeed, seededRandom } from "../base/random.ts";
 import type { TokenConstraint } from "./constraint.ts";
+import { Draw } from "./draw.ts";
 
 export interface Sampling {
   /** 0 is greedy. */
@@ -40,18 +41,29 @@ export interface Sampler {
 /** Order of the steps as in transformers: penalty, temperature, top-k, top-p, draw. */
 export function createSampler(sampling: Sampling): Sampler {
   checkSampling(sampling);
+  const { temperature, repetitionPenalty } = sampling;
   const seed = sampling.seed ?? freshSeed();
   const random = seededRandom(seed);
+  const draw = temperature === 0 ? null : new Draw(sampling);
+  // What changes scores changes these: the logits are the caller's.
+  let scratch = new Float32Array(0);
+  const copied = (scores: Float32Array): Float32Array => {
+    if (scores === scratch) return scores;
+    if (scratch.length !== scores.length) scratch = new Float32Array(scores.length);
+    scratch.set(scores);
+    return scratch;
+  };
   return {
     seed,
     next: (logits, seen, allowed) => {
-      const scores = penalise(logits, seen, sampling.repetitionPenalty);
-      const best = argmax(scores);
+      let scores = logits;
+      if (repetitionPenalty !== 1) penalise((scores = copied(scores)), seen, repetitionPenalty);
+      let best = argmax(scores);
       if (Number.isNaN(scores[best] ?? NaN)) throw notNumbers();
-      if (sampling.temperature === 0 && (!allowed || allowed.allows(best))) return best;
-      const left = allowed ? masked(scores, allowed.mask()) : scores;
-      if (sampling.temperature === 0) return argmax(left);
-      return draw(likeliest(left, sampling), random());
+      if (allowed && (draw || !allowed.allows(best))) {
+        best = keepAllowed((scores = copied(scores)), allowed.mask());
+      }
+      return draw ? draw.from(scores, best, random()) : best;
     },
   };
 }
@@ -77,10 +89,11 @@ function notNumbers(): GraftError {
   );
 }
 
-/** Scores of allowed tokens alone. @throws unsupported when there is none */
-function masked(scores: Float32Array, mask: Uint8Array): Float32Array {
-  const left = scores.map((score, id) => (mask[id] === 1 ? score : -Infinity));
-  if (left[argmax(left)] !== -Infinity) return left;
+/** Takes what is not allowed out of the scores. @returns the best that is left @throws unsupported for none */
+function keepAllowed(scores: Float32Array, mask: Uint8Array): number {
+  for (let id = 0; id < scores.length; id++) if (mask[id] !== 1) scores[id] = -Infinity;
+  const best = argmax(scores);
+  if (scores[best] !== -Infinity) return best;
   throw unsupported(
     t("No token of this model can go on the JSON value as the schema has it"),
     t("Its vocabulary lacks a character that is needed: change the schema, or answer without it."),
@@ -89,56 +102,20 @@ function masked(scores: Float32Array, mask: Uint8Array): Float32Array {
 
 export function argmax(values: Float32Array): number {
   let best = 0;
+  let most = values[0] as number;
   for (let i = 1; i < values.length; i++) {
-    if ((values[i] as number) > (values[best] as number)) best = i;
+    const value = values[i] as number;
+    if (value > most) {
+      best = i;
+      most = value;
+    }
   }
   return best;
 }
 
-function penalise(logits: Float32Array, seen: Iterable<number>, penalty: number): Float32Array {
-  if (penalty === 1) return logits;
-  const scores = logits.slice();
-  for (const id of new Set(seen)) {
+function penalise(scores: Float32Array, seen: Iterable<number>, penalty: number): void {
+  for (const id of seen instanceof Set ? (seen as Set<number>) : new Set(seen)) {
     const score = scores[id];
     if (score !== undefined) scores[id] = score > 0 ? score / penalty : score * penalty;
   }
-  return scores;
-}
-
-interface Candidate {
-  readonly id: number;
-  /** Relative to the likeliest token; not normalised. */
-  readonly probability: number;
-}
-
-/** A token e^30 times less likely than the best is below fp32's resolution: never drawn. */
-const negligible = 30;
-
-/** The tokens that top-k and top-p leave, likeliest first. */
-function likeliest(scores: Float32Array, { temperature, topK, topP }: Sampling): Candidate[] {
-  const best = scores[argmax(scores)] as number;
-  const weighed: Candidate[] = [];
-  scores.forEach((score, id) => {
-    const exponent = (score - best) / temperature;
-    if (exponent > -negligible) weighed.push({ id, probability: Math.exp(exponent) });
-  });
-  weighed.sort((a, b) => b.probability - a.probability);
-  const kept = topK > 0 ? weighed.slice(0, topK) : weighed;
-  const total = sum(kept);
-  let held = 0;
-  const enough = kept.findIndex(({ probability }) => (held += probability) >= topP * total);
-  return enough === -1 ? kept : kept.slice(0, enough + 1);
-}
-
-function sum(candidates: readonly Candidate[]): number {
-  return candidates.reduce((total, { probability }) => total + probability, 0);
-}
-
-function draw(candidates: readonly Candidate[], uniform: number): number {
-  let left = uniform * sum(candidates);
-  for (const { id, probability } of candidates) {
-    left -= probability;
-    if (left < 0) return id;
-  }
-  return (candidates.at(-1) as Candidate).id;
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { seededRandom } from "../../../../extension/core/base/random.ts";
 import { createSampler, greedy, type Sampling } from "../../../../extension/core/tokens/sampler.ts";
 import { failure } from "../support.ts";
 
@@ -115,5 +116,46 @@ const refused: [change: Partial<Sampling>, says: string][] = [
 for (const [change, says] of refused) {
   test(`${JSON.stringify(change)} is refused`, () => {
     assert.throws(() => createSampler({ ...free, ...change }), failure("bad-request", says));
+  });
+}
+
+/** What sorting the whole vocabulary gives: the plain way to say what the sampler does. */
+function drawBySorting(
+  scores: Float32Array,
+  { temperature, topK, topP }: Sampling,
+  u: number,
+): number {
+  const best = Math.max(...scores);
+  let kept = [...scores]
+    .map((score, id) => ({ id, weight: Math.exp((score - best) / temperature) }))
+    .sort((a, b) => b.weight - a.weight)
+    .slice(0, topK === 0 ? Infinity : topK);
+  const sum = (): number => kept.reduce((total, { weight }) => total + weight, 0);
+  const enough = topP * sum();
+  let held = 0;
+  kept = kept.filter(({ weight }) => (held += weight) - weight < enough);
+  let left = u * sum();
+  return (kept.find(({ weight }) => (left -= weight) < 0) ?? kept[0])?.id ?? -1;
+}
+
+const filters: Partial<Sampling>[] = [
+  {},
+  { topK: 40 },
+  { topP: 0.9 },
+  { topP: 0.3, temperature: 3 },
+  { topK: 200, topP: 0.95, temperature: 0.7 },
+];
+
+for (const filter of filters) {
+  test(`a large vocabulary with ${JSON.stringify(filter)} is drawn from as if sorted`, () => {
+    const random = seededRandom(8);
+    // Rounded, so that some are equal.
+    const scores = Float32Array.from({ length: 3000 }, () => Math.round(random() * 120) / 12);
+    const sampling = { ...free, ...filter, seed: 3 };
+    const sampler = createSampler(sampling);
+    const same = seededRandom(3);
+    for (let i = 0; i < 200; i++) {
+      assert.equal(sampler.next(scores, []), drawBySorting(scores, sampling, same()), `draw ${i}`);
+    }
   });
 }

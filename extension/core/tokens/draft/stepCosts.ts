@@ -1,0 +1,42 @@
+/** How much of a new measurement counts, once there are some. */
+const newest = 0.15;
+/** The share of a plain step that each further token of a pass takes, before it was measured. */
+const usualSlope = 0.25;
+
+/**
+ * What passes over one or several tokens cost in a session: a plain step, and per further token a share
+ * of it (time was measured to be linear in the tokens of short passes).
+ */
+export class StepCosts {
+  private plain = { ms: 0, count: 0 };
+  private slope = usualSlope;
+  private drafts = 0;
+
+  took(tokens: number, ms: number): void {
+    if (tokens === 1) {
+      const weight = Math.max(newest, 1 / (this.plain.count + 1));
+      // One that waited for something else says little.
+      const fair = this.plain.count === 0 ? ms : Math.min(ms, 3 * this.plain.ms);
+      const mean = this.plain.ms + weight * (fair - this.plain.ms);
+      this.plain = { ms: mean, count: this.plain.count + 1 };
+    } else if (this.plain.count > 0) {
+      const slope = (ms / this.plain.ms - 1) / (tokens - 1);
+      const weight = Math.max(newest, 1 / (this.drafts++ + 2));
+      this.slope += weight * (Math.min(Math.max(slope, 0), 1.5) - this.slope);
+    }
+  }
+
+  /** Time of a pass over so many tokens in plain steps. */
+  relative(tokens: number): number {
+    return 1 + this.slope * (tokens - 1);
+  }
+}
+
+const costs = new WeakMap<object, StepCosts>();
+
+/** What is known of a session's passes: it stays for the next answer. */
+export function costsOf(session: object): StepCosts {
+  const known = costs.get(session) ?? new StepCosts();
+  costs.set(session, known);
+  return known;
+}
