@@ -1,4 +1,5 @@
 import type { ModuleInfo } from "../checkpoint/modules.ts";
+import { quotient } from "../onnx/dimensions.ts";
 import type { Value } from "../onnx/graph.ts";
 import { attend, type AttentionInputs, distinctMasks } from "./attention.ts";
 import type { AttentionMask, CausalModel } from "./causalModel.ts";
@@ -39,7 +40,7 @@ export function buildDecoder(m: ModelBuilder, own: DecoderShape): CausalModel {
   const ids = g.input("input_ids", "int64", ["batch", "seq"]);
   const masks = distinctMasks(shape);
   const rotary = distinctTables(shape);
-  const inputs = declareInputs(m, masks, rotary);
+  const inputs = declareInputs(m, shape, { masks, rotary });
   const [keys, values]: [Value[], Value[]] = [[], []];
   const rows = m.scaledEmbedding(`${root}.embed_tokens`, ids, {
     size: [vocabulary, hidden],
@@ -129,9 +130,10 @@ function distinctTables({ rotary }: DecoderShape): RotaryTable[] {
 
 function declareInputs(
   { g }: ModelBuilder,
-  masks: readonly AttentionMask[],
-  rotary: readonly RotaryTable[],
+  { heads, keyValueHeads }: DecoderShape,
+  { masks, rotary }: { masks: readonly AttentionMask[]; rotary: readonly RotaryTable[] },
 ): DecoderInputs {
+  const queries = quotient([heads, "seq"], [keyValueHeads]) ?? "queries";
   const rows = (name: string, { suffix, size }: RotaryTable): Value =>
     g.input(`${name}${suffix}`, "float32", ["rope_rows", size / 2]);
   return {
@@ -146,7 +148,7 @@ function declareInputs(
     masks: new Map(
       masks.map(({ input, window }) => [
         window,
-        g.input(input, "float32", ["batch", 1, "queries", "keys"]),
+        g.input(input, "float32", ["batch", 1, queries, "past + seq"]),
       ]),
     ),
   };

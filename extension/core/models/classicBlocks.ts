@@ -3,6 +3,7 @@
  * a learned table, by rotation or by ALiBi.
  */
 import type { ModuleInfo } from "../checkpoint/modules.ts";
+import { quotient } from "../onnx/dimensions.ts";
 import type { Value } from "../onnx/graph.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
 import { attend, type AttentionInputs, type AttentionShape } from "./attention.ts";
@@ -118,7 +119,8 @@ function declareInputs(
   const { g } = m;
   const positions = g.input("position_ids", "int64", ["batch", "seq"]);
   const turn = rotation(m, shape, positions);
-  const mask = g.input("mask", "float32", ["batch", 1, "queries", "keys"]);
+  const queries = quotient([shape.heads, "seq"], [shape.keyValueHeads]) ?? "queries";
+  const mask = g.input("mask", "float32", ["batch", 1, queries, "past + seq"]);
   const kvSizes = g.input("kv_sizes", "int64", [2]);
   return { positions, kvSizes, masks: new Map([[null, biasedMask(mask)]]), ...(turn && { turn }) };
 }

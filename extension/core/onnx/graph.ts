@@ -33,6 +33,10 @@ export const onnxTypes = {
 
 export type OnnxType = keyof typeof onnxTypes;
 
+/** Sizes of inputs that broadcast over a batch, or over the tokens of a pass: 1 or as many. */
+export const perRow = "1|batch";
+export const perToken = "1|seq";
+
 /** A graph input or output. Dimensions are sizes or names of sizes that each run may choose. */
 export interface Port {
   readonly name: Value;

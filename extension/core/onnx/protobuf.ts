@@ -31,7 +31,7 @@ export interface EncodedModel {
 /** Field numbers of onnx.proto (IR version 12); what a table leaves out is kept as it was read. */
 export const fieldIds = {
   model: { irVersion: 1, producer: 2, graph: 7, opsets: 8, functions: 25 },
-  graph: { node: 1, name: 2, initializer: 5, input: 11, output: 12 },
+  graph: { node: 1, name: 2, initializer: 5, input: 11, output: 12, value: 13 },
   node: { input: 1, output: 2, name: 3, op: 4, attribute: 5, domain: 7, metadata: 9 },
   attribute: { name: 1, float: 2, int: 3, string: 4, tensor: 5, graph: 6, ints: 8, type: 20 },
   tensor: { dims: 1, type: 2, name: 8, raw: 9, external: 13, location: 14 },
@@ -49,8 +49,11 @@ export const attributeTypes = {
   ints: 7,
 } as const;
 
-/** Encodes a graph as ONNX's ModelProto; weights stay in their files and are named by byte range. */
-export function encodeModel(graph: Graph): EncodedModel {
+/**
+ * Encodes a graph as ONNX's ModelProto; weights stay in their files and are named by byte range.
+ * @param values types and shapes of values inside, for a reader that would find fewer itself
+ */
+export function encodeModel(graph: Graph, values: readonly Port[] = []): EncodedModel {
   const externalFolder = commonFolder(allInitializers(graph));
   const format = graph.format ?? ownFormat;
   const ids = fieldIds.model;
@@ -60,7 +63,10 @@ export function encodeModel(graph: Graph): EncodedModel {
   for (const [domain, version] of format.opsets) {
     writer.message(ids.opsets, (opset) => opset.string(1, domain).int(2, version));
   }
-  writer.message(ids.graph, (into) => writeGraph(into, graph, externalFolder));
+  writer.message(ids.graph, (into) => {
+    writeGraph(into, graph, externalFolder);
+    for (const value of values) into.message(fieldIds.graph.value, (one) => writePort(one, value));
+  });
   for (const each of format.functions) writer.bytes(ids.functions, each);
   return { bytes: writer.raw(format.rest).finish(), externalFolder };
 }

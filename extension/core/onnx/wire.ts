@@ -92,72 +92,103 @@ export function signed(value: bigint): bigint {
   return BigInt.asIntN(64, value);
 }
 
-/** Collects fields of one message. */
+/** Collects fields of one message, and of messages in it, in one growing buffer. */
 export class MessageWriter {
-  private readonly parts: Uint8Array[] = [];
+  private buffer = Buffer.allocUnsafe(1 << 12);
   private size = 0;
 
   int(id: number, value: number | bigint): this {
-    this.push(varint(BigInt(id) << 3n));
-    return this.push(varint(BigInt.asUintN(64, BigInt(value))));
+    this.tag(id, 0);
+    this.varint(value);
+    return this;
   }
 
   float(id: number, value: number): this {
-    this.push(varint((BigInt(id) << 3n) | 5n));
-    return this.push(new Uint8Array(Float32Array.of(value).buffer));
+    this.tag(id, 5);
+    this.reserve(4);
+    this.size = this.buffer.writeFloatLE(value, this.size);
+    return this;
   }
 
   bytes(id: number, value: Uint8Array): this {
-    this.push(varint((BigInt(id) << 3n) | 2n));
-    this.push(varint(BigInt(value.length)));
-    return this.push(value);
+    this.tag(id, 2);
+    this.varint(value.length);
+    return this.raw(value);
   }
 
   string(id: number, value: string): this {
-    return this.bytes(id, encoder.encode(value));
+    this.tag(id, 2);
+    // No character takes more than three bytes a code unit.
+    this.reserve(3 * value.length + 10);
+    return this.measured(() => {
+      this.size += this.buffer.write(value, this.size);
+    });
   }
 
   message(id: number, write: (message: MessageWriter) => void): this {
-    const inner = new MessageWriter();
-    write(inner);
-    this.push(varint((BigInt(id) << 3n) | 2n));
-    this.push(varint(BigInt(inner.size)));
-    for (const part of inner.parts) this.push(part);
-    return this;
+    this.tag(id, 2);
+    return this.measured(() => {
+      write(this);
+    });
   }
 
   /** Whole fields as they were read. */
   raw(fields: Uint8Array): this {
-    return this.push(fields);
+    this.reserve(fields.length);
+    this.buffer.set(fields, this.size);
+    this.size += fields.length;
+    return this;
   }
 
   finish(): Uint8Array {
-    const out = new Uint8Array(this.size);
-    let at = 0;
-    for (const part of this.parts) {
-      out.set(part, at);
-      at += part.length;
-    }
-    return out;
+    return Uint8Array.prototype.slice.call(this.buffer, 0, this.size);
   }
 
-  private push(part: Uint8Array): this {
-    this.parts.push(part);
-    this.size += part.length;
+  /** What `write` adds, its length in front: one byte is left for it, and more made where it needs more. */
+  private measured(write: () => void): this {
+    const start = this.size;
+    this.reserve(1);
+    this.size += 1;
+    write();
+    const length = this.size - start - 1;
+    const more = varintSize(length) - 1;
+    if (more > 0) {
+      this.reserve(more);
+      this.buffer.copyWithin(start + 1 + more, start + 1, this.size);
+    }
+    this.size = start;
+    this.varint(length);
+    this.size += length;
     return this;
+  }
+
+  private tag(id: number, type: number): void {
+    this.varint(id * 8 + type);
+  }
+
+  private varint(value: number | bigint): void {
+    this.reserve(10);
+    if (typeof value === "number" && value >= 0 && value < 2 ** 31) {
+      let rest = value;
+      for (; rest > 127; rest >>>= 7) this.buffer[this.size++] = (rest & 127) | 128;
+      this.buffer[this.size++] = rest;
+      return;
+    }
+    let rest = BigInt.asUintN(64, BigInt(value));
+    for (; rest > 127n; rest >>= 7n) this.buffer[this.size++] = Number(rest & 127n) | 128;
+    this.buffer[this.size++] = Number(rest);
+  }
+
+  private reserve(count: number): void {
+    if (this.size + count <= this.buffer.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(2 * this.buffer.length, this.size + count));
+    this.buffer.copy(larger, 0, 0, this.size);
+    this.buffer = larger;
   }
 }
 
-const encoder = new TextEncoder();
-
-function varint(value: bigint): Uint8Array {
-  if (value < 128n) return Uint8Array.of(Number(value));
-  const out: number[] = [];
-  for (let rest = value; ; rest >>= 7n) {
-    if (rest < 128n) {
-      out.push(Number(rest));
-      return Uint8Array.from(out);
-    }
-    out.push(Number(rest & 127n) | 128);
-  }
+function varintSize(value: number): number {
+  let size = 1;
+  for (let rest = value; rest > 127; rest = Math.floor(rest / 128)) size++;
+  return size;
 }

@@ -3,7 +3,7 @@
  * g [batch, seq, ranks] an input. Modules of a group have their experts' ranks side by side.
  */
 import type { GraphBuilder } from "../onnx/builder.ts";
-import type { Value } from "../onnx/graph.ts";
+import { perRow, type Value } from "../onnx/graph.ts";
 import { groupSize, type LinearGroup } from "../onnx/layerHook.ts";
 import type { AdapterEffects } from "./effect.ts";
 import { forEachColumn, type Packed, type Part, transposeInto } from "./packing.ts";
@@ -18,8 +18,8 @@ export function fedUpdate(g: GraphBuilder, group: LinearGroup, x: Value): Value 
   const size = groupSize(group);
   const { name } = group;
   const rank = `${name}.fed_rank`;
-  const a = g.input(`${name}.fed_A`, "float32", ["adapters", size.in, rank]);
-  const b = g.input(`${name}.fed_B`, "float32", ["adapters", rank, size.out]);
+  const a = g.input(`${name}.fed_A`, "float32", [perRow, size.in, rank]);
+  const b = g.input(`${name}.fed_B`, "float32", [perRow, rank, size.out]);
   const weights = g.input(fedSlot(group), "float32", [`${name}.fed_rows`, `${name}.fed_seq`, rank]);
   return g.matMul(g.mul(g.matMul(x, a), weights), b);
 }

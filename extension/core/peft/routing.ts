@@ -10,7 +10,7 @@
  * of an input. Modules of a group have their experts and ranks side by side.
  */
 import type { GraphBuilder } from "../onnx/builder.ts";
-import type { Value } from "../onnx/graph.ts";
+import { perRow, type Value } from "../onnx/graph.ts";
 import { groupSize, type LinearGroup } from "../onnx/layerHook.ts";
 import type { RoutedLowRank } from "./effect.ts";
 import { forEachColumn, type Packed, type Part, transposeInto } from "./packing.ts";
@@ -23,17 +23,17 @@ export function routedUpdate(g: GraphBuilder, group: LinearGroup, x: Value): Val
     g.input(`${group.name}.${part}`, "float32", shape);
   const rank = `${group.name}.routed_rank`;
   const experts = `${group.name}.experts`;
-  const logits = g.matMul(x, input("router", ["adapters", size.in, experts]));
+  const logits = g.matMul(x, input("router", [perRow, size.in, experts]));
   const perModule = g.reshape(logits, [0, 0, modules, -1]);
   const signed = g.max(perModule, g.mul(perModule, input("gate_sign", [1])));
   const kept = g.keepLargest(signed, input("gate_kept", [`${group.name}.kept`]));
   const weights = g.softmax(kept);
   const towardsMean = g.sub(g.mean(weights, [0, 1]), weights);
   const mixed = g.add(weights, g.mul(towardsMean, input("gate_share", [1])));
-  const spread = input("gate_spread", ["adapters", experts, rank]);
+  const spread = input("gate_spread", [perRow, experts, rank]);
   const perRank = g.matMul(g.reshape(mixed, [0, 0, -1]), spread);
-  const hidden = g.matMul(x, input("routed_A", ["adapters", size.in, rank]));
-  return g.matMul(g.mul(hidden, perRank), input("routed_B", ["adapters", rank, size.out]));
+  const hidden = g.matMul(x, input("routed_A", [perRow, size.in, rank]));
+  return g.matMul(g.mul(hidden, perRank), input("routed_B", [perRow, rank, size.out]));
 }
 
 /** Tensors of the slot; without a routed module one expert of rank 0. */

@@ -4,7 +4,7 @@
  * adapter that needs them is loaded. Swapping adapters is choosing other tensors.
  */
 import type { GraphBuilder } from "../onnx/builder.ts";
-import type { Value } from "../onnx/graph.ts";
+import { perRow, perToken, type Value } from "../onnx/graph.ts";
 import {
   type AttentionValues,
   type BaseLayers,
@@ -164,8 +164,8 @@ export function changeRows(
   { rows, size }: { rows: Value; size: number | string },
 ): Value {
   const slot = embeddingSlot(path);
-  const kept = g.input(slot.kept, "float32", ["kept_rows", "kept", 1]);
-  const delta = g.input(slot.delta, "float32", ["embedded_rows", "embedded", size]);
+  const kept = g.input(slot.kept, "float32", [perRow, perToken, 1]);
+  const delta = g.input(slot.delta, "float32", [perRow, perToken, size]);
   return g.add(g.mul(rows, kept), delta);
 }
 
@@ -192,7 +192,7 @@ function attendToPrompt(
   path: string,
   { query, mixed, scale, keyValueHeads, headDim }: AttentionValues,
 ): Value {
-  const shape = ["adapters", keyValueHeads, `${path}.prompt`, headDim];
+  const shape = [perRow, keyValueHeads, `${path}.prompt`, headDim];
   const keys = g.input(`${path}.prompt_keys`, "float32", shape);
   const values = g.input(`${path}.prompt_values`, "float32", shape);
   const scores = g.matMulTransposed(query, keys, scale);
@@ -214,37 +214,37 @@ function wrapLinears(
   const input = (part: string, shape: readonly (number | string)[]): Value =>
     g.input(`${group.name}.${part}`, "float32", shape);
   let y = base(kinds.has("inputScale") ? scaledInputs(g, group, x) : x);
-  if (kinds.has("outputScale")) y = g.mul(y, input("outputScale", ["adapters", 1, size.out]));
+  if (kinds.has("outputScale")) y = g.mul(y, input("outputScale", [perRow, 1, size.out]));
   if (kinds.has("lowRank")) {
     const rank = `${group.name}.rank`;
-    const a = input("lora_A", ["adapters", size.in, rank]);
-    const b = input("lora_B", ["adapters", rank, size.out]);
+    const a = input("lora_A", [perRow, size.in, rank]);
+    const b = input("lora_B", [perRow, rank, size.out]);
     y = g.add(y, g.matMul(g.matMul(x, a), b));
   }
   if (kinds.has("gated")) {
     const rank = `${group.name}.gated_rank`;
-    const hidden = g.matMul(x, input("gated_A", ["adapters", size.in, rank]));
-    const b = input("gated_B", ["adapters", rank, size.out]);
+    const hidden = g.matMul(x, input("gated_A", [perRow, size.in, rank]));
+    const b = input("gated_B", [perRow, rank, size.out]);
     y = g.add(y, g.matMul(g.mul(hidden, at.gate()), b));
   }
   if (kinds.has("routed")) y = g.add(y, routedUpdate(g, group, x));
   if (kinds.has("fed")) y = g.add(y, fedUpdate(g, group, x));
   if (kinds.has("delta")) {
     // With no rows, x is cut to no columns and the product is zero: neutral costs nothing.
-    const delta = input("delta", ["adapters", `${group.name}.in`, size.out]);
+    const delta = input("delta", [perRow, `${group.name}.in`, size.out]);
     y = g.add(y, g.matMul(g.firstColumns(x, delta), delta));
   }
-  if (kinds.has("shift")) y = g.add(y, input("shift", ["adapters", 1, size.out]));
+  if (kinds.has("shift")) y = g.add(y, input("shift", [perRow, 1, size.out]));
   if (!kinds.has("newRows")) return y;
   // With no new rows the product has no columns.
-  const rows = input("newRows", ["adapters", size.in, `${group.name}.new`]);
+  const rows = input("newRows", [perRow, size.in, `${group.name}.new`]);
   return g.concat([y, g.matMul(x, rows)], -1);
 }
 
 /** Layers of a group read one input, but each has its own scale. */
 function scaledInputs(g: GraphBuilder, group: LinearGroup, x: Value): Value[] {
   const each = group.modules.map(() => 1);
-  const shape = ["adapters", each.length, groupSize(group).in];
+  const shape = [perRow, each.length, groupSize(group).in];
   const scales = g.split(g.input(`${group.name}.inputScale`, "float32", shape), each, 1);
   return scales.map((scale) => g.mul(x, scale));
 }

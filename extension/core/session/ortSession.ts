@@ -3,6 +3,7 @@ import * as ort from "onnxruntime-node";
 import { badFile, GraftError, unsupported } from "../base/errors.ts";
 import { elementCount } from "../base/shape.ts";
 import { encodeModel } from "../onnx/protobuf.ts";
+import { valueShapes } from "../onnx/shapes.ts";
 import type { Graph, OnnxType } from "../onnx/graph.ts";
 import { deviceFor, threadsFor } from "./deviceProbe.ts";
 import { type Device, type DeviceReport, type DeviceWish, fallback } from "./devices.ts";
@@ -34,7 +35,8 @@ export class OrtSession {
   /** What the device cannot take runs on the CPU, which the report then says. */
   static async create(graph: Graph, options: SessionOptions = {}): Promise<OrtSession> {
     const place = await deviceFor(options.device ?? "cpu");
-    const encoded = encodeModel(graph);
+    // A graph that was read from a file says itself what it knows of its values.
+    const encoded = encodeModel(graph, graph.format ? [] : valueShapes(graph));
     const threads = await threadsFor(options.threads);
     const open = (device: Device): Promise<ort.InferenceSession> =>
       ort.InferenceSession.create(
