@@ -48,5 +48,6 @@ async function askTask({ name, tasks }: AdapterInfo, now: number): Promise<numbe
   }));
   const title = vscode.l10n.t("Task of {0}", name);
   const placeHolder = vscode.l10n.t("Tasks are counted from 0, as in training");
-  return (await vscode.window.showQuickPick(items, { title, placeHolder }))?.task;
+  const options = { title, placeHolder, ignoreFocusOut: true };
+  return (await vscode.window.showQuickPick(items, options))?.task;
 }

@@ -39,7 +39,11 @@ async function choosePath(graft: Graft, without: readonly string[]): Promise<str
     other === undefined
       ? vscode.l10n.t("First adapter to compare")
       : vscode.l10n.t("Adapter to compare with {0}", other);
-  const options = { placeHolder, matchOnDescription: true, matchOnDetail: true };
+  const options = {
+    ...{ placeHolder, matchOnDescription: true, matchOnDetail: true },
+    // A page behind it takes the focus back when the first question closes.
+    ignoreFocusOut: other !== undefined,
+  };
   const chosen = await vscode.window.showQuickPick(groupedChoices(graft, adapters), options);
   return chosen?.value?.path;
 }

@@ -29,6 +29,7 @@ async function chooseAdapters(graft: Graft, base: string): Promise<AdapterSummar
     title: vscode.l10n.t("Load Adapters onto {0}", base),
     canPickMany: true,
     matchOnDescription: true,
+    ignoreFocusOut: true,
   });
   return chosen?.flatMap(({ value }) => value ?? []);
 }

@@ -101,7 +101,7 @@ async function acceptLoss(model: string, detail: string): Promise<boolean> {
       command: "graft.combineAdapters",
     },
   ];
-  const way = await vscode.window.showQuickPick(ways, { title: model });
+  const way = await vscode.window.showQuickPick(ways, { title: model, ignoreFocusOut: true });
   if (way) void vscode.commands.executeCommand(way.command);
   return false;
 }

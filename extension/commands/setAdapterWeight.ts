@@ -27,6 +27,7 @@ async function askWeight(graft: Graft, name: string): Promise<number | undefined
     title: vscode.l10n.t("Weight of {0}", name),
     prompt: vscode.l10n.t("1 is as trained, 0 takes it out of the answers"),
     value: String(now),
+    ignoreFocusOut: true,
     validateInput: (value) =>
       value.trim() !== "" && Number.isFinite(Number(value))
         ? undefined

@@ -53,7 +53,7 @@ export async function exportBulk(argument: unknown): Promise<void> {
   };
   const items = exportFormats.map((format) => ({ label: labels[format], format }));
   const placeHolder = vscode.l10n.t("Export as");
-  const chosen = await vscode.window.showQuickPick(items, { placeHolder });
+  const chosen = await vscode.window.showQuickPick(items, { placeHolder, ignoreFocusOut: true });
   if (!chosen) return;
   const stem = results.path.replace(/\.results\.jsonl$/, "").replace(/\.jsonl$/, "");
   const name = chosen.format === "jsonl" ? `${stem}.answers.jsonl` : `${stem}.${chosen.format}`;

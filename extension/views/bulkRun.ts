@@ -110,7 +110,7 @@ async function isToBegin(
   const detail = vscode.l10n.t("{0} answers in {1} are replaced", done + others, name);
   const items = [{ label: goOn }, { label: anew, detail }];
   const placeHolder = vscode.l10n.t("{0} holds answers already", name);
-  const chosen = await vscode.window.showQuickPick(items, { placeHolder });
+  const chosen = await vscode.window.showQuickPick(items, { placeHolder, ignoreFocusOut: true });
   if (chosen?.label === anew) await clearResults(options.results);
   return chosen !== undefined;
 }

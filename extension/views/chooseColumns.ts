@@ -49,7 +49,8 @@ export async function chooseColumns(
     const description = vscode.l10n.t("active now");
     choices.splice(1, 0, { label, description, picked: true, wish: { kind: "active" } });
   }
-  const chosen = await vscode.window.showQuickPick(choices, { placeHolder, canPickMany: true });
+  const options = { placeHolder, canPickMany: true, ignoreFocusOut: true } as const;
+  const chosen = await vscode.window.showQuickPick(choices, options);
   return chosen && chosen.length > 0 ? chosen.map(({ wish }) => wish) : undefined;
 }
 

@@ -192,6 +192,6 @@ function baseLook(
   return { kind: "available", icon: "circle-outline", words: [], status: t("not loaded") };
 }
 
-const green = "testing.iconPassed";
+const green = "charts.green";
 const yellow = "list.warningForeground";
 const grey = "disabledForeground";

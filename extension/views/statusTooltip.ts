@@ -76,11 +76,12 @@ function actions({ base, active, loaded }: State): string {
 }
 
 function link(icon: string, title: string, command: string): string {
-  return `[$(${icon}) ${title}](command:${command})`;
+  // An icon stays on the line of its words.
+  return `[$(${icon})&nbsp;${title.replaceAll(" ", "&nbsp;")}](command:${command})`;
 }
 
 function table(rows: readonly Fact[]): string {
-  const lines = rows.map(([name, value]) => `| ${escape(name)} | ${escape(value)} |`);
+  const lines = rows.map(([name, value]) => `| ${escape(name)} &nbsp; | ${escape(value)} |`);
   return ["| | |", "|---|---|", ...lines].join("\n");
 }
 

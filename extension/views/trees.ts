@@ -88,7 +88,7 @@ function tooltip(row: Row): vscode.MarkdownString {
   text.appendMarkdown("**").appendText(row.label).appendMarkdown("**\n\n");
   text.appendMarkdown("| | |\n|---|---|\n");
   for (const [name, value] of row.facts) {
-    text.appendMarkdown(`| ${name} | `).appendText(cell(value)).appendMarkdown(" |\n");
+    text.appendMarkdown(`| ${name} &nbsp; | `).appendText(cell(value)).appendMarkdown(" |\n");
   }
   return text;
 }

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before } from "node:test";
 import { root, scenario, until, type VSCode } from "./harness.ts";
+import { writeSlowModel } from "./slowModel.ts";
 
 const client = join(tmpdir(), `graft-client-${process.pid}.vsix`);
 
@@ -31,18 +32,30 @@ async function heard<T>(vscode: VSCode, name: string): Promise<T> {
   return JSON.parse(read) as T;
 }
 
-const theme = { "workbench.colorTheme": "Default Dark Modern" };
-
 scenario(
   "another extension loads, attaches and generates through the API and through chat models",
-  { settings: theme, extensions: () => [client] },
+  // An agent of the Chat view needs tools, which the sample's template does not have.
+  { settings: { "chat.agent.enabled": false }, extensions: () => [client] },
   async (vscode) => {
+    await writeSlowModel(vscode.folders.workspace);
+    await vscode.runCommand("Graft Client: Ask before Anything Is Loaded");
+    const first = await heard<{
+      early: string;
+      names: string[];
+      pieces: number;
+      after: string;
+    }>(vscode, "first");
+    const told = JSON.stringify(first);
+    assert.equal(first.early, "not-found", told);
+    assert.deepEqual(first.names?.toSorted(), ["graft-sample", "slow"], told);
+    assert.ok(first.pieces >= 5 && first.pieces < 1000, told);
+    assert.ok(first.after.length > 0, told);
+
     await vscode.runCommand("Graft Client: Ask the API");
     const api = await heard<Record<string, never>>(vscode, "api");
     const text = JSON.stringify(api);
-    const { version, early, model, pieces, answer, plain, finish, json, tokens } = api as never as {
+    const { version, model, pieces, answer, plain, finish, json, tokens } = api as never as {
       version: string;
-      early: string;
       model: { name: string };
       pieces: string[];
       answer: { text: string };
@@ -51,7 +64,7 @@ scenario(
       json: { text: string; finish: string };
       tokens: number;
     };
-    assert.deepEqual([version, early, model?.name], ["1.0", "not-found", "graft-sample"], text);
+    assert.deepEqual([version, model?.name], ["1.0", "graft-sample"], text);
     assert.match(answer.text, /Arr/);
     assert.equal(pieces.join(""), answer.text);
     assert.ok(pieces.length > 1, "nothing was streamed");
@@ -75,36 +88,31 @@ scenario(
     assert.ok(chat.models.every(({ maxInputTokens }) => maxInputTokens === 128));
     assert.ok(chat.tokens > 3);
     assert.match(chat.tooLong, /The prompt has \d+ tokens.*256/);
+    await pickInChat(vscode);
   },
 );
 
-scenario(
-  "the chat view's model picker has base and adapters",
-  // An agent needs tools, which the sample's template does not have.
-  { settings: { ...theme, "chat.agent.enabled": false } },
-  async (vscode) => {
-    const { page } = vscode;
-    await vscode.openGraft();
-    await vscode.activate("Adapters", "lora-pirate");
-    await vscode.runCommand("Chat: Open Chat");
-    const picker = page.locator(".interactive-input-part .action-label", {
-      hasText: /Models|graft-sample/,
-    });
-    await picker.first().click();
-    // The picker shows the chosen model; others are found by a part of their name.
-    await page.locator(".action-widget input").fill("pirate");
-    await vscode.screenshot("92 chat model picker");
-    const row = page.locator(".action-widget .monaco-list-row", {
-      hasText: "graft-sample + lora-pirate",
-    });
-    await row.first().waitFor();
-    await row.first().click();
-    // Sending needs an agent of VS Code's chat (Copilot's), which is not here; models answer through
-    // vscode.lm above.
-    await page
-      .locator(".interactive-input-part .action-label", { hasText: "graft-sample + lora" })
-      .first()
-      .waitFor();
-    await vscode.screenshot("93 chat model chosen");
-  },
-);
+/** The Chat view's own picker has base and adapters. */
+async function pickInChat(vscode: VSCode): Promise<void> {
+  const { page } = vscode;
+  await vscode.runCommand("Chat: Open Chat");
+  const picker = page.locator(".interactive-input-part .action-label", {
+    hasText: /Models|graft-sample/,
+  });
+  await picker.first().click();
+  // The picker shows the chosen model; others are found by a part of their name.
+  await page.locator(".action-widget input").fill("pirate");
+  const row = page.locator(".action-widget .monaco-list-row", {
+    hasText: "graft-sample + lora-pirate",
+  });
+  await row.first().waitFor();
+  await vscode.screenshots("92 chat model picker");
+  await row.first().click();
+  // Sending needs an agent of VS Code's chat (Copilot's), which is not here; models answer through
+  // vscode.lm above.
+  await page
+    .locator(".interactive-input-part .action-label", { hasText: "graft-sample + lora" })
+    .first()
+    .waitFor();
+  await vscode.screenshots("93 chat model chosen");
+}

@@ -32,15 +32,6 @@ function brokenAdapter(): string {
   return folder;
 }
 
-const themes = { light: "Light Modern", dark: "Dark Modern", contrast: "Dark High Contrast" };
-const marks = { light: "vs", dark: "vs-dark", contrast: "hc-black" };
-
-async function useTheme(vscode: VSCode, look: keyof typeof themes): Promise<void> {
-  await vscode.runCommand("Preferences: Color Theme");
-  await vscode.answer(themes[look]);
-  await vscode.page.locator(`.monaco-workbench.${marks[look]}`).waitFor();
-}
-
 function token(vscode: VSCode, text: string): Locator {
   return vscode.page.locator(".editor-instance .view-line span span", { hasText: text }).first();
 }
@@ -73,7 +64,7 @@ async function fix(vscode: VSCode, on: string, title: string): Promise<void> {
 
 scenario(
   "adapter_config.json is checked against its base, explained, completed and mended",
-  { workspace: brokenAdapter(), settings: { "workbench.colorTheme": "Default Light Modern" } },
+  { workspace: brokenAdapter(), look: "light" },
   async (vscode) => {
     assert.equal(vscode.enginePids().length, 0, "nothing has been started yet");
     await vscode.openFile("adapter_config.json");
@@ -95,12 +86,7 @@ scenario(
     assert.match(said, /"q_porj" matches no module of (graft-sample|base).*Did you mean q_proj\?/);
     assert.match(said, /r says rank 16, the tensors of \d+ of 28 modules have rank 8/);
     assert.match(said, /does not know lora_dropuot: did you mean lora_dropout\?/);
-    await vscode.screenshot("80 config problems light");
-    for (const look of ["dark", "contrast"] as const) {
-      await useTheme(vscode, look);
-      await vscode.screenshot(`80 config problems ${look}`);
-    }
-    await useTheme(vscode, "dark");
+    await vscode.screenshots("80 config problems");
     await page.keyboard.press("Control+J");
     await problems.waitFor({ state: "hidden" });
 
@@ -111,7 +97,7 @@ scenario(
       await hover.first().waitFor({ timeout: 4000 });
       return true;
     });
-    await vscode.screenshot("82 config hover");
+    await vscode.screenshots("82 config hover");
 
     await fix(vscode, "q_porj", "Replace by q_proj");
     await fix(vscode, "16", "Set r to 8, as the tensors have it");
@@ -136,7 +122,7 @@ scenario(
     await page.keyboard.press("Control+Space");
     const suggestions = page.locator(".suggest-widget.visible");
     await suggestions.locator(".monaco-list-row", { hasText: "down_proj" }).first().waitFor();
-    await vscode.screenshot("83 config completion");
+    await vscode.screenshots("83 config completion");
     await page.keyboard.press("Escape");
     assert.equal(vscode.enginePids().length, 1);
   },

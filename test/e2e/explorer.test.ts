@@ -6,82 +6,79 @@ import { root, scenario, until, type VSCode } from "./harness.ts";
 const adapters = "Adapters";
 const pirate = join(root, "media/sample/adapters/lora-pirate");
 
-const looks = {
-  light: "Default Light Modern",
-  dark: "Default Dark Modern",
-  contrast: "Default High Contrast",
-};
-
 async function groups(vscode: VSCode): Promise<string[]> {
   return vscode.treeRows(adapters);
 }
 
-scenario(
-  "adapters are arranged, filtered, dragged, and followed on disk",
-  { settings: { "workbench.colorTheme": looks.dark } },
-  async (vscode) => {
-    await vscode.openGraft();
-    await until("adapters are listed", async () => (await groups(vscode)).length >= 6);
+scenario("adapters are arranged, filtered, dragged, and followed on disk", {}, async (vscode) => {
+  await vscode.openGraft();
+  await until("adapters are listed", async () => (await groups(vscode)).length >= 6);
 
-    await vscode.runCommand("Graft: Group Adapters By…");
-    await vscode.pick("Method");
-    await until("they are grouped by method", async () => (await groups(vscode)).includes("IA³"));
-    await vscode.runCommand("Graft: Sort Adapters By…");
-    await vscode.pick("Size");
-    await vscode.view(adapters).getByText("by method · largest first").waitFor();
-    await vscode.screenshot("50 explorer by method");
-    await vscode.runCommand("Graft: Group Adapters By…");
-    await vscode.pick("Base Model");
+  await vscode.runCommand("Graft: Group Adapters By…");
+  await vscode.pick("Method");
+  await until("they are grouped by method", async () => (await groups(vscode)).includes("IA³"));
+  await vscode.runCommand("Graft: Sort Adapters By…");
+  await vscode.pick("Size");
+  await vscode.view(adapters).getByText("by method · largest first").waitFor();
+  await vscode.screenshot("50 explorer by method");
+  await vscode.runCommand("Graft: Group Adapters By…");
+  await vscode.pick("Base Model");
 
-    await vscode.runCommand("Graft: Filter Adapters…");
-    await vscode.quickInput().locator("input.input").fill("json");
-    await until("others are left out", async () => (await groups(vscode)).length === 2);
-    await vscode.screenshot("51 explorer filter");
-    await vscode.page.keyboard.press("Enter");
-    await vscode.view(adapters).getByText("1 of 5 adapters match “json”.").waitFor();
-    await vscode.runCommand("Graft: Clear Adapter Filter");
-    await until("all are back", async () => (await groups(vscode)).length >= 6);
+  await vscode.runCommand("Graft: Filter Adapters…");
+  await vscode.quickInput().locator("input.input").fill("json");
+  await until("others are left out", async () => (await groups(vscode)).length === 2);
+  await vscode.screenshot("51 explorer filter");
+  await vscode.page.keyboard.press("Enter");
+  await vscode.view(adapters).getByText("1 of 5 adapters match “json”.").waitFor();
+  await vscode.runCommand("Graft: Clear Adapter Filter");
+  await until("all are back", async () => (await groups(vscode)).length >= 6);
 
-    // What dropping rows does, from the keyboard.
-    await vscode.runCommand("Graft: Load Adapters onto Base…");
-    await vscode.pick("graft-sample");
-    await vscode.pick("lora-pirate");
-    await vscode.quickInput().locator(".quick-input-action .monaco-button").first().click();
-    await until("the base and the adapter are loaded", async () =>
-      (await vscode.statusBarText()).includes("graft-sample + lora-pirate"),
-    );
-    await vscode.runCommand("Graft: Mix Adapters…");
-    await vscode.pick("lora-json");
-    await vscode.quickInput().locator(".quick-input-action .monaco-button").first().click();
-    await vscode.answer("0.5, 0.5");
-    await until("both answer", async () => /×0\.5.*×0\.5/.test(await vscode.statusBarText()));
-    await vscode.screenshot("52 explorer mixed dark");
+  // What dropping rows does, from the keyboard.
+  await vscode.runCommand("Graft: Load Adapters onto Base…");
+  await vscode.pick("graft-sample");
+  await vscode.pick("lora-pirate");
+  await vscode.quickInput().locator(".quick-input-action .monaco-button").first().click();
+  await until("the base and the adapter are loaded", async () =>
+    (await vscode.statusBarText()).includes("graft-sample + lora-pirate"),
+  );
+  await vscode.runCommand("Graft: Mix Adapters…");
+  await vscode.pick("lora-json");
+  await vscode.quickInput().locator(".quick-input-action .monaco-button").first().click();
+  await vscode.answer("0.5, 0.5");
+  await until("both answer", async () => /×0\.5.*×0\.5/.test(await vscode.statusBarText()));
+  await until("a row's tooltip is shown", async () => {
+    // Only coming anew shows a tooltip.
+    await vscode.page.mouse.move(5, 5);
+    await vscode.treeRow(adapters, "lora-pirate").hover();
+    await vscode.page.locator(".monaco-hover:visible").first().waitFor({ timeout: 4000 });
+    return true;
+  });
+  await vscode.screenshots("52 explorer mixed");
 
-    // A folder that comes and goes on disk, with nobody asking.
-    const folder = join(vscode.folders.workspace, "runs/first-run");
-    mkdirSync(join(vscode.folders.workspace, "runs"), { recursive: true });
-    cpSync(pirate, folder, { recursive: true });
-    await vscode.treeRow(adapters, "first-run").waitFor();
-    rmSync(join(vscode.folders.workspace, "runs"), { recursive: true });
-    await vscode.treeRow(adapters, "first-run").waitFor({ state: "detached" });
+  // A folder that comes and goes on disk, with nobody asking.
+  const folder = join(vscode.folders.workspace, "runs/first-run");
+  mkdirSync(join(vscode.folders.workspace, "runs"), { recursive: true });
+  cpSync(pirate, folder, { recursive: true });
+  await vscode.treeRow(adapters, "first-run").waitFor();
+  rmSync(join(vscode.folders.workspace, "runs"), { recursive: true });
+  await vscode.treeRow(adapters, "first-run").waitFor({ state: "detached" });
 
-    await vscode.page.locator("#graft\\.graft\\.graft, [id='graft.graft.graft']").first().hover();
-    await vscode.page.locator(".monaco-hover", { hasText: "modules bound" }).first().waitFor();
-    await vscode.screenshot("53 status tooltip");
+  await vscode.page.locator("#graft\\.graft\\.graft, [id='graft.graft.graft']").first().hover();
+  await vscode.page.locator(".monaco-hover", { hasText: "modules bound" }).first().waitFor();
+  await vscode.screenshots("53 status tooltip");
 
-    await vscode.runCommand("Graft: Report Issue…");
-    await vscode.notification(/Nothing was sent/);
-    const report = vscode.page.locator(".monaco-editor .view-lines").last();
-    await until("versions are there", async () => (await report.innerText()).includes("Graft"));
-    assert(!(await report.innerText()).includes("lora-pirate"));
-    await vscode.screenshot("54 report issue");
-  },
-);
+  await vscode.runCommand("Graft: Report Issue…");
+  await vscode.notification(/Nothing was sent/);
+  const report = vscode.page.locator(".monaco-editor .view-lines").last();
+  await until("versions are there", async () => (await report.innerText()).includes("Graft"));
+  assert(!(await report.innerText()).includes("lora-pirate"));
+  await vscode.screenshot("54 report issue");
+});
 
 scenario(
   "the file explorer, links and the walkthrough lead to adapters",
   {
-    settings: { "workbench.colorTheme": looks.light },
+    look: "light",
     // With the base beside them: an adapter is loaded onto its own.
     workspace: join(root, "media/sample"),
   },
@@ -119,23 +116,5 @@ scenario(
     await vscode.runCommand("Graft: Get Started");
     await vscode.page.getByText("Load an adapter").first().waitFor();
     await vscode.screenshot("57 walkthrough light");
-  },
-);
-
-scenario(
-  "the explorer can be read in high contrast",
-  { settings: { "workbench.colorTheme": looks.contrast } },
-  async (vscode) => {
-    await vscode.openGraft();
-    await until("adapters are listed", async () => (await groups(vscode)).length >= 6);
-    await vscode.activate(adapters, "lora-pirate");
-    await until("its tooltip is shown", async () => {
-      // The pointer stands on the row since the click; only coming anew shows a tooltip.
-      await vscode.page.mouse.move(5, 5);
-      await vscode.treeRow(adapters, "lora-pirate").hover();
-      await vscode.page.locator(".monaco-hover:visible").first().waitFor({ timeout: 4000 });
-      return true;
-    });
-    await vscode.screenshot("58 explorer contrast");
   },
 );

@@ -19,6 +19,8 @@ export interface OpenOptions {
   /** Files of the workspace by name, or a folder of which a copy is opened; media/workspace when absent. */
   workspace?: Record<string, string> | string;
   settings?: Record<string, unknown>;
+  /** Dark when absent. */
+  look?: Look;
   /** False opens the workspace in restricted mode. */
   trusted?: boolean;
   /** More of the environment, made when the window opens: the address of a test's own Hub. */
@@ -28,6 +30,14 @@ export interface OpenOptions {
   /** The editor's language: "de"; English when absent. VS Code's own texts stay English. */
   language?: string;
 }
+
+/** The looks that every surface must be readable in: its theme, and the mark of a window and of a page in it. */
+export const looks = {
+  dark: { theme: "Default Dark Modern", window: ".vs-dark", page: ".vscode-dark" },
+  light: { theme: "Default Light Modern", window: ".vs", page: ".vscode-light" },
+  contrast: { theme: "Default High Contrast", window: ".hc-black", page: ".vscode-high-contrast" },
+};
+export type Look = keyof typeof looks;
 
 /**
  * One test with a window of its own; a failure leaves a screenshot and the logs behind, and is told.
@@ -52,15 +62,25 @@ async function playOnce(
   options: OpenOptions,
   play: (vscode: VSCode) => Promise<void>,
 ): Promise<void> {
+  const times = [performance.now()];
   const vscode = await openVSCode(options);
+  times.push(performance.now());
   try {
     await play(vscode);
   } catch (error) {
     await vscode.explain(name);
     throw error;
   } finally {
+    times.push(performance.now());
     await vscode.dispose();
+    times.push(performance.now());
+    const [open, played, closed] = times.slice(1).map((time, i) => seconds(time - times[i]!));
+    console.log(`${name}: ${open} to open, ${played} to play, ${closed} to close`);
   }
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
 }
 
 /** Nothing that asks, announces, updates or calls home. */
@@ -97,7 +117,13 @@ export async function openVSCode(options: OpenOptions = {}): Promise<VSCode> {
   for (const folder of Object.values(folders)) mkdirSync(folder, { recursive: true });
   fillWorkspace(folders.workspace, options.workspace ?? join(root, "media/workspace"));
   const trust = { "security.workspace.trust.enabled": options.trusted === false };
-  const settings = { ...quiet, ...trust, ...options.settings };
+  const look = options.look ?? "dark";
+  const settings = {
+    "workbench.colorTheme": looks[look].theme,
+    ...quiet,
+    ...trust,
+    ...options.settings,
+  };
   mkdirSync(join(folders.userData, "User"), { recursive: true });
   writeFileSync(join(folders.userData, "User/settings.json"), JSON.stringify(settings, null, 2));
   let server: ChildProcess | undefined;
@@ -113,7 +139,7 @@ export async function openVSCode(options: OpenOptions = {}): Promise<VSCode> {
     await context.grantPermissions(["clipboard-read", "clipboard-write"]);
     const page = await context.newPage();
     const url = `${started.address}?folder=${encodeURIComponent(folders.workspace)}`;
-    const vscode = new VSCode(page, folders, { server, browser });
+    const vscode = new VSCode(page, folders, { server, browser, look });
     await page.goto(url);
     await vscode.ready();
     return vscode;
@@ -129,11 +155,14 @@ type Folders = Record<"home" | "userData" | "extensions" | "workspace" | "huggin
 
 /** One window. Its methods wait for what they name and fail with what was there instead. */
 export class VSCode {
+  private seenIn: Look;
+
   constructor(
     readonly page: Page,
     readonly folders: Folders,
-    private readonly owned: { server: ChildProcess; browser: Browser },
+    private readonly owned: { server: ChildProcess; browser: Browser; look: Look },
   ) {
+    this.seenIn = owned.look;
     page.setDefaultTimeout(45_000);
   }
 
@@ -190,10 +219,12 @@ export class VSCode {
   }
 
   /** Runs a command that asks, and picks; once more where a page took the focus and closed the picker. */
-  async runAndPick(title: string, text: string): Promise<void> {
-    await until(`"${title}" takes "${text}"`, async () => {
+  async runAndPick(title: string, ...texts: string[]): Promise<void> {
+    await until(`"${title}" takes "${texts.join('", "')}"`, async () => {
       await this.runCommand(title);
-      await this.pickRows().filter({ hasText: text }).first().click({ timeout: 5000 });
+      for (const text of texts) {
+        await this.pickRows().filter({ hasText: text }).first().click({ timeout: 5000 });
+      }
       return true;
     });
   }
@@ -377,10 +408,37 @@ export class VSCode {
 
   // Evidence
 
+  /** Changes the theme without a key or click: no hover, menu or picker that is open closes over it. */
+  async look(look: Look): Promise<void> {
+    if (this.seenIn === look) return;
+    writeFileSync(join(this.folders.extensions, lookChanger, "theme"), looks[look].theme);
+    await this.page.locator(`.monaco-workbench${looks[look].window}`).waitFor();
+    await until("pages are painted anew", async () => {
+      for (const frame of this.page.frames()) {
+        const old = frame.locator(`body[class*=vscode-]:not(${looks[look].page})`);
+        if ((await old.count()) > 0) return false;
+      }
+      return true;
+    });
+    this.seenIn = look;
+  }
+
+  /** A screenshot in each look, beginning with the one that it has. */
+  async screenshots(name: string): Promise<void> {
+    const order = ["dark", "light", "contrast"] as const;
+    // There and back again: one theme less to change.
+    const way = this.seenIn === "contrast" ? order.toReversed() : order;
+    for (const look of way) {
+      await this.look(look);
+      await this.screenshot(`${name} ${look}`);
+    }
+  }
+
   async screenshot(name: string): Promise<string> {
     mkdirSync(artifacts, { recursive: true });
     const path = join(artifacts, `${fileName(name)}.png`);
-    await this.page.screenshot({ path });
+    // Without the fade from one theme to the next.
+    await this.page.screenshot({ path, animations: "disabled" });
     return path;
   }
 
@@ -452,12 +510,23 @@ function fillWorkspace(folder: string, content: Record<string, string> | string)
   }
 }
 
-/** Graft as code-server installed it once for all windows of this run. */
+/** Where the extension that changes themes for the tests lies among the others. */
+const lookChanger = "graft-test.look-changer-1.0.0";
+
+/** Graft as code-server installed it once for all windows of this run, and what changes themes. */
 function copyInstalled({ extensions }: Folders): void {
   const installed = given("INSTALLED");
   cpSync(installed, extensions, { recursive: true });
+  cpSync(join(root, "test/e2e/lookChanger"), join(extensions, lookChanger), { recursive: true });
   const list = join(extensions, "extensions.json");
-  writeFileSync(list, readFileSync(list, "utf8").replaceAll(installed, extensions));
+  const text = readFileSync(list, "utf8").replaceAll(installed, extensions);
+  const own = {
+    identifier: { id: "graft-test.look-changer" },
+    version: "1.0.0",
+    location: { $mid: 1, path: join(extensions, lookChanger), scheme: "file" },
+    relativeLocation: lookChanger,
+  };
+  writeFileSync(list, JSON.stringify([...(JSON.parse(text) as unknown[]), own]));
 }
 
 async function installVsix({ userData, extensions }: Folders, vsix: string): Promise<void> {

@@ -55,10 +55,11 @@ export async function writeSlowModel(workspace: string): Promise<void> {
       ones(`${path}.input_layernorm.weight`),
       ones(`${path}.post_attention_layernorm.weight`),
     );
-    const adapted = `base_model.model.${path}.self_attn.q_proj`;
+    // Strong enough to change every answer.
+    const adapted = `base_model.model.${path}.mlp.down_proj`;
     factors.push(
-      tensor(`${adapted}.lora_A.weight`, [4, hidden]),
-      tensor(`${adapted}.lora_B.weight`, [hidden, 4]),
+      tensor(`${adapted}.lora_A.weight`, [4, inner]),
+      tensor(`${adapted}.lora_B.weight`, [hidden, 4], 1),
     );
   }
   const base = join(workspace, "slow");
@@ -76,7 +77,7 @@ export async function writeSlowModel(workspace: string): Promise<void> {
     peft_type: "LORA",
     r: 4,
     lora_alpha: 8,
-    target_modules: ["q_proj"],
+    target_modules: ["down_proj"],
     base_model_name_or_path: "slow",
     task_type: "CAUSAL_LM",
   };

@@ -244,7 +244,8 @@ function tensorCells(tensor: TensorRow, label: string, table: TensorTable | null
   const { name, dtype, shape, bytes, offset } = tensor;
   const range = `${format.exactCount(offset)} – ${format.exactCount(offset + bytes)}`;
   const cells = [
-    gridCell("name", label, name),
+    // A direction of its own: narrow pages cut names off at their beginning.
+    gridCell("name", element("bdi", {}, label), name),
     gridCell("dtype", dtype),
     gridCell("shape", format.shape(shape)),
     gridCell("bytes", format.bytes(bytes), format.exactCount(bytes)),
@@ -273,6 +274,6 @@ function moduleCells(line: Line & { kind: "module" }, hasFiles: boolean): HTMLEl
   ];
 }
 
-function gridCell(kind: string, shown: string, title?: string): HTMLElement {
+function gridCell(kind: string, shown: string | HTMLElement, title?: string): HTMLElement {
   return element("div", { class: `cell ${kind}`, attributes: { role: "gridcell", title } }, shown);
 }

@@ -5,6 +5,7 @@ const vscode = require("vscode");
 
 exports.activate = ({ subscriptions }) => {
   subscriptions.push(
+    vscode.commands.registerCommand("graftClient.first", () => told("first", askFirst)),
     vscode.commands.registerCommand("graftClient.api", () => told("api", askApi)),
     vscode.commands.registerCommand("graftClient.chat", () => told("chat", askChat)),
   );
@@ -16,9 +17,36 @@ async function told(name, ask) {
   writeFileSync(path.join(folder, `${name}.json`), JSON.stringify(result, null, 2));
 }
 
-async function askApi() {
+/** Nothing is loaded: the model that is asked is, and stops when it is told to. */
+async function askFirst() {
   const graft = await vscode.extensions.getExtension("graft.graft").activate();
   const early = await graft.countTokens("Hi").catch(({ code }) => code);
+  await graft.list();
+  const models = await vscode.lm.selectChatModels({ vendor: "graft" });
+  const model = models.find(({ name }) => name === "slow");
+  const messages = [vscode.LanguageModelChatMessage.User("Once upon a time")];
+  const stop = new vscode.CancellationTokenSource();
+  const modelOptions = { temperature: 0, maxTokens: 4096 };
+  const response = await model.sendRequest(messages, { modelOptions }, stop.token);
+  let pieces = 0;
+  let ended = "by itself";
+  const began = Date.now();
+  try {
+    for await (const _ of response.text) if (++pieces === 5) stop.cancel();
+  } catch (error) {
+    ended = `${error.name}: ${error.message}`;
+  }
+  const seconds = (Date.now() - began) / 1000;
+  // Only an engine that has stopped answers the next one at once.
+  const next = await model.sendRequest(messages, { modelOptions: { maxTokens: 4 } });
+  const after = [];
+  for await (const piece of next.text) after.push(piece);
+  const names = models.map(({ name }) => name);
+  return { early, names, pieces, ended, seconds, after: after.join("") };
+}
+
+async function askApi() {
+  const graft = await vscode.extensions.getExtension("graft.graft").activate();
   const { bases, adapters } = await graft.list();
   const model = await graft.loadModel(bases.find(({ name }) => name === "graft-sample").path);
   const pirate = await graft.attachAdapter(
@@ -44,7 +72,6 @@ async function askApi() {
   const tokens = await graft.countTokens(messages);
   return {
     version: graft.version,
-    early,
     model,
     pirate,
     pieces,
