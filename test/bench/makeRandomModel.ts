@@ -16,7 +16,7 @@ const llama = {
   tie_word_embeddings: true,
 };
 
-interface Config {
+export interface Config {
   readonly model_type: string;
   readonly hidden_size: number;
   readonly intermediate_size: number;

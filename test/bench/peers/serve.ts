@@ -1,0 +1,72 @@
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import type { Answer, Ask, Memory } from "../protocol.ts";
+
+type Load = Extract<Ask, { do: "load" }>;
+export type Start = Extract<Ask, { do: "start" }>;
+export type Prefill = Extract<Ask, { do: "prefill" }>;
+export type Asked<K extends Ask["do"]> = Extract<Ask, { do: K }>;
+
+/** What a party can be asked; what it lacks is answered by saying so. */
+export interface Party {
+  load(ask: Load): Promise<Answer>;
+  start(ask: Start): Promise<Answer>;
+  steps(ask: Asked<"steps">): Promise<Answer>;
+  prefill(ask: Prefill): Promise<Answer>;
+  attach?(ask: Asked<"attach">): Promise<Answer>;
+  activate?(ask: Asked<"activate">): Promise<Answer>;
+}
+
+/** Answers requests from stdin until "end" or its close. */
+export async function serve(party: Party): Promise<void> {
+  for await (const line of createInterface({ input: process.stdin })) {
+    const ask = JSON.parse(line) as Ask;
+    if (ask.do === "end") break;
+    const answer = await answerTo(party, ask).catch((error: unknown) => ({
+      samples: [],
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    }));
+    process.stdout.write(`${JSON.stringify(answer)}\n`);
+  }
+  process.exit(0);
+}
+
+async function answerTo(party: Party, ask: Exclude<Ask, { do: "end" }>): Promise<Answer> {
+  switch (ask.do) {
+    case "load":
+      return party.load(ask);
+    case "start":
+      return party.start(ask);
+    case "steps":
+      return party.steps(ask);
+    case "prefill":
+      return party.prefill(ask);
+    case "attach":
+      return party.attach ? party.attach(ask) : unable;
+    case "activate":
+      return party.activate ? party.activate(ask) : unable;
+    case "memory":
+      return { samples: [], memory: memory() };
+    default:
+      return ask satisfies never;
+  }
+}
+
+const unable: Answer = { samples: [], error: "This party does not do that." };
+
+/** Milliseconds that something took, and what it gave. */
+export async function timed<T>(work: () => Promise<T> | T): Promise<[T, number]> {
+  const started = performance.now();
+  const result = await work();
+  return [result, performance.now() - started];
+}
+
+function memory(): Memory {
+  const { rss } = process.memoryUsage();
+  const peak = process.resourceUsage().maxRSS * 1024;
+  if (process.platform !== "linux") return { rss, peak, anonymous: null };
+  const status = readFileSync("/proc/self/status", "utf8");
+  const field = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1]) * 1024;
+  return { rss: field("VmRSS"), peak: field("VmHWM"), anonymous: field("RssAnon") };
+}
