@@ -22,9 +22,14 @@ export class AdapterDrop<
   T extends AdapterNode | BaseNode,
 > implements vscode.TreeDragAndDropController<T> {
   readonly dropMimeTypes = [adapterMime, filesMime];
-  readonly dragMimeTypes = [adapterMime];
+  readonly dragMimeTypes: string[];
 
-  constructor(private readonly graft: Graft) {}
+  constructor(
+    private readonly graft: Graft,
+    view: "graft.baseModels" | "graft.adapters",
+  ) {
+    this.dragMimeTypes = view === "graft.adapters" ? [adapterMime] : [];
+  }
 
   handleDrag(source: readonly T[], transfer: vscode.DataTransfer): void {
     const paths = source.flatMap((node) => (node.kind === "adapter" ? node.adapter.path : []));
@@ -33,14 +38,23 @@ export class AdapterDrop<
 
   async handleDrop(target: T | undefined, transfer: vscode.DataTransfer): Promise<void> {
     try {
-      const own = await transfer.get(adapterMime)?.asString();
-      const files = own ? "" : ((await transfer.get(filesMime)?.asString()) ?? "");
-      const paths = own ? own.split("\n") : await addDropped(this.graft, files);
-      await drop(this.graft, target, paths);
+      const own = await ownPaths(transfer);
+      const files = (await transfer.get(filesMime)?.asString()) ?? "";
+      await drop(this.graft, target, own.length > 0 ? own : await addDropped(this.graft, files));
     } catch (thrown) {
       void presentError(this.graft, thrown);
     }
   }
+}
+
+/**
+ * What `handleDrag` wrote. In another view than the rows' own VS Code puts its own words under the same
+ * name before it (which rows of which view), so that `get`, which takes the first, finds no paths.
+ */
+async function ownPaths(transfer: vscode.DataTransfer): Promise<string[]> {
+  const items = [...transfer].filter(([mime]) => mime === adapterMime);
+  const texts = await Promise.all(items.map(([, item]) => item.asString()));
+  return texts.flatMap((text) => text.split("\n")).filter((line) => path.isAbsolute(line));
 }
 
 async function drop(

@@ -17,7 +17,7 @@ export function showTree<T extends AdapterNode | BaseNode>(
 ): vscode.Disposable {
   const view = vscode.window.createTreeView(id, {
     treeDataProvider,
-    dragAndDropController: new AdapterDrop<T>(graft),
+    dragAndDropController: new AdapterDrop<T>(graft, id),
     showCollapseAll: false,
     // Several adapters can be combined, merged, unloaded and compared.
     canSelectMany: id === "graft.adapters",

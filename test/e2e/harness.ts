@@ -314,6 +314,21 @@ export class VSCode {
     await row.locator(`.action-label[aria-label^="${action}"]`).click();
   }
 
+  /** Drags something over places, one after the other, and holds it over the last one until `drop`. */
+  async drag(from: Locator, ...over: readonly Locator[]): Promise<void> {
+    await from.hover();
+    await this.page.mouse.down();
+    for (const place of over) {
+      // What is dragged over learns of it with the first move, and where it is with the second.
+      await place.hover();
+      await place.hover();
+    }
+  }
+
+  async drop(): Promise<void> {
+    await this.page.mouse.up();
+  }
+
   // Messages and status
 
   /** The notifications that are open now. */
