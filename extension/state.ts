@@ -134,8 +134,16 @@ function byName(
   a: { name?: string; label?: string },
   b: { name?: string; label?: string },
 ): number {
-  return collator.compare(a.name ?? a.label ?? "", b.name ?? b.label ?? "");
+  return compareText(a.name ?? a.label ?? "", b.name ?? b.label ?? "");
 }
 
-/** Made once: localeCompare makes one for every call, which is felt with ten thousand adapters. */
-const collator = new Intl.Collator(undefined, { numeric: true });
+let collator: Intl.Collator | undefined;
+
+/**
+ * The order of names that people read. The collator is made once (localeCompare makes one for every call,
+ * which is felt with ten thousand adapters), and late: the first one costs more than activation.
+ */
+export function compareText(a: string, b: string): number {
+  collator ??= new Intl.Collator(undefined, { numeric: true });
+  return collator.compare(a, b);
+}

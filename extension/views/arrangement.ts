@@ -1,7 +1,7 @@
 import * as path from "node:path";
 import { t } from "@vscode/l10n";
 import type { AdapterSummary } from "../protocol/engineContract.ts";
-import { adapterGroups, baseLabel, type State } from "../state.ts";
+import { adapterGroups, baseLabel, compareText, type State } from "../state.ts";
 import { formatBytes, formatDate } from "./format.ts";
 
 /** How the Adapters view is laid out: pure, so that it can be tested and remembered as it is. */
@@ -179,9 +179,3 @@ export function groupFacts({ adapters }: AdapterGroup): string {
     ? t("1 adapter, {0}", bytes)
     : t("{0} adapters, {1}", adapters.length, bytes);
 }
-
-function compareText(a: string, b: string): number {
-  return collator.compare(a, b);
-}
-
-const collator = new Intl.Collator(undefined, { numeric: true });
