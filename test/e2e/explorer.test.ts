@@ -33,19 +33,38 @@ scenario("adapters are arranged, filtered, dragged, and followed on disk", {}, a
   await vscode.runCommand("Graft: Clear Adapter Filter");
   await until("all are back", async () => (await groups(vscode)).length >= 6);
 
-  // What dropping rows does, from the keyboard.
-  await vscode.runCommand("Graft: Load Adapters onto Base…");
-  await vscode.pick("graft-sample");
-  await vscode.pick("lora-pirate");
-  await vscode.quickInput().locator(".quick-input-action .monaco-button").first().click();
-  await until("the base and the adapter are loaded", async () =>
+  // The line above the rows goes after them, and moves them up.
+  await vscode.view(adapters).getByText("match “json”").waitFor({ state: "hidden" });
+
+  const base = vscode.treeRow("Base Models", "graft-sample");
+  const first = vscode.treeRow(adapters, "lora-pirate");
+  await vscode.drag(first, base);
+  await vscode.screenshot("52 explorer drag onto base");
+  await vscode.drop();
+  await until("the base and what was dropped are loaded", async () =>
     (await vscode.statusBarText()).includes("graft-sample + lora-pirate"),
   );
+  const others = ["lora-json", "ia3-butler"].map((name) => vscode.treeRow(adapters, name));
+  for (const row of others) await row.click({ modifiers: ["ControlOrMeta"] });
+  await vscode.drag(vscode.treeRow(adapters, "lora-json"), first);
+  await vscode.screenshot("52 explorer drag two onto one");
+  await vscode.drop();
+  await until("all three answer", async () =>
+    /×0\.33.*×0\.33.*×0\.33/.test(await vscode.statusBarText()),
+  );
+
+  // The same from the keyboard.
+  await vscode.runCommand("Graft: Load Adapters onto Base…");
+  await vscode.pick("graft-sample");
+  await vscode.pick("dora-shout");
+  await vscode.quickInput().locator(".quick-input-action .monaco-button").first().click();
+  await vscode.treeRow(adapters, "dora-shout").filter({ hasText: "loaded" }).waitFor();
+  // What is mixed already is ticked: two of the three are left.
   await vscode.runCommand("Graft: Mix Adapters…");
   await vscode.pick("lora-json");
   await vscode.quickInput().locator(".quick-input-action .monaco-button").first().click();
   await vscode.answer("0.5, 0.5");
-  await until("both answer", async () => /×0\.5.*×0\.5/.test(await vscode.statusBarText()));
+  await until("two answer", async () => /×0\.5.*×0\.5/.test(await vscode.statusBarText()));
   await until("a row's tooltip is shown", async () => {
     // Only coming anew shows a tooltip.
     await vscode.page.mouse.move(5, 5);
