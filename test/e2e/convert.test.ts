@@ -5,51 +5,46 @@ import { scenario, until, type VSCode } from "./harness.ts";
 import { writeSlowModel } from "./slowModel.ts";
 
 const adapters = "Adapters";
-const dark = { "workbench.colorTheme": "Default Dark Modern" };
 
-scenario(
-  "DoRA becomes a LoRA, which is not replaced unasked",
-  { settings: dark },
-  async (vscode) => {
-    await vscode.openGraft();
-    await vscode.activate(adapters, "lora-pirate");
-    await vscode.runCommand("Graft: Convert Adapter…");
-    await vscode.pick("dora-shout");
-    const forms = await until("the forms are offered", async () => {
-      const all = (await vscode.picks()).join(" | ");
-      return all.includes("Plain LoRA") && all;
-    });
-    assert.ok(!forms.includes("GGUF"), forms);
-    await vscode.screenshot("50 convert forms");
-    await vscode.pick("Plain LoRA");
-    await vscode.pick("one rank for all modules");
-    await vscode.answer("4");
-    await vscode.pick("dora-shout-lora");
-    await vscode.notification(/dora-shout converted into .*rank 4/);
-    const folder = join(vscode.folders.workspace, "adapters/dora-shout-lora");
-    await vscode.treeRow(adapters, "dora-shout-lora").waitFor();
-    const groups = vscode.view(adapters).locator('.monaco-list-row[aria-level="1"]');
-    assert.equal(await groups.count(), 1, "it is beside the others of its base");
-    await vscode.activate(adapters, "dora-shout-lora");
-    await vscode.runCommand("Graft: Compare Status");
-    const page = await vscode.webviewFrame(".compare-table");
-    await page.locator(".compare-table thead", { hasText: "dora-shout-lora" }).waitFor();
-    await vscode.screenshot("51 compare status dark");
+scenario("DoRA becomes a LoRA, which is not replaced unasked", {}, async (vscode) => {
+  await vscode.openGraft();
+  await vscode.activate(adapters, "lora-pirate");
+  await vscode.runCommand("Graft: Convert Adapter…");
+  await vscode.pick("dora-shout");
+  const forms = await until("the forms are offered", async () => {
+    const all = (await vscode.picks()).join(" | ");
+    return all.includes("Plain LoRA") && all;
+  });
+  assert.ok(!forms.includes("GGUF"), forms);
+  await vscode.screenshot("50 convert forms");
+  await vscode.pick("Plain LoRA");
+  await vscode.pick("one rank for all modules");
+  await vscode.answer("4");
+  await vscode.pick("dora-shout-lora");
+  await vscode.notification(/dora-shout converted into .*rank 4/);
+  const folder = join(vscode.folders.workspace, "adapters/dora-shout-lora");
+  await vscode.treeRow(adapters, "dora-shout-lora").waitFor();
+  const groups = vscode.view(adapters).locator('.monaco-list-row[aria-level="1"]');
+  assert.equal(await groups.count(), 1, "it is beside the others of its base");
+  await vscode.activate(adapters, "dora-shout-lora");
+  await vscode.runCommand("Graft: Compare Status");
+  const page = await vscode.webviewFrame(".compare-table");
+  await page.locator(".compare-table thead", { hasText: "dora-shout-lora" }).waitFor();
+  await vscode.screenshot("51 compare status dark");
 
-    await vscode.runAndPick("Graft: Unload Adapter", "dora-shout-lora");
-    const before = contentOf(folder);
-    await vscode.runCommand("Graft: Save Adapter As…");
-    await vscode.pick("lora-pirate");
-    await vscode.pick("safetensors");
-    await chooseFile(vscode, folder);
-    const dialog = vscode.page.locator(".monaco-dialog-box", { hasText: "holds an adapter" });
-    await dialog.waitFor();
-    await vscode.screenshot("52 overwrite");
-    await dialog.locator(".monaco-button", { hasText: "Cancel" }).click();
-    await dialog.waitFor({ state: "hidden" });
-    assert.deepEqual(contentOf(folder), before);
-  },
-);
+  await vscode.runAndPick("Graft: Unload Adapter", "dora-shout-lora");
+  const before = contentOf(folder);
+  await vscode.runCommand("Graft: Save Adapter As…");
+  await vscode.pick("lora-pirate");
+  await vscode.pick("safetensors");
+  await chooseFile(vscode, folder);
+  const dialog = vscode.page.locator(".monaco-dialog-box", { hasText: "holds an adapter" });
+  await dialog.waitFor();
+  await vscode.screenshot("52 overwrite");
+  await dialog.locator(".monaco-button", { hasText: "Cancel" }).click();
+  await dialog.waitFor({ state: "hidden" });
+  assert.deepEqual(contentOf(folder), before);
+});
 
 scenario("a LoRA becomes files of other runtimes, and comes back", {}, async (vscode) => {
   await vscode.openGraft();
@@ -86,6 +81,9 @@ scenario("a conversion that is cancelled leaves nothing", { workspace: {} }, asy
   await vscode.openGraft();
   await vscode.runCommand("Graft: Refresh");
   await vscode.treeRow(adapters, "slow-adapter").waitFor();
+  await vscode.rowAction(adapters, "slow-adapter", "Open Inspector");
+  const page = await vscode.webviewFrame("#modules");
+  await page.locator("#find-intruders, #computing-cancel").first().waitFor();
   await vscode.runCommand("Graft: Convert Adapter…");
   await vscode.pick("slow-adapter");
   await vscode.pick("Fewer Intruder Dimensions");

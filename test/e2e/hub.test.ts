@@ -48,7 +48,7 @@ const environment = (): Record<string, string> => ({
   HF_TOKEN: "",
   HF_HUB_OFFLINE: "",
 });
-const options = { settings: { "workbench.colorTheme": "Default Dark Modern" }, environment };
+const options = { environment };
 
 async function loadById(vscode: VSCode, id: string): Promise<void> {
   await vscode.runCommand("Graft: Load from the Hub by Id…");

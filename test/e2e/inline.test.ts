@@ -54,7 +54,17 @@ scenario("threads compare, replace and stand side by side", {}, async (vscode) =
   const cow = threadWith(vscode, "What does a cow say?");
   await hasText(cow, "moo");
   await hasText(sky, "The sky is blue.");
-  await vscode.screenshot("71 inline two threads");
+  await vscode.screenshots("71 inline two threads");
+
+  // The first answer goes below what was asked, and the selection stays what it was.
+  const blue = sky.locator(".review-comment").filter({ hasText: "The sky is blue." }).last();
+  await blue.hover();
+  await blue.locator('.action-label[aria-label^="Insert Below"]').click();
+  await until("the answer stands below its question", async () =>
+    (await editorText(vscode)).includes(
+      "What colour is the sky?\nThe sky is blue.\nWhat does a cow say?",
+    ),
+  );
 
   // The document changes above it meanwhile: what was selected is replaced all the same.
   await page.keyboard.press("Control+Home");

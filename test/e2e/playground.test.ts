@@ -22,22 +22,6 @@ async function setTemperature(page: Frame, value: string): Promise<void> {
   await page.locator("#sampling-temperature").press("Tab");
 }
 
-/** Looks at the window in each theme. */
-async function shootThemes(vscode: VSCode, name: string): Promise<void> {
-  const themes = {
-    contrast: "Dark High Contrast",
-    dark: "Dark Modern",
-    light: "Light Modern",
-  };
-  for (const [look, theme] of Object.entries(themes)) {
-    await vscode.runCommand("Preferences: Color Theme");
-    await vscode.answer(theme);
-    await vscode.quickInput().waitFor({ state: "hidden" });
-    await vscode.page.waitForTimeout(500);
-    await vscode.screenshot(`${name} ${look}`);
-  }
-}
-
 async function activate(vscode: VSCode, name: string): Promise<void> {
   const isActive = async (): Promise<boolean> => (await vscode.statusBarText()).includes(name);
   await until(`${name} is active`, async () => {
@@ -61,7 +45,7 @@ scenario("three columns answer one prompt side by side", {}, async (vscode) => {
   assert.match(pirate ?? "", /≠.*Arr! Th' sky be blue, matey!/);
   assert.match(json ?? "", /≠.*"answer": "blue"/);
   assert.equal(await page.locator(".turn-verdict.differs:visible").count(), 2);
-  await shootThemes(vscode, "80 compare");
+  await vscode.screenshots("80 compare");
 
   // Tokens: by pointer and by keyboard.
   await page.locator("#show-tokens").click();
@@ -77,7 +61,7 @@ scenario("three columns answer one prompt side by side", {}, async (vscode) => {
     "the next token is told",
     async () => (await page.locator(".token-card").innerText()) !== first,
   );
-  await shootThemes(vscode, "81 tokens");
+  await vscode.screenshots("81 tokens");
   await page.locator("#show-tokens").click();
 
   // A weight at zero is the base; a preset brings the weights back.

@@ -3,8 +3,6 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { scenario, until, type VSCode } from "./harness.ts";
 
-const dark = { settings: { "workbench.colorTheme": "Default Dark Modern" } };
-
 /** The state that the Testing view shows of the row with this label: "failed", "passed"… */
 async function testState(vscode: VSCode, label: string): Promise<string> {
   const row = vscode.page.locator(".test-explorer .monaco-list-row", { hasText: label }).first();
@@ -23,12 +21,12 @@ function lens(vscode: VSCode, text: string): ReturnType<VSCode["page"]["locator"
 
 scenario(
   "a prompt file is run, fails with a difference, and keeps its results",
-  dark,
+  {},
   async (vscode) => {
     await vscode.openFile("sky.prompt.yml");
     await lens(vscode, "Compare all").first().waitFor();
     assert.equal(await lens(vscode, "Run with base").count(), 1);
-    await vscode.screenshot("80 prompt file");
+    await vscode.screenshots("80 prompt file");
     await lens(vscode, "Compare all").first().click();
     await until(
       "rows say how they went",
@@ -51,10 +49,15 @@ scenario(
     const failed = async (): Promise<boolean> =>
       (await testState(vscode, "sky.prompt.yml")) === "failed";
     await until("the failure is in the Testing view", failed);
-    await vscode.screenshot("82 test explorer");
+    await until("all ran", async () => (await summary(vscode)).includes("5/6"));
+    await vscode.screenshots("82 test explorer");
 
     await vscode.runCommand("Test: Peek Output");
-    await vscode.screenshot("83 test difference");
+    await vscode.screenshots("83 test difference");
+    await vscode.runCommand("Test: Rerun Failed Tests");
+    await until("the one that failed ran", async () => (await summary(vscode)).includes("0/1"));
+
+    await runOnSave(vscode);
 
     await vscode.reload();
     await openTesting(vscode);
@@ -65,8 +68,33 @@ scenario(
     );
     assert.deepEqual(vscode.enginePids(), [], "no engine was started for it");
     await vscode.screenshot("84 results after reload");
+
+    await vscode.page.locator(".editor-instance .view-lines").first().click();
+    await vscode.page.keyboard.press("Control+End");
+    await vscode.page.keyboard.type("resp");
+    const offered = vscode.page.locator(".suggest-widget .monaco-list-row", {
+      hasText: "responseFormat",
+    });
+    await offered.first().waitFor();
+    await vscode.screenshots("88 prompt keys offered");
   },
 );
+
+/** How many tests passed in the last run, as the Testing view says it: "5/6". */
+async function summary(vscode: VSCode): Promise<string> {
+  return (await vscode.page.locator(".test-explorer .result-summary").innerText()).trim();
+}
+
+/** A continuous run goes on with each save until it is stopped. */
+async function runOnSave(vscode: VSCode): Promise<void> {
+  await vscode.runCommand("Test: Start Continuous Run");
+  await vscode.page.locator(".editor-instance .view-lines").first().click();
+  await vscode.page.keyboard.press("Control+End");
+  await vscode.page.keyboard.type("# seen\n");
+  await vscode.page.keyboard.press("Control+S");
+  await until("all ran on save", async () => (await summary(vscode)).includes("5/6"));
+  await vscode.runCommand("Test: Stop Continuous Run");
+}
 
 const questions =
   "question,topic\nWhat colour is the sky?,blue\nWhat does a cow say?,moo\nHello!,hello\n";
@@ -77,9 +105,23 @@ const bulkWorkspace = {
     "The sky is blue. A cow says moo. 3 plus 4 is 7. Arr! Th' sky be blue, matey! ".repeat(12),
 };
 
+/** Exports the results of the bulk run under the suggested name, and reads them. */
+async function exportAs(vscode: VSCode, format: string, name: string): Promise<string> {
+  await vscode.runAndPick("Graft: Export Bulk Results…", "questions.results.jsonl", format);
+  const input = vscode.quickInput().locator("input.input");
+  await until("the name is suggested", async () => (await input.inputValue()).endsWith(name));
+  const path = join(vscode.folders.workspace, name);
+  await until(`${name} is written`, async () => {
+    if (existsSync(path)) return true;
+    await input.press("Enter", { timeout: 1000 });
+    return existsSync(path);
+  });
+  return readFileSync(path, "utf8");
+}
+
 scenario(
   "a bulk run is written, shown, gone on with and exported; a text is measured",
-  { workspace: bulkWorkspace, settings: { "workbench.colorTheme": "Default Light Modern" } },
+  { workspace: bulkWorkspace, look: "light" },
   async (vscode) => {
     await vscode.openGraft();
     await vscode.activate("Adapters", "lora-pirate");
@@ -89,13 +131,13 @@ scenario(
     await until("models are offered", async () =>
       (await vscode.picks()).some((row) => row.includes("lora-pirate")),
     );
-    await vscode.screenshot("85 bulk models");
+    await vscode.screenshots("85 bulk models");
     await vscode.quickInput().locator(".monaco-button", { hasText: "OK" }).click();
     await vscode.notification(/6 answers are in questions\.results\.jsonl/);
     const page = await vscode.webviewFrame("table");
     assert.equal(await page.locator("tbody tr").count(), 3);
     assert.match(await page.locator("table").innerText(), /Arr! Th' sky be blue, matey!/);
-    await vscode.screenshot("86 bulk results light");
+    await vscode.screenshots("86 bulk results");
     const results = join(vscode.folders.workspace, "questions.results.jsonl");
     const lines = readFileSync(results, "utf8").trimEnd().split("\n");
     assert.equal(lines.length, 6);
@@ -112,13 +154,20 @@ scenario(
       const now = readFileSync(results, "utf8").trimEnd().split("\n");
       return now.length === 6 && now.slice(0, 4).join() === lines.slice(0, 4).join();
     });
-    await vscode.runCommand("Graft: Export Bulk Results…");
-    await vscode.pick("questions.results.jsonl");
-    await vscode.pick("Markdown table");
-    await vscode.quickInput().locator("input.input").press("Enter");
-    const exported = join(vscode.folders.workspace, "questions.md");
-    await until("the table is written", () => existsSync(exported));
-    assert.match(readFileSync(exported, "utf8"), /\| question \| topic \| base \| lora-pirate \|/);
+    const table = await exportAs(vscode, "Markdown table", "questions.md");
+    assert.match(table, /\| question \| topic \| base \| lora-pirate \|/);
+    const csv = (await exportAs(vscode, "CSV", "questions.answers.csv")).split(/\r?\n/);
+    assert.equal(csv[0], "question,topic,base,lora-pirate");
+    assert.match(
+      csv[1] ?? "",
+      /^What colour is the sky\?,blue,The sky is blue\.,.*Th' sky be blue/,
+    );
+    assert.equal(csv.filter(Boolean).length, 4);
+    const jsonl = (await exportAs(vscode, "JSONL", "questions.answers.jsonl"))
+      .trimEnd()
+      .split("\n");
+    assert.equal(jsonl.length, 3);
+    assert.match(jsonl[0] ?? "", /"question":"What colour is the sky\?".*The sky is blue\./);
 
     await vscode.runCommand("View: Close All Editors");
     await vscode.openFile("story.txt");
@@ -127,28 +176,6 @@ scenario(
     const report = await vscode.webviewFrame("h1:has-text('Perplexity of story.txt')");
     const cells = await report.locator("table").first().innerText();
     assert.match(cells, /base\s+\d+\.\d{4}[\s\S]*lora-pirate\s+\d+\.\d{4}\s+[+-]\d/);
-    await vscode.screenshot("87 perplexity light");
-  },
-);
-
-scenario(
-  "prompt files can be read in high contrast; keys are offered",
-  { settings: { "workbench.colorTheme": "Default High Contrast" } },
-  async (vscode) => {
-    await vscode.openFile("sky.prompt.yml");
-    await lens(vscode, "Run with base").first().click();
-    await until("rows ran", async () => (await lens(vscode, "1 of 1 passed").count()) === 3);
-    await openTesting(vscode);
-    await until("it passed", async () =>
-      ["passed", "unset"].includes(await testState(vscode, "sky.prompt.yml")),
-    );
-    await vscode.page.locator(".editor-instance .view-lines").first().click();
-    await vscode.page.keyboard.press("Control+End");
-    await vscode.page.keyboard.type("resp");
-    const offered = vscode.page.locator(".suggest-widget .monaco-list-row", {
-      hasText: "responseFormat",
-    });
-    await offered.first().waitFor();
-    await vscode.screenshot("88 prompt file contrast");
+    await vscode.screenshots("87 perplexity");
   },
 );
