@@ -16,8 +16,13 @@ async function hasText(thread: Locator, text: string): Promise<void> {
 }
 
 async function editorText(vscode: VSCode): Promise<string> {
-  const lines = await vscode.page.locator(".editor-instance .view-line").allInnerTexts();
-  return lines.map((line) => line.replaceAll("\u00a0", " ")).join("\n");
+  const lines = vscode.page.locator(".editor-instance .view-line");
+  // They stand in the page in the order in which they were drawn.
+  const drawn = await lines.evaluateAll((all) =>
+    all.map((line) => ({ top: line.offsetTop, text: line.textContent })),
+  );
+  const sorted = drawn.toSorted((a, b) => a.top - b.top);
+  return sorted.map(({ text }) => text.replaceAll("\u00a0", " ")).join("\n");
 }
 
 /** Clicks an adapter until it is active: a row that is drawn anew just then misses the click. */
@@ -65,6 +70,8 @@ scenario("threads compare, replace and stand side by side", {}, async (vscode) =
       "What colour is the sky?\nThe sky is blue.\nWhat does a cow say?",
     ),
   );
+
+  await vscode.screenshot("71 inline inserted below");
 
   // The document changes above it meanwhile: what was selected is replaced all the same.
   await page.keyboard.press("Control+Home");

@@ -27,15 +27,16 @@ async function assertAccessible(page: Frame, what: string): Promise<void> {
 scenario("an adapter is seen from all sides", {}, async (vscode) => {
   await vscode.openGraft();
   await until("adapters are listed", async () => (await vscode.treeRows(adapters)).length >= 5);
+  await vscode.activate(adapters, "lora-pirate");
   const page = await openInspector(vscode, "lora-pirate");
   assert.match(
     await page.locator("#words").innerText(),
     /LoRA adapter, trained on .* to write text.*rank 8.*α 16 ÷ r 8.*moves the weights/s,
   );
 
-  const header = await page.locator("header").innerText();
-  assert.match(header, /28 of 28 modules bound/);
-  assert.match(header, /91,136 parameters/);
+  await until("modules are bound", async () =>
+    /28 of 28 modules bound · 91,136 parameters/.test(await page.locator("header").innerText()),
+  );
 
   await page.locator("#metric-norm").click();
   const cell = page.locator("#modules-0-0");
