@@ -90,6 +90,11 @@ export function formatTitle(text: string, limit = 60): string {
   return line.length <= limit ? line : `${line.slice(0, limit - 1).trimEnd()}…`;
 }
 
+/** The editor drops the spaces beside icons of a code lens: they become ones that stay. */
+export function withGaps(title: string): string {
+  return title.replace(/(\$\([\w-]+\)) /g, "$1\u00a0").replaceAll(" $(", "\u00a0$(");
+}
+
 const byteUnits = ["B", "KB", "MB", "GB", "TB"];
 
 function scale(value: number, units: string[]): [number, string] {

@@ -1,7 +1,7 @@
 import * as vscode from "vscode";
 import type { PromptFile } from "../prompts/promptFile.ts";
 import type { State } from "../state.ts";
-import { formatSpeaker } from "./format.ts";
+import { formatSpeaker, withGaps } from "./format.ts";
 import type { Outcome } from "./promptOutcomes.ts";
 
 /** What a lens or a command asks the tests to run. */
@@ -24,7 +24,7 @@ export function promptLenses(
   const speaker = formatSpeaker(base?.name ?? "", active);
   const lens = (title: string, request: Omit<PromptRequest, "uri">): vscode.CodeLens =>
     new vscode.CodeLens(request.row === undefined ? top : rowRange(document, file, request.row), {
-      title,
+      title: withGaps(title),
       command: "graft.runPromptFile",
       arguments: [{ uri, ...request }],
     });

@@ -62,6 +62,9 @@ scenario(
     await vscode.reload();
     await openTesting(vscode);
     await until("results are there after a reload", failed);
+    // Lenses exist where they can be seen.
+    await vscode.page.locator(".editor-instance .view-lines").first().click();
+    await vscode.selectLine(24);
     await until(
       "lenses know it, too",
       async () => (await lens(vscode, "1 of 2 passed").count()) === 1,

@@ -11,6 +11,7 @@ import {
   formatShare,
   formatTitle,
   formatWeight,
+  withGaps,
 } from "../../../extension/views/format.ts";
 import { finishLine } from "../../../extension/views/finish.ts";
 
@@ -110,3 +111,9 @@ test("finishLine begins with how it ended, unless that was by itself", () => {
   assert.equal(line("stop"), "12 tokens · 88 tok/s");
   assert.equal(line("cancelled"), "stopped · 12 tokens · 88 tok/s");
 });
+
+table("withGaps", withGaps, [
+  ["Run", "Run"],
+  ["$(play) Run with base", "$(play)\u00a0Run with base"],
+  ["$(play) Run · $(pass) 1 of 2 passed", "$(play)\u00a0Run ·\u00a0$(pass)\u00a01 of 2 passed"],
+]);
