@@ -19,6 +19,7 @@ import {
 } from "./peft/slots.ts";
 import type { AdapterInputs } from "./session/adapterInputs.ts";
 import { CausalSession } from "./session/causalSession.ts";
+import { keptStates } from "./session/keptStates.ts";
 import { openSession } from "./session/openSession.ts";
 import type { DeviceReport } from "./session/devices.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
@@ -190,6 +191,7 @@ export class AdaptableSession {
 
   /** Frees what an adapter that was deleted ran on beside the base, once no run needs it. */
   forget({ companion }: AdapterEffects): void {
+    keptStates(this.session).clear();
     const session = companion && this.companions.get(companion);
     if (!session) return;
     this.companions.delete(companion);

@@ -27,6 +27,8 @@ export interface AnswerOptions {
   readonly topAlternatives?: number | undefined;
   /** Whether tokens are read ahead; "auto" when absent. */
   readonly speculation?: Speculation;
+  /** False reads a prompt anew, also where an answer before began the same. */
+  readonly reuse?: boolean;
   /** The whole text so far, with each token. */
   readonly onText?: (text: string, tokens: number) => void;
   readonly signal?: AbortSignal;
@@ -77,6 +79,7 @@ export async function answer(
         maxNewTokens,
         stopTokens: stopTokens(model, adapters),
         constraint: writer.constraint,
+        ...(options.reuse === false && { reuse: false }),
         ...(options.speculation && { speculation: options.speculation }),
         ...(signal && { signal }),
         ...(live && { adaptersNow: () => liveInputs(model, inputs) }),

@@ -72,6 +72,7 @@ export async function answerBatch(
           writerOf(row).finish();
           options.onEnd?.(row, writerOf(row), finish);
         },
+        ...(options.reuse === false && { reuse: false }),
         ...(options.speculation && { speculation: options.speculation }),
         ...(options.adaptersNow && { adaptersNow: options.adaptersNow }),
         ...(signal && { signal }),

@@ -49,6 +49,11 @@ export interface AdapterInputs {
   readonly companion: CompanionFeed | null;
   /** Tokens that the adapters know; the model's own number when null. */
   readonly vocabulary: number | null;
+  /**
+   * Per row what it was made of: each adapter's effects, by identity, and its weight. Equal ones feed
+   * the same; null where that is not known.
+   */
+  readonly identity: readonly (readonly (readonly [effects: object, weight: number])[])[] | null;
 }
 
 /** Content of an empty cache; `rows` and `padding` have one entry a row of the batch, or one for all. */
@@ -98,6 +103,7 @@ export function adapterInputs(
     router: null,
     companion: null,
     vocabulary: null,
+    identity: null,
     ...rest,
     tensors: new Map(feeds.map(({ name, shape, data }) => [name, float32Tensor(data, shape)])),
   };

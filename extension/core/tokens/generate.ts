@@ -1,8 +1,9 @@
 import { t } from "@vscode/l10n";
 import { badRequest, throwIfAborted } from "../base/errors.ts";
 import type { AdapterInputs } from "../session/adapterInputs.ts";
-import type { DecodingState, Logits } from "../session/causalSession.ts";
+import type { DecodingState } from "../session/causalSession.ts";
 import type { DecodingSession } from "../session/decodingSession.ts";
+import { beforePrompt, isSame, type Kept, keptStates } from "../session/keptStates.ts";
 import { canRewind, keepsAngles, rewind } from "../session/rewind.ts";
 import type { TokenConstraint } from "./constraint.ts";
 import { type DraftCounts, Drafter } from "./draft/drafter.ts";
@@ -24,6 +25,8 @@ export interface GenerateOptions {
   /** Adapters of the tokens to come, asked before each: what is read already stays as it was read. */
   readonly adaptersNow?: () => AdapterInputs;
   readonly speculation?: Speculation;
+  /** False reads the whole prompt, also where an answer before began the same. */
+  readonly reuse?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -37,6 +40,8 @@ export interface Generated {
   readonly ids: number[];
   readonly finish: "stop" | "length" | "context" | "cancelled";
   readonly seed: number;
+  /** Tokens of the prompt that were known from an answer before, and not read again. */
+  readonly reusedTokens: number;
   /** Seconds for the prompt, and for the tokens after the first. */
   readonly prefillSeconds: number;
   readonly decodeSeconds: number;
@@ -65,12 +70,15 @@ export async function generate(
 class Continuation {
   private readonly sampler: Sampler;
   private readonly state: DecodingState;
+  private readonly kept: Kept | null;
   private readonly drafter: Drafter | null;
   private readonly ids: number[] = [];
   /** What a repetition penalty is on; empty without one. */
   private readonly seen: Set<number>;
   /** Tokens that the sampler chose, an end among them. */
   private chosen = 0;
+  /** Everything that was read was read with the adapters of the beginning. */
+  private isPure = true;
 
   constructor(
     private readonly session: DecodingSession,
@@ -79,7 +87,9 @@ class Continuation {
   ) {
     const { prompt, adapters } = of;
     this.sampler = createSampler(options.sampling);
-    this.state = session.start(adapters, 1, [prompt]);
+    const isKnown = options.reuse !== false && canRewind(session.model, adapters);
+    this.kept = isKnown && !session.readsApart ? keptStates(session).take(adapters, prompt) : null;
+    this.state = this.kept?.state ?? session.start(adapters, 1, [prompt]);
     this.drafter = drafterFor(session, of, options);
     const text = session.readsApart ? [] : prompt;
     this.seen = new Set(options.sampling.repetitionPenalty === 1 ? [] : text);
@@ -89,20 +99,23 @@ class Continuation {
     const started = performance.now();
     let prefilled = started;
     let finish: Finish;
+    let first: Float32Array | null = null;
     try {
-      const logits = await this.readPrompt();
+      first = await this.readPrompt();
       prefilled = performance.now();
-      finish = await this.decode(logits);
+      finish = await this.decode(first);
     } catch (error) {
       if (!this.options.signal?.aborted) throw error;
       finish = "cancelled";
     }
+    this.keep(first);
     const decodeSeconds = (performance.now() - prefilled) / 1000;
     const { drafted = 0, accepted = 0 } = this.drafter ?? {};
     return {
       ids: this.ids,
       finish,
       seed: this.sampler.seed,
+      reusedTokens: this.kept?.length ?? 0,
       prefillSeconds: (prefilled - started) / 1000,
       decodeSeconds,
       tokensPerSecond: this.chosen > 1 ? (this.chosen - 1) / decodeSeconds : 0,
@@ -110,24 +123,36 @@ class Continuation {
     };
   }
 
-  private readPrompt(): Promise<Logits> {
-    const { session, state, of, options } = this;
+  /** Logits of the prompt's last token. */
+  private async readPrompt(): Promise<Float32Array> {
+    const { session, state, of, options, kept } = this;
     const { prompt } = of;
+    if (kept?.logits) return kept.logits;
     if (session.readsApart) {
       throwIfAborted(options.signal);
-      return session.forward(state, [prompt]);
+      return (await session.forward(state, [prompt])).data;
     }
-    return readInParts(
+    const { data } = await readInParts(
       session,
-      { rows: 1, to: prompt.length },
+      { rows: 1, from: kept?.length ?? 0, to: prompt.length },
       {
         read: (start, end) => session.forward(state, [prompt.slice(start, end)]),
         signal: options.signal,
       },
     );
+    // It outlives the run.
+    return data.slice();
   }
 
-  private async decode(first: Logits): Promise<Finish> {
+  /** Leaves what was read to prompts that begin the same. */
+  private keep(logits: Float32Array | null): void {
+    const { session, state, of, options, isPure } = this;
+    if (!isPure || session.readsApart || options.reuse === false) return;
+    if (!canRewind(session.model, of.adapters)) return;
+    keptStates(session).keep(state, { prompt: of.prompt.length, logits });
+  }
+
+  private async decode(first: Float32Array): Promise<Finish> {
     const { session, state, ids, drafter } = this;
     const costs = costsOf(session);
     let logits = first;
@@ -140,7 +165,7 @@ class Continuation {
       const tokens = [ids.at(-1) as number, ...draft];
       const started = performance.now();
       const rows = draft.length === 0 ? {} : { logitsRows: tokens.map((_, row) => row) };
-      logits = await session.forward(state, [tokens], rows);
+      logits = (await session.forward(state, [tokens], rows)).data;
       costs.took(tokens.length, performance.now() - started);
     }
   }
@@ -150,7 +175,7 @@ class Continuation {
    * read ahead, as if each row had been a pass of its own; what was read in vain is taken back.
    * @returns how the answer ends, or null when it goes on
    */
-  private take({ data }: Logits, draft: readonly number[]): Finish | null {
+  private take(data: Float32Array, draft: readonly number[]): Finish | null {
     const vocabulary = data.length / (draft.length + 1);
     let row = 0;
     try {
@@ -187,10 +212,10 @@ class Continuation {
     const { adaptersNow } = this.options;
     if (!adaptersNow) return true;
     const now = adaptersNow();
-    const isSame = now === this.state.adapters;
-    // An encoder's prompt leaves a state other inputs than it was given.
-    if (!isSame) this.state.adapters = now;
-    return isSame;
+    if (now === this.state.adapters) return true;
+    if (!isSame(now, this.state.adapters)) this.isPure = false;
+    this.state.adapters = now;
+    return false;
   }
 
   /** Tokens of the text, with what stands before it. */
@@ -233,7 +258,7 @@ export function checkRequest(
   { maxNewTokens }: Pick<GenerateOptions, "maxNewTokens">,
 ): number {
   if (prompt.length === 0) throw badRequest(t("The prompt is empty."));
-  const before = adapters.virtualTokens + (adapters.cachePrefix?.count ?? 0);
+  const before = beforePrompt(adapters);
   if (before + prompt.length >= contextLength) {
     const own = before === 0 ? "" : t(" and the adapter puts {0} before it", before);
     throw badRequest(

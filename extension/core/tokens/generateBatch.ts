@@ -79,6 +79,7 @@ export async function generateBatch(
       decodeSeconds: seconds,
       tokensPerSecond: ids.length > 1 ? (ids.length - 1) / seconds : 0,
       speculation: { drafted: 0, accepted: 0 },
+      reusedTokens: 0,
     };
   });
 }

@@ -191,8 +191,8 @@ class Table {
   readonly readsApart = false;
   reads = 0;
 
-  start(): object {
-    return { cache: { length: 1000, truncate: () => undefined }, seen: [], ids: [] };
+  start(adapters: AdapterInputs): object {
+    return { adapters, cache: { length: 1000, truncate: () => undefined }, seen: [], ids: [] };
   }
 
   async forward(
