@@ -8,7 +8,8 @@ import { parseArgs } from "node:util";
 import { root } from "../unit/core/support.ts";
 import { compare, type RunResult } from "./compare.ts";
 import { type Group, groups } from "./groups.ts";
-import { allThreads, labelOf, sets } from "./parties.ts";
+import { type LoadRow, measureLoads, reportLoads } from "./loads.ts";
+import { allThreads, labelOf, type PartyName, sets } from "./parties.ts";
 import { configOf } from "./prepare.ts";
 import { report } from "./report.ts";
 
@@ -29,12 +30,15 @@ const options = {
   steps: Number(values.steps),
   threads: Number(values.threads),
 };
+const wanted = list(values.party);
 const threadCount = options.threads || allThreads;
 
 for (const shape of list(values.shape)) {
   for (const set of list(values.set)) {
+    if (list(values.only).includes("load")) await runLoads(shape, set);
     for (const family of ["lora", "dora", "ia3"] as const) {
-      const chosen = list(values.only).filter((name) => groupOf(name).family === family);
+      const names = list(values.only).filter((name) => name !== "load");
+      const chosen = names.filter((name) => groupOf(name).family === family);
       if (chosen.length > 0) await run({ shape, set, chosen });
     }
   }
@@ -43,38 +47,49 @@ for (const shape of list(values.shape)) {
 function groupOf(name: string): Group {
   const group = groups[name];
   if (group) return group;
-  throw new Error(`Groups: ${Object.keys(groups).join(", ")}.`);
+  throw new Error(`Groups: load, ${Object.keys(groups).join(", ")}.`);
+}
+
+/** The parties of a set that are asked for. */
+function partiesOf(set: string): PartyName[] {
+  const parties = sets[set];
+  if (!parties) throw new Error(`Sets: ${Object.keys(sets).join(", ")}.`);
+  const isWanted = (label: string): boolean =>
+    wanted.length === 0 || wanted.some((part) => label.includes(part));
+  return parties.filter((party) => isWanted(labelOf(party)));
+}
+
+async function runLoads(shape: string, set: string): Promise<void> {
+  const loads = await measureLoads(shape, partiesOf(set), options.threads);
+  console.log(`\n## ${shape}, ${set}: load, ${threadCount} threads\n\n${reportLoads(loads)}`);
+  if (wanted.length === 0) await save({ shape, name: `${set}: load` }, { loads });
 }
 
 /** Groups whose adapters stand beside one another are one run, so that models are loaded once. */
 async function run(at: { shape: string; set: string; chosen: readonly string[] }): Promise<void> {
   const { shape, set, chosen } = at;
-  const parties = sets[set];
-  if (!parties) throw new Error(`Sets: ${Object.keys(sets).join(", ")}.`);
-  const wanted = list(values.party);
-  const isWanted = (label: string): boolean =>
-    wanted.length === 0 || wanted.some((part) => label.includes(part));
   const cases = chosen.flatMap((name) => groupOf(name).cases);
   const result = await compare(
-    { shape, parties: parties.filter((party) => isWanted(labelOf(party))), cases },
+    { shape, parties: partiesOf(set), cases },
     { ...options, threadCount },
   );
-  const head = `## ${shape}, ${set}: ${chosen.join(", ")}, ${threadCount} threads`;
+  const name = `${set}: ${chosen.join(", ")}`;
+  const head = `## ${shape}, ${name}, ${threadCount} threads`;
   console.log(`\n${head}\n\n${report(result, configOf(shape))}`);
   // Some parties alone are a trial.
-  if (wanted.length === 0) await save(at, result);
+  if (wanted.length === 0) await save({ shape, name }, result);
 }
 
 /** A file for each shape and number of threads, a run replaces what it measured before. */
 async function save(
-  { shape, set, chosen }: { shape: string; set: string; chosen: readonly string[] },
-  result: RunResult,
+  { shape, name }: { shape: string; name: string },
+  result: RunResult | { loads: readonly LoadRow[] },
 ): Promise<void> {
   const folder = path.join(root, "test/bench/results");
   await mkdir(folder, { recursive: true });
   const file = path.join(folder, `bench-${shape}-${threadCount}-threads.json`);
   const text = await readFile(file, "utf8").catch(() => "{}");
-  const machine = {
+  const computer = {
     cpu: os.cpus()[0]?.model,
     cores: os.cpus().length,
     memory: os.totalmem(),
@@ -83,8 +98,7 @@ async function save(
     loadAverage: os.loadavg(),
   };
   const made = new Date().toISOString();
-  const { machine: speed, ...rest } = result;
-  const own = { made, machine: { ...machine, ...speed }, node: process.version, options, ...rest };
-  const all = { ...(JSON.parse(text) as object), [`${set}: ${chosen.join(", ")}`]: own };
+  const own = { made, computer, node: process.version, options, ...result };
+  const all = { ...(JSON.parse(text) as object), [name]: own };
   await writeFile(file, `${JSON.stringify(all, null, 1)}\n`);
 }

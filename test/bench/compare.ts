@@ -50,7 +50,7 @@ export interface RunResult {
   readonly machine: MachineSpeed;
 }
 
-interface Opened {
+export interface Opened {
   readonly label: string;
   readonly peer: Peer;
   readonly load: { milliseconds: number; version: string; bytes: number };
@@ -79,7 +79,7 @@ export async function compare(
   try {
     for (const party of parties) {
       // A party that is not installed is told, the others are measured.
-      const own = open(party, { shape, cases, ...options });
+      const own = openLoaded(party, { shape, cases, ...options });
       await own.then(
         (each) => opened.push(each),
         (error: unknown) => refused.push(`${labelOf(party)}: ${messageOf(error)}`),
@@ -113,7 +113,7 @@ export async function compare(
   }
 }
 
-async function open(
+export async function openLoaded(
   party: PartyName,
   at: { shape: string; cases: readonly Case[]; threads: number },
 ): Promise<Opened> {
@@ -173,14 +173,14 @@ async function begin(
   for (const party of opened) {
     for (const own of cases) {
       const { name: key, batch, use, context, kind } = own;
-      const prompt = prompts(context, 2);
+      const task = { party, own, samples: [] };
       try {
-        if (kind === "prefill") await party.peer.ask({ do: "prefill", prompt, use });
-        else {
-          await party.peer.ask({ do: "start", key, prompt, batch, use });
-          await party.peer.ask({ do: "steps", key, count: 2 });
+        if (kind === "decode") {
+          const start = { key, prompt: prompts(context, 2), batch, use };
+          await party.peer.ask({ do: "start", ...start });
         }
-        tasks.push({ party, own, samples: [] });
+        await sample(task, { prompts, round: -1, steps: 1 });
+        tasks.push(task);
       } catch (error) {
         refused.push(`${party.label}, ${key}: ${messageOf(error)}`);
       }
@@ -196,17 +196,45 @@ async function rounds(
 ): Promise<void> {
   const random = seededRandom(Date.now());
   for (let round = 0; round < options.rounds; round++) {
-    for (const { party, own, samples } of shuffled(tasks, random)) {
-      const { name: key, use, context, kind } = own;
-      // A prompt that was not read before: what a party keeps of the last one must not count.
-      const prompt = prompts(context, 100 + round);
-      const answer =
-        kind === "prefill"
-          ? await party.peer.ask({ do: "prefill", prompt, use })
-          : await party.peer.ask({ do: "steps", key, count: options.steps + 1 });
-      samples.push(...answer.samples.slice(kind === "prefill" ? 0 : 1));
+    for (const task of shuffled(tasks, random)) {
+      task.samples.push(...(await sample(task, { prompts, round, steps: options.steps })));
       await pause(restMilliseconds);
     }
+  }
+}
+
+/** Milliseconds of one turn. */
+async function sample(
+  { party: { peer }, own }: Task,
+  { prompts, round, steps }: { prompts: Prompts; round: number; steps: number },
+): Promise<readonly number[]> {
+  const { name: key, use, context, kind } = own;
+  const [first, second] = use.adapters;
+  switch (kind) {
+    case "decode":
+      return (await peer.ask({ do: "steps", key, count: steps + 1 })).samples.slice(1);
+    case "prefill": {
+      // A prompt that was not read before: what a party keeps of the last one must not count.
+      const prompt = prompts(context, 100 + round);
+      return (await peer.ask({ do: "prefill", prompt, use })).samples;
+    }
+    case "attach":
+      return (await peer.ask({ do: "attach", adapter: first?.name ?? "" })).samples;
+    case "swap": {
+      const samples: number[] = [];
+      for (const each of use.adapters) {
+        const one = { adapters: [{ name: each.name, weight: 1 }] };
+        samples.push(...(await peer.ask({ do: "activate", use: one })).samples);
+      }
+      return samples;
+    }
+    case "weigh": {
+      const weight = (round + 2) / 100;
+      const adapters = [first, second].flatMap((each) => (each ? [{ ...each, weight }] : []));
+      return (await peer.ask({ do: "activate", use: { adapters } })).samples;
+    }
+    default:
+      return kind satisfies never;
   }
 }
 

@@ -20,7 +20,8 @@ export interface Case {
   readonly batch: number;
   /** Tokens before the first step, or of the prompt. */
   readonly context: number;
-  readonly kind: "decode" | "prefill";
+  /** "swap" makes one adapter active after the other, "weigh" changes the weights of a mixture. */
+  readonly kind: "decode" | "prefill" | "attach" | "swap" | "weigh";
 }
 
 export interface Group {
@@ -72,6 +73,14 @@ export const groups: Readonly<Record<string, Group>> = {
   prefill: {
     family: "lora",
     cases: [prefill("256, none", bare, 256), prefill("256, r16", active("r16"), 256)],
+  },
+  adapters: {
+    family: "lora",
+    cases: [
+      { ...decode("attach r16", active("r16")), kind: "attach" },
+      { ...decode("swap r16", active("r16", "r16b")), kind: "swap" },
+      { ...decode("change a weight", active("r16", "r16b")), kind: "weigh" },
+    ],
   },
   dora: {
     family: "dora",

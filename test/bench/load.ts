@@ -13,7 +13,7 @@ import { type Format, makeRandomModel, shapes } from "./makeRandomModel.ts";
 
 const run = promisify(execFile);
 
-const scratch = path.join(root, ".cache/bench");
+const scratch = path.join(root, ".cache/bench-load");
 const quantCache = path.join(scratch, "quantized");
 
 /** What is measured of every model. */

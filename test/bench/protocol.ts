@@ -28,7 +28,7 @@ export type Ask =
   | { readonly do: "steps"; readonly key: string; readonly count: number }
   /** Reads a prompt up to the first token of the answer. */
   | { readonly do: "prefill"; readonly prompt: readonly number[]; readonly use: Use }
-  /** Loads an adapter from disk so that it could answer, and lets it go. */
+  /** Loads one of the adapters once more from disk, makes it the active one, and lets it go. */
   | { readonly do: "attach"; readonly adapter: string }
   /** Makes loaded adapters the active ones. */
   | { readonly do: "activate"; readonly use: Use }

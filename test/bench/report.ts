@@ -34,6 +34,7 @@ export function report(run: RunResult, config: Config): string {
 
 function rowOf(own: CaseResult, run: RunResult, config: Config): string[] {
   const { median, min, p25, p75 } = own.milliseconds;
+  const isRead = own.kind === "decode" || own.kind === "prefill";
   const tokens = own.kind === "decode" ? own.batch : own.context;
   const ratios = (rivals[own.party] ?? []).flatMap((rival) => {
     const other = run.cases.find((each) => each.case === own.case && each.party === rival);
@@ -45,8 +46,8 @@ function rowOf(own: CaseResult, run: RunResult, config: Config): string[] {
     own.case,
     own.party,
     `${digits(median)} (${digits(min)}; ${digits(p25)}–${digits(p75)})`,
-    digits((1000 * tokens) / median),
-    (median / leastMilliseconds(own, run, config)).toFixed(2),
+    isRead ? digits((1000 * tokens) / median) : "",
+    isRead ? (median / leastMilliseconds(own, run, config)).toFixed(2) : "",
     ratios.join("; "),
   ];
 }

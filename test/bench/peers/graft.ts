@@ -22,6 +22,7 @@ const sequences = new Map<string, Sequence>();
 let base: BaseModel;
 let model: PeftModel;
 let attached = 0;
+let files: Readonly<Record<string, string>> = {};
 
 await serve({ load, start, steps, prefill, attach, activate });
 
@@ -34,6 +35,7 @@ async function load({ model: folder, precision, threads, adapters, cache }: Aske
   const [loaded, milliseconds] = await timed(() => loadBaseModel(folder, options));
   base = loaded;
   model = new PeftModel(base);
+  files = adapters;
   for (const [adapterName, each] of Object.entries(adapters)) {
     await model.loadAdapter(each, { adapterName });
   }
@@ -103,7 +105,10 @@ async function prefill({ prompt, use }: Asked<"prefill">): Promise<Answer> {
 
 async function attach({ adapter }: Asked<"attach">): Promise<Answer> {
   const adapterName = `attached${attached++}`;
-  const [, milliseconds] = await timed(() => model.loadAdapter(adapter, { adapterName }));
+  const [, milliseconds] = await timed(async () => {
+    await model.loadAdapter(files[adapter] as string, { adapterName });
+    model.setAdapter(adapterName);
+  });
   model.deleteAdapter(adapterName);
   return { samples: [milliseconds] };
 }

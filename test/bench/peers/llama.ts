@@ -1,5 +1,6 @@
 // llama.cpp through node-llama-cpp, which bench.ts installs beside the caches: argv[2] is its folder.
-import { readFile, stat } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Answer, Use } from "../protocol.ts";
@@ -109,10 +110,15 @@ async function prefill({ prompt, use }: Asked<"prefill">): Promise<Answer> {
 async function attach({ adapter }: Asked<"attach">): Promise<Answer> {
   const [bare, without] = await timed(() => contextFor({ adapters: [] }, 256));
   await bare.dispose();
-  const lora = { adapters: [{ filePath: adapter }] };
+  // What was loaded once is kept by its path.
+  const folder = await mkdtemp(path.join(tmpdir(), "graft-bench-"));
+  const filePath = path.join(folder, "adapter.gguf");
+  await symlink(files[adapter] as string, filePath);
+  const lora = { adapters: [{ filePath }] };
   const create = (): Promise<Context> =>
     model.createContext({ contextSize: 256, ignoreMemorySafetyChecks: true, lora });
   const [context, milliseconds] = await timed(create);
   await context.dispose();
+  await rm(folder, { recursive: true });
   return { samples: [Math.max(0, milliseconds - without)] };
 }

@@ -14,6 +14,7 @@ transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
 model = None
+files = {}
 sequences = {}
 scales = {}
 attached = 0
@@ -24,7 +25,8 @@ def now():
 
 
 def load(ask):
-    global model
+    global model, files
+    files = ask["adapters"]
     if ask["threads"] > 0:
         torch.set_num_threads(ask["threads"])
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[ask["precision"]]
@@ -109,7 +111,8 @@ def attach(ask):
     global attached
     attached += 1
     started = now()
-    model.load_adapter(ask["adapter"], adapter_name=f"attached{attached}")
+    model.load_adapter(files[ask["adapter"]], adapter_name=f"attached{attached}")
+    model.base_model.set_adapter(f"attached{attached}")
     taken = now() - started
     model.delete_adapter(f"attached{attached}")
     return {"samples": [taken]}
