@@ -64,6 +64,8 @@ interface Task {
 
 const restMilliseconds = 100;
 const greedyTokens = 8;
+/** Tokens of an answer that repeats its prompt. */
+const recited = 96;
 
 export async function compare(
   {
@@ -217,6 +219,14 @@ async function sample(
       // A prompt that was not read before: what a party keeps of the last one must not count.
       const prompt = prompts(context, 100 + round);
       return (await peer.ask({ do: "prefill", prompt, use })).samples;
+    }
+    case "plain":
+    case "ahead": {
+      const prompt = prompts(context, 100 + round);
+      const [changed] = prompts(1, 200 + round);
+      const text = prompt.slice(0, recited).map((id, i) => (i % 20 === 19 ? (changed ?? 0) : id));
+      return (await peer.ask({ do: "recite", prompt, text, isAhead: kind === "ahead", use }))
+        .samples;
     }
     case "attach":
       return (await peer.ask({ do: "attach", adapter: first?.name ?? "" })).samples;

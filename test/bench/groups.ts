@@ -20,8 +20,11 @@ export interface Case {
   readonly batch: number;
   /** Tokens before the first step, or of the prompt. */
   readonly context: number;
-  /** "swap" makes one adapter active after the other, "weigh" changes the weights of a mixture. */
-  readonly kind: "decode" | "prefill" | "attach" | "swap" | "weigh";
+  /**
+   * "plain" and "ahead" say a text that repeats its prompt but for an edit every twenty tokens; "ahead"
+   * with speculation. "swap" makes one adapter active after the other, "weigh" changes the weights of a mixture.
+   */
+  readonly kind: "decode" | "prefill" | "plain" | "ahead" | "attach" | "swap" | "weigh";
 }
 
 export interface Group {
@@ -73,6 +76,13 @@ export const groups: Readonly<Record<string, Group>> = {
   prefill: {
     family: "lora",
     cases: [prefill("256, none", bare, 256), prefill("256, r16", active("r16"), 256)],
+  },
+  speculation: {
+    family: "lora",
+    cases: [
+      { ...decode("edit, plain", active("r16"), { context: 256 }), kind: "plain" },
+      { ...decode("edit, read ahead", active("r16"), { context: 256 }), kind: "ahead" },
+    ],
   },
   adapters: {
     family: "lora",

@@ -28,6 +28,8 @@ export type Ask =
   | { readonly do: "steps"; readonly key: string; readonly count: number }
   /** Reads a prompt up to the first token of the answer. */
   | { readonly do: "prefill"; readonly prompt: readonly number[]; readonly use: Use }
+  /** Says a text token by token as `generate` does, whatever the model would say; with or without reading ahead. */
+  | { readonly do: "recite"; readonly prompt: readonly number[]; readonly text: readonly number[]; readonly isAhead: boolean; readonly use: Use } // prettier-ignore
   /** Loads one of the adapters once more from disk, makes it the active one, and lets it go. */
   | { readonly do: "attach"; readonly adapter: string }
   /** Makes loaded adapters the active ones. */

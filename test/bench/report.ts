@@ -34,8 +34,8 @@ export function report(run: RunResult, config: Config): string {
 
 function rowOf(own: CaseResult, run: RunResult, config: Config): string[] {
   const { median, min, p25, p75 } = own.milliseconds;
-  const isRead = own.kind === "decode" || own.kind === "prefill";
-  const tokens = own.kind === "decode" ? own.batch : own.context;
+  const isRead = ["decode", "prefill", "plain", "ahead"].includes(own.kind);
+  const tokens = own.kind === "prefill" ? own.context : own.batch;
   const ratios = (rivals[own.party] ?? []).flatMap((rival) => {
     const other = run.cases.find((each) => each.case === own.case && each.party === rival);
     if (!other) return [];
@@ -62,7 +62,7 @@ function digits(value: number): string {
  */
 export function leastMilliseconds(own: CaseResult, run: RunResult, config: Config): number {
   const { bandwidth, arithmetic } = run.machine;
-  if (own.kind === "decode") {
+  if (own.kind !== "prefill") {
     const bytes = run.parties.find(({ party }) => party === own.party)?.bytes ?? NaN;
     return bytes / bandwidth / 1e6;
   }

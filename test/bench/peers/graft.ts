@@ -3,6 +3,7 @@ import { loadBaseModel, type BaseModel } from "../../../extension/core/baseModel
 import type { BaseInputs } from "../../../extension/core/baseSession.ts";
 import { PeftModel } from "../../../extension/core/peftModel.ts";
 import type { DecodingState, Logits } from "../../../extension/core/session/causalSession.ts";
+import type { DecodingSession } from "../../../extension/core/session/decodingSession.ts";
 import { runtimeLabel } from "../../../extension/core/session/ortSession.ts";
 import { generate } from "../../../extension/core/tokens/generate.ts";
 import { readInParts } from "../../../extension/core/tokens/promptParts.ts";
@@ -22,9 +23,11 @@ const sequences = new Map<string, Sequence>();
 let base: BaseModel;
 let model: PeftModel;
 let attached = 0;
+let script: readonly number[] = [];
+let reciting: DecodingSession | null = null;
 let files: Readonly<Record<string, string>> = {};
 
-await serve({ load, start, steps, prefill, attach, activate });
+await serve({ load, start, steps, prefill, recite, attach, activate });
 
 async function load({ model: folder, precision, threads, adapters, cache }: Asked<"load">) {
   const isQuantized = precision === "int8" || precision === "int4";
@@ -101,6 +104,39 @@ async function prefill({ prompt, use }: Asked<"prefill">): Promise<Answer> {
     generate(running, { prompt, adapters }, options),
   );
   return { samples: [1000 * prefillSeconds], ids };
+}
+
+async function recite({ prompt, text, isAhead, use }: Asked<"recite">): Promise<Answer> {
+  const adapters = inputsOf(use);
+  const options = {
+    ...{ sampling: greedy, maxNewTokens: text.length, stopTokens: new Set<number>() },
+    speculation: isAhead ? "auto" : "off",
+  } as const;
+  return base.session.with(adapters, async (running) => {
+    const session = scripted(running);
+    script = [...prompt, ...text];
+    const { ids, decodeSeconds } = await generate(session, { prompt, adapters }, options);
+    if (ids.some((id, i) => id !== text[i])) throw new Error("Graft said something else.");
+    return { samples: [(1000 * decodeSeconds) / (ids.length - 1)] };
+  });
+}
+
+/** A session whose passes cost what they cost, but whose likeliest token is the script's next. */
+function scripted(running: DecodingSession): DecodingSession {
+  reciting ??= Object.assign(Object.create(running) as DecodingSession, {
+    forward: async (...[state, tokens, options]: Parameters<DecodingSession["forward"]>) => {
+      const past = state.cache.length;
+      const logits = await running.forward(state, tokens, options);
+      const last = (tokens[0]?.length ?? 0) - 1;
+      const [, , width] = logits.shape;
+      (options?.logitsRows ?? [last]).forEach((place, row) => {
+        const next = script[past + place + 1];
+        if (next !== undefined) logits.data[row * width + next] = 1e9;
+      });
+      return logits;
+    },
+  });
+  return reciting;
 }
 
 async function attach({ adapter }: Asked<"attach">): Promise<Answer> {

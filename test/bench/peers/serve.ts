@@ -13,6 +13,7 @@ export interface Party {
   start(ask: Start): Promise<Answer>;
   steps(ask: Asked<"steps">): Promise<Answer>;
   prefill(ask: Prefill): Promise<Answer>;
+  recite?(ask: Asked<"recite">): Promise<Answer>;
   attach?(ask: Asked<"attach">): Promise<Answer>;
   activate?(ask: Asked<"activate">): Promise<Answer>;
 }
@@ -41,6 +42,8 @@ async function answerTo(party: Party, ask: Exclude<Ask, { do: "end" }>): Promise
       return party.steps(ask);
     case "prefill":
       return party.prefill(ask);
+    case "recite":
+      return party.recite ? party.recite(ask) : unable;
     case "attach":
       return party.attach ? party.attach(ask) : unable;
     case "activate":
