@@ -184,7 +184,8 @@ function headOf(keys: Readonly<Record<string, Value>>, tensors: readonly GgufTen
     if (typeof value === "string") parts.push(uint32(8), text(value));
     else if ("uint32" in value) parts.push(uint32(4), uint32(value.uint32));
     else if ("strings" in value) {
-      parts.push(uint32(9), uint32(8), uint64(value.strings.length), ...value.strings.map(text));
+      const texts = Buffer.concat(value.strings.map(text));
+      parts.push(uint32(9), uint32(8), uint64(value.strings.length), texts);
     } else parts.push(uint32(6), Buffer.from(Float32Array.of(value.float32).buffer));
   }
   let offset = 0;
