@@ -3,11 +3,11 @@ import { cpus } from "node:os";
 import type { AdapterKind } from "./randomAdapter.ts";
 import { makeRandomModel } from "./makeRandomModel.ts";
 import { Peer } from "./peer.ts";
-import { adapterFolder, adapterGguf, baseGguf, cache, installPeer } from "./prepare.ts";
+import { adapterFolder, adapterGguf, baseExport, baseGguf, cache, installPeer } from "./prepare.ts";
 import type { Ask, Precision } from "./protocol.ts";
 
 export interface PartyName {
-  readonly program: "graft" | "peft" | "llama";
+  readonly program: "graft" | "peft" | "llama" | "transformersJs";
   readonly precision: Precision;
 }
 
@@ -29,6 +29,10 @@ export const sets: Readonly<Record<string, readonly PartyName[]>> = {
     { program: "llama", precision: "q8_0" },
     { program: "llama", precision: "q4_0" },
   ],
+  js: [
+    { program: "graft", precision: "fp32" },
+    { program: "transformersJs", precision: "fp32" },
+  ],
   bf16: [
     { program: "graft", precision: "bf16" },
     { program: "peft", precision: "bf16" },
@@ -37,7 +41,7 @@ export const sets: Readonly<Record<string, readonly PartyName[]>> = {
 
 /** Whose time a party's is divided by, in tables. */
 export const rivals: Readonly<Record<string, readonly string[]>> = {
-  "graft fp32": ["peft fp32", "llama f32"],
+  "graft fp32": ["peft fp32", "llama f32", "transformersJs fp32"],
   "graft bf16": ["peft bf16"],
   "graft int8": ["peft fp32", "peft bf16", "llama q8_0"],
   "graft int4": ["peft fp32", "peft bf16", "llama q4_0"],
@@ -57,6 +61,10 @@ export async function openParty({ program }: PartyName): Promise<Peer> {
       return Peer.open(python, [path.join(peers, "pythonPeft.py")]);
     case "llama":
       return Peer.open(process.execPath, [...script("llama.ts"), await installPeer("llama")]);
+    case "transformersJs": {
+      const folder = await installPeer("transformersJs");
+      return Peer.open(process.execPath, [...script("transformersJs.ts"), folder]);
+    }
     default:
       return program satisfies never;
   }
@@ -73,7 +81,9 @@ export async function loadOf(
   const format = precision === "bf16" && program === "graft" ? "bf16" : "fp32";
   const model = isLlama
     ? await baseGguf(shape, precision as "f32" | "q8_0" | "q4_0")
-    : await makeRandomModel(shape, format);
+    : program === "transformersJs"
+      ? await baseExport(shape)
+      : await makeRandomModel(shape, format);
   const files: Record<string, string> = {};
   for (const [name, kind] of Object.entries(at.adapters)) {
     const folder = await adapterFolder(shape, name, kind);

@@ -4,7 +4,9 @@ import { execFile } from "node:child_process";
 import { mkdir, rename, stat, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import { promisify } from "node:util";
+import { loadBaseModel } from "../../extension/core/baseModel.ts";
 import { convertAdapter } from "../../extension/core/convertAdapter.ts";
+import { exportOnnx } from "../../extension/core/exportOnnx.ts";
 import { root } from "../unit/core/support.ts";
 import { type GgufType, writeBaseGguf } from "./baseGguf.ts";
 import { type Config, makeRandomModel, shapes } from "./makeRandomModel.ts";
@@ -37,8 +39,9 @@ export async function installPeer(peer: keyof typeof packages): Promise<string> 
   const fresh = `${folder}.partial`;
   await mkdir(fresh, { recursive: true });
   await writeFile(path.join(fresh, "package.json"), '{ "private": true }\n');
-  // Prebuilt binaries are named; scripts would look for compilers.
-  const flags = ["--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"];
+  // Scripts would look for compilers. Of llama.cpp's binaries, one of several hundred MB, one is named.
+  const optional = peer === "llama" ? ["--omit=optional"] : [];
+  const flags = ["--ignore-scripts", ...optional, "--no-audit", "--no-fund"];
   await run("npm", ["install", ...flags, ...packages[peer]], { cwd: fresh });
   await rename(fresh, folder);
   return folder;
@@ -53,6 +56,18 @@ export async function baseGguf(shape: string, type: GgufType): Promise<string> {
   const folder = await makeRandomModel(shape, "fp32");
   await writeBaseGguf(folder, file, { config: configOf(shape), type });
   return file;
+}
+
+/** The model as Graft exports it to ONNX for transformers.js. */
+export async function baseExport(shape: string): Promise<string> {
+  const folder = path.join(cache, "exports", shape);
+  if (await isThere(folder)) return folder;
+  console.error(`Exporting ${shape}`);
+  await mkdir(path.dirname(folder), { recursive: true });
+  const base = await loadBaseModel(await makeRandomModel(shape, "fp32"), { memory: "mapped" });
+  await exportOnnx(base, [], { folder, layout: "transformers.js" });
+  await base.session.dispose();
+  return folder;
 }
 
 /** An adapter for a shape, as PEFT keeps it. */
