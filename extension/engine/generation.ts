@@ -60,11 +60,13 @@ export function generationHandlers(library: Library): Handlers<GenerationContrac
 
 /** An answer as it crosses to the host. */
 export function generateResult(answer: Answer): GenerateResult {
-  const { text, ids, tokensPerSecond, promptTokens, finish, seed } = answer;
+  const { text, ids, tokensPerSecond, promptTokens, finish, seed, reusedTokens } = answer;
+  const { drafted, accepted } = answer.speculation;
   return {
     ...{ text, tokens: ids.length, tokensPerSecond, promptTokens, finish, seed },
     seconds: answer.prefillSeconds + answer.decodeSeconds,
     adapters: plainAdapters(answer.adapters),
+    ...(reusedTokens + accepted > 0 && { saved: { reusedTokens, drafted, accepted } }),
     ...(answer.stoppedBy !== null && { stoppedBy: answer.stoppedBy }),
     ...(answer.toolCalls.length > 0 && { toolCalls: [...answer.toolCalls] }),
   };

@@ -513,8 +513,18 @@ export interface GenerateResult extends GenerateEvent {
   adapters: ActiveAdapter[];
   /** The stop text that ended it. */
   stoppedBy?: string;
+  /** Work that was not done anew; absent where all was. */
+  saved?: SavedWork;
   /** With `tools` that the chat template knows: the calls that it asks for, which are no part of `text`. */
   toolCalls?: ToolCall[];
+}
+
+export interface SavedWork {
+  /** Tokens of the prompt that an answer before had read. */
+  reusedTokens: number;
+  /** Tokens that were read ahead, and those of them that the answer took. */
+  drafted: number;
+  accepted: number;
 }
 
 export interface ConfigField {

@@ -1,5 +1,11 @@
 /** Host ⇄ playground page. Types only. */
-import type { ActiveAdapter, ChatMessage, GenerateResult, Sampling } from "./engineContract.ts";
+import type {
+  ActiveAdapter,
+  ChatMessage,
+  GenerateResult,
+  Sampling,
+  SavedWork,
+} from "./engineContract.ts";
 import type {
   GenerateColumnsEvent,
   GenerateColumnsResult,
@@ -34,6 +40,7 @@ export interface Answer {
   details: TokenDetail[];
   /** How many tokens it had said when weights were changed. */
   changes: number[];
+  saved?: SavedWork | undefined;
 }
 
 /** A prompt and what each column said to it, by the column's id. */

@@ -58,6 +58,7 @@ export function answerCell(actions: CellActions): CellView {
       const isRunning = answer?.state === "running";
       label.textContent = answer?.label ?? at.column;
       facts.textContent = answer ? factsOf(answer) : "";
+      facts.title = answer?.saved ? savedOf(answer.saved) : "";
       paintVerdict(verdict, comparison);
       body.update(answer, at);
       root.classList.toggle("running", isRunning);
@@ -131,6 +132,13 @@ function answerBody(): Body {
       after.data = words.slice(offset);
     },
   };
+}
+
+function savedOf({ reusedTokens, drafted, accepted }: NonNullable<Answer["saved"]>): string {
+  return [
+    ...(reusedTokens > 0 ? [text.reused(reusedTokens)] : []),
+    ...(accepted > 0 ? [text.readAhead(accepted, drafted)] : []),
+  ].join("\n");
 }
 
 function factsOf(answer: Answer): string {

@@ -157,12 +157,13 @@ function streamed(
 }
 
 function finished(own: Answer, column: ColumnResult): Answer {
-  const { text, tokens, tokensPerSecond, seconds, seed, finish, details, changes } = column;
+  const { text, tokens, tokensPerSecond, seconds, seed, finish, details, changes, saved } = column;
   return {
     ...own,
     ...{ text, tokens, tokensPerSecond, seconds, seed, state: finish },
     details: details ?? own.details,
     changes: changes.map(({ from }) => from),
+    saved,
   };
 }
 

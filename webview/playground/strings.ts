@@ -129,6 +129,9 @@ export const text = {
   differsAt: (n: number) => t("differs at token {0}", n),
   differsHere: t("Here the answer parts from the first column's"),
   same: t("same as the first column"),
+  reused: (n: number) => t("{0} tokens of the prompt were known from an answer before", n),
+  readAhead: (taken: number, all: number) =>
+    t("{0} of {1} tokens that were read ahead were right", taken, all),
   changedAt: (n: number) => t("weights changed at token {0}", n),
   oneByOne: (why: string) => t("One column after another: {0}", why),
   answered: (who: string, answer: string) => t("{0}: {1}", who, answer),
