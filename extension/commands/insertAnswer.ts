@@ -20,5 +20,6 @@ export const insertAnswer: Command = {
     if (next.line > line.lineNumber) edit.insert(document.uri, next, text + end);
     else edit.insert(document.uri, line.range.end, end + text);
     await vscode.workspace.applyEdit(edit);
+    threads.follow(document);
   },
 };

@@ -77,6 +77,15 @@ export class InlineThreads implements vscode.Disposable {
     anchor.span = { start: anchor.span.start, end: anchor.span.start + text.length };
   }
 
+  /** Shows threads under their pieces again: the editor leaves one behind at whose start something is put in. */
+  follow(document: vscode.TextDocument): void {
+    for (const [{ thread }, { uri, span }] of this.anchors) {
+      if (uri.toString() !== document.uri.toString()) continue;
+      const { start, end } = span;
+      thread.range = new vscode.Range(document.positionAt(start), document.positionAt(end));
+    }
+  }
+
   close(conversation: Conversation): void {
     this.conversations.delete(conversation.thread);
     this.anchors.delete(conversation);

@@ -369,6 +369,11 @@ export class VSCode {
     return editor.first();
   }
 
+  /** Puts the keyboard into the first editor: a click could hit what lies over its text. */
+  async focusEditor(): Promise<void> {
+    await this.runCommand("View: Focus First Editor Group");
+  }
+
   /** Selects one line (from 1) of the active editor. */
   async selectLine(line: number): Promise<void> {
     await this.page.keyboard.press("Control+G");

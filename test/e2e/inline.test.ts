@@ -16,8 +16,13 @@ async function hasText(thread: Locator, text: string): Promise<void> {
 }
 
 async function editorText(vscode: VSCode): Promise<string> {
-  const lines = await vscode.page.locator(".editor-instance .view-line").allInnerTexts();
-  return lines.map((line) => line.replaceAll("\u00a0", " ")).join("\n");
+  const lines = vscode.page.locator(".editor-instance .view-line");
+  // They stand in the page in the order in which they were drawn.
+  const drawn = await lines.evaluateAll((all) =>
+    all.map((line) => ({ top: line.offsetTop, text: line.textContent })),
+  );
+  const sorted = drawn.toSorted((a, b) => a.top - b.top);
+  return sorted.map(({ text }) => text.replaceAll("\u00a0", " ")).join("\n");
 }
 
 /** Clicks an adapter until it is active: a row that is drawn anew just then misses the click. */
@@ -54,7 +59,19 @@ scenario("threads compare, replace and stand side by side", {}, async (vscode) =
   const cow = threadWith(vscode, "What does a cow say?");
   await hasText(cow, "moo");
   await hasText(sky, "The sky is blue.");
-  await vscode.screenshot("71 inline two threads");
+  await vscode.screenshots("71 inline two threads");
+
+  // The first answer goes below what was asked, and the selection stays what it was.
+  const blue = sky.locator(".review-comment").filter({ hasText: "The sky is blue." }).last();
+  await blue.hover();
+  await blue.locator('.action-label[aria-label^="Insert Below"]').click();
+  await until("the answer stands below its question", async () =>
+    (await editorText(vscode)).includes(
+      "What colour is the sky?\nThe sky is blue.\nWhat does a cow say?",
+    ),
+  );
+
+  await vscode.screenshot("71 inline inserted below");
 
   // The document changes above it meanwhile: what was selected is replaced all the same.
   await page.keyboard.press("Control+Home");
@@ -68,10 +85,7 @@ scenario("threads compare, replace and stand side by side", {}, async (vscode) =
   const replaced = await editorText(vscode);
   assert.ok(!replaced.includes("What does a cow say?"), replaced);
   assert.ok(replaced.includes("What colour is the sky?"), replaced);
-  await page
-    .locator(".editor-instance .view-lines")
-    .first()
-    .click({ position: { x: 5, y: 5 } });
+  await vscode.focusEditor();
   await page.keyboard.press("Control+Z");
   await until("undo takes it back", async () =>
     (await editorText(vscode)).includes("What does a cow say?"),

@@ -24,15 +24,18 @@ async function assertAccessible(page: Frame, what: string): Promise<void> {
   assert.deepEqual(await accessibilityFindings(page), [], what);
 }
 
-const inDark = { settings: { "workbench.colorTheme": "Default Dark Modern" } };
-
-scenario("an adapter is seen from all sides", inDark, async (vscode) => {
+scenario("an adapter is seen from all sides", {}, async (vscode) => {
   await vscode.openGraft();
   await until("adapters are listed", async () => (await vscode.treeRows(adapters)).length >= 5);
+  await vscode.activate(adapters, "lora-pirate");
   const page = await openInspector(vscode, "lora-pirate");
   assert.match(
     await page.locator("#words").innerText(),
     /LoRA adapter, trained on .* to write text.*rank 8.*α 16 ÷ r 8.*moves the weights/s,
+  );
+
+  await until("modules are bound", async () =>
+    /28 of 28 modules bound · 91,136 parameters/.test(await page.locator("header").innerText()),
   );
 
   await page.locator("#metric-norm").click();
@@ -47,6 +50,11 @@ scenario("an adapter is seen from all sides", inDark, async (vscode) => {
   assert.match((await chart.getAttribute("aria-label")) ?? "", /effective rank [\d.]+ of 8/);
   await page.locator("#spectrum-figure-view-table").click();
   assert.equal(await page.locator("#spectrum-figure tbody tr").count(), 8);
+
+  await page.locator("#find-intruders").click();
+  await page.locator("#metric-intruders:not([disabled])").waitFor({ timeout: 60_000 });
+  assert.equal(await page.locator("#find-intruders").count(), 0, "they were found");
+  assert.ok(await page.locator("#metric-intruders").isEnabled(), "they can be seen by module");
 
   await page.locator("#heat-csv").click();
   const csv = join(vscode.folders.workspace, "numbers.csv");
@@ -71,11 +79,10 @@ scenario("an adapter is seen from all sides", inDark, async (vscode) => {
   assert.equal(await again.locator("#metric-relative").getAttribute("aria-checked"), "true");
 });
 
-scenario("two adapters are held side by side", inDark, async (vscode) => {
+scenario("two adapters are held side by side", {}, async (vscode) => {
   await vscode.openGraft();
   await until("adapters are listed", async () => (await vscode.treeRows(adapters)).length >= 5);
-  await vscode.runAndPick("Graft: Compare Adapters…", "lora-pirate");
-  await vscode.pick("dora-shout");
+  await vscode.runAndPick("Graft: Compare Adapters…", "lora-pirate", "dora-shout");
   const page = await vscode.webviewFrame("#change-0");
   await page.locator("h1", { hasText: "lora-pirate and dora-shout" }).waitFor();
   assert.match(await page.locator("#words").innerText(), /A is LoRA, B is DoRA|same 28 modules/);

@@ -63,7 +63,7 @@ scenario(
     await openTesting(vscode);
     await until("results are there after a reload", failed);
     // Lenses exist where they can be seen.
-    await vscode.page.locator(".editor-instance .view-lines").first().click();
+    await vscode.focusEditor();
     await vscode.selectLine(24);
     await until(
       "lenses know it, too",
@@ -72,7 +72,7 @@ scenario(
     assert.deepEqual(vscode.enginePids(), [], "no engine was started for it");
     await vscode.screenshot("84 results after reload");
 
-    await vscode.page.locator(".editor-instance .view-lines").first().click();
+    await vscode.focusEditor();
     await vscode.page.keyboard.press("Control+End");
     await vscode.page.keyboard.type("resp");
     const offered = vscode.page.locator(".suggest-widget .monaco-list-row", {
@@ -91,7 +91,7 @@ async function summary(vscode: VSCode): Promise<string> {
 /** A continuous run goes on with each save until it is stopped. */
 async function runOnSave(vscode: VSCode): Promise<void> {
   await vscode.runCommand("Test: Start Continuous Run");
-  await vscode.page.locator(".editor-instance .view-lines").first().click();
+  await vscode.focusEditor();
   await vscode.page.keyboard.press("Control+End");
   await vscode.page.keyboard.type("# seen\n");
   await vscode.page.keyboard.press("Control+S");
