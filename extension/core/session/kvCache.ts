@@ -46,6 +46,20 @@ export class KvCache {
     this.length += seq;
   }
 
+  /** The first `count` rows of a batch of one [2 · layers, kv heads, count, dim], all keys first. */
+  read(count: number): Float32Array {
+    const { keyValueHeads, headDim } = this.shape;
+    const size = count * headDim;
+    const out = new Float32Array(2 * this.keys.length * keyValueHeads * size);
+    [...this.keys, ...this.values].forEach((own, i) => {
+      for (let head = 0; head < keyValueHeads; head++) {
+        const start = head * this.capacity * headDim;
+        out.set(own.subarray(start, start + size), (i * keyValueHeads + head) * size);
+      }
+    });
+    return out;
+  }
+
   /** Forgets the tokens from `length` on: the way back to a shared prefix. */
   truncate(length: number): void {
     this.length = Math.min(this.length, length);

@@ -71,10 +71,10 @@ function together(
 }
 
 /** What one row of a batch is fed, as a batch of one. */
-function adaptersOfRow(adapters: AdapterInputs, row: number): AdapterInputs {
+export function adaptersOfRow(adapters: AdapterInputs, row: number): AdapterInputs {
   const one = <T>(rows: readonly T[]): readonly T[] =>
     rows.length > 1 ? rows.slice(row, row + 1) : rows;
-  const { cachePrefix, activation, rows } = adapters;
+  const { cachePrefix, activation, identity, rows } = adapters;
   const tensors = [...adapters.tensors].map(
     ([name, tensor]) => [name, rows > 1 ? rowOf(tensor, row, rows) : tensor] as const,
   );
@@ -93,6 +93,7 @@ function adaptersOfRow(adapters: AdapterInputs, row: number): AdapterInputs {
       padding: one(cachePrefix.padding),
       rows: one(cachePrefix.rows),
     },
+    identity: identity && one(identity),
     activation: activation && { ...activation, tokens: one(activation.tokens) },
   };
 }

@@ -19,6 +19,8 @@ export interface Past {
   truncate(length: number): void;
   /** Fills an empty past with `count` places [2 · layers, batch, kv heads, count, dim], keys first. */
   begin(rows: Float32Array, count: number): void;
+  /** Copies the first `count` places of a batch of one, as `begin` takes them; absent where that is not possible. */
+  read?(count: number): Float32Array;
   /** Sets the graph's own inputs for a run over new tokens. */
   feed(feeds: Record<string, Tensor>, tokens: NewTokens): void;
   /** Outputs that `take` needs. */

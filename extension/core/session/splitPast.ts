@@ -49,6 +49,10 @@ export class SplitPast implements Past {
     this.cache.append(rows, count);
   }
 
+  read(count: number): Float32Array {
+    return this.cache.read(count);
+  }
+
   feed(feeds: Record<string, Tensor>, { ids, positions, seen }: NewTokens): void {
     const { cache, batch } = this;
     const seq = ids[0]?.length ?? 0;

@@ -5,6 +5,7 @@ import type { DecodingSession } from "../session/decodingSession.ts";
 import { checkRequest, generate, type Generated, type GenerateOptions } from "./generate.ts";
 import type { TokenConstraint } from "./constraint.ts";
 import { readInParts } from "./promptParts.ts";
+import { readBeginning } from "./sharedBeginning.ts";
 import { createSampler, type Sampler } from "./sampler.ts";
 
 type RowOptions = "onToken" | "stopTokens" | "constraint" | "isEnd";
@@ -33,6 +34,8 @@ interface Row {
   readonly ids: number[];
   finish: Generated["finish"] | null;
   decodeSeconds: number;
+  /** Tokens of its prompt that were read for another row, or for an answer before. */
+  reusedTokens: number;
 }
 
 /**
@@ -55,7 +58,17 @@ export async function generateBatch(
     const sampler = createSampler(options.sampling);
     const constraint = options.constraints?.[i] ?? null;
     const seen = new Set(options.sampling.repetitionPenalty === 1 ? [] : text);
-    return { prompt, text, seen, sampler, constraint, ids: [], finish: null, decodeSeconds: 0 };
+    return {
+      prompt,
+      text,
+      seen,
+      sampler,
+      constraint,
+      ids: [],
+      finish: null,
+      decodeSeconds: 0,
+      reusedTokens: 0,
+    };
   });
   const started = performance.now();
   let prefilled = started;
@@ -69,7 +82,7 @@ export async function generateBatch(
     if (!options.signal?.aborted) throw error;
   }
   const now = performance.now();
-  return rows.map(({ ids, sampler, finish, decodeSeconds }) => {
+  return rows.map(({ ids, sampler, finish, decodeSeconds, reusedTokens }) => {
     const seconds = finish ? decodeSeconds : (now - prefilled) / 1000;
     return {
       ids,
@@ -79,7 +92,7 @@ export async function generateBatch(
       decodeSeconds: seconds,
       tokensPerSecond: ids.length > 1 ? (ids.length - 1) / seconds : 0,
       speculation: { drafted: 0, accepted: 0 },
-      reusedTokens: 0,
+      reusedTokens,
     };
   });
 }
@@ -152,29 +165,43 @@ function step(
   return text.length + ids.length >= room ? "context" : null;
 }
 
-/** Reads prompts of several lengths, the shorter ones padded in front, in parts. */
+/**
+ * Reads prompts of several lengths in parts: what they all begin with once, of the rest the shorter ones
+ * padded in front.
+ */
 async function readPrompts(
   session: DecodingSession,
   rows: readonly Row[],
   { adapters, options }: { adapters: AdapterInputs; options: GenerateBatchOptions },
 ): Promise<{ state: DecodingState; logits: Logits }> {
-  const width = Math.max(...rows.map(({ prompt }) => prompt.length));
-  const missing = rows.map(({ prompt }) => width - prompt.length);
-  const tokens = rows.map(({ prompt }, i) => [...padding(missing[i] as number, 0), ...prompt]);
-  const mask = rows.map(({ prompt }, i) => [
+  const { signal, reuse } = options;
+  const prompts = rows.map(({ prompt }) => prompt);
+  const shared = await readBeginning(session, { prompts, adapters }, { reuse, signal });
+  const count = shared?.ids.length ?? 0;
+  rows.forEach((row, i) => (row.reusedTokens = i === 0 ? (shared?.known ?? 0) : count));
+  const width = Math.max(...prompts.map(({ length }) => length)) - count;
+  const missing = prompts.map(({ length }) => width - (length - count));
+  const tokens = prompts.map((own, i) => [
     ...padding(missing[i] as number, 0),
-    ...padding(prompt.length, 1),
+    ...own.slice(count),
   ]);
+  const mask = missing.map((each) => [...padding(each, 0), ...padding(width - each, 1)]);
   // What is known of a whole prompt does not begin with padding, which -1 is like for no token.
-  const known = rows.map(({ prompt }, i) => [...padding(missing[i] as number, -1), ...prompt]);
-  const state = session.start(adapters, rows.length, known);
-  const read = (start: number, end: number): Promise<Logits> =>
-    session.forward(
+  const known = prompts.map((own, i) => [...padding(missing[i] as number, -1), ...own]);
+  const state = session.start(shared?.adapters ?? adapters, rows.length, known);
+  const read = async (start: number, end: number): Promise<Logits> => {
+    const logits = await session.forward(
       state,
       tokens.map((row) => row.slice(start, end)),
       { attentionMask: mask.map((row) => Uint8Array.from(row.slice(start, end))) },
     );
-  const { signal } = options;
+    // The beginning stands there like what an adapter puts before a prompt, but is the prompt's.
+    if (shared && start === 0) {
+      for (const row of state.ids) row.splice(0, count, ...shared.ids);
+      state.adapters = adapters;
+    }
+    return logits;
+  };
   if (session.readsApart) throwIfAborted(signal);
   const logits = session.readsApart
     ? await read(0, width)

@@ -9,6 +9,7 @@ import {
   type Generated,
   type GenerateOptions,
 } from "../../../../extension/core/tokens/generate.ts";
+import { generateBatch } from "../../../../extension/core/tokens/generateBatch.ts";
 import { greedy } from "../../../../extension/core/tokens/sampler.ts";
 import { difference, fixtures } from "../support.ts";
 
@@ -182,3 +183,58 @@ test("the next turn of a chat reads neither the turns before nor the answer agai
   assert.equal(second.reusedTokens, first.promptTokens + first.ids.length);
   assert.equal(second.text, anew.text);
 });
+
+const batches: [family: string, adapters: string[]][] = [
+  ["llama", []],
+  ["llama", ["lora_all_linear"]],
+  ["gpt2", []],
+  ["bloom", []],
+  ["gemma3-windows", []],
+];
+
+for (const [family, names] of batches) {
+  test(`${[family, ...names].join(" with ")}: what a batch begins with is read once`, async () => {
+    const model = await modelOf(family, names);
+    const beginning = ids(24, 15 + names.length);
+    const prompts = [6, 3, 11].map((count, i) => [...beginning, 41 + i, ...ids(count, 5 * i)]);
+    const adapters = names.map((name) => ({ name, weight: 1 }));
+    const inputs = model.inputsOfRows(prompts.map(() => adapters));
+    const run = async (reuse: boolean): Promise<Said[]> => {
+      const logits = prompts.map((): Float32Array[] => []);
+      const answers = await model.base.session.with(inputs, (session) =>
+        generateBatch(
+          session,
+          { prompts, adapters: inputs },
+          {
+            ...{ sampling: greedy, maxNewTokens: 6, reuse },
+            stopTokens: prompts.map(() => new Set<number>()),
+            onToken: (row, _, own) => void logits[row]?.push(own.slice()),
+          },
+        ),
+      );
+      return answers.map((answer, i) => ({ ...answer, logits: logits[i] ?? [] }));
+    };
+    const [anew, once, again] = [await run(false), await run(true), await run(true)];
+    for (const answers of [once, again]) {
+      answers.forEach((answer, row) => {
+        assert.deepEqual(answer.ids, anew[row]?.ids);
+        answer.logits.forEach((own, i) => {
+          const far = difference(own, anew[row]?.logits[i] as Float32Array);
+          assert(far < 1e-5, `row ${row}, token ${i}: differ by ${far}`);
+        });
+      });
+    }
+    const reused = [anew, once, again].map((all) => all.map((each) => each.reusedTokens));
+    // Windows would count the padding behind the beginning.
+    const isShared = family !== "gemma3-windows";
+    const expected = [
+      [0, 0, 0],
+      [0, 24, 24],
+      [24, 24, 24],
+    ];
+    assert.deepEqual(
+      reused,
+      expected.map((row) => row.map((count) => (isShared ? count : 0))),
+    );
+  });
+}
