@@ -68,6 +68,8 @@ function slottedModel(
  */
 export class AdaptableSession {
   private users = new Map<RunningSession, number>();
+  /** What single adapters feed as trained, so that a swap is a look-up. */
+  private known = new WeakMap<AdapterEffects, AdapterInputs>();
   private readonly companions = new Map<Companion, CausalSession>();
   private readonly forgotten: CausalSession[] = [];
   private turn: Promise<unknown> = Promise.resolve();
@@ -157,6 +159,7 @@ export class AdaptableSession {
     this.base = base;
     this.plan = plan;
     this.baseNorms = norms;
+    this.known = new WeakMap();
     await this.release(old);
   }
 
@@ -180,7 +183,13 @@ export class AdaptableSession {
 
   /** What the active adapters of each row of a batch feed, one entry for all; none is the bare base. */
   inputs(rows: readonly (readonly ActiveEffects[])[]): AdapterInputs {
-    return sessionInputs(this, rows);
+    const [only] = rows.length === 1 ? (rows[0] ?? []) : [];
+    const isAsTrained = rows[0]?.length === 1 && only?.weight === 1 && only.task === undefined;
+    // A companion's session may be another one the next time.
+    if (!only || !isAsTrained || only.effects.companion) return sessionInputs(this, rows);
+    const inputs = this.known.get(only.effects) ?? sessionInputs(this, rows);
+    this.known.set(only.effects, inputs);
+    return inputs;
   }
 
   companionOf(companion: Companion): CausalSession {

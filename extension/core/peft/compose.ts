@@ -1,4 +1,5 @@
 /** Effects at weights, and one after another: the algebra of the normal form in effect.ts. */
+import { scaled } from "../base/matrix.ts";
 import { t } from "@vscode/l10n";
 import { badRequest } from "../base/errors.ts";
 import {
@@ -15,7 +16,7 @@ import { turnedBase, turnRows } from "./turn.ts";
 /** An effect at a weight: 1 is as trained, 0 neutral, linear between and beyond. */
 export function weighted(effect: LinearEffect, weight: number): LinearEffect {
   if (weight === 1) return effect;
-  const times = (values: Float32Array): Float32Array => values.map((value) => value * weight);
+  const times = (values: Float32Array): Float32Array => scaled(values, weight);
   const towards = (values: Float32Array): Float32Array =>
     values.map((value) => 1 + (value - 1) * weight);
   const { lowRank, gated, newRows, routed, fed, delta, inputScale, outputScale, shift, turn } =

@@ -9,6 +9,7 @@
  */
 import { t } from "@vscode/l10n";
 import { misfit, unsupported } from "../base/errors.ts";
+import { scaled } from "../base/matrix.ts";
 import type { Shape } from "../base/shape.ts";
 import type { ModuleInfo } from "../checkpoint/modules.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
@@ -140,16 +141,15 @@ async function linearEffect(
 ): Promise<LinearEffect> {
   const { config, file } = context;
   const { rank, scaling } = loraScale(config, module.path, file);
-  const scaled = (values: Float32Array): Float32Array => values.map((value) => value * scaling);
   if (config.use_qalora) checkPooled(module, tensors, file);
   const blocks = loraBlocks(config, module.path, file);
   const a = onDiagonal(tensors.values("lora_A.weight"), { count: blocks.a, columns: module.in });
   const b = onDiagonal(tensors.values("lora_B.weight"), { count: blocks.b, columns: rank });
   const diagonal = usesKasa(config) ? tensors.values("lora_diag") : undefined;
-  const update = { a, b: scaled(scaleColumns(b, diagonal, rank)), rank };
+  const update = { a, b: scaled(scaleColumns(b, diagonal, rank), scaling), rank };
   const trained: LinearEffect = {
     lowRank: update,
-    ...(config.lora_bias && { shift: scaled(tensors.values("lora_B.bias")) }),
+    ...(config.lora_bias && { shift: scaled(tensors.values("lora_B.bias"), scaling) }),
   };
   const taken = await takenFromBase(module, context);
   // What is taken from the base is missing for every token.

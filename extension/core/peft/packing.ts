@@ -34,6 +34,16 @@ export function transposeInto(
   at: { rows: number; columns: number; stride: number; offset: number },
 ): void {
   const { rows, columns, stride, offset } = at;
+  // The short side runs inside: then both matrices are walked in a few streams.
+  if (rows < columns) {
+    for (let column = 0; column < columns; column++) {
+      const to = offset + column * stride;
+      for (let row = 0; row < rows; row++) {
+        target[to + row] = source[row * columns + column] as number;
+      }
+    }
+    return;
+  }
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
       target[offset + column * stride + row] = source[row * columns + column] as number;

@@ -16,6 +16,7 @@ import { activeEffect } from "./activeEffect.ts";
 import { expertSlots } from "./experts/slots.ts";
 import type { AdapterEffects } from "./effect.ts";
 import { forEachColumn, type Packed, type Part, transposeInto } from "./packing.ts";
+import { mixedTensors, type Pack } from "./mixedTensors.ts";
 import { companionJoint } from "./shadow/companionSlot.ts";
 import { fedUpdate, packFed } from "./fedSlot.ts";
 import { packRouted, routedUpdate } from "./routing.ts";
@@ -309,11 +310,15 @@ function groupTensors(
     ({ effects, weight }) =>
       weight !== 0 && group.modules.some(({ path }) => effects.linear.has(path)),
   );
+  const key = [group.name, ...kinds].join(" ");
   const [only] = taking;
-  if (taking.length !== 1 || only?.weight !== 1) return packGroup(group, kinds, taking);
+  if (taking.length !== 1 || only?.weight !== 1) {
+    const pack: Pack = (of, own) => packGroup(of, kinds, own);
+    const mixed = taking.length === 0 ? null : mixedTensors(group, taking, { key, pack });
+    return mixed ?? packGroup(group, kinds, taking);
+  }
   const known = packed.get(only.effects) ?? new Map<string, SlotTensor[]>();
   packed.set(only.effects, known);
-  const key = [group.name, ...kinds].join(" ");
   const tensors = known.get(key) ?? packGroup(group, kinds, taking);
   known.set(key, tensors);
   return tensors;

@@ -152,6 +152,7 @@ export function valueWarnings(values: Values, effects: AdapterEffects): string[]
 
 /** How many values are no numbers, and where the first is; null when all are numbers. */
 function notFinite(data: Float32Array, shape: Shape): string | null {
+  if (isFinite(data)) return null;
   let [nan, infinite, first] = [0, 0, -1];
   data.forEach((value, i) => {
     if (Number.isFinite(value)) return;
@@ -159,7 +160,6 @@ function notFinite(data: Float32Array, shape: Shape): string | null {
     if (Number.isNaN(value)) nan++;
     else infinite++;
   });
-  if (first < 0) return null;
   const place: number[] = [];
   let rest = first;
   for (const size of [...shape].reverse()) {
@@ -173,6 +173,13 @@ function notFinite(data: Float32Array, shape: Shape): string | null {
     data.length,
     place.join(", "),
   );
+}
+
+/** One sum: 0 for numbers, NaN as soon as one is none. */
+function isFinite(data: Float32Array): boolean {
+  let sum = 0;
+  for (let i = 0; i < data.length; i++) sum += (data[i] as number) * 0;
+  return sum === 0;
 }
 
 function changesExperts({ a, b }: ExpertEffect): boolean {
