@@ -110,9 +110,9 @@ test("16-bit weights run in fp32, one of them twice while it is widened", () => 
 
 test("integers take their bits and scales, and rows of the table alone", () => {
   const estimate = inPrecision(oneBillion("BF16"), "int4");
-  close(estimate.weights, (parameters * 4.25) / 8);
+  close(estimate.weights, (parameters * 5) / 8);
   assert(estimate.embeddings < table / 8, "only rows that are read");
-  close(inPrecision(oneBillion("F32"), "int8").weights, (parameters * 8.25) / 8);
+  close(inPrecision(oneBillion("F32"), "int8").weights, (parameters * 9) / 8);
 });
 
 test("mapped weights can be taken back, and a longer context takes more", () => {
