@@ -67,7 +67,9 @@ export function sessionInputs(session: Slotted, rows: Rows): AdapterInputs {
     router,
     companion: companion && companionFeed(session, companion, rows),
     vocabulary: vocabularyOf(rows),
-    identity: rows.map((active) => active.map(({ effects, weight }) => [effects, weight] as const)),
+    identity: rows.map((active) =>
+      active.map(({ effects, weight, task }) => [effects, weight, task] as const),
+    ),
     embeddings: [...plan.embeddings].map((path) => ({
       ...embeddingFeed(path, session, { rows, isRouted: router !== null }),
       ...(path === virtual?.path && { virtualRows: unscaled(virtual.rows, path, base) }),

@@ -9,8 +9,8 @@ import { greedy } from "../../extension/core/tokens/sampler.ts";
 import { makeRandomModel } from "./makeRandomModel.ts";
 
 const [name = "qwen2.5-0.5b", precision = "int4"] = process.argv.slice(2);
-const shares = [1, 0.9, 0.7, 0];
-const [rounds, answer] = [3, 96];
+const shares = [1, 0.8, 0];
+const [rounds, answer] = [2, 64];
 
 /** Tokens without pattern; the text of a prompt that is to be copied. */
 const prompt = Array.from({ length: 192 }, (_, i) => 10 + ((i * i * 7919 + i * 31) % 997));

@@ -49,11 +49,19 @@ export interface AdapterInputs {
   readonly companion: CompanionFeed | null;
   /** Tokens that the adapters know; the model's own number when null. */
   readonly vocabulary: number | null;
-  /**
-   * Per row what it was made of: each adapter's effects, by identity, and its weight. Equal ones feed
-   * the same; null where that is not known.
-   */
-  readonly identity: readonly (readonly (readonly [effects: object, weight: number])[])[] | null;
+  /** Per row what it was made of; equal ones feed the same. Null where that is not known. */
+  readonly identity: readonly (readonly FedAdapter[])[] | null;
+}
+
+/** An adapter's effects, which are the same object as long as it is loaded, and how it takes part. */
+export type FedAdapter = readonly [effects: object, weight: number, task: unknown];
+
+/** True where rows are made of the same adapters. */
+export function isSameRow(one: readonly FedAdapter[], other: readonly FedAdapter[]): boolean {
+  return (
+    one.length === other.length &&
+    one.every((each, i) => each.every((part, place) => part === other[i]?.[place]))
+  );
 }
 
 /** Content of an empty cache; `rows` and `padding` have one entry a row of the batch, or one for all. */

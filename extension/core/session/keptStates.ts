@@ -1,5 +1,5 @@
 import type { Model } from "../models/model.ts";
-import type { AdapterInputs } from "./adapterInputs.ts";
+import { type AdapterInputs, isSameRow } from "./adapterInputs.ts";
 import type { DecodingState } from "./causalSession.ts";
 import { canRewind, keepsAngles, rotaryOf } from "./rewind.ts";
 
@@ -104,12 +104,7 @@ export function isSame(one: AdapterInputs, other: AdapterInputs): boolean {
   const [a, b] = [one.identity, other.identity];
   if (one === other) return true;
   if (!a || !b || one.tensors.size !== other.tensors.size || a.length !== b.length) return false;
-  return a.every((row, i) => {
-    const own = b[i] ?? [];
-    const isPair = ([effects, weight]: (typeof own)[number], j: number): boolean =>
-      own[j]?.[0] === effects && own[j][1] === weight;
-    return row.length === own.length && row.every(isPair);
-  });
+  return a.every((row, i) => isSameRow(row, b[i] ?? []));
 }
 
 function commonLength(ids: readonly number[], prompt: readonly number[], before: number): number {

@@ -1,4 +1,4 @@
-import type { AdapterInputs } from "../session/adapterInputs.ts";
+import { type AdapterInputs, isSameRow } from "../session/adapterInputs.ts";
 import type { DecodingSession } from "../session/decodingSession.ts";
 import { keptStates } from "../session/keptStates.ts";
 import { adaptersOfRow } from "../session/oneByOne.ts";
@@ -55,10 +55,7 @@ function canShare({ readsApart, model }: DecodingSession, adapters: AdapterInput
   if (!canRewind(model, adapters) || adapters.virtualTokens > 0 || adapters.cachePrefix)
     return false;
   const [first = [], ...others] = adapters.identity ?? [];
-  const isFirst = (row: typeof first): boolean =>
-    row.length === first.length &&
-    row.every(([effects, weight], i) => first[i]?.[0] === effects && first[i][1] === weight);
-  return adapters.identity !== null && others.every(isFirst);
+  return adapters.identity !== null && others.every((row) => isSameRow(row, first));
 }
 
 /** Every prompt has a token of its own behind it, whose logits are wanted. */

@@ -120,6 +120,15 @@ for (const name of prompts) {
   });
 }
 
+test("tasks of one adapter are read apart", async () => {
+  const name = "multitask_prompt_tuning";
+  const model = await modelOf("llama", [name]);
+  const [first, second] = [0, 1].map((task) => model.inputsOf([{ name, weight: 1, task }]));
+  const prompt = ids(30, 33);
+  await say(model, first as BaseInputs, prompt);
+  assert.equal(await compare(model, second as BaseInputs, [...prompt, 4]), 0);
+});
+
 test("what was read while adapters changed is forgotten", async () => {
   const model = await modelOf("llama", ["lora_default"]);
   const [own, other] = [model.inputsOf([]), model.inputsOf([{ name: "lora_default", weight: 1 }])];
