@@ -22,7 +22,7 @@ import {
 import type { DecodingSession } from "./decodingSession.ts";
 import type { DeviceReport } from "./devices.ts";
 import { relativeFeeds } from "./relativeFeeds.ts";
-import { lengthOf, positionsOf, restarted } from "./restart.ts";
+import { lengthOf, positionsFrom, restarted } from "./restart.ts";
 import { forwardOneByOne, mustSplit } from "./oneByOne.ts";
 import type { Past } from "./past.ts";
 import { RopeTable } from "./ropeTable.ts";
@@ -80,6 +80,8 @@ export class CausalSession implements DecodingSession {
   readonly readsApart = false;
   private readonly ropes: readonly Rope[];
   private readonly feeds: Record<string, Tensor> = {};
+  /** What of adapters stands in the feeds as it is; null where a router's weights have replaced some. */
+  private fed: AdapterInputs["tensors"] | null = null;
   private turn: Promise<unknown> = Promise.resolve();
 
   private constructor(
@@ -257,32 +259,60 @@ export class CausalSession implements DecodingSession {
     }
     const past = cache.length;
     this.checkIds(request.tokens, adapters);
-    const real = tokens.map((row, i) => row.map((_, j) => options.attentionMask?.[i]?.[j] ?? 1));
-    const seen = state.seen.map((row, i) => [...row, ...(real[i] as number[])]);
-    const countPadding = options.countPadding === true && !this.model.skipsPadding;
-    const positions = seen.map((row) => positionsOf(row, countPadding).slice(past));
-    const { hasKeyPositions, relative } = this.model;
+    for (const [i, row] of tokens.entries()) {
+      row.forEach((_, j) => state.seen[i]?.push(options.attentionMask?.[i]?.[j] ?? 1));
+    }
+    try {
+      const rows = options.logitsRows ?? [seq - 1];
+      const places = { virtual, rows, countPadding: options.countPadding === true };
+      this.feedTokens(state, tokens, { ...places, ids: request.tokens, weights });
+      const results = await this.session.run(this.feeds, [output, ...cache.outputs]);
+      cache.take(results, seq);
+      request.tokens.forEach((row, i) => {
+        for (let place = 0; place < virtual; place++) state.ids[i]?.push(-1);
+        for (const id of row) state.ids[i]?.push(id);
+      });
+      return results as Record<O, Tensor>;
+    } catch (error) {
+      for (const row of state.seen) row.length = past;
+      throw error;
+    }
+  }
+
+  /** Sets the inputs of a run over new tokens, which `state.seen` has already. */
+  private feedTokens(
+    state: DecodingState,
+    tokens: readonly (readonly number[])[],
+    at: {
+      ids: readonly (readonly number[])[];
+      virtual: number;
+      rows: readonly number[];
+      countPadding: boolean;
+      weights: TokenWeights | null;
+    },
+  ): void {
+    const { cache, adapters, seen } = state;
+    const { hasKeyPositions, relative, skipsPadding, vocabulary, rotary } = this.model;
+    const { rows, virtual, weights } = at;
+    const past = cache.length;
+    const positions = seen.map((row) => positionsFrom(row, past, at.countPadding && !skipsPadding));
     if (this.ropes.length === 0 && !hasKeyPositions && !relative) this.checkPositions(positions);
-    state.turned = this.model.rotary.map((table) => table.frequencies(lengthOf(positions)));
+    state.turned = rotary.map((table) => table.frequencies(lengthOf(positions)));
     // A token that an adapter added has no row in the base's table; its own is in the embedding slot.
-    const known = tokens.map((row) => row.map((id) => (id < this.model.vocabulary ? id : 0)));
+    const known = tokens.map((row) => row.map((id) => (id < vocabulary ? id : 0)));
     cache.feed(this.feeds, { ids: known, positions, seen });
     this.feedAdapters(adapters, tokens, { positions, virtual, weights });
     if (relative) {
-      const queries = Array.from({ length: seq }, (_, place) => past + place);
+      const queries = Array.from({ length: tokens[0]?.length ?? 0 }, (_, place) => past + place);
       const keys = [...Array.from({ length: cache.capacity }, (_, place) => place), ...queries];
       Object.assign(this.feeds, relativeFeeds(relative, adapters, { queries, keys }));
     }
     Object.assign(this.feeds, state.source);
-    const rows = options.logitsRows ?? [seq - 1];
-    const ids = request.tokens.map((row) => [...Array<number>(virtual).fill(-1), ...row]);
-    if (adapters.activation) this.feedGates(state, adapters.activation, { ids, rows });
+    if (adapters.activation) {
+      const ids = at.ids.map((row) => [...Array<number>(virtual).fill(-1), ...row]);
+      this.feedGates(state, adapters.activation, { ids, rows });
+    }
     this.feeds["logits_rows"] = int64Tensor(rows, [rows.length]);
-    const results = await this.session.run(this.feeds, [output, ...cache.outputs]);
-    cache.take(results, seq);
-    seen.forEach((row, i) => (state.seen[i] = row));
-    ids.forEach((row, i) => state.ids[i]?.push(...row));
-    return results as Record<O, Tensor>;
   }
 
   private checkIds(tokens: readonly (readonly number[])[], { vocabulary }: AdapterInputs): void {
@@ -349,7 +379,10 @@ export class CausalSession implements DecodingSession {
     },
   ): void {
     const { positions, weights } = at;
-    for (const [name, tensor] of adapters.tensors) this.feeds[name] = tensor;
+    if (adapters.tensors !== this.fed) {
+      for (const [name, tensor] of adapters.tensors) this.feeds[name] = tensor;
+    }
+    this.fed = weights ? null : adapters.tensors;
     if (weights) this.feedWeights(weights, tokens);
     const { embeddings } = adapters;
     for (const [name, tensor] of [

@@ -5,8 +5,17 @@ export interface KvShape {
   readonly headDim: number;
 }
 
-/** The smallest capacity, in tokens; capacities double, so that few distinct shapes are seen. */
-const smallestCapacity = 64;
+/** In tokens: the smallest capacity, and the least that capacities differ by. */
+const smallestStep = 64;
+
+/**
+ * Capacity for so many tokens. Every step reads all of it, and every new one has the cache copied: it
+ * is at most a quarter more than what is needed.
+ */
+export function capacityFor(tokens: number): number {
+  const step = Math.max(smallestStep, 2 ** Math.floor(Math.log2(Math.max(1, tokens - 1))) / 4);
+  return Math.ceil(tokens / step) * step;
+}
 
 /**
  * Keys and values of past tokens, owned by JavaScript: per layer two tensors
@@ -68,8 +77,7 @@ export class KvCache {
   /** Makes room for so many tokens; what is there stays. */
   private reserve(tokens: number): void {
     if (tokens <= this.capacity) return;
-    let capacity = Math.max(this.capacity, smallestCapacity);
-    while (capacity < tokens) capacity *= 2;
+    const capacity = capacityFor(tokens);
     const grow = (old: Float32Array): Float32Array => this.resized(old, capacity);
     this.keys = this.keys.map(grow);
     this.values = this.values.map(grow);
@@ -91,7 +99,10 @@ export class KvCache {
     const size = seq * headDim;
     for (let head = 0; head < this.batch * keyValueHeads; head++) {
       const start = (head * this.capacity + this.length) * headDim;
-      target.set(rows.subarray(head * size, (head + 1) * size), start);
+      const from = head * size;
+      if (seq > 1) target.set(rows.subarray(from, from + size), start);
+      // Of one token, making views takes longer than copying.
+      else for (let i = 0; i < size; i++) target[start + i] = rows[from + i] as number;
     }
   }
 }

@@ -2,20 +2,24 @@ import type { CausalModel } from "../models/causalModel.ts";
 import type { DecodingState, Request } from "./causalSession.ts";
 
 /**
- * Position of each token among the real ones of its row. Padding in front stays at 0; behind it goes
- * on, as in Hugging Face's forward, which methods that average over all tokens see.
+ * Positions of a row's tokens from place `past` on: their places where padding counts too, else how many
+ * real ones (1) stand before them. Padding in front stays at 0; behind it goes on, as in Hugging Face's
+ * forward, which methods that average over all tokens see.
  */
-function realPositions(row: readonly number[]): number[] {
+export function positionsFrom(
+  row: readonly number[],
+  past: number,
+  countPadding: boolean,
+): number[] {
+  const out: number[] = [];
   let [count, last] = [0, -1];
-  return row.map((real) => {
-    if (real === 1) return (last = count++);
-    return count === 0 ? 0 : ++last;
-  });
-}
-
-/** Position of each token of a row whose real ones are 1; its place where padding counts too. */
-export function positionsOf(row: readonly number[], countPadding: boolean): number[] {
-  return countPadding ? row.map((_, place) => place) : realPositions(row);
+  for (let place = countPadding ? past : 0; place < row.length; place++) {
+    if (countPadding) last = place;
+    else if (row[place] === 1) last = count++;
+    else if (count > 0) last++;
+    if (place >= past) out.push(Math.max(0, last));
+  }
+  return out;
 }
 
 /** Length of the longest row by its positions [batch][seq]. */
@@ -41,7 +45,7 @@ export function restarted(
   const isReal = (row: number, place: number): number => options.attentionMask?.[row]?.[place] ?? 1;
   const whole = seen.map((row, i) => [...row, ...(tokens[i] ?? []).map((_, j) => isReal(i, j))]);
   const countPadding = options.countPadding === true && !skipsPadding;
-  const length = lengthOf(whole.map((row) => positionsOf(row, countPadding)));
+  const length = lengthOf(whole.map((row) => positionsFrom(row, 0, countPadding)));
   const turned = tables.map((table) => table.frequencies(length));
   if (tables.every((table, i) => !table.isRestarting || turned[i] === state.turned[i])) {
     return nothing;

@@ -1,5 +1,8 @@
 import type { RotaryTable } from "../models/rope.ts";
 
+/** In rows. */
+const smallestTable = 256;
+
 /** cos and sin of position · inverse frequency, grown on demand; rows are positions. */
 export class RopeTable {
   private cosines = new Float32Array(0);
@@ -9,8 +12,9 @@ export class RopeTable {
   constructor(private readonly table: RotaryTable) {}
 
   /**
-   * The first `rows` rows, each [size / 2], for a sequence of `length` tokens; computed in fp32 steps
-   * as transformers does.
+   * At least the first `rows` rows, each [size / 2], for a sequence of `length` tokens; computed in fp32
+   * steps as transformers does. All that there are, as ONNX Runtime plans its memory anew for every
+   * shape that it meets.
    */
   rows(
     rows: number,
@@ -22,12 +26,9 @@ export class RopeTable {
       this.inverseFrequencies = frequencies as Float32Array<ArrayBuffer>;
       this.cosines = new Float32Array(0);
     }
-    if (this.cosines.length < rows * width) this.grow(Math.max(rows, 2 * this.count));
-    return {
-      cos: this.cosines.subarray(0, rows * width),
-      sin: this.sines.subarray(0, rows * width),
-      shape: [rows, width],
-    };
+    if (this.cosines.length < rows * width)
+      this.grow(Math.max(rows, smallestTable, 2 * this.count));
+    return { cos: this.cosines, sin: this.sines, shape: [this.count, width] };
   }
 
   private get count(): number {

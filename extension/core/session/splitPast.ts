@@ -1,7 +1,9 @@
+import { elementCount } from "../base/shape.ts";
 import type { AttentionMask, CausalModel } from "../models/causalModel.ts";
 import { KvCache } from "./kvCache.ts";
 import { float32Tensor, int64Tensor, type Tensor } from "./ortSession.ts";
 import type { NewTokens, Past } from "./past.ts";
+import { lengthOf } from "./restart.ts";
 import type { RopeTable } from "./ropeTable.ts";
 
 /** Masked scores; finite, so that a row that sees nothing stays finite as well. */
@@ -20,6 +22,9 @@ export interface Rope {
 export class SplitPast implements Past {
   readonly outputs = ["new_kv"];
   private readonly cache: KvCache;
+  /** Keys and values as inputs, as long as the cache has this capacity. */
+  private past: { readonly capacity: number; readonly feeds: Record<string, Tensor> } | null = null;
+  private readonly maskRows = new Map<AttentionMask, Float32Array>();
 
   constructor(
     private readonly model: CausalModel,
@@ -59,7 +64,7 @@ export class SplitPast implements Past {
     const past = cache.length;
     feeds["input_ids"] = int64Tensor(ids.flat(), [batch, seq]);
     feeds["position_ids"] = int64Tensor(positions.flat(), [batch, seq]);
-    const length = positions.flat().reduce((most, position) => Math.max(most, position + 1), 0);
+    const length = lengthOf(positions);
     for (const { suffix, table } of this.ropes) {
       const rope = table.rows(Math.max(past + seq, batch * seq), length);
       feeds[`rope_cos${suffix}`] = float32Tensor(rope.cos, rope.shape);
@@ -74,14 +79,22 @@ export class SplitPast implements Past {
   }
 
   private feedPast(feeds: Record<string, Tensor>, seq: number): void {
+    const { capacity } = this.cache;
+    if (this.past?.capacity !== capacity) this.past = { capacity, feeds: this.pastTensors() };
+    Object.assign(feeds, this.past.feeds);
+    feeds["kv_sizes"] = int64Tensor([capacity, seq], [2]);
+  }
+
+  private pastTensors(): Record<string, Tensor> {
     const { cache } = this;
     const { layers, keyValueHeads, headDim } = this.model;
     const shape = [cache.batch, keyValueHeads, cache.capacity, headDim];
+    const tensors: Record<string, Tensor> = {};
     for (let layer = 0; layer < layers; layer++) {
-      feeds[`past_key.${layer}`] = float32Tensor(cache.key(layer), shape);
-      feeds[`past_value.${layer}`] = float32Tensor(cache.value(layer), shape);
+      tensors[`past_key.${layer}`] = float32Tensor(cache.key(layer), shape);
+      tensors[`past_value.${layer}`] = float32Tensor(cache.value(layer), shape);
     }
-    feeds["kv_sizes"] = int64Tensor([cache.capacity, seq], [2]);
+    return tensors;
   }
 
   private feedMasks(
@@ -91,8 +104,13 @@ export class SplitPast implements Past {
   ): void {
     const { queriesPerKey, masks } = this.model;
     const shape = [seen.length, 1, queriesPerKey * size.seq, size.capacity + size.seq];
+    const count = elementCount(shape);
     for (const mask of masks) {
-      feeds[mask.input] = float32Tensor(buildMask(seen, { ...size, queriesPerKey, mask }), shape);
+      const known = this.maskRows.get(mask);
+      const out = known?.length === count ? known : new Float32Array(count);
+      this.maskRows.set(mask, out);
+      fillMask(out, seen, { ...size, queriesPerKey, mask });
+      feeds[mask.input] = float32Tensor(out, shape);
     }
     if (this.model.hasKeyPositions) feeds["key_positions"] = keyPositions(seen, size);
   }
@@ -123,15 +141,15 @@ function keyPositions(
   return float32Tensor(out, [seen.length, 1, 1, width]);
 }
 
-/** Additive mask [batch, 1, queries per key · seq, capacity + seq]: causal, real keys, in the window. */
-function buildMask(
+/** Fills an additive mask [batch, 1, queries per key · seq, capacity + seq]: causal, real keys, in the window. */
+function fillMask(
+  out: Float32Array,
   seen: readonly (readonly number[])[],
   at: MaskSize & { queriesPerKey: number; mask: AttentionMask },
-): Float32Array {
+): void {
   const { past, seq, capacity, queriesPerKey } = at;
   const window = at.mask.window ?? Infinity;
   const width = capacity + seq;
-  const out = new Float32Array(seen.length * queriesPerKey * seq * width);
   seen.forEach((row, batch) => {
     const start = batch * queriesPerKey * seq * width;
     for (let query = 0; query < seq; query++) {
@@ -146,5 +164,4 @@ function buildMask(
       out.copyWithin(start + copy * block, start, start + block);
     }
   });
-  return out;
 }
