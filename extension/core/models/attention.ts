@@ -1,3 +1,4 @@
+import type { GraphBuilder } from "../onnx/builder.ts";
 import type { Value } from "../onnx/graph.ts";
 import { type AttentionMask, attentionMask } from "./causalModel.ts";
 import type { ModelBuilder } from "./modelBuilder.ts";
@@ -20,6 +21,21 @@ export interface AttentionInputs {
   readonly masks: ReadonlyMap<number | null, Value>;
   /** What queries and keys go through before they meet: norms, rotation. */
   turn?(path: string, queryKey: Value): Value;
+}
+
+/** Puts the new keys and values of all layers, [batch, kv heads, seq, dim] each, into one output. */
+export function outputNewRows(
+  g: GraphBuilder,
+  rows: {
+    keys: readonly Value[];
+    values: readonly Value[];
+    keyValueHeads: number;
+    headDim: number;
+  },
+): void {
+  const { keys, values, keyValueHeads, headDim } = rows;
+  const shape = [`${2 * keys.length}*batch`, keyValueHeads, "seq", headDim];
+  g.output(g.concat([...keys, ...values], 0), "new_kv", "float32", shape);
 }
 
 /** The masks that a decoder's windows need, each once. */

@@ -1,7 +1,7 @@
 import type { ModuleInfo } from "../checkpoint/modules.ts";
 import { quotient } from "../onnx/dimensions.ts";
 import type { Value } from "../onnx/graph.ts";
-import { attend, type AttentionInputs, distinctMasks } from "./attention.ts";
+import { attend, type AttentionInputs, distinctMasks, outputNewRows } from "./attention.ts";
 import type { AttentionMask, CausalModel } from "./causalModel.ts";
 import { endDecoder } from "./decoderHeads.ts";
 import { type DecoderShape, withLayers } from "./decoderShape.ts";
@@ -68,9 +68,7 @@ export function buildDecoder(m: ModelBuilder, own: DecoderShape): CausalModel {
     hidden,
     languageHead: (rows) => languageModelHead(m, shape, rows),
   });
-  const flat = [...keys, ...values].map((kv) => g.unsqueeze(kv, 0));
-  const kvShape = [2 * shape.layers, "batch", keyValueHeads, "seq", headDim];
-  g.output(g.concat(flat, 0), "new_kv", "float32", kvShape);
+  outputNewRows(g, { keys, values, keyValueHeads, headDim });
   return {
     kind: "causal",
     graph: g.build(m.checkpoint.config.architecture),

@@ -12,7 +12,7 @@ import type { RotaryTable } from "./rope.ts";
  * its suffix; `kv_sizes` = [past, seq];
  * `logits_rows` [n], the positions whose logits are wanted; `past_key.N`, `past_value.N`
  * [batch, kv heads, past, dim]; and the inputs that the layer hook declared.
- * Outputs: `logits` [batch, n, vocab]; `new_kv` [2 · layers, batch, kv heads, seq, dim], keys of
+ * Outputs: `logits` [batch, n, vocab]; `new_kv` [2 · layers · batch, kv heads, seq, dim], keys of
  * all layers first.
  */
 export interface CausalModel extends ModelStack {

@@ -6,7 +6,7 @@ import type { ModuleInfo } from "../checkpoint/modules.ts";
 import { quotient } from "../onnx/dimensions.ts";
 import type { Value } from "../onnx/graph.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
-import { attend, type AttentionInputs, type AttentionShape } from "./attention.ts";
+import { attend, type AttentionInputs, type AttentionShape, outputNewRows } from "./attention.ts";
 import { attentionMask, type CausalModel } from "./causalModel.ts";
 import { endDecoder } from "./decoderHeads.ts";
 import { linear } from "./mlp.ts";
@@ -87,9 +87,7 @@ export function buildClassic(
     languageHead: (rows) => m.linears(rows, [parts.head]),
   });
   const { keyValueHeads, headDim } = shape;
-  const flat = [...keys, ...values].map((kv) => g.unsqueeze(kv, 0));
-  const kvShape = [2 * layers, "batch", keyValueHeads, "seq", headDim];
-  g.output(g.concat(flat, 0), "new_kv", "float32", kvShape);
+  outputNewRows(g, { keys, values, keyValueHeads, headDim });
   return {
     kind: "causal",
     graph: g.build(m.checkpoint.config.architecture),

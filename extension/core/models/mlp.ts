@@ -15,14 +15,11 @@ export type Mlp = DecoderShape["mlp"];
 /** down(activation(gate(x)) · up(x)). */
 export function gatedMlp({ hidden, inner, hasBias, activation }: MlpShape): Mlp {
   return (m, { path, x }) => {
-    const both = m.linears(x, [
+    const [gate, up] = m.linearsApart(x, [
       linear(`${path}.gate_proj`, [hidden, inner], hasBias),
       linear(`${path}.up_proj`, [hidden, inner], hasBias),
-    ]);
-    const product = m.g.scope(path, () => {
-      const [gate, up] = m.g.split(both, [inner, inner], -1) as [Value, Value];
-      return m.g.mul(activation(m.g, gate), up);
-    });
+    ]) as [Value, Value];
+    const product = m.g.scope(path, () => m.g.mul(activation(m.g, gate), up));
     return m.linears(product, [linear(`${path}.down_proj`, [inner, hidden], hasBias)]);
   };
 }

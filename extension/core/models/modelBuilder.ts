@@ -25,6 +25,9 @@ import {
   type LinearGroup,
   linearGroup,
   type LinearModule,
+  oneByOne,
+  type Outputs,
+  sideBySide,
 } from "../onnx/layerHook.ts";
 import { packedGroup, packedProduct, packedWeight } from "./packedLinear.ts";
 
@@ -173,27 +176,40 @@ export class ModelBuilder {
 
   /** Linear layers on one input; their outputs side by side. One layer is a group of one. */
   linears(x: Value, asked: readonly LinearModule[]): Value {
+    const { outputs } = this.hookedLinears(x, asked, false);
+    return sideBySide(this.g, outputs);
+  }
+
+  /** Linear layers on one input whose outputs are read one by one. */
+  linearsApart(x: Value, asked: readonly LinearModule[]): readonly Value[] {
+    const { group, outputs } = this.hookedLinears(x, asked, true);
+    return this.g.scope(group.name, () => oneByOne(this.g, group, outputs));
+  }
+
+  private hookedLinears(
+    x: Value,
+    asked: readonly LinearModule[],
+    isApart: boolean,
+  ): { group: LinearGroup; outputs: Outputs } {
     const modules = asked.map((module) => ({
       ...module,
       path: this.named(module.path),
       ...(module.weight !== undefined && { weight: this.named(module.weight) }),
     }));
     this.modules.push(...modules);
-    const group = linearGroup(modules);
+    const group = linearGroup(modules, isApart);
     const base: BaseLayers = (input) => {
       const shared = typeof input === "string" ? this.packedLinears(input, group) : null;
       if (shared !== null) return shared;
       const inputOf = (i: number): Value =>
         typeof input === "string" ? input : (input[i] as Value);
-      return this.g.concat(
-        modules.map((module, i) =>
-          this.g.scope(module.path, () => this.linear(inputOf(i), module)),
-        ),
-        -1,
+      return modules.map((module, i) =>
+        this.g.scope(module.path, () => this.linear(inputOf(i), module)),
       );
     };
     this.groups.push(group);
-    return this.g.scope(group.name, () => this.hook.linears(this.g, group, { x, base }));
+    const outputs = this.g.scope(group.name, () => this.hook.linears(this.g, group, { x, base }));
+    return { group, outputs };
   }
 
   /** What attention goes on with; adapters may add to it. */

@@ -148,9 +148,7 @@ function presentOutputs(
   { layers, keyValueHeads, headDim }: CausalModel,
   past: ReadonlyMap<string, Value>,
 ): void {
-  // [2 · layers, batch, kv heads, seq, dim], keys first.
-  const each = Array.from({ length: 2 * layers }, () => 1);
-  const rows = g.scope("outputs", () => g.split("new_kv" as Value, each, 0));
+  const rows = g.scope("outputs", () => g.splitEvenly("new_kv" as Value, 2 * layers, 0));
   const shape = ["batch", keyValueHeads, "total", headDim];
   for (let layer = 0; layer < layers; layer++) {
     for (const [part, offset] of [
@@ -158,7 +156,7 @@ function presentOutputs(
       ["value", layers],
     ] as const) {
       const present = g.scope("outputs", () => {
-        const own = g.squeeze(rows[offset + layer] as Value, 0);
+        const own = rows[offset + layer] as Value;
         return g.concat([past.get(`past_${part}.${layer}`) as Value, own], 2);
       });
       g.output(present, `present.${layer}.${part}`, "float32", shape);

@@ -2,7 +2,7 @@
 import type { ModuleInfo } from "../checkpoint/modules.ts";
 import type { Value } from "../onnx/graph.ts";
 import type { Activation } from "./activations.ts";
-import { attend, type AttentionShape } from "./attention.ts";
+import { attend, type AttentionShape, outputNewRows } from "./attention.ts";
 import { attentionMask, type CausalModel } from "./causalModel.ts";
 import { endDecoder } from "./decoderHeads.ts";
 import { mix } from "./encoderBlocks.ts";
@@ -118,8 +118,7 @@ export function buildDecoder(
         { ...linear("lm_head", [hidden, vocabulary], false), ...head },
       ]),
   });
-  const flat = [...keys, ...values].map((kv) => g.unsqueeze(kv, 0));
-  g.output(g.concat(flat, 0), "new_kv", "float32", [2 * layers, "batch", heads, "seq", headDim]);
+  outputNewRows(g, { keys, values, keyValueHeads: heads, headDim });
   return { kind: "causal", rotary: [], masks: [attentionMask(null)], relative };
 }
 

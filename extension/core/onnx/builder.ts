@@ -177,6 +177,12 @@ export class GraphBuilder {
     return this.splitBy(x, this.int64s(sizes), { parts: sizes.length, axis });
   }
 
+  /** So many parts of one size along `axis`, whatever it is. */
+  splitEvenly(x: Value, parts: number, axis: number): Value[] {
+    const attributes = { axis: int(axis), num_outputs: int(parts) };
+    return this.push("Split", [x], { count: parts, attributes });
+  }
+
   /** Parts whose sizes a value [parts] gives at run time. */
   splitBy(x: Value, sizes: Value, { parts, axis }: { parts: number; axis: number }): Value[] {
     return this.push("Split", [x, sizes], { count: parts, attributes: { axis: int(axis) } });

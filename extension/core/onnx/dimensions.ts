@@ -21,6 +21,9 @@ export function sum(parts: readonly Dimension[]): Dimension {
   if (parts.includes(null)) return null;
   const numbers = parts.filter((part) => typeof part === "number");
   if (numbers.length === parts.length) return numbers.reduce((all, each) => all + each, 0);
+  const [first] = parts;
+  const isName = typeof first === "string" && /^[\w.|]+$/.test(first);
+  if (isName && parts.every((part) => part === first)) return `${parts.length}*${first}`;
   return parts.join(" + ");
 }
 

@@ -9,6 +9,8 @@ export interface LinearGroup {
   /** "model.layers.0.self_attn.q_proj+k_proj+v_proj": the common path and the layers' names. */
   readonly name: string;
   readonly modules: readonly LinearModule[];
+  /** True where each layer's output is read by itself: they need not lie side by side. */
+  readonly isApart?: boolean;
 }
 
 /** What attention has when its queries have looked at the sequence. */
@@ -52,8 +54,11 @@ export interface ExpertMatrix {
   readonly choice: ExpertChoice;
 }
 
+/** Outputs of a group's layers: side by side [batch, seq, Σ out], or one value for each layer. */
+export type Outputs = Value | readonly Value[];
+
 /** A group's base layers, on one input for all or one for each. */
-export type BaseLayers = (x: Value | readonly Value[]) => Value;
+export type BaseLayers = (x: Value | readonly Value[]) => Outputs;
 
 /**
  * The door between a model and what is put around its layers. Each function gets what the base
@@ -61,10 +66,10 @@ export type BaseLayers = (x: Value | readonly Value[]) => Value;
  */
 export interface LayerHook {
   /**
-   * A group's input [batch, seq, in] and its base layers as a function → [batch, seq, Σ out] of one
-   * input for all layers or one for each.
+   * A group's input [batch, seq, in] and its base layers as a function of one input for all layers or
+   * one for each → outputs in whichever form is at hand.
    */
-  linears(g: GraphBuilder, group: LinearGroup, layers: { x: Value; base: BaseLayers }): Value;
+  linears(g: GraphBuilder, group: LinearGroup, layers: { x: Value; base: BaseLayers }): Outputs;
   /** Rows [batch, seq, dim] that an embedding gave. */
   embedding(g: GraphBuilder, path: string, rows: Value): Value;
   /** What an attention block mixed, before its output projection. */
@@ -89,11 +94,31 @@ export const bareLayers: LayerHook = {
   hidden: () => undefined,
 };
 
+/** Outputs side by side on the last axis. */
+export function sideBySide(g: GraphBuilder, outputs: Outputs): Value {
+  return typeof outputs === "string" ? outputs : g.concat(outputs, -1);
+}
+
+/** Outputs one by one. */
+export function oneByOne(
+  g: GraphBuilder,
+  { modules }: LinearGroup,
+  outputs: Outputs,
+): readonly Value[] {
+  if (typeof outputs !== "string") return outputs;
+  return g.split(
+    outputs,
+    modules.map(({ out }) => out),
+    -1,
+  );
+}
+
 /** Names a group after its layers: the shared parent once, then each layer's own name. */
-export function linearGroup(modules: readonly LinearModule[]): LinearGroup {
+export function linearGroup(modules: readonly LinearModule[], isApart = false): LinearGroup {
   const [first, ...rest] = modules.map((module) => module.path) as [string, ...string[]];
   const parent = first.slice(0, first.lastIndexOf(".") + 1);
-  return { name: [first, ...rest.map((path) => path.slice(parent.length))].join("+"), modules };
+  const name = [first, ...rest.map((path) => path.slice(parent.length))].join("+");
+  return { name, modules, ...(isApart && { isApart }) };
 }
 
 /** Input and summed output features of a group. */

@@ -79,7 +79,9 @@ const rules: Readonly<Record<string, Rule>> = {
     const { node } = place;
     const axis = axisOf(node, x, 0);
     const sizes = place.constant(1);
-    return node.outputs.map((_, i) => ({ ...x, shape: x.shape.with(axis, sizes?.[i] ?? null) }));
+    const count = intOf(node, "num_outputs");
+    const even = count === undefined ? null : quotient([x.shape[axis] ?? null], [count]);
+    return node.outputs.map((_, i) => ({ ...x, shape: x.shape.with(axis, sizes?.[i] ?? even) }));
   },
   Transpose: (x, { node: { attributes } }) => {
     const perm = attributes["perm"];

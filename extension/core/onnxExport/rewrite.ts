@@ -1,6 +1,6 @@
 import { GraphBuilder } from "../onnx/builder.ts";
 import { type Graph, type Node, type OnnxType, onnxTypes, type Value } from "../onnx/graph.ts";
-import { type BaseLayers, type LayerHook, linearGroup } from "../onnx/layerHook.ts";
+import { type BaseLayers, type LayerHook, linearGroup, sideBySide } from "../onnx/layerHook.ts";
 import type { GraphIndex } from "./graphIndex.ts";
 import type { LinearSite } from "./linearSites.ts";
 import type { ExportMap, MappedLinear } from "./mapModules.ts";
@@ -121,10 +121,9 @@ class Rewriting {
       const layers: BaseLayers = (at) => {
         if (typeof at === "string") return run(at);
         // Layers of one product with an input each: the product of each, and its part of it.
-        const parts = at.map((each, i) => g.split(run(each), sizes, -1)[i] as Value);
-        return g.concat(parts, -1);
+        return at.map((each, i) => g.split(run(each), sizes, -1)[i] as Value);
       };
-      return this.hook.linears(g, group, { x: input, base: layers });
+      return sideBySide(g, this.hook.linears(g, group, { x: input, base: layers }));
     });
     g.named(this.lower(this.flat(result, site, site.out), site.type), y);
   }

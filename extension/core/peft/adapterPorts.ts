@@ -1,7 +1,7 @@
 import { t } from "@vscode/l10n";
 import { badRequest, unsupported } from "../base/errors.ts";
 import type { ModuleTree } from "../checkpoint/modules.ts";
-import { bareLayers, type LayerHook } from "../onnx/layerHook.ts";
+import { bareLayers, type LayerHook, oneByOne } from "../onnx/layerHook.ts";
 import type { AdapterEffects, LowRank } from "./effect.ts";
 import { transposeInto } from "./packing.ts";
 import type { ActiveEffects, SlotTensor } from "./slots.ts";
@@ -29,18 +29,10 @@ export function adapterPortsHook(paths: ReadonlySet<string>): LayerHook {
         const b = g.input(factorPort(path, "B"), "float32", [rank, out]);
         return g.matMul(g.matMul(x, a), b);
       });
-      const parts = g.split(
-        y,
-        group.modules.map(({ out }) => out),
-        -1,
-      );
-      return g.concat(
-        parts.map((part, i) => {
-          const update = updates[i];
-          return update ? g.add(part, update) : part;
-        }),
-        -1,
-      );
+      return oneByOne(g, group, y).map((part, i) => {
+        const update = updates[i];
+        return update ? g.add(part, update) : part;
+      });
     },
   };
 }

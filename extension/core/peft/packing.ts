@@ -13,6 +13,8 @@ export interface Packed {
   readonly part: string;
   readonly shape: readonly number[];
   readonly data: Float32Array;
+  /** SlotTensor's. */
+  readonly blocks?: number;
 }
 
 /** Visits the modules with the column of the group's output where each begins. */

@@ -72,11 +72,13 @@ export function stackRows(rows: readonly (readonly SlotTensor[])[]): SlotTensor[
       Math.max(...parts.map((part) => part.shape[axis] as number)),
     ) as [number, number];
     const data = new Float32Array(rows.length * height * width);
+    const { blocks = 1 } = tensor;
     parts.forEach((part, row) => {
       const [, own = 0, columns = 0] = part.shape;
-      for (let line = 0; line < own; line++) {
-        const values = part.data.subarray(line * columns, (line + 1) * columns);
-        data.set(values, (row * height + line) * width);
+      const size = columns / blocks;
+      for (let piece = 0; piece < own * blocks; piece++) {
+        const values = part.data.subarray(piece * size, (piece + 1) * size);
+        data.set(values, (row * height * blocks + piece) * (width / blocks));
       }
     });
     return { name, shape: [rows.length, height, width], data };

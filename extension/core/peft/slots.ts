@@ -11,10 +11,13 @@ import {
   groupSize,
   type LayerHook,
   type LinearGroup,
+  type Outputs,
+  sideBySide,
 } from "../onnx/layerHook.ts";
 import { activeEffect } from "./activeEffect.ts";
 import { expertSlots } from "./experts/slots.ts";
 import type { AdapterEffects } from "./effect.ts";
+import { addLowRank, packLowRank, packLowRankSlot } from "./lowRankSlot.ts";
 import { forEachColumn, type Packed, type Part, transposeInto } from "./packing.ts";
 import { mixedTensors, type Pack } from "./mixedTensors.ts";
 import { companionJoint } from "./shadow/companionSlot.ts";
@@ -57,6 +60,8 @@ export interface SlotTensor {
   readonly name: string;
   readonly shape: readonly number[];
   readonly data: Float32Array;
+  /** How many blocks of one size the last axis holds, each of which is padded by itself; 1 when absent. */
+  readonly blocks?: number;
 }
 
 /** Low-rank slots around every layer of the stack; heads get theirs when an adapter wants one. */
@@ -209,19 +214,41 @@ function wrapLinears(
     kinds: ReadonlySet<SlotKind> | undefined;
     gate: () => Value;
   },
-): Value {
+): Outputs {
   const { x, base, kinds = new Set<SlotKind>() } = at;
   const size = groupSize(group);
   const input = (part: string, shape: readonly (number | string)[]): Value =>
     g.input(`${group.name}.${part}`, "float32", shape);
-  let y = base(kinds.has("inputScale") ? scaledInputs(g, group, x) : x);
-  if (kinds.has("outputScale")) y = g.mul(y, input("outputScale", [perRow, 1, size.out]));
-  if (kinds.has("lowRank")) {
-    const rank = `${group.name}.rank`;
-    const a = input("lora_A", [perRow, size.in, rank]);
-    const b = input("lora_B", [perRow, rank, size.out]);
-    y = g.add(y, g.matMul(g.matMul(x, a), b));
+  let outputs = base(kinds.has("inputScale") ? scaledInputs(g, group, x) : x);
+  if (kinds.has("outputScale")) {
+    const scale = input("outputScale", [perRow, 1, size.out]);
+    outputs = g.mul(sideBySide(g, outputs), scale);
   }
+  if (kinds.has("lowRank")) outputs = addLowRank(g, group, { x, outputs });
+  return [...kinds].some((kind) => behindLowRank.has(kind))
+    ? addOthers(g, group, { ...at, kinds, y: sideBySide(g, outputs) })
+    : outputs;
+}
+
+const behindLowRank: ReadonlySet<SlotKind> = new Set([
+  "gated",
+  "routed",
+  "fed",
+  "delta",
+  "shift",
+  "newRows",
+] as const);
+
+function addOthers(
+  g: GraphBuilder,
+  group: LinearGroup,
+  at: { x: Value; y: Value; kinds: ReadonlySet<SlotKind>; gate: () => Value },
+): Value {
+  const { x, kinds } = at;
+  let { y } = at;
+  const size = groupSize(group);
+  const input = (part: string, shape: readonly (number | string)[]): Value =>
+    g.input(`${group.name}.${part}`, "float32", shape);
   if (kinds.has("gated")) {
     const rank = `${group.name}.gated_rank`;
     const hidden = g.matMul(x, input("gated_A", [perRow, size.in, rank]));
@@ -334,18 +361,19 @@ function packGroup(
     effect: activeEffect(module, active) ?? {},
   }));
   return [...kinds].flatMap((kind) =>
-    packers[kind](groupSize(group), parts).map(({ part, shape, data }) => ({
+    packers[kind](groupSize(group), parts, group).map(({ part, ...tensor }) => ({
       name: `${group.name}.${part}`,
-      shape,
-      data,
+      ...tensor,
     })),
   );
 }
 
 type Size = { in: number; out: number };
 
-const packers: Record<SlotKind, (size: Size, parts: readonly Part[]) => Packed[]> = {
-  lowRank: (size, parts) => packLowRank(size, parts, "lowRank"),
+type Packer = (size: Size, parts: readonly Part[], group: LinearGroup) => Packed[];
+
+const packers: Record<SlotKind, Packer> = {
+  lowRank: (_size, parts, group) => packLowRankSlot(group, parts),
   gated: (size, parts) => packLowRank(size, parts, "gated"),
   newRows: packNewRows,
   delta: packDelta,
@@ -375,27 +403,6 @@ function packVector(
     if (own) data.set(own, column);
   });
   return [{ part, shape: [1, 1, size.out], data }];
-}
-
-/** A [in, Σ rank] side by side, B [Σ rank, Σ out] as blocks on the diagonal. */
-function packLowRank(size: Size, parts: readonly Part[], kind: "lowRank" | "gated"): Packed[] {
-  const rank = parts.reduce((sum, { effect }) => sum + (effect[kind]?.rank ?? 0), 0);
-  const a = new Float32Array(size.in * rank);
-  const b = new Float32Array(rank * size.out);
-  let row = 0;
-  forEachColumn(parts, ({ module, effect: { [kind]: lowRank } }, column) => {
-    if (!lowRank) return;
-    const own = lowRank.rank;
-    transposeInto(a, lowRank.a, { rows: own, columns: size.in, stride: rank, offset: row });
-    const offset = row * size.out + column;
-    transposeInto(b, lowRank.b, { rows: module.out, columns: own, stride: size.out, offset });
-    row += own;
-  });
-  const name = kind === "gated" ? "gated" : "lora";
-  return [
-    { part: `${name}_A`, shape: [1, size.in, rank], data: a },
-    { part: `${name}_B`, shape: [1, rank, size.out], data: b },
-  ];
 }
 
 /** Rowsᵀ [in, new] of the one module of a head. */

@@ -24,6 +24,7 @@ test("sizes are compared by name, and null is said where names do not tell", () 
   check(sum([2, 3]), 5);
   check(sum(["past", "seq"]), "past + seq");
   check(sum([null, 1]), null);
+  check(sum(["batch", "batch", "batch"]), "3*batch");
   check(quotient(["batch", 9, "seq", 64], ["batch", 3, 64]), "3*seq");
   check(quotient(["batch", 3, "3*seq", 64], ["batch", 9, 64]), "seq");
   check(quotient(["past + seq", 4], [2]), "2*past + seq");
