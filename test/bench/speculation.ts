@@ -1,4 +1,4 @@
-// What reading ahead saves: `npm run bench:speculation -- [qwen2.5-0.5b] [int4]`. Weights are random, so
+// What reading ahead saves: `npm run bench:speculation -- [qwen2.5-0.5b] [int4] [1,0.8,0]`. Weights are random, so
 // that nothing repeats by itself: a share of the tokens is made to be those of the prompt, as a model
 // does that copies it, and the rest are others. Plain and read-ahead answers take turns.
 import { loadBaseModel, type LoadBaseModelOptions } from "../../extension/core/baseModel.ts";
@@ -8,8 +8,8 @@ import { generate, type Speculation } from "../../extension/core/tokens/generate
 import { greedy } from "../../extension/core/tokens/sampler.ts";
 import { makeRandomModel } from "./makeRandomModel.ts";
 
-const [name = "qwen2.5-0.5b", precision = "int4"] = process.argv.slice(2);
-const shares = [1, 0.8, 0];
+const [name = "qwen2.5-0.5b", precision = "int4", list = "1,0.8,0"] = process.argv.slice(2);
+const shares = list.split(",").map(Number);
 const [rounds, answer] = [2, 64];
 
 /** Tokens without pattern; the text of a prompt that is to be copied. */
