@@ -36,19 +36,17 @@ export async function readTokenizer(dir: string): Promise<Tokenizer | null> {
   if (!(await isFile(file))) return null;
   const settings = await readOptional(path.join(dir, "tokenizer_config.json"));
   const model = await readJsonObject(file);
-  const tokenizer = construct(model, settings, file);
+  const made = constructLater(model, settings, file);
   const specialTokens = readSpecialTokens(settings);
   const eos = specialTokens["eos_token"];
   let vocabulary: Vocabulary | undefined;
   return {
     encode: (text, { addSpecialTokens = true } = {}) =>
-      tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids,
-    encodePair: (text, pair) => encodePair(tokenizer, text, pair),
+      made().encode(text, { add_special_tokens: addSpecialTokens }).ids,
+    encodePair: (text, pair) => encodePair(made(), text, pair),
     decode: (ids, { skipSpecialTokens = true } = {}) =>
-      ids.length === 0
-        ? ""
-        : tokenizer.decode([...ids], { skip_special_tokens: skipSpecialTokens }),
-    eosTokenId: eos === undefined ? null : (tokenizer.token_to_id(eos) ?? null),
+      ids.length === 0 ? "" : made().decode([...ids], { skip_special_tokens: skipSpecialTokens }),
+    eosTokenId: eos === undefined ? null : (idOf(eos, model) ?? made().token_to_id(eos) ?? null),
     chatTemplate: await readChatTemplate(dir),
     specialTokens,
     get vocabulary() {
@@ -83,6 +81,32 @@ function construct(model: JsonObject, settings: JsonObject, file: string): Huggi
   } catch (error) {
     throw badFile(file, t("is no tokenizer that Graft can run: {0}", (error as Error).message));
   }
+}
+
+/**
+ * The tables of a BPE tokenizer take longer to make than the file to read, so they are made when the
+ * first text comes; whether Graft can run it is found now, without them.
+ */
+function constructLater(
+  model: JsonObject,
+  settings: JsonObject,
+  file: string,
+): () => HuggingFaceTokenizer {
+  const { model: tables } = model;
+  const isBpe = isObject(tables) && tables["type"] === "BPE" && isObject(tables["vocab"]);
+  const frame = isBpe
+    ? { ...model, added_tokens: [], model: { ...tables, vocab: {}, merges: [] } }
+    : model;
+  const first = construct(frame, settings, file);
+  let made = isBpe ? null : first;
+  return () => (made ??= construct(model, settings, file));
+}
+
+/** A special token's id as the file lists it; undefined where it does not. */
+function idOf(token: string, { added_tokens: added }: JsonObject): number | undefined {
+  const list: unknown[] = Array.isArray(added) ? added : [];
+  const found = list.findLast((each) => isObject(each) && each["content"] === token);
+  return isObject(found) && typeof found["id"] === "number" ? found["id"] : undefined;
 }
 
 function readSpecialTokens(settings: JsonObject): Record<string, string> {
