@@ -22,9 +22,9 @@ export interface Case {
   readonly context: number;
   /**
    * "plain" and "ahead" say a text that repeats its prompt but for an edit every twenty tokens; "ahead"
-   * with speculation. "swap" makes one adapter active after the other, "weigh" changes the weights of a mixture.
+   * with speculation. "inspect" is what the engine does for the inspector's page. "swap" makes one adapter active after the other, "weigh" changes the weights of a mixture.
    */
-  readonly kind: "decode" | "prefill" | "plain" | "ahead" | "attach" | "swap" | "weigh";
+  readonly kind: "decode" | "prefill" | "plain" | "ahead" | "attach" | "inspect" | "swap" | "weigh";
 }
 
 export interface Group {
@@ -88,6 +88,7 @@ export const groups: Readonly<Record<string, Group>> = {
     family: "lora",
     cases: [
       { ...decode("attach r16", active("r16")), kind: "attach" },
+      { ...decode("inspect r16", active("r16")), kind: "inspect" },
       { ...decode("swap r16", active("r16", "r16b")), kind: "swap" },
       { ...decode("change a weight", active("r16", "r16b")), kind: "weigh" },
     ],

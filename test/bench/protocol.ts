@@ -32,6 +32,8 @@ export type Ask =
   | { readonly do: "recite"; readonly prompt: readonly number[]; readonly text: readonly number[]; readonly isAhead: boolean; readonly use: Use } // prettier-ignore
   /** Loads one of the adapters once more from disk, makes it the active one, and lets it go. */
   | { readonly do: "attach"; readonly adapter: string }
+  /** Finds all that the inspector shows of an adapter at first. */
+  | { readonly do: "inspect"; readonly adapter: string }
   /** Makes loaded adapters the active ones. */
   | { readonly do: "activate"; readonly use: Use }
   | { readonly do: "memory" }

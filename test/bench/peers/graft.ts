@@ -8,6 +8,7 @@ import { runtimeLabel } from "../../../extension/core/session/ortSession.ts";
 import { generate } from "../../../extension/core/tokens/generate.ts";
 import { readInParts } from "../../../extension/core/tokens/promptParts.ts";
 import { createSampler, greedy } from "../../../extension/core/tokens/sampler.ts";
+import { inspectAdapter } from "../../../extension/engine/inspect.ts";
 import type { Answer, Use } from "../protocol.ts";
 import { type Asked, serve, timed } from "./serve.ts";
 
@@ -27,7 +28,7 @@ let script: readonly number[] = [];
 let reciting: DecodingSession | null = null;
 let files: Readonly<Record<string, string>> = {};
 
-await serve({ load, start, steps, prefill, recite, attach, activate });
+await serve({ load, start, steps, prefill, recite, attach, inspect, activate });
 
 async function load({ model: folder, precision, threads, adapters, cache }: Asked<"load">) {
   const isQuantized = precision === "int8" || precision === "int4";
@@ -146,6 +147,11 @@ async function attach({ adapter }: Asked<"attach">): Promise<Answer> {
     model.setAdapter(adapterName);
   });
   model.deleteAdapter(adapterName);
+  return { samples: [milliseconds] };
+}
+
+async function inspect({ adapter }: Asked<"inspect">): Promise<Answer> {
+  const [, milliseconds] = await timed(() => inspectAdapter(files[adapter] as string, model));
   return { samples: [milliseconds] };
 }
 

@@ -148,6 +148,10 @@ with torch.inference_mode():
         ask = json.loads(line)
         if ask["do"] == "end":
             break
+        if ask["do"] not in handlers:
+            answer = {"samples": [], "error": "This party does not do that."}
+            print(json.dumps(answer), flush=True)
+            continue
         try:
             answer = handlers[ask["do"]](ask)
         except Exception as error:  # said to who asked

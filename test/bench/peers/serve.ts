@@ -15,6 +15,7 @@ export interface Party {
   prefill(ask: Prefill): Promise<Answer>;
   recite?(ask: Asked<"recite">): Promise<Answer>;
   attach?(ask: Asked<"attach">): Promise<Answer>;
+  inspect?(ask: Asked<"inspect">): Promise<Answer>;
   activate?(ask: Asked<"activate">): Promise<Answer>;
 }
 
@@ -46,6 +47,8 @@ async function answerTo(party: Party, ask: Exclude<Ask, { do: "end" }>): Promise
       return party.recite ? party.recite(ask) : unable;
     case "attach":
       return party.attach ? party.attach(ask) : unable;
+    case "inspect":
+      return party.inspect ? party.inspect(ask) : unable;
     case "activate":
       return party.activate ? party.activate(ask) : unable;
     case "memory":
