@@ -46,7 +46,7 @@ export async function readTokenizer(dir: string): Promise<Tokenizer | null> {
     encodePair: (text, pair) => encodePair(made(), text, pair),
     decode: (ids, { skipSpecialTokens = true } = {}) =>
       ids.length === 0 ? "" : made().decode([...ids], { skip_special_tokens: skipSpecialTokens }),
-    eosTokenId: eos === undefined ? null : (idOf(eos, model) ?? made().token_to_id(eos) ?? null),
+    eosTokenId: eos === undefined ? null : (idOf(eos, model) ?? null),
     chatTemplate: await readChatTemplate(dir),
     specialTokens,
     get vocabulary() {
@@ -102,11 +102,18 @@ function constructLater(
   return () => (made ??= construct(model, settings, file));
 }
 
-/** A special token's id as the file lists it; undefined where it does not. */
-function idOf(token: string, { added_tokens: added }: JsonObject): number | undefined {
+/** A token's id as the file lists it: among those that were added, else in the vocabulary. */
+function idOf(token: string, { added_tokens: added, model }: JsonObject): number | undefined {
   const list: unknown[] = Array.isArray(added) ? added : [];
   const found = list.findLast((each) => isObject(each) && each["content"] === token);
-  return isObject(found) && typeof found["id"] === "number" ? found["id"] : undefined;
+  if (isObject(found) && typeof found["id"] === "number") return found["id"];
+  const vocab = isObject(model) ? model["vocab"] : undefined;
+  if (Array.isArray(vocab)) {
+    const place = vocab.findLastIndex((entry) => Array.isArray(entry) && entry[0] === token);
+    return place < 0 ? undefined : place;
+  }
+  if (!isObject(vocab) || !Object.hasOwn(vocab, token)) return undefined;
+  return typeof vocab[token] === "number" ? vocab[token] : undefined;
 }
 
 function readSpecialTokens(settings: JsonObject): Record<string, string> {

@@ -111,10 +111,13 @@ function changesOneEnd(
   config: TunerConfig,
   { targets, base }: { targets: readonly ModuleInfo[]; base: MethodBase },
 ): boolean {
-  const { modules } = base.tree;
-  const isTied = (module: ModuleInfo): boolean =>
-    modules.some((twin) => twin !== module && weightName(twin) === weightName(module));
   if (config["ensure_weight_tying"] === true) return false;
+  const { modules } = base.tree;
+  const uses = new Map<string, number>();
+  for (const module of modules) {
+    uses.set(weightName(module), (uses.get(weightName(module)) ?? 0) + 1);
+  }
+  const isTied = (module: ModuleInfo): boolean => (uses.get(weightName(module)) ?? 0) > 1;
   const chosen = new Set(targets.map(({ path }) => path));
   return modules.some(
     (module) => isTied(module) && (chosen.has(module.path) || isSaved(module.path, config)),
