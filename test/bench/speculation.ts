@@ -65,7 +65,9 @@ function copying(session: DecodingSession, share: number): DecodingSession {
         const id = row[place] as number;
         const isCopied = (id * 2654435761) % 1000 < 1000 * share;
         const next = after.get(id) ?? (prompt[id % prompt.length] as number);
-        logits.data[i * vocabulary + (isCopied ? next : (next * 13 + 5) % 997)] = 1e4;
+        // Never said before.
+        const other = 1000 + state.cache.length - row.length + place;
+        logits.data[i * vocabulary + (isCopied ? next : other)] = 1e4;
       });
       return logits;
     }) satisfies DecodingSession["forward"],
