@@ -435,6 +435,7 @@ export class VSCode {
     await this.page.locator(`.monaco-workbench${looks[look].window}`).waitFor();
     await until("pages are painted anew", async () => {
       for (const frame of this.page.frames()) {
+        if (!(await isShown(frame))) continue;
         const old = frame.locator(`body[class*=vscode-]:not(${looks[look].page})`);
         if ((await old.count()) > 0) return false;
       }
@@ -501,6 +502,12 @@ export async function until<T>(
     await new Promise((done) => setTimeout(done, 100));
   } while (Date.now() < deadline);
   throw new Error(`Waited ${seconds} s in vain: ${what}.${reason}`);
+}
+
+/** False for a frame that VS Code keeps out of sight, as the one before a page's newest content. */
+async function isShown(frame: Frame): Promise<boolean> {
+  if (frame.parentFrame() === null) return true;
+  return (await frame.frameElement()).isVisible();
 }
 
 /** A whole text, whatever it is surrounded by. */

@@ -166,7 +166,7 @@ scenario(
       /^What colour is the sky\?,blue,The sky is blue\.,.*Th' sky be blue/,
     );
     assert.equal(csv.filter(Boolean).length, 4);
-    const jsonl = (await exportAs(vscode, "JSONL", "questions.answers.jsonl"))
+    const jsonl = (await exportAs(vscode, "JSONL: a line", "questions.answers.jsonl"))
       .trimEnd()
       .split("\n");
     assert.equal(jsonl.length, 3);
