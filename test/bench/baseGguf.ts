@@ -4,6 +4,8 @@ import { open, rename } from "node:fs/promises";
 import * as path from "node:path";
 import { fromFloat32 } from "../../extension/core/base/halfFloat.ts";
 import { elementCount } from "../../extension/core/base/shape.ts";
+import { text, uint32, uint64 } from "../../extension/core/gguf/write.ts";
+import { inLayers } from "../../extension/core/peft/convert/gguf.ts";
 import { openSafetensors, readFloat32 } from "../../extension/core/safetensors/read.ts";
 import type { Config } from "./makeRandomModel.ts";
 
@@ -20,13 +22,7 @@ const blockSize = 32;
 const alignment = 32;
 
 const names: readonly (readonly [path: string, name: string])[] = [
-  ["self_attn.q_proj", "attn_q"],
-  ["self_attn.k_proj", "attn_k"],
-  ["self_attn.v_proj", "attn_v"],
-  ["self_attn.o_proj", "attn_output"],
-  ["mlp.gate_proj", "ffn_gate"],
-  ["mlp.up_proj", "ffn_up"],
-  ["mlp.down_proj", "ffn_down"],
+  ...inLayers,
   ["input_layernorm", "attn_norm"],
   ["post_attention_layernorm", "ffn_norm"],
 ];
@@ -261,21 +257,4 @@ function packNibbles({ values, from }: Block, out: Uint8Array, at: number): numb
     out[at + i] = low | (high << 4);
   }
   return scale;
-}
-
-function text(value: string): Buffer {
-  const bytes = Buffer.from(value, "utf8");
-  return Buffer.concat([uint64(bytes.length), bytes]);
-}
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-}
-
-function uint64(value: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(BigInt(value));
-  return bytes;
 }

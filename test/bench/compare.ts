@@ -9,7 +9,7 @@ import type { MachineSpeed } from "./machineSpeed.ts";
 import { labelOf, loadOf, openParty, type PartyName } from "./parties.ts";
 import type { Peer } from "./peer.ts";
 import { configOf } from "./prepare.ts";
-import type { Memory } from "./protocol.ts";
+import type { Memory } from "./processMemory.ts";
 import { shuffled, summarize, type Summary } from "./statistics.ts";
 
 export interface RunOptions {

@@ -1,5 +1,4 @@
 // One row of the load benchmark in a process of its own: loads a folder, runs it, prints JSON.
-import { readFileSync } from "node:fs";
 import { mkdir, stat, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import { type BaseModel, loadBaseModel } from "../../extension/core/baseModel.ts";
@@ -8,6 +7,7 @@ import { estimateMemory } from "../../extension/core/memoryEstimate.ts";
 import { PeftModel } from "../../extension/core/peftModel.ts";
 import { type TensorData, writeSafetensors } from "../../extension/core/safetensors/write.ts";
 import type { LoadRequest, LoadResult } from "./loadRow.ts";
+import { processMemory } from "./processMemory.ts";
 
 const request = JSON.parse(process.argv[2] as string) as LoadRequest;
 const rank = 16;
@@ -17,7 +17,7 @@ const prompt = 256;
 process.stdout.write(`${JSON.stringify(await measure(request))}\n`);
 
 async function measure({ folder, options, adapter }: LoadRequest): Promise<LoadResult> {
-  const before = memory();
+  const before = processMemory();
   const steps = new Map<string, number>();
   let step = { name: "", started: performance.now() };
   const endStep = (name: string): void => {
@@ -32,11 +32,11 @@ async function measure({ folder, options, adapter }: LoadRequest): Promise<LoadR
     },
   });
   endStep("");
-  const loaded = memory();
+  const loaded = processMemory();
   const model = await PeftModel.fromPretrained(base, await randomAdapter(base, adapter));
   const plain = await speed(base, model.inputsOf([]));
   const adapted = await speed(base, model.inputsOf([{ name: "default", weight: 1 }]));
-  const after = memory();
+  const after = processMemory();
   await model.dispose();
   return {
     seconds: base.loadSeconds,
@@ -114,15 +114,4 @@ async function randomAdapter({ adaptable }: BaseModel, folder: string): Promise<
   };
   await writeFile(path.join(folder, "adapter_config.json"), JSON.stringify(config));
   return folder;
-}
-
-/** Bytes of this process: resident now, resident at most, and what of it is no mapped file. */
-function memory(): LoadResult["before"] {
-  const { rss } = process.memoryUsage();
-  const peak = process.resourceUsage().maxRSS * 1024;
-  if (process.platform !== "linux") return { rss, peak, anonymous: null };
-  const status = readFileSync("/proc/self/status", "utf8");
-  const field = (name: string): number =>
-    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1]) * 1024;
-  return { rss: field("VmRSS"), peak: field("VmHWM"), anonymous: field("RssAnon") };
 }

@@ -1,5 +1,6 @@
 import type { MemoryEstimate } from "../../extension/core/memoryEstimate.ts";
 import type { LoadBaseModelOptions } from "../../extension/core/baseModel.ts";
+import type { Memory } from "./processMemory.ts";
 
 /** What one process of the load benchmark does. */
 export interface LoadRequest {
@@ -7,14 +8,6 @@ export interface LoadRequest {
   readonly options: LoadBaseModelOptions;
   /** Where its random adapter is written. */
   readonly adapter: string;
-}
-
-/** In bytes. */
-export interface Memory {
-  readonly rss: number;
-  readonly peak: number;
-  /** null where the system does not tell. */
-  readonly anonymous: number | null;
 }
 
 /** Tokens per second. */

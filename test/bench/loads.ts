@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { openLoaded } from "./compare.ts";
 import { labelOf, loadOf, type PartyName } from "./parties.ts";
-import type { Memory } from "./protocol.ts";
+import type { Memory } from "./processMemory.ts";
 import { table } from "./report.ts";
 import { quantile } from "./statistics.ts";
 

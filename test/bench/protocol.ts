@@ -1,4 +1,5 @@
 /** What the benchmark says to a party, one JSON line a request on its stdin, one a result on its stdout. */
+import type { Memory } from "./processMemory.ts";
 
 /** Adapters that take part, by the names they were loaded under; none is the bare base. */
 export interface Use {
@@ -38,14 +39,6 @@ export type Ask =
   | { readonly do: "activate"; readonly use: Use }
   | { readonly do: "memory" }
   | { readonly do: "end" };
-
-/** Bytes of a party's process. */
-export interface Memory {
-  readonly rss: number;
-  readonly peak: number;
-  /** What of it is no mapped file; null where the system does not tell. */
-  readonly anonymous: number | null;
-}
 
 export interface Answer {
   /** Milliseconds. */

@@ -93,18 +93,19 @@ function padded(bytes: Uint8Array): Buffer {
   return Buffer.concat([bytes], roundUp(bytes.length));
 }
 
-function text(value: string): Buffer {
+/** A string as GGUF has it: its length in bytes, then UTF-8. */
+export function text(value: string): Buffer {
   const bytes = Buffer.from(value, "utf8");
   return Buffer.concat([uint64(bytes.length), bytes]);
 }
 
-function uint32(value: number): Buffer {
+export function uint32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32LE(value);
   return bytes;
 }
 
-function uint64(value: number): Buffer {
+export function uint64(value: number): Buffer {
   const bytes = Buffer.alloc(8);
   bytes.writeBigUInt64LE(BigInt(value));
   return bytes;

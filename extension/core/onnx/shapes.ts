@@ -29,6 +29,12 @@ const elementwise: Rule = (x, { inputs }) => {
   return [{ type: x.type, shape }];
 };
 
+/** A product whose second factor may lie transposed; one whose first does is left alone. */
+const transposable: Rule = (x, { node, inputs }) =>
+  (intOf(node, "transA") ?? 0) === 0
+    ? product(x, inputs[1], intOf(node, "transB") === 1 ? -2 : -1)
+    : null;
+
 /** Operators that the decoders of most families are made of. */
 const rules: Readonly<Record<string, Rule>> = {
   Identity: same,
@@ -54,14 +60,8 @@ const rules: Readonly<Record<string, Rule>> = {
     return type ? [{ type, shape: x.shape }] : null;
   },
   MatMul: (x, { inputs }) => product(x, inputs[1], -1),
-  FusedMatMul: (x, { node, inputs }) =>
-    (intOf(node, "transA") ?? 0) === 0
-      ? product(x, inputs[1], intOf(node, "transB") === 1 ? -2 : -1)
-      : null,
-  Gemm: (x, { node, inputs }) =>
-    (intOf(node, "transA") ?? 0) === 0
-      ? product(x, inputs[1], intOf(node, "transB") === 1 ? -2 : -1)
-      : null,
+  FusedMatMul: transposable,
+  Gemm: transposable,
   MatMulNBits: (x, { node }) => [
     { type: x.type, shape: [...x.shape.slice(0, -1), intOf(node, "N") ?? null] },
   ],

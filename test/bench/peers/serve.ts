@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import type { Answer, Ask, Memory } from "../protocol.ts";
+import { processMemory } from "../processMemory.ts";
+import type { Answer, Ask } from "../protocol.ts";
 
 type Load = Extract<Ask, { do: "load" }>;
 export type Start = Extract<Ask, { do: "start" }>;
@@ -52,7 +52,7 @@ async function answerTo(party: Party, ask: Exclude<Ask, { do: "end" }>): Promise
     case "activate":
       return party.activate ? party.activate(ask) : unable;
     case "memory":
-      return { samples: [], memory: memory() };
+      return { samples: [], memory: processMemory() };
     default:
       return ask satisfies never;
   }
@@ -65,14 +65,4 @@ export async function timed<T>(work: () => Promise<T> | T): Promise<[T, number]>
   const started = performance.now();
   const result = await work();
   return [result, performance.now() - started];
-}
-
-function memory(): Memory {
-  const { rss } = process.memoryUsage();
-  const peak = process.resourceUsage().maxRSS * 1024;
-  if (process.platform !== "linux") return { rss, peak, anonymous: null };
-  const status = readFileSync("/proc/self/status", "utf8");
-  const field = (name: string): number =>
-    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1]) * 1024;
-  return { rss: field("VmRSS"), peak: field("VmHWM"), anonymous: field("RssAnon") };
 }

@@ -34,7 +34,8 @@ const architectures: Readonly<Record<string, string>> = {
 /** Architectures whose queries and keys are stored for rotation of neighbouring pairs. */
 const pairwise = new Set(["llama"]);
 
-const inLayers: readonly (readonly [path: string, name: string])[] = [
+/** What llama.cpp calls a layer's linear modules. */
+export const inLayers: readonly (readonly [path: string, name: string])[] = [
   ["self_attn.q_proj", "attn_q"],
   ["self_attn.k_proj", "attn_k"],
   ["self_attn.v_proj", "attn_v"],
