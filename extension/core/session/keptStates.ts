@@ -1,7 +1,7 @@
 import type { Model } from "../models/model.ts";
 import { type AdapterInputs, isSameRow } from "./adapterInputs.ts";
 import type { DecodingState } from "./causalSession.ts";
-import { canRewind, keepsAngles, rotaryOf } from "./rewind.ts";
+import { canRewind, keepsAngles, rewind, rotaryOf } from "./rewind.ts";
 
 /** Fewer tokens are read anew as quickly as they are looked up. */
 const leastTokens = 4;
@@ -68,8 +68,7 @@ export class KeptStates {
     if (!isMost || !isFitting || !this.holds(state, [before + length, before + prompt.length]))
       return null;
     this.entries = this.entries.filter((each) => each !== best.entry);
-    state.cache.truncate(before + length);
-    for (const row of [...state.seen, ...state.ids]) row.length = before + length;
+    rewind(state, state.cache.length - before - length);
     const own = { ...state, adapters, prompt: [prompt], activeFrom: null };
     return { state: own, length, logits: isWhole ? logits : null };
   }
@@ -107,7 +106,12 @@ export function isSame(one: AdapterInputs, other: AdapterInputs): boolean {
   return a.every((row, i) => isSameRow(row, b[i] ?? []));
 }
 
-function commonLength(ids: readonly number[], prompt: readonly number[], before: number): number {
+/** How many tokens a prompt and what stands behind `before` places of a sequence begin with alike. */
+export function commonLength(
+  ids: readonly number[],
+  prompt: readonly number[],
+  before = 0,
+): number {
   const most = Math.min(ids.length - before, prompt.length);
   let length = 0;
   while (length < most && ids[before + length] === prompt[length]) length++;

@@ -2,6 +2,7 @@ import { throwIfAborted } from "../base/errors.ts";
 import type { AdapterInputs } from "../session/adapterInputs.ts";
 import type { DecodingState, Logits } from "../session/causalSession.ts";
 import type { DecodingSession } from "../session/decodingSession.ts";
+import { beforePrompt } from "../session/keptStates.ts";
 import { checkRequest, generate, type Generated, type GenerateOptions } from "./generate.ts";
 import type { TokenConstraint } from "./constraint.ts";
 import { readInParts } from "./promptParts.ts";
@@ -124,7 +125,7 @@ async function run(
   const { state, logits: first } = await readPrompts(session, rows, at);
   onPrefilled();
   const started = performance.now();
-  const before = adapters.virtualTokens + (adapters.cachePrefix?.count ?? 0);
+  const before = beforePrompt(adapters);
   let logits = first;
   for (;;) {
     const [, , vocabulary] = logits.shape;

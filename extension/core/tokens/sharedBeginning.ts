@@ -1,6 +1,6 @@
 import { type AdapterInputs, isSameRow } from "../session/adapterInputs.ts";
 import type { DecodingSession } from "../session/decodingSession.ts";
-import { keptStates } from "../session/keptStates.ts";
+import { commonLength, keptStates } from "../session/keptStates.ts";
 import { adaptersOfRow } from "../session/oneByOne.ts";
 import { canRewind, keepsAngles, rewind } from "../session/rewind.ts";
 import { readInParts } from "./promptParts.ts";
@@ -27,7 +27,7 @@ export async function readBeginning(
   { reuse, signal }: { reuse?: boolean | undefined; signal?: AbortSignal | undefined },
 ): Promise<SharedBeginning | null> {
   const [first = []] = prompts;
-  const count = commonLength(prompts);
+  const count = commonToAll(prompts);
   const width = Math.max(...prompts.map(({ length }) => length));
   if (reuse === false || count < leastTokens || !canShare(session, adapters)) return null;
   if (!keepsAngles(session.model, [count, width])) return null;
@@ -59,10 +59,8 @@ function canShare({ readsApart, model }: DecodingSession, adapters: AdapterInput
 }
 
 /** Every prompt has a token of its own behind it, whose logits are wanted. */
-function commonLength(prompts: readonly (readonly number[])[]): number {
+function commonToAll(prompts: readonly (readonly number[])[]): number {
   const [first = []] = prompts;
   const most = Math.min(...prompts.map(({ length }) => length)) - 1;
-  let length = 0;
-  while (length < most && prompts.every((row) => row[length] === first[length])) length++;
-  return length;
+  return Math.min(most, ...prompts.map((row) => commonLength(first, row)));
 }
