@@ -11,3 +11,7 @@ export function float(value: number): Attribute {
 export function ints(value: readonly number[]): Attribute {
   return { kind: "ints", value };
 }
+
+export function text(value: string): Attribute {
+  return { kind: "string", value };
+}

@@ -406,6 +406,11 @@ export class GraphBuilder {
     this.push("Identity", [value], { outputs: [name] });
   }
 
+  /** The same value, through which no gradient goes back (torch's `detach`). */
+  detach(x: Value): Value {
+    return this.push("Identity", [x], { metadata: detached })[0];
+  }
+
   /** An output that exists under its name. */
   declareOutput(port: Port): void {
     this.outputs.push(port);
@@ -430,14 +435,14 @@ export class GraphBuilder {
   private push(
     op: string,
     inputs: readonly (Value | "")[],
-    { domain = "", count = 1, attributes = {}, outputs, steps }: PushOptions = {},
+    { domain = "", count = 1, attributes = {}, outputs, steps, metadata }: PushOptions = {},
   ): [Value, ...Value[]] {
     const name = this.unique([...this.scopes.slice(-1), op].join("/"));
     const made =
       outputs ??
       Array.from({ length: count }, (_, i) => (count === 1 ? name : `${name}:${i}`) as Value);
     const node = { op, domain, name, inputs, outputs: made, attributes };
-    this.nodes.push(steps ? { ...node, steps } : node);
+    this.nodes.push({ ...node, ...(steps && { steps }), ...(metadata && { metadata }) });
     return made as [Value, ...Value[]];
   }
 
@@ -465,6 +470,14 @@ interface PushOptions {
   count?: number;
   attributes?: Record<string, Attribute>;
   outputs?: Value[];
+  metadata?: Node["metadata"];
+}
+
+const detached: ReadonlyMap<string, string> = new Map([["gradient", "none"]]);
+
+/** Is this a node that `detach` made? */
+export function isDetached({ metadata }: Node): boolean {
+  return metadata?.get("gradient") === "none";
 }
 
 const microsoft = "com.microsoft";
