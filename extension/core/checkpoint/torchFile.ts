@@ -9,7 +9,7 @@ import { bitsOf } from "../base/dtype.ts";
 import { badFile, unsupported } from "../base/errors.ts";
 import { elementCount } from "../base/shape.ts";
 import type { TensorEntry } from "../safetensors/header.ts";
-import type { SafetensorsFile } from "../safetensors/read.ts";
+import { readFloat32, type SafetensorsFile } from "../safetensors/read.ts";
 import { type PickledTensor, readPickle, refuseGlobal } from "./pickle.ts";
 import { dtypesByTorchName } from "./torchDtypes.ts";
 
@@ -27,16 +27,59 @@ interface Range {
  * @throws bad-file when it is broken, or holds more than tensors
  */
 export async function openTorchFile(file: string): Promise<SafetensorsFile> {
-  const { size } = await stat(file);
-  const isZip = (await readStart(file, 4)).toString("latin1") === "PK\x03\x04";
-  const { value, ranges } = isZip
-    ? await readZip(file)
-    : readLegacy(await readStart(file, Math.min(size, largestPickle)), file);
+  const { value, ranges, size } = await contentsOf(file);
   if (!(value instanceof Map)) throw badFile(file, t("holds no dict of tensors"));
   const tensors = [...value].map(([name, tensor]) =>
     entryOf(String(name), tensor, { file, ranges, fileSize: size }),
   );
   return { file, size, tensors, metadata: {}, dataStart: 0 };
+}
+
+/** A tensor of a file that holds more than tensors. */
+export class TorchTensor {
+  constructor(
+    readonly shape: readonly number[],
+    /** Row-major. */
+    readonly data: Float32Array,
+  ) {}
+}
+
+/**
+ * Reads all of what torch.save wrote, optimizers and schedules too: dicts as Map, tuples and lists
+ * as arrays, tensors as their numbers.
+ * @throws bad-file when it is broken, or holds more than data and tensors
+ */
+export async function readTorchValue(file: string): Promise<unknown> {
+  const { value, ranges, size } = await contentsOf(file);
+  const read = async (part: unknown): Promise<unknown> => {
+    refuseGlobal(file, part);
+    if (part instanceof Map) {
+      const pairs: [unknown, unknown][] = [];
+      for (const [key, each] of part) pairs.push([key, await read(each)]);
+      return new Map(pairs);
+    }
+    if (Array.isArray(part)) {
+      const values: unknown[] = [];
+      for (const each of part) values.push(await read(each));
+      return values;
+    }
+    if (!isTensor(part)) return part;
+    const entry = entryOf("tensor", part, { file, ranges, fileSize: size });
+    const values = await readFloat32(file, [entry]);
+    return new TorchTensor(entry.shape, values.get(entry.name) as Float32Array);
+  };
+  return read(value);
+}
+
+async function contentsOf(file: string): Promise<Contents & { size: number }> {
+  const { size } = await stat(file).catch((error: NodeJS.ErrnoException) => {
+    throw badFile(file, t("cannot be read ({0})", error.code ?? error.message));
+  });
+  const isZip = (await readStart(file, 4)).toString("latin1") === "PK\x03\x04";
+  const contents = isZip
+    ? await readZip(file)
+    : readLegacy(await readStart(file, Math.min(size, largestPickle)), file);
+  return { ...contents, size };
 }
 
 interface Contents {

@@ -13,16 +13,47 @@ import type { TensorData } from "../safetensors/write.ts";
 import { type StoredEntry, writeStoredZip, type WrittenEntry } from "./storedZip.ts";
 import { namedTypes, storageTypes } from "./torchDtypes.ts";
 
+/** Python's tuple, where torch wants one instead of a list. */
+export class TorchTuple {
+  constructor(readonly values: readonly TorchValue[]) {}
+}
+
+/** What torch.save can hold here: a number is Python's float, a bigint its int. */
+export type TorchValue =
+  | null
+  | boolean
+  | string
+  | number
+  | bigint
+  | readonly TorchValue[]
+  | TorchTuple
+  | TensorData
+  | ReadonlyMap<string | bigint, TorchValue>;
+
 /** Writes a .bin file atomically, tensors in the order given, each in a storage of its own. */
 export async function writeTorchFile(
   file: string,
   tensors: readonly TensorData[],
+  options: { signal?: AbortSignal } = {},
+): Promise<void> {
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  if (byName.size !== tensors.length)
+    throw badRequest(t("{0}: two tensors have the same name.", file));
+  await writeTorchValue(file, byName, options);
+}
+
+/** Writes anything that torch.save writes of plain data and tensors, atomically. */
+export async function writeTorchValue(
+  file: string,
+  value: TorchValue,
   { signal }: { signal?: AbortSignal } = {},
 ): Promise<void> {
-  const names = new Set(tensors.map(({ name }) => name));
-  if (names.size !== tensors.length)
-    throw badRequest(t("{0}: two tensors have the same name.", file));
-  const pickle = pickleTensors(tensors, file);
+  const tensors: TensorData[] = [];
+  const pickle = Buffer.concat([
+    Buffer.from([0x80, 2]),
+    ...pickled(value, { tensors, file }),
+    code("."),
+  ]);
   const text = (name: string, content: string): StoredEntry => entryOf(name, Buffer.from(content));
   const entries = [
     entryOf("data.pkl", pickle),
@@ -64,13 +95,39 @@ function serializationId(written: readonly WrittenEntry[]): Buffer {
   return Buffer.from(value.toString().padStart(40, "0"));
 }
 
-/** A dict of tensors in pickle's protocol 2 (https://docs.python.org/3/library/pickletools.html). */
-function pickleTensors(tensors: readonly TensorData[], file: string): Buffer {
-  const parts = [Buffer.from([0x80, 2]), code("}"), code("(")];
-  tensors.forEach((tensor, i) =>
-    parts.push(text(tensor.name), tensorOf(tensor, { key: String(i), file })),
-  );
-  return Buffer.concat([...parts, code("u"), code(".")]);
+interface Pickling {
+  /** Tensors met so far; one's place is the name of its storage. */
+  readonly tensors: TensorData[];
+  readonly file: string;
+}
+
+/** A value in pickle's protocol 2 (https://docs.python.org/3/library/pickletools.html). */
+function pickled(value: TorchValue, at: Pickling): Buffer[] {
+  if (value === null) return [code("N")];
+  if (typeof value === "boolean") return [code(value ? "\x88" : "\x89")];
+  if (typeof value === "string") return [text(value)];
+  if (typeof value === "number") return [float(value)];
+  if (typeof value === "bigint") return [integer(Number(value))];
+  if (value instanceof TorchTuple) return [code("("), ...each(value.values, at), code("t")];
+  if (value instanceof Map) {
+    const pairs = value as ReadonlyMap<string | bigint, TorchValue>;
+    return [code("}("), ...[...pairs].flatMap((pair) => each(pair, at)), code("u")];
+  }
+  if (Array.isArray(value)) return [code("]("), ...each(value as TorchValue[], at), code("e")];
+  const tensor = value as TensorData;
+  at.tensors.push(tensor);
+  return [tensorOf(tensor, { key: String(at.tensors.length - 1), file: at.file })];
+}
+
+function each(values: readonly TorchValue[], at: Pickling): Buffer[] {
+  return values.flatMap((value) => pickled(value, at));
+}
+
+/** BINFLOAT. */
+function float(value: number): Buffer {
+  const bytes = Buffer.alloc(9, "G");
+  bytes.writeDoubleBE(value, 1);
+  return bytes;
 }
 
 /** A call of torch's _rebuild_tensor_v2, or v3 where the tensor names its element type. */
