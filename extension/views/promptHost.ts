@@ -18,7 +18,7 @@ export class PromptHost implements vscode.Disposable {
 
   constructor(
     private readonly graft: Graft,
-    prompts: Prompts,
+    private readonly prompts: Prompts,
   ) {
     this.language = new PromptLanguage(graft, (document) => this.read(document));
     this.tests = new PromptTests(graft, prompts);
@@ -80,6 +80,7 @@ export class PromptHost implements vscode.Disposable {
       markdownTable([vscode.l10n.t("Row"), ...columns], rows),
     ];
     await this.graft.reports.show(name, text.join("\n\n"));
+    this.prompts.refreshLenses();
   };
 
   dispose(): void {

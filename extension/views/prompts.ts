@@ -18,7 +18,7 @@ export class Prompts implements vscode.Disposable {
   private readonly subscriptions: vscode.Disposable[] = [this.controller, this.lensesChanged];
   private loading: Promise<PromptHost> | undefined;
   private graft: Graft | undefined;
-  private refreshing: NodeJS.Timeout | undefined;
+  private refreshing: NodeJS.Timeout[] = [];
 
   start(graft: Graft): void {
     this.graft = graft;
@@ -43,13 +43,14 @@ export class Prompts implements vscode.Disposable {
 
   /** Lenses say what is active and how the last run went. */
   refreshLenses(): void {
-    // Loading tells many changes at once; asked in the middle of an answer the editor keeps the old one.
-    clearTimeout(this.refreshing);
-    this.refreshing = setTimeout(() => this.lensesChanged.fire(), 250);
+    // Loading tells many changes at once. An editor that loses the focus, as to a report that opens
+    // beside it, forgets that it was going to ask: it is told again.
+    this.refreshing.forEach(clearTimeout);
+    this.refreshing = [250, 2000].map((ms) => setTimeout(() => this.lensesChanged.fire(), ms));
   }
 
   dispose(): void {
-    clearTimeout(this.refreshing);
+    this.refreshing.forEach(clearTimeout);
     vscode.Disposable.from(...this.subscriptions).dispose();
   }
 
