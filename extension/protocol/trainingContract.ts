@@ -1,0 +1,289 @@
+/**
+ * Training adapters. Types only. Two ends answer:
+ *
+ * - the *engine* (`TrainingContract`): everything before and after a run: preview of data, an estimate,
+ *   runs as their folders tell of them;
+ * - the *run's own process* (`RunContract`): lives as long as its run, listens on a socket whose path stands
+ *   in `process.json` of the run's folder, and does not care who watches. Any window may attach, several
+ *   at once; closing all of them changes nothing.
+ *
+ * A run's folder: `run.json` (RunConfig), `process.json` (RunProcess, while a process lives), `log.jsonl`
+ * (RunEvent, one a line, appended), `checkpoint-N/`, and the adapter itself at the end.
+ *
+ * Not done yet: see the end of this file.
+ */
+import type { ProgressEvent } from "./engineContract.ts";
+
+export const runVersion = 1;
+
+/** Which texts are learned from, and how they are read. */
+export interface TrainingData {
+  /** .jsonl, .json, .csv, .tsv or .txt, each also with .gz. */
+  files: string[];
+  /** Files of their own for evaluation; without, `evaluationShare` of the texts. */
+  evaluationFiles?: string[];
+  /** 0 to 1; by a hash of each text, so the order of the file does not matter. 0 when absent. */
+  evaluationShare?: number;
+  /** What the model is for; read off the fields when absent. */
+  task?: "causal" | "sequence-classification" | "token-classification";
+  /** Which field or column holds what, where names are others than usual. */
+  fields?: Partial<Record<DataField, string>>;
+  /** "answers" when absent: completions and the assistant's turns alone; "all" learns every token. */
+  learn?: "answers" | "all";
+  /** "auto": prompts and completions go through the base's chat template where it has one. */
+  template?: "auto" | "chat" | "plain";
+  /** In tokens; 1,024 when absent, at most the base's context. */
+  maxLength?: number;
+  /** What becomes of longer texts: the end is cut off, or they are split into several. */
+  overlong?: "cut" | "split";
+  /** "fit" puts whole texts into one row that do not see each other; "wrap" joins all texts and cuts. */
+  packing?: "none" | "fit" | "wrap";
+  /** What one text of a .txt file is; "paragraph" when absent. */
+  textUnit?: "line" | "paragraph" | "document";
+  /** Learn from the rest where records are broken; without it a run refuses them. */
+  skipBroken?: boolean;
+}
+
+export type DataField =
+  | "text"
+  | "prompt"
+  | "completion"
+  | "messages"
+  | "system"
+  | "input"
+  | "tools"
+  | "label"
+  | "pair"
+  | "words"
+  | "tags";
+
+export type DataFormat = "chat" | "instruction" | "text" | "classification" | "tags";
+
+/** A piece of what the model sees; what is not learned is greyed. */
+export interface TextSegment {
+  text: string;
+  isLearned: boolean;
+}
+
+export interface DataProblem {
+  file: string;
+  line: number;
+  column: number;
+  message: string;
+}
+
+export interface DataStatistics {
+  /** Records that became texts, and rows that are fed after packing or splitting. */
+  examples: number;
+  rows: number;
+  tokens: number;
+  learnedTokens: number;
+  /** Texts of which the end was cut, and how many tokens that took. */
+  cut: number;
+  cutTokens: number;
+  /** Left out: nothing of them is learned once they are cut. */
+  withoutLearned: number;
+  /** In tokens, before cutting. */
+  longest: number;
+  median: number;
+}
+
+export interface DataPreview {
+  format: DataFormat;
+  examples: { segments: TextSegment[]; label?: string; tokens: number }[];
+  training: DataStatistics;
+  evaluation: DataStatistics;
+  /** Names by id, of classification. */
+  labels: string[];
+  /** Broken records: how many, and the first of them. */
+  broken: number;
+  problems: DataProblem[];
+  /** Sentences on what was decided or found: which template, texts that were cut. */
+  notes: string[];
+  /** False: only the beginning of the files was read. */
+  isWhole: boolean;
+}
+
+/** transformers' names and meanings, in camel case. */
+export interface TrainingSettings {
+  /** Either passes over the data, or steps; steps win. */
+  epochs: number;
+  maxSteps?: number;
+  batchSize: number;
+  gradientAccumulation: number;
+  learningRate: number;
+  schedule: "linear" | "cosine" | "constant" | "constant_with_warmup";
+  warmupSteps: number;
+  optimizer: "adamw" | "sgd";
+  weightDecay: number;
+  /** 0: gradients are not clipped. */
+  maxGradientNorm: number;
+  /** Of LoRA+: how many times faster B learns than A. */
+  loraPlusRatio?: number;
+  groupByLength: boolean;
+  gradientCheckpointing: boolean;
+  seed: number;
+  /** In steps; 0 is never. */
+  evaluateEvery: number;
+  saveEvery: number;
+  /** How many checkpoints are kept beside the best; 0 keeps all. */
+  keepCheckpoints: number;
+  /** Evaluations without a better loss after which a run ends; 0 is never. */
+  earlyStopping: number;
+}
+
+/** Everything that a run is made of: the same config gives the same run. */
+export interface RunConfig {
+  version: typeof runVersion;
+  /** For people, and the adapter's name. */
+  name: string;
+  /** Folder of the base. */
+  base: string;
+  /** What the frozen base is kept in; as it is when absent. */
+  dtype?: string;
+  /** A new adapter by its config (as adapter_config.json has it), or one that is trained on. */
+  adapter: { kind: "new"; config: Record<string, unknown> } | { kind: "continue"; path: string };
+  data: TrainingData;
+  settings: TrainingSettings;
+  /** Prompts that are answered at every evaluation, by the base and by the adapter. */
+  samplePrompts: string[];
+}
+
+/** `process.json`: the process that trains, while it lives. */
+export interface RunProcess {
+  version: typeof runVersion;
+  pid: number;
+  /** Path of a socket, or of a named pipe on Windows. */
+  socket: string;
+  startedAt: string;
+}
+
+export type RunState =
+  | "preparing"
+  | "running"
+  | "pausing"
+  | "paused"
+  | "evaluating"
+  | "stopping"
+  /** The adapter is written. */
+  | "finished"
+  /** Ended by the user: kept up to there. */
+  | "stopped"
+  | "failed"
+  /** Its process is gone without having said so: it can be gone on with from the last checkpoint. */
+  | "interrupted";
+
+/** What a run reports; each line of `log.jsonl` is one. `at` is an ISO time. */
+export type RunEvent = { at: string } & (
+  | {
+      kind: "state";
+      state: RunState;
+      /** A sentence, of "failed" and where there is something to say. */
+      message?: string;
+      code?: string;
+    }
+  | { kind: "progress"; step: string; done?: number; total?: number }
+  | { kind: "data"; preview: Omit<DataPreview, "examples" | "problems"> }
+  | {
+      kind: "step";
+      step: number;
+      totalSteps: number;
+      epoch: number;
+      loss: number;
+      learningRate: number;
+      gradientNorm: number | null;
+      tokensPerSecond: number;
+      secondsLeft: number | null;
+      /** Bytes that the process holds. */
+      memory: number;
+    }
+  | {
+      kind: "evaluation";
+      step: number;
+      epoch: number;
+      loss: number;
+      isBest: boolean;
+      seconds: number;
+    }
+  | { kind: "sample"; step: number; prompt: string; base: string; adapter: string }
+  | { kind: "checkpoint"; step: number; path: string; isBest: boolean }
+);
+
+/** A run at a glance, as its folder tells. */
+export interface RunSummary {
+  folder: string;
+  name: string;
+  base: string;
+  peftType: string;
+  state: RunState;
+  step: number;
+  totalSteps: number | null;
+  loss: number | null;
+  evaluationLoss: number | null;
+  startedAt: string | null;
+  endedAt: string | null;
+  /** The last checkpoint, or the finished adapter. */
+  adapter: string | null;
+  /** Set while its process lives. */
+  process: RunProcess | null;
+  /** Why the folder cannot be read; a sentence. */
+  problem?: string;
+}
+
+export interface TrainingEstimate {
+  /** Measured by one step with the longest batch. */
+  secondsPerStep: number;
+  steps: number;
+  seconds: number;
+  memory: number;
+  freeMemory: number;
+  trainableParameters: number;
+  parameters: number;
+}
+
+/** What the engine answers. */
+export type TrainingContract = {
+  /** Reads `limit` records (200 when absent; null reads all) and shows the first `examples` of them. */
+  previewTrainingData: {
+    params: { base: string; data: TrainingData; examples: number; limit?: number | null };
+    result: DataPreview;
+    event: ProgressEvent;
+  };
+  /** Runs one step with the longest batch, and writes nothing. */
+  estimateTraining: {
+    params: { config: RunConfig };
+    result: TrainingEstimate;
+    event: ProgressEvent;
+  };
+  /** Writes run.json into a new folder of `parent`, named after the run. */
+  createRun: { params: { parent: string; config: RunConfig }; result: { folder: string } };
+  /** Runs below these folders, newest first. */
+  listRuns: { params: { parents: string[] }; result: RunSummary[] };
+  /** Everything that was logged; of steps at most `steps`, evenly thinned. */
+  readRun: {
+    params: { folder: string; steps?: number };
+    result: { summary: RunSummary; config: RunConfig; events: RunEvent[] };
+  };
+};
+
+/** What a run's process answers to whoever attaches. */
+export type RunContract = {
+  hello: { params: { version: number }; result: { pid: number; state: RunState; step: number } };
+  /** Every event from now on; ends with the run, or when the caller cancels, which leaves the run alone. */
+  watch: { params: null; result: { state: RunState }; event: RunEvent };
+  /** After the step that runs; writes a checkpoint, and gives the processor back. */
+  pause: { params: null; result: null };
+  resume: { params: null; result: null };
+  /** "keep" writes the adapter as it is now, "discard" leaves the last checkpoint as it is. */
+  stop: { params: { what: "keep" | "discard" }; result: null };
+  /** After the step that runs. */
+  saveCheckpoint: { params: null; result: null };
+};
+
+/** What attaches offers nothing. */
+export type RunHostContract = Record<never, never>;
+
+/*
+ * Not done yet: nothing of this file has a handler so far. The engine's five calls come first
+ * (previewTrainingData works from files alone), then the run's process.
+ */
