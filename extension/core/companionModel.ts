@@ -39,7 +39,7 @@ function hookOf({ sharesEmbedding, projection, hidden }: Companion): LayerHook {
   return {
     ...bareLayers,
     // What the adapter adds to the base's embedding is added here too.
-    embedding: (g, path, rows) =>
+    embedding: (g, path, { rows }) =>
       sharesEmbedding ? changeRows(g, path, { rows, size: hidden }) : rows,
     hidden: (g, stream, size) => {
       const state = projection

@@ -22,6 +22,7 @@ import {
   type BlockHook,
   type ExpertMatrix,
   type LayerHook,
+  type LayerParts,
   type LinearGroup,
   linearGroup,
   type LinearModule,
@@ -29,7 +30,7 @@ import {
   type Outputs,
   sideBySide,
 } from "../onnx/layerHook.ts";
-import { packedGroup, packedProduct, packedWeight } from "./packedLinear.ts";
+import { packedGroup, packedProduct, packedWeight, unpackedMatrix } from "./packedLinear.ts";
 
 import type { Head, Task } from "./model.ts";
 
@@ -161,16 +162,15 @@ export class ModelBuilder {
       // Picking rows before the cast keeps one fp32 copy of the table out of memory.
       const name = `${path}.weight`;
       const { stored, type, ref } = this.stored(name, [rows, dim]);
+      const source = { ids, table: () => this.weight(name, [rows, dim]) };
       if (ref.scale || type.startsWith("float8")) {
-        return this.hook.embedding(
-          this.g,
-          path,
-          this.g.gather(this.weight(name, [rows, dim]), ids),
-        );
+        const own = this.g.gather(source.table(), ids);
+        return this.hook.embedding(this.g, path, { rows: own, source });
       }
       const picked = this.g.gather(stored, ids);
       const rows32 = type === "float32" ? picked : this.g.cast(picked, onnxTypes.float32);
-      return this.g.scale(this.hook.embedding(this.g, path, rows32), scale);
+      const changed = this.hook.embedding(this.g, path, { rows: rows32, source });
+      return this.g.scale(changed, scale);
     });
   }
 
@@ -207,8 +207,17 @@ export class ModelBuilder {
         this.g.scope(module.path, () => this.linear(inputOf(i), module)),
       );
     };
+    const parts: LayerParts = {
+      layer: (i, input) => this.product(input, modules[i] as LinearModule),
+      weight: (i) => this.matrix(modules[i] as LinearModule),
+      bias: (i) => {
+        const { path, out, hasBias } = modules[i] as LinearModule;
+        return hasBias ? this.weight(`${path}.bias`, [out]) : null;
+      },
+    };
     this.groups.push(group);
-    const outputs = this.g.scope(group.name, () => this.hook.linears(this.g, group, { x, base }));
+    const layers = { x, base, parts };
+    const outputs = this.g.scope(group.name, () => this.hook.linears(this.g, group, layers));
     return { group, outputs };
   }
 
@@ -290,6 +299,16 @@ export class ModelBuilder {
     if (module.isTransposed) return this.g.matMul(x, stored);
     const w = module.kernel ? this.g.reshape(stored, [out, inputs]) : stored;
     return this.g.matMulTransposed(x, w);
+  }
+
+  /** A layer's weight as y = W x, [out, in]. */
+  private matrix(module: LinearModule): Value {
+    const { path, in: inputs, out } = module;
+    const w = packedWeight(this.checkpoint, module, this.layers);
+    if (w) return unpackedMatrix(this.g, { w, name: sourceName(path, this.layers) });
+    const stored = this.weight(weightName(module), storedShape(module));
+    if (module.isTransposed) return this.g.transpose(stored, [1, 0]);
+    return module.kernel ? this.g.reshape(stored, [out, inputs]) : stored;
   }
 
   private stored(asked: string, shape: Shape): StoredWeight & { ref: WeightRef } {

@@ -60,18 +60,41 @@ export type Outputs = Value | readonly Value[];
 /** A group's base layers, on one input for all or one for each. */
 export type BaseLayers = (x: Value | readonly Value[]) => Outputs;
 
+/** A group's base layers one by one, for whoever goes on from what they hold. */
+export interface LayerParts {
+  /** One layer on an input of its own, bias included. */
+  layer(index: number, x: Value): Value;
+  /** Its weight as y = W x: [out, in] in fp32, whatever it is stored in. */
+  weight(index: number): Value;
+  /** [out], or null. */
+  bias(index: number): Value | null;
+}
+
+/** A group's input [batch, seq, in] and what stands around it. */
+export interface GroupLayers {
+  readonly x: Value;
+  readonly base: BaseLayers;
+  /** Absent where the layers cannot be taken apart: in an ONNX export. */
+  readonly parts?: LayerParts;
+}
+
+/** Where an embedding's rows came from. */
+export interface EmbeddingSource {
+  /** [batch, seq], as they pick rows of the table. */
+  readonly ids: Value;
+  /** The whole table [rows, dim] in fp32; asking for it puts it into the graph. */
+  table(): Value;
+}
+
 /**
  * The door between a model and what is put around its layers. Each function gets what the base
  * computes and returns what the model goes on with.
  */
 export interface LayerHook {
-  /**
-   * A group's input [batch, seq, in] and its base layers as a function of one input for all layers or
-   * one for each → outputs in whichever form is at hand.
-   */
-  linears(g: GraphBuilder, group: LinearGroup, layers: { x: Value; base: BaseLayers }): Outputs;
-  /** Rows [batch, seq, dim] that an embedding gave. */
-  embedding(g: GraphBuilder, path: string, rows: Value): Value;
+  /** A group's layers → outputs in whichever form is at hand. */
+  linears(g: GraphBuilder, group: LinearGroup, layers: GroupLayers): Outputs;
+  /** Rows [batch, seq, dim] that an embedding gave; an ONNX export does not say from where. */
+  embedding(g: GraphBuilder, path: string, at: { rows: Value; source?: EmbeddingSource }): Value;
   /** What an attention block mixed, before its output projection. */
   attention(g: GraphBuilder, path: string, values: AttentionValues): Value;
   /** What is added to the rows [batch, pairs, out] that experts give; null for nothing. */
@@ -86,7 +109,7 @@ export interface LayerHook {
 
 export const bareLayers: LayerHook = {
   linears: (_g, _group, { x, base }) => base(x),
-  embedding: (_g, _path, rows) => rows,
+  embedding: (_g, _path, { rows }) => rows,
   attention: (_g, _path, { mixed }) => mixed,
   experts: () => null,
   norm: (_g, _path, { value }) => value,

@@ -103,7 +103,7 @@ class Rewriting {
   private wrapRows({ module, y, type }: MappedEmbedding): void {
     const { g } = this;
     const rows = g.scope(module.path, () =>
-      this.hook.embedding(g, module.path, this.raise(base(y), type)),
+      this.hook.embedding(g, module.path, { rows: this.raise(base(y), type) }),
     );
     g.named(this.lower(rows, type), y);
   }

@@ -134,7 +134,7 @@ export function slotHook(plan: SlotPlan): LayerHook {
         kinds: plan.linear.get(group.name),
         gate: () => gate(g, group),
       }),
-    embedding: (g, path, rows) =>
+    embedding: (g, path, { rows }) =>
       plan.embeddings.has(path) ? changeRows(g, path, { rows, size: "hidden" }) : rows,
     attention: (g, path, values) =>
       plan.attention.has(path) ? attendToPrompt(g, path, values) : values.mixed,

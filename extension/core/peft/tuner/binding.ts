@@ -113,9 +113,7 @@ export function bind<C extends TunerConfig>(
   { adapter, base }: { adapter: AdapterCheckpoint; base: MethodBase },
 ): Binding {
   const { file } = adapter.config;
-  const targets = resolveTargets(base.tree, targetFields(tuner, config, { file, base }));
-  const parameterTargets = tuner.parameters?.targets(config, base.tree, file) ?? [];
-  checkOverlap(targets, parameterTargets, { config, file });
+  const { targets, parameterTargets } = chooseTargets(tuner, config, { file, base });
   const { weights } = adapter;
   const arranged = tuner.arrange?.(weights.tensors, base, weights.file) ?? weights.tensors;
   const stored = sortTensors(tuner, arranged);
@@ -131,27 +129,7 @@ export function bind<C extends TunerConfig>(
   const unbound: string[] = [];
   for (const target of targets) {
     const module = withRows(target, whole);
-    if (!tuner.kinds.includes(module.kind)) {
-      throw unsupported(
-        t(
-          "{0}: {1} cannot change {2}, which is of kind {3}",
-          file,
-          tuner.peftType,
-          module.path,
-          module.kind,
-        ),
-      );
-    }
-    if (module.kind === "linear" && module.kernel && !tuner.convolutions) {
-      throw unsupported(
-        t(
-          "{0}: Graft does not run {1} on {2}, a convolution, yet",
-          file,
-          tuner.peftType,
-          module.path,
-        ),
-      );
-    }
+    checkTarget(tuner, module, file);
     const place = { name: module.path, shapes: tuner.shapes(module, config, file), module };
     const tensors = take(adapter, stored.modules.get(module.path), place);
     if (tensors) modules.push({ module, tensors });
@@ -171,6 +149,68 @@ export function bind<C extends TunerConfig>(
   const report = reportOf(found, { stored: stored.modules, wanted, extra });
   const { shared } = stored;
   return { report, targets, modules, parameters, whole, shared, stored: stored.modules };
+}
+
+function chooseTargets<C extends TunerConfig>(
+  tuner: Tuner<C>,
+  config: C,
+  { file, base }: { file: string; base: MethodBase },
+): { targets: readonly ModuleInfo[]; parameterTargets: readonly ParameterTarget[] } {
+  const targets = resolveTargets(base.tree, targetFields(tuner, config, { file, base }));
+  const parameterTargets = tuner.parameters?.targets(config, base.tree, file) ?? [];
+  checkOverlap(targets, parameterTargets, { config, file });
+  return { targets, parameterTargets };
+}
+
+/** A targeted module and the shapes of its tensors, by what follows its path on disk. */
+export interface PlannedModule {
+  readonly module: ModuleInfo;
+  readonly shapes: Readonly<Record<string, Shape>>;
+}
+
+export interface PlannedParameter {
+  readonly target: ParameterTarget;
+  readonly shapes: Readonly<Record<string, Shape>>;
+}
+
+/** What a new adapter has on a base; a file is not needed. */
+export function planModules<C extends TunerConfig>(
+  tuner: Tuner<C>,
+  config: C,
+  at: { file: string; base: MethodBase },
+): { targets: readonly PlannedModule[]; parameters: readonly PlannedParameter[] } {
+  const { targets, parameterTargets } = chooseTargets(tuner, config, at);
+  return {
+    targets: targets.map((module) => {
+      checkTarget(tuner, module, at.file);
+      return { module, shapes: tuner.shapes(module, config, at.file) };
+    }),
+    parameters: parameterTargets.map((target) => {
+      return { target, shapes: tuner.parameters?.shapes(target, config, at.file) ?? {} };
+    }),
+  };
+}
+
+function checkTarget<C extends TunerConfig>(
+  tuner: Tuner<C>,
+  module: ModuleInfo,
+  file: string,
+): void {
+  if (!tuner.kinds.includes(module.kind)) {
+    throw unsupported(
+      t(
+        "{0}: {1} cannot change {2}, which is of kind {3}",
+        file,
+        tuner.peftType,
+        module.path,
+        module.kind,
+      ),
+    );
+  }
+  if (module.kind !== "linear" || !module.kernel || tuner.convolutions) return;
+  throw unsupported(
+    t("{0}: Graft does not run {1} on {2}, a convolution, yet", file, tuner.peftType, module.path),
+  );
 }
 
 /** @param at `wanted`, `extra`: paths of targets, and of modules that are taken in another way */

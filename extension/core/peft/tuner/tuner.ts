@@ -15,7 +15,13 @@ import type { TensorEntry } from "../../safetensors/header.ts";
 import type { DefaultTargets } from "../defaultTargets.ts";
 import type { AdapterEffects, EmbeddingEffect, LinearEffect } from "../effect.ts";
 import type { FieldInfo, LoadedWeights, Method, MethodBase, ModuleSummary } from "../method.ts";
-import { bind, summarize } from "./binding.ts";
+import {
+  bind,
+  type PlannedModule,
+  type PlannedParameter,
+  planModules,
+  summarize,
+} from "./binding.ts";
 import { checkCombinations, tunerFieldInfo, type TunerConfig } from "./config.ts";
 import {
   type GrowingEffects,
@@ -140,8 +146,27 @@ export interface Tuner<C extends TunerConfig> {
   warnings?(config: C, raw: AdapterConfig, base: MethodBase): string[];
 }
 
+/** Where an adapter's own tensors go on a base, before there are any. */
+export interface TunerPlan<C> {
+  readonly config: C;
+  /** The config file, for messages. */
+  readonly file: string;
+  /** With its layers in the order in which the adapter runs them. */
+  readonly base: MethodBase;
+  readonly layers: readonly number[] | null;
+  /** Targeted modules in the model's order, and the tensors that each gets. */
+  readonly targets: readonly PlannedModule[];
+  readonly parameters: readonly PlannedParameter[];
+}
+
+/** A method that was made of a tuner's description. */
+export interface TunerMethod<C extends TunerConfig> extends Method {
+  plan(config: AdapterConfig, base: MethodBase): TunerPlan<C>;
+  defaultTargets(modelType: string): DefaultTargets;
+}
+
 /** Makes a method of a tuner's description. */
-export function tunerMethod<C extends TunerConfig>(tuner: Tuner<C>): Method {
+export function tunerMethod<C extends TunerConfig>(tuner: Tuner<C>): TunerMethod<C> {
   const parse = (config: AdapterConfig): C => {
     const fields = parseFields(tuner.schema, config.raw, config.file);
     checkCombinations(fields, config.file);
@@ -176,6 +201,12 @@ export function tunerMethod<C extends TunerConfig>(tuner: Tuner<C>): Method {
     open: async (adapter, base, signal) => {
       const [fields, own] = onto(adapter.config, base);
       return openModules(tuner, fields, { adapter, signal, ...own });
+    },
+    defaultTargets: (modelType) => tuner.defaultTargets(modelType),
+    plan: (config, base) => {
+      const [fields, own] = onto(config, base);
+      const at = { file: config.file, base: own.base };
+      return { config: fields, file: at.file, ...own, ...planModules(tuner, fields, at) };
     },
     sizes: (adapter) => moduleSizes(tuner, parse(adapter.config), adapter),
   };

@@ -179,7 +179,7 @@ function fits(
 ): boolean {
   const { module, parameter, entry, tree } = at;
   const { shape } = entry;
-  const wanted = sizeOf(module, parameter);
+  const wanted = wholeShape(module, parameter);
   if (isSameShape(shape, wanted)) return true;
   const isResized = isVocabulary(module, tree) && parameter === "weight" && shape[1] === wanted[1];
   if (isResized && (shape[0] ?? 0) > (wanted[0] ?? 0)) return true;
@@ -199,7 +199,8 @@ function fits(
   throw shapeMisfit(adapter, { name: module.path, entry, wanted, module });
 }
 
-function sizeOf(module: ModuleInfo, parameter: WholeParameter["parameter"]): Shape {
+/** The shape in which a parameter of the base is stored. */
+export function wholeShape(module: ModuleInfo, parameter: WholeParameter["parameter"]): Shape {
   if (parameter === "bias" || module.kind === "norm") return [module.out];
   return module.kind === "embedding" ? [module.in, module.out] : storedShape(module);
 }
@@ -211,7 +212,7 @@ export function tableWarnings(
 ): string[] {
   const other = whole
     .filter(({ isTrained, isUndeclared }) => !isTrained && !isUndeclared)
-    .filter(({ module, entry }) => entry.shape[0] === sizeOf(module, "weight")[0])
+    .filter(({ module, entry }) => entry.shape[0] === wholeShape(module, "weight")[0])
     .filter(({ module: { path } }) => linear.has(path) || (embeddings?.has(path) ?? false))
     .map(({ module }) => module.path);
   if (other.length === 0) return [];
@@ -265,7 +266,7 @@ export function wholeWarnings(
   const grown = new Map<string, string[]>();
   for (const { module, parameter, entry } of whole) {
     const [rows = 0] = entry.shape;
-    const [own = 0] = sizeOf(module, parameter);
+    const [own = 0] = wholeShape(module, parameter);
     if (parameter !== "weight" || rows <= own) continue;
     const sizes = t("{0} rows in the file, {1} in this base", rows, own);
     grown.set(sizes, [...(grown.get(sizes) ?? []), module.path]);

@@ -170,7 +170,7 @@ test("operators that are too old for what an adapter does are named", async (t) 
   assert(opened.model(bareLayers).graph.nodes.length > 0);
   const halves: LayerHook = {
     ...bareLayers,
-    embedding: (g, _path, rows) => g.concat(g.split(rows, [16, 16], -1), -1),
+    embedding: (g, _path, { rows }) => g.concat(g.split(rows, [16, 16], -1), -1),
   };
   assert.throws(
     () => opened.model(halves),

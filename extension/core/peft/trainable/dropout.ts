@@ -1,0 +1,107 @@
+/**
+ * Dropout whose masks follow from one number that is fed: the same number, the same masks, so that a
+ * resumed run and a recomputed block see what the first pass saw. PEFT draws from torch's generator;
+ * its masks are others.
+ *
+ * Each token has two random words r and s, hashed from its index and the seed; each column of each
+ * module has one of its own, c. A number stays where r · c + s (mod 2³²) lies below a threshold: any
+ * two places are independent of one another (Carter and Wegman, 1979), for four passes over x.
+ */
+import { seededRandom } from "../../base/random.ts";
+import { int } from "../../onnx/attributes.ts";
+import type { GraphBuilder } from "../../onnx/builder.ts";
+import { onnxTypes, type Value } from "../../onnx/graph.ts";
+import type { ParameterInputs } from "./parameters.ts";
+import { dropoutSeedName } from "./names.ts";
+
+interface Words {
+  readonly r: Value;
+  readonly s: Value;
+}
+
+interface DropoutAt {
+  readonly probability: number;
+  /** What the masks of a module differ by from those of others. */
+  readonly salt: string;
+  readonly size: number;
+  /** The value, or a name, for which the rows are counted: layers with as many tokens share words. */
+  readonly rows: Value | "stack";
+}
+
+export class Dropout {
+  private readonly words = new WeakMap<GraphBuilder, Map<string, Words>>();
+
+  constructor(private readonly inputs: ParameterInputs) {}
+
+  /** x [..., size], some of it 0 and the rest scaled up. */
+  apply(g: GraphBuilder, x: Value, { probability, salt, size, rows }: DropoutAt): Value {
+    if (probability <= 0) return x;
+    const own = this.words.get(g) ?? new Map<string, Words>();
+    this.words.set(g, own);
+    const words = own.get(rows) ?? tokenWords(g, x, this.seed(g));
+    own.set(rows, words);
+    const hashed = g.add(g.mul(words.r, columnWords(g, salt, size)), words.s);
+    const threshold = Math.min(Math.round((1 - probability) * 2 ** 32) - 2 ** 31, 2 ** 31 - 1);
+    const isKept = g.node("Less", [hashed, int32(g, threshold)])[0];
+    const mask = g.scale(g.cast(isKept, onnxTypes.float32), 1 / (1 - probability));
+    return g.mul(x, mask);
+  }
+
+  private seed(g: GraphBuilder): Value {
+    return this.inputs.declare(g, dropoutSeedName, () => g.input(dropoutSeedName, "int64", [1]));
+  }
+}
+
+/** Two words for each of x's rows, [..., 1] int32. */
+function tokenWords(g: GraphBuilder, x: Value, seed: Value): Words {
+  const [leading] = g.node("Shape", [x], { attributes: { start: int(0), end: int(-1) } });
+  const [count] = g.node("ReduceProd", [leading], { attributes: { keepdims: int(0) } });
+  const index = g.cast(g.range(g.int64Scalar(0), count), onnxTypes.int32);
+  const shape = g.concat([leading, g.int64s([1])], 0);
+  const [low] = g.node("Mod", [seed, g.int64s([2 ** 31])]);
+  const own = g.mul(g.cast(low, onnxTypes.int32), int32(g, 0x27d4_eb2f));
+  const word = (offset: number): Value => {
+    const start = mixed(g, g.add(own, int32(g, offset)));
+    const spread = g.add(g.mul(index, int32(g, 0x9e37_79b1)), start);
+    return g.reshapeTo(mixed(g, spread), shape);
+  };
+  return { r: word(0x165667b1), s: word(0x61c88647) };
+}
+
+/** MurmurHash3's last step (Appleby): every bit of the result depends on every bit of x, int32. */
+function mixed(g: GraphBuilder, x: Value): Value {
+  const shifted = (value: Value, bits: number): Value => {
+    const word = g.cast(value, onnxTypes.uint32);
+    const attributes = { direction: { kind: "string", value: "RIGHT" } } as const;
+    const [right] = g.node("BitShift", [word, uint32(g, bits)], { attributes });
+    return g.cast(g.node("BitwiseXor", [word, right])[0], onnxTypes.int32);
+  };
+  const first = g.mul(shifted(x, 16), int32(g, 0x85eb_ca6b));
+  return shifted(g.mul(shifted(first, 13), int32(g, 0xc2b2_ae35)), 16);
+}
+
+/** A word for each column of a module, odd so that none is lost, [size] int32. */
+function columnWords(g: GraphBuilder, salt: string, size: number): Value {
+  const random = seededRandom(hashOf(salt));
+  const words = Int32Array.from({ length: size }, () => (random() * 2 ** 32) | 1);
+  const bytes = new Uint8Array(words.buffer);
+  return g.initializer(`dropout.${salt}`, "int32", [size], { kind: "inline", bytes });
+}
+
+/** FNV-1a. */
+function hashOf(text: string): number {
+  let hash = 0x811c_9dc5;
+  for (const character of text)
+    hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x0100_0193);
+  return hash >>> 0;
+}
+
+function int32(g: GraphBuilder, value: number): Value {
+  const bytes = new Uint8Array(Int32Array.of(value).buffer);
+  return g.initializer(`const.int32.${value}`, "int32", [], { kind: "inline", bytes });
+}
+
+function uint32(g: GraphBuilder, value: number): Value {
+  const bytes = new Uint8Array(Uint32Array.of(value).buffer);
+  return g.initializer(`const.uint32.${value}`, "uint32", [], { kind: "inline", bytes });
+}

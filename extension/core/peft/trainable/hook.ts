@@ -1,0 +1,178 @@
+/** Puts a method's formulas around the layers of a graph that is being built. */
+import { t } from "@vscode/l10n";
+import { GraftError, unsupported } from "../../base/errors.ts";
+import { layerIndex } from "../../checkpoint/modules.ts";
+import type { GraphBuilder } from "../../onnx/builder.ts";
+import type { Value } from "../../onnx/graph.ts";
+import {
+  bareLayers,
+  type GroupLayers,
+  type LayerHook,
+  type LayerParts,
+  type LinearGroup,
+  type LinearModule,
+  oneByOne,
+  type Outputs,
+} from "../../onnx/layerHook.ts";
+import type { TunerConfig } from "../tuner/config.ts";
+import type { TunerPlan } from "../tuner/tuner.ts";
+import { Dropout } from "./dropout.ts";
+import { Invocation } from "./invocation.ts";
+import { type ParameterInputs, peftPrefix } from "./parameters.ts";
+import type { TrainableTuner, TrainedLayer, TrainedModule } from "./tuner.ts";
+import type { WholeTensor } from "./whole.ts";
+
+interface HookAt<C extends TunerConfig> {
+  readonly tuner: TrainableTuner<C>;
+  readonly plan: TunerPlan<C>;
+  readonly inputs: ParameterInputs;
+  /** Names of inputs by the base's own names of what they stand for. */
+  readonly whole: ReadonlyMap<string, string>;
+  readonly targets: ReadonlySet<string>;
+  readonly dropout: Dropout;
+  readonly invocation: Invocation | null;
+}
+
+export function tunerHook<C extends TunerConfig>(
+  tuner: TrainableTuner<C>,
+  plan: TunerPlan<C>,
+  { inputs, whole }: { inputs: ParameterInputs; whole: readonly WholeTensor[] },
+): LayerHook {
+  const tokens = tuner.invocation?.(plan.config) ?? [];
+  const at: HookAt<C> = {
+    tuner,
+    plan,
+    inputs,
+    whole: new Map(whole.map((own) => [`${own.module.path}.${own.parameter}`, own.name])),
+    targets: new Set(plan.targets.map(({ module }) => module.path)),
+    dropout: new Dropout(inputs),
+    invocation: tokens.length > 0 ? new Invocation(tokens) : null,
+  };
+  return {
+    ...bareLayers,
+    linears: (g, group, layers) => linears(g, group, { ...at, layers }),
+    embedding: (g, path, { rows, source }) => {
+      if (source) at.invocation?.see(g, source.ids);
+      const own = at.whole.get(`${path}.weight`);
+      if (own !== undefined && source) return g.gather(inputs.in(g, own), source.ids);
+      const module = plan.targets.find((each) => each.module.path === path)?.module;
+      if (!module) return rows;
+      const { ids, table } = source ?? missingParts(path);
+      const make = tuner.embedding ?? missing(tuner.method.peftType, path);
+      return make({ ...trainedModule(g, module, at), ids, rows, table });
+    },
+    norm: (g, key, { value }) => {
+      const isBias = key.endsWith(".bias");
+      const own = at.whole.get(isBias ? key : `${key}.weight`);
+      if (own !== undefined) return inputs.in(g, own);
+      const module = plan.targets.find((each) => each.module.path === key)?.module;
+      if (!module || isBias) return value;
+      const make = tuner.norm ?? missing(tuner.method.peftType, key);
+      return make(trainedModule(g, module, at), value);
+    },
+    experts: (g, matrix) => {
+      const target = plan.parameters.find(({ target: each }) => each.name === matrix.name)?.target;
+      if (!target) return null;
+      const { config, file } = plan;
+      const make = tuner.experts ?? missing(tuner.method.peftType, matrix.name);
+      const parameter = (suffix: string): Value =>
+        inputs.in(g, `${peftPrefix}${target.stored}.${suffix}`);
+      const shared = (name: string): Value => inputs.in(g, `base_model.${name}`);
+      return make({ g, config, file, target, matrix, parameter, shared });
+    },
+  };
+}
+
+function trainedModule<C extends TunerConfig, M extends TrainedModule<C>["module"]>(
+  g: GraphBuilder,
+  module: M,
+  { plan, inputs, dropout }: HookAt<C>,
+): TrainedModule<C, M> {
+  const { path } = module;
+  const { config, file } = plan;
+  return {
+    g,
+    config,
+    file,
+    module,
+    parameter: (suffix) => inputs.in(g, `${peftPrefix}${path}.${suffix}`),
+    shared: (name) => inputs.in(g, `base_model.${name}`),
+    dropout: (x, probability, size = module.kind === "norm" ? module.out : module.in) => {
+      // Layers of one stack see as many tokens; what comes before and behind it may not.
+      const isInStack = layerIndex(path) !== null && !plan.base.hasEncoder;
+      return dropout.apply(g, x, { probability, salt: path, size, rows: isInStack ? "stack" : x });
+    },
+  };
+}
+
+function linears<C extends TunerConfig>(
+  g: GraphBuilder,
+  group: LinearGroup,
+  at: HookAt<C> & { layers: GroupLayers },
+): Outputs {
+  const { layers } = at;
+  const isOwn = ({ path }: LinearModule): boolean =>
+    at.targets.has(path) || at.whole.has(`${path}.weight`) || at.whole.has(`${path}.bias`);
+  if (!group.modules.some(isOwn)) return layers.base(layers.x);
+  const parts = layers.parts ?? missingParts(group.name);
+  let together: readonly Value[] | null = null;
+  const outputs = (): readonly Value[] => (together ??= oneByOne(g, group, layers.base(layers.x)));
+  return group.modules.map((module, index) =>
+    g.scope(module.path, () => {
+      const ownBase = wholeBase(g, module, { ...at, parts, index, outputs });
+      if (!at.targets.has(module.path)) return ownBase(layers.x);
+      const make = at.tuner.linear ?? missing(at.tuner.method.peftType, module.path);
+      const biasName = at.whole.get(`${module.path}.bias`);
+      const layer: TrainedLayer<C> = {
+        ...trainedModule(g, module, at),
+        x: layers.x,
+        base: (x = layers.x) => ownBase(x),
+        weight: () => parts.weight(index),
+        bias: () => (biasName === undefined ? parts.bias(index) : at.inputs.in(g, biasName)),
+        active: () => at.invocation?.active(g) ?? missing(at.tuner.method.peftType, module.path),
+      };
+      return make(layer);
+    }),
+  );
+}
+
+/** A base layer with what of it is trained whole. */
+function wholeBase<C extends TunerConfig>(
+  g: GraphBuilder,
+  module: LinearModule,
+  at: HookAt<C> & {
+    layers: GroupLayers;
+    parts: LayerParts;
+    index: number;
+    outputs: () => readonly Value[];
+  },
+): (x: Value) => Value {
+  const { whole, inputs, parts, index, layers } = at;
+  const weightName = whole.get(`${module.path}.weight`);
+  const biasName = whole.get(`${module.path}.bias`);
+  const bias = biasName === undefined ? null : inputs.in(g, biasName);
+  if (weightName !== undefined) {
+    const stored = inputs.in(g, weightName);
+    const flat = module.kernel ? g.reshape(stored, [module.out, module.in]) : stored;
+    return (x) => {
+      const y = module.isTransposed ? g.matMul(x, flat) : g.matMulTransposed(x, flat);
+      return bias === null ? y : g.add(y, bias);
+    };
+  }
+  const plain = (x: Value): Value =>
+    x === layers.x ? (at.outputs()[index] as Value) : parts.layer(index, x);
+  const old = bias === null ? null : parts.bias(index);
+  if (bias === null || old === null) return plain;
+  return (x) => g.add(plain(x), g.sub(bias, old));
+}
+
+function missing(method: string, path: string): never {
+  throw unsupported(t("Graft does not train {0} on {1}.", method, path));
+}
+
+function missingParts(path: string): never {
+  throw new GraftError(
+    "unsupported",
+    t("Graft trains checkpoints; {0} is in an ONNX export, which holds it in another form.", path),
+  );
+}

@@ -1,0 +1,67 @@
+/**
+ * A PEFT method as it is trained: what its parameters are, what they begin with, and its formula on
+ * graph values, as PEFT's forward has it in training. The trainer knows methods only by this.
+ */
+import type { TorchGenerator } from "../../base/torchRandom.ts";
+import type { Shape } from "../../base/shape.ts";
+import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
+import type { LayerHook } from "../../onnx/layerHook.ts";
+import type { MethodBase } from "../method.ts";
+
+/** What a parameter is to the optimizer: LoRA+ gives "b" and "embedding" rates of their own. */
+export type ParameterKind = "a" | "b" | "embedding" | "bias" | "other";
+
+/** A tensor of an adapter: a float32 graph input under its own name. */
+export interface Parameter {
+  /** As PEFT's adapter file spells it, "base_model.model.…lora_A.weight". */
+  readonly name: string;
+  /** As PEFT's named_parameters() has it without the adapter's name, where that is another. */
+  readonly torchName?: string;
+  readonly shape: Shape;
+  /** False for what is fed and stays as it is. */
+  readonly isTrained: boolean;
+  /** False for what follows from the base and has no place in the file. */
+  readonly isStored: boolean;
+  readonly kind: ParameterKind;
+}
+
+/** An adapter that can be put around a base to be trained. */
+export interface TrainableAdapter {
+  /** The config that is saved with it: defaults and task heads filled in as PEFT fills them in. */
+  readonly config: AdapterConfig;
+  /** In the order of PEFT's named_parameters(). */
+  readonly parameters: readonly Parameter[];
+  /** The checkpoint's layers in the order in which the model has them (buildModel); null is each once. */
+  readonly layers: readonly number[] | null;
+  /** Declares one input for each parameter and puts the formula around the base's layers. */
+  readonly hook: LayerHook;
+  /**
+   * Name of one more graph input where there is dropout, int64 [1]: another number for every
+   * micro-batch, the same number for the same masks; null without dropout.
+   */
+  readonly dropoutSeed: string | null;
+  /** Tokens that a prompt method puts before the sequence, whose rows the hook adds; 0 for others. */
+  readonly virtualTokens?: number;
+}
+
+/** Values of parameters by name, row-major. */
+export type ParameterValues = ReadonlyMap<string, Float32Array>;
+
+export interface InitializeOptions {
+  /** PEFT's draws come from one generator, in its order of modules. */
+  readonly random: TorchGenerator;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A method's training form: one file each. */
+export interface TrainableMethod {
+  readonly peftType: string;
+  /** @throws unsupported for what Graft does not train, by name */
+  prepare(config: AdapterConfig, base: MethodBase): TrainableAdapter;
+  /** What training begins with, for every parameter, as PEFT initialises a new adapter. */
+  initialize(
+    adapter: TrainableAdapter,
+    base: MethodBase,
+    options: InitializeOptions,
+  ): Promise<ParameterValues>;
+}

@@ -1,0 +1,247 @@
+/**
+ * What all methods that change modules share when they are trained: which modules are targeted, what
+ * is trained whole beside them, and how formulas get around the base's layers. A method's file says
+ * its formula and how its own tensors begin.
+ */
+import type { TorchGenerator } from "../../base/torchRandom.ts";
+import { throwIfAborted } from "../../base/errors.ts";
+import type { Shape } from "../../base/shape.ts";
+import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
+import type { ModuleInfo } from "../../checkpoint/modules.ts";
+import type { ParameterTarget } from "../../checkpoint/parameters.ts";
+import type { GraphBuilder } from "../../onnx/builder.ts";
+import type { Value } from "../../onnx/graph.ts";
+import type { ExpertMatrix, LinearModule } from "../../onnx/layerHook.ts";
+import type { MethodBase } from "../method.ts";
+import type { TunerConfig } from "../tuner/config.ts";
+import type { TunerMethod, TunerPlan } from "../tuner/tuner.ts";
+import { completedConfig } from "./completedConfig.ts";
+import { tunerHook } from "./hook.ts";
+import { dropoutSeedName } from "./names.ts";
+import { ParameterInputs, peftPrefix } from "./parameters.ts";
+import type {
+  InitializeOptions,
+  Parameter,
+  ParameterKind,
+  ParameterValues,
+  TrainableAdapter,
+  TrainableMethod,
+} from "./trainable.ts";
+import { inOrder, wholeTensors, type WholeTensor, wholeValues } from "./whole.ts";
+
+/** What a formula has at hand in the graph. */
+export interface TrainedModule<C, M extends ModuleInfo = ModuleInfo> {
+  readonly g: GraphBuilder;
+  readonly config: C;
+  readonly file: string;
+  readonly module: M;
+  /** A tensor of this module by what follows its path on disk. */
+  parameter(suffix: string): Value;
+  /** A tensor that is stored once for all modules, by its name without PEFT's prefix. */
+  shared(name: string): Value;
+  /**
+   * x [..., size] with each number left out with this probability, the others scaled up; x itself for
+   * 0. The size is the module's inputs where none is given.
+   */
+  dropout(x: Value, probability: number, size?: number): Value;
+}
+
+/** A targeted linear layer. */
+export interface TrainedLayer<C> extends TrainedModule<C, LinearModule> {
+  /** [batch, seq, in] */
+  readonly x: Value;
+  /** What the base makes of its input, or of another one; bias included. */
+  base(x?: Value): Value;
+  /** [out, in] as y = W x, in fp32. */
+  weight(): Value;
+  /** [out], or null; the trained one where biases are trained. */
+  bias(): Value | null;
+  /** Which tokens come after an invocation, [batch, seq, 1] of 0 and 1; only with `invocation`. */
+  active(): Value;
+}
+
+/** A targeted table. */
+export interface TrainedTable<C> extends TrainedModule<C> {
+  /** [batch, seq] */
+  readonly ids: Value;
+  /** [batch, seq, dim] */
+  readonly rows: Value;
+  /** [rows, dim] */
+  table(): Value;
+}
+
+/** A matrix of experts whose parameter is targeted. */
+export interface TrainedExperts<C> extends Omit<TrainedModule<C>, "module" | "dropout"> {
+  readonly target: ParameterTarget;
+  readonly matrix: ExpertMatrix;
+}
+
+/** Where a tensor's first values come from. */
+export interface Beginning<C> {
+  readonly config: C;
+  readonly file: string;
+  readonly base: MethodBase;
+  readonly shapes: Readonly<Record<string, Shape>>;
+  readonly random: TorchGenerator;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Tensors that a method adds to what is on disk: fed, perhaps trained, with a shape of their own. */
+export interface ExtraTensor {
+  readonly shape: Shape;
+  readonly isTrained: boolean;
+  /** Only in the graph: it follows from the base. */
+  readonly isStored: boolean;
+}
+
+export interface TrainableTuner<C extends TunerConfig> {
+  readonly method: TunerMethod<C>;
+  /** Refuses, by name, what is run but not trained. */
+  check?(config: C, at: { raw: AdapterConfig; base: MethodBase }): void;
+  /** Tensors of a module beside those that its stored form lists, in PEFT's order behind them. */
+  extraTensors?(module: ModuleInfo, plan: TunerPlan<C>): Readonly<Record<string, ExtraTensor>>;
+  /** Tensors that are stored once, by name without PEFT's prefix. */
+  sharedTensors?(plan: TunerPlan<C>): Readonly<Record<string, ExtraTensor>>;
+  /** False for what stays as it began; all are trained without it. */
+  isTrained?(suffix: string, config: C): boolean;
+  kindOf?(suffix: string): ParameterKind;
+  /** As named_parameters() calls it, where that is not the name on disk. */
+  torchSuffix?(suffix: string): string;
+  /** Tokens from whose last occurrence on the adapter acts (aLoRA). */
+  invocation?(config: C): readonly number[];
+  linear?(layer: TrainedLayer<C>): Value;
+  /** What a layer makes of its rows [batch, seq, dim]. */
+  embedding?(table: TrainedTable<C>): Value;
+  /** The weight [size] of a norm, given the base's. */
+  norm?(norm: TrainedModule<C>, weight: Value): Value;
+  experts?(experts: TrainedExperts<C>): Value;
+  /** Values of a module's tensors by suffix, drawn in PEFT's order. */
+  initialize(
+    module: ModuleInfo,
+    at: Beginning<C>,
+  ): Promise<Readonly<Record<string, Float32Array>>> | Readonly<Record<string, Float32Array>>;
+  initializeParameter?(
+    target: ParameterTarget,
+    at: Beginning<C>,
+  ): Promise<Readonly<Record<string, Float32Array>>>;
+  /** Drawn before those of any module. */
+  initializeShared?(
+    plan: TunerPlan<C>,
+    at: Omit<Beginning<C>, "shapes">,
+  ): Promise<Readonly<Record<string, Float32Array>>>;
+  /** Probability of dropout, which the hook may need a seed for. */
+  dropout?(config: C): number;
+}
+
+/** A method and what it was prepared for. */
+export interface Prepared<C extends TunerConfig> extends TrainableAdapter {
+  readonly plan: TunerPlan<C>;
+  readonly whole: readonly WholeTensor[];
+}
+
+/** Makes a training form of a tuner's description. */
+export function trainableTuner<C extends TunerConfig>(tuner: TrainableTuner<C>): TrainableMethod {
+  // What belongs to an adapter is asked for again when it is initialised.
+  const prepared = new WeakMap<TrainableAdapter, Prepared<C>>();
+  const prepare = (config: AdapterConfig, base: MethodBase): Prepared<C> => {
+    const own = prepareTuner(tuner, config, base);
+    prepared.set(own, own);
+    return own;
+  };
+  return {
+    peftType: tuner.method.peftType,
+    prepare,
+    initialize: (adapter, base, options) =>
+      initialize(tuner, prepared.get(adapter) ?? prepare(adapter.config, base), options),
+  };
+}
+
+function prepareTuner<C extends TunerConfig>(
+  tuner: TrainableTuner<C>,
+  given: AdapterConfig,
+  base: MethodBase,
+): Prepared<C> {
+  const config = completedConfig(given, base, tuner.method);
+  const plan = tuner.method.plan(config, base);
+  tuner.check?.(plan.config, { raw: config, base: plan.base });
+  const whole = wholeTensors(plan);
+  const parameters = parametersOf(tuner, plan, whole);
+  const inputs = new ParameterInputs(parameters);
+  const hasDropout = (tuner.dropout?.(plan.config) ?? 0) > 0;
+  return {
+    config,
+    plan,
+    whole,
+    parameters,
+    layers: plan.layers,
+    hook: tunerHook(tuner, plan, { inputs, whole }),
+    dropoutSeed: hasDropout ? dropoutSeedName : null,
+  };
+}
+
+function parametersOf<C extends TunerConfig>(
+  tuner: TrainableTuner<C>,
+  plan: TunerPlan<C>,
+  whole: readonly WholeTensor[],
+): Parameter[] {
+  const own = (path: string, suffix: string, tensor: ExtraTensor): Parameter => {
+    const torch = tuner.torchSuffix?.(suffix) ?? suffix;
+    return {
+      name: `${peftPrefix}${path}.${suffix}`,
+      ...(torch !== suffix && { torchName: `${peftPrefix}${path}.${torch}` }),
+      ...tensor,
+      kind: tuner.kindOf?.(suffix) ?? "other",
+    };
+  };
+  const stored = (suffix: string, shape: Shape): ExtraTensor => ({
+    shape,
+    isTrained: tuner.isTrained?.(suffix, plan.config) ?? true,
+    isStored: true,
+  });
+  const modules = plan.targets.map(({ module, shapes }) => ({
+    path: module.path,
+    parameters: [
+      ...Object.entries(shapes).map(([suffix, shape]) =>
+        own(module.path, suffix, stored(suffix, shape)),
+      ),
+      ...Object.entries(tuner.extraTensors?.(module, plan) ?? {}).map(([suffix, tensor]) =>
+        own(module.path, suffix, tensor),
+      ),
+    ],
+  }));
+  const targeted = plan.parameters.map(({ target, shapes }) => ({
+    path: target.path,
+    parameters: Object.entries(shapes).map(([suffix, shape]) =>
+      own(target.stored, suffix, stored(suffix, shape)),
+    ),
+  }));
+  const shared = Object.entries(tuner.sharedTensors?.(plan) ?? {}).map(
+    ([name, tensor]): Parameter => ({ name: `base_model.${name}`, ...tensor, kind: "other" }),
+  );
+  return [...shared, ...inOrder(plan.base.tree, whole, [...modules, ...targeted])];
+}
+
+async function initialize<C extends TunerConfig>(
+  tuner: TrainableTuner<C>,
+  { plan, whole }: Prepared<C>,
+  { random, signal }: InitializeOptions,
+): Promise<ParameterValues> {
+  const { config, file, base } = plan;
+  const common = { config, file, base, random, signal };
+  const values = new Map<string, Float32Array>();
+  const take = (path: string, made: Readonly<Record<string, Float32Array>>): void => {
+    for (const [suffix, value] of Object.entries(made)) values.set(`${path}.${suffix}`, value);
+  };
+  const shared = (await tuner.initializeShared?.(plan, common)) ?? {};
+  for (const [name, value] of Object.entries(shared)) values.set(`base_model.${name}`, value);
+  for (const { module, shapes } of plan.targets) {
+    throwIfAborted(signal);
+    take(`${peftPrefix}${module.path}`, await tuner.initialize(module, { ...common, shapes }));
+  }
+  for (const { target, shapes } of plan.parameters) {
+    const made = await tuner.initializeParameter?.(target, { ...common, shapes });
+    take(`${peftPrefix}${target.stored}`, made ?? {});
+  }
+  for (const [name, value] of await wholeValues(whole, base, signal)) values.set(name, value);
+  return values;
+}
