@@ -74,6 +74,7 @@ await Promise.all([
       compare: "webview/compare/main.ts",
       inspector: "webview/inspector/main.ts",
       playground: "webview/playground/main.ts",
+      run: "webview/run/main.ts",
       status: "webview/status/main.ts",
       tensors: "webview/tensors/main.ts",
     },

@@ -1,0 +1,146 @@
+import type { ShownRun } from "../../extension/protocol/runPageContract.ts";
+import type { RunState } from "../../extension/protocol/trainingContract.ts";
+import { element } from "../shared/element.ts";
+import * as format from "../shared/format.ts";
+import { icon } from "../shared/icon.ts";
+import { lastOf } from "./series.ts";
+import { text } from "./strings.ts";
+
+export type RunAction =
+  "pause" | "resume" | "goOn" | "stop" | "saveCheckpoint" | "loadAdapter" | "openFolder";
+
+/** How far the run is, what it says of itself, and what can be done with it. */
+export function headerView(
+  run: ShownRun,
+  act: (action: RunAction) => void,
+  inspect: (path: string) => void,
+): HTMLElement {
+  const { summary, events } = run;
+  const { state } = summary;
+  const message = summary.problem ?? lastOf(events, "state")?.message;
+  const isBad = state === "failed" || summary.problem !== undefined;
+  const said = state === "interrupted" ? [text.interruptedMeaning, message] : [message];
+  return element(
+    "header",
+    {},
+    element(
+      "div",
+      { class: "title-line" },
+      element("h1", {}, summary.name),
+      element(
+        "span",
+        { class: `state ${state}`, attributes: { id: "state", role: "status" } },
+        text.states[state],
+      ),
+    ),
+    element("p", { class: "facts" }, text.onBase(summary.peftType, summary.base)),
+    progressView(run),
+    element("p", { class: "facts", attributes: { id: "facts" } }, factsOf(run)),
+    ...said.flatMap((sentence) => (sentence ? [notice(sentence, isBad)] : [])),
+    buttonsView(run, act, inspect),
+  );
+}
+
+function notice(sentence: string, isBad: boolean): HTMLElement {
+  return element(
+    "div",
+    {
+      class: `notice ${isBad ? "error" : "info"}`,
+      attributes: { role: isBad ? "alert" : "note" },
+    },
+    icon(isBad ? "error" : "info"),
+    element("div", { class: "notice-text" }, element("p", {}, sentence)),
+  );
+}
+
+function progressView({ summary, events }: ShownRun): HTMLElement {
+  const { step, totalSteps, state } = summary;
+  const doing = lastOf(events, "progress");
+  const share = totalSteps ? Math.min(1, step / totalSteps) : 0;
+  const shown =
+    state === "preparing" && doing
+      ? doing.step
+      : totalSteps === null
+        ? text.step(format.exactCount(step))
+        : text.stepOf(format.exactCount(step), format.exactCount(totalSteps));
+  return element(
+    "div",
+    { class: "progress" },
+    element("span", {
+      class: "progress-track",
+      attributes: {
+        role: "progressbar",
+        "aria-label": shown,
+        "aria-valuemin": 0,
+        "aria-valuemax": 100,
+        "aria-valuenow": Math.round(share * 100),
+      },
+      variables: { share: `${share * 100}%` },
+    }),
+    element("span", { class: "muted", attributes: { id: "progress" } }, shown),
+  );
+}
+
+const working: readonly RunState[] = ["preparing", "running", "evaluating", "pausing", "stopping"];
+
+function factsOf({ summary, events }: ShownRun): string {
+  const step = lastOf(events, "step");
+  const isWorking = working.includes(summary.state);
+  const took =
+    summary.startedAt !== null && summary.endedAt !== null
+      ? (Date.parse(summary.endedAt) - Date.parse(summary.startedAt)) / 1000
+      : null;
+  return format.factLine(
+    summary.loss !== null && text.loss(format.plain(summary.loss)),
+    summary.evaluationLoss !== null && text.evaluationLoss(format.plain(summary.evaluationLoss)),
+    step && isWorking && format.speed(step.tokensPerSecond),
+    step !== undefined &&
+      step.secondsLeft !== null &&
+      isWorking &&
+      text.left(duration(step.secondsLeft)),
+    took !== null && !isWorking && text.took(duration(took)),
+    step && isWorking && text.memory(format.bytes(step.memory)),
+  );
+}
+
+/** 75 → "1 min"; seconds below two minutes, hours above two. */
+export function duration(seconds: number): string {
+  if (seconds < 120) return text.seconds(Math.max(1, Math.round(seconds)));
+  const minutes = Math.round(seconds / 60);
+  return minutes < 120 ? text.minutes(minutes) : text.hours(Math.floor(minutes / 60), minutes % 60);
+}
+
+function buttonsView(
+  { summary }: ShownRun,
+  act: (action: RunAction) => void,
+  inspect: (path: string) => void,
+): HTMLElement {
+  const { state, adapter, process } = summary;
+  const button = (id: RunAction, label: string, appearance = "secondary"): HTMLElement =>
+    element(
+      "vscode-button",
+      { attributes: { id, appearance }, on: { click: () => act(id) } },
+      label,
+    );
+  const isLive = process !== null;
+  return element(
+    "div",
+    { class: "buttons" },
+    isLive && (state === "running" || state === "evaluating") && button("pause", text.pause),
+    isLive && state === "paused" && button("resume", text.resume, "primary"),
+    !isLive && state !== "finished" && button("goOn", text.goOn, "primary"),
+    isLive && state !== "stopping" && button("stop", text.stop),
+    isLive && state === "running" && button("saveCheckpoint", text.saveNow),
+    adapter !== null && button("loadAdapter", text.load, isLive ? "secondary" : "primary"),
+    adapter !== null &&
+      element(
+        "vscode-button",
+        {
+          attributes: { id: "inspect", appearance: "secondary" },
+          on: { click: () => inspect(adapter) },
+        },
+        text.inspect,
+      ),
+    button("openFolder", text.openFolder),
+  );
+}
