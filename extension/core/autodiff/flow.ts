@@ -5,8 +5,10 @@ import { intOf, typeOf } from "../onnx/shapeRules.ts";
 
 const real = new Set<OnnxType>(["float32", "float64", "float16", "bfloat16"]);
 
-/** Operators that step from one value to another: their derivative is zero wherever they have one. */
-const flat = new Set(["Ceil", "Floor", "Round", "Sign"]);
+/** Operators whose derivative is zero wherever they have one: they step, or read a shape alone. */
+const flat = new Set(
+  "Bernoulli Ceil EyeLike Floor RandomNormalLike RandomUniformLike Round Sign".split(" "),
+);
 
 const toBool = new Set(
   "And Equal Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual Not Or Xor".split(" "),

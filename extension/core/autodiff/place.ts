@@ -3,7 +3,7 @@ import { type GraftError, unsupported } from "../base/errors.ts";
 import type { GraphBuilder } from "../onnx/builder.ts";
 import { filled } from "../onnx/calculus.ts";
 import type { Dimension } from "../onnx/dimensions.ts";
-import type { Node, OnnxType, Value } from "../onnx/graph.ts";
+import type { Initializer, Node, OnnxType, Value } from "../onnx/graph.ts";
 import { sumTo } from "./broadcast.ts";
 
 /** What a rule of a node sees of the pass. */
@@ -16,6 +16,7 @@ export interface Surroundings {
   shapeOf(value: Value): readonly Dimension[] | null;
   typeOf(value: Value): OnnxType;
   numbersOf(value: Value): readonly number[] | null;
+  constantOf(value: Value): Initializer | undefined;
   /** Made at the first call with a key, the same from then on. */
   once(key: string, make: () => Value): Value;
   /** Gradients that are zero but in some places, by their value. */

@@ -7,8 +7,9 @@ import { unsupported } from "../base/errors.ts";
 import { GraphBuilder } from "../onnx/builder.ts";
 import { filled } from "../onnx/calculus.ts";
 import type { Dimension } from "../onnx/dimensions.ts";
-import type { Graph, Node, OnnxType, Port, Value } from "../onnx/graph.ts";
+import type { Graph, Initializer, Node, OnnxType, Port, Value } from "../onnx/graph.ts";
 import type { Known } from "../onnx/shapeRules.ts";
+import { pruned } from "../onnx/prune.ts";
 import { int64Constants, knownValues } from "../onnx/shapes.ts";
 import { leadingValues, valueTypes } from "./flow.ts";
 import { Place, type Scattered, type Surroundings } from "./place.ts";
@@ -83,7 +84,8 @@ class BackwardPass implements Surroundings {
       const own = g.scope(`grad/${name}`, () => this.gradientOf(name) ?? this.zeros(name));
       g.output(own, `grad.${name}`, type, shape);
     }
-    return { ...graph, ...g.build(graph.name) };
+    // Forward values that only the shape of a gradient asked for, and rules' parts that nobody read.
+    return pruned({ ...graph, ...g.build(graph.name) });
   }
 
   read(value: Value): Value {
@@ -108,6 +110,10 @@ class BackwardPass implements Surroundings {
 
   numbersOf(value: Value): readonly number[] | null {
     return this.constants(value);
+  }
+
+  constantOf(value: Value): Initializer | undefined {
+    return this.graph.initializers.find(({ name }) => name === value);
   }
 
   once(key: string, make: () => Value): Value {

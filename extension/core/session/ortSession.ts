@@ -20,6 +20,11 @@ export interface SessionOptions {
   readonly threads?: number;
   /** Lay weights out for speed (a copy in memory); without it they stay mapped from disk. */
   readonly prepack?: boolean;
+  /**
+   * Keep the place of every value once a run's shapes were seen. It costs a block of memory beside
+   * what the first run of these shapes took: false where values inside are large or shapes vary.
+   */
+  readonly plansMemory?: boolean;
 }
 
 /**
@@ -88,7 +93,7 @@ export class OrtSession {
 
 function sessionOptions(
   device: Device,
-  at: { threads: number; prepack?: boolean; folder: string | null },
+  at: { threads: number; prepack?: boolean; plansMemory?: boolean; folder: string | null },
 ): ort.InferenceSession.SessionOptions {
   const extra: Record<string, string> = {};
   if (at.folder !== null) extra["model_external_initializers_file_folder_path"] = at.folder;
@@ -99,7 +104,7 @@ function sessionOptions(
     logSeverityLevel: 3,
     ...(at.threads > 0 && { intraOpNumThreads: at.threads }),
     // DirectML has no plan of memory.
-    ...(device === "dml" && { enableMemPattern: false }),
+    ...((device === "dml" || at.plansMemory === false) && { enableMemPattern: false }),
     extra: { session: extra },
   };
 }

@@ -5,6 +5,7 @@ import { layout } from "./layout.ts";
 import { norms } from "./norms.ts";
 import { picking } from "./picking.ts";
 import { products } from "./products.ts";
+import { quantised } from "./quantised.ts";
 import { reductions } from "./reductions.ts";
 
 /** Operators that gradients pass, each with its rule. */
@@ -15,5 +16,6 @@ export const rules: Readonly<Record<string, Rule>> = {
   ...norms,
   ...picking,
   ...products,
+  ...quantised,
   ...reductions,
 };
