@@ -1,49 +1,56 @@
 /**
- * Tensors of low-rank updates at other weights without packing them anew: A does not depend on an
- * adapter's weight, and every row of B belongs to one adapter, whose weight it is multiplied by.
+ * Tensors of low-rank updates at other weights and side by side, from those of single adapters as
+ * trained, so that nothing is packed anew: A does not depend on an adapter's weight, and every row of B
+ * belongs to one adapter, whose weight it is multiplied by.
  */
 import type { LinearGroup } from "../onnx/layerHook.ts";
 import type { AdapterEffects, LinearEffect } from "./effect.ts";
 import type { ActiveEffects, SlotTensor } from "./slots.ts";
 
-/** Packs what active adapters do to a group. */
-export type Pack = (group: LinearGroup, active: readonly ActiveEffects[]) => SlotTensor[];
-
-/** Sets of adapters as they were packed last at weight 1, for each adapter that comes first in one. */
-const packed = new WeakMap<
+/** A's of sets of adapters as they were joined last, for each adapter that comes first in one. */
+const joined = new WeakMap<
   AdapterEffects,
-  { readonly others: readonly AdapterEffects[]; readonly tensors: Map<string, SlotTensor[]> }
+  { readonly others: readonly AdapterEffects[]; readonly tensors: Map<string, SlotTensor> }
 >();
 
-/** The tensors of a group, or null where an adapter does more to it than add a low-rank update. */
+/**
+ * The tensors of a group, or null where an adapter does more to it than add a low-rank update.
+ * @param asTrained the tensors of one adapter alone at weight 1
+ */
 export function mixedTensors(
   group: LinearGroup,
   active: readonly ActiveEffects[],
-  { key, pack }: { key: string; pack: Pack },
+  asTrained: (effects: AdapterEffects) => readonly SlotTensor[],
 ): SlotTensor[] | null {
   const isPlain = active.every(({ effects }) =>
     group.modules.every(({ path }) => isLowRankAlone(effects.linear.get(path))),
   );
   if (!isPlain) return null;
+  const each = active.map(({ effects }) => asTrained(effects));
   const known = setOf(active.map(({ effects }) => effects));
-  const unweighted = active.map((each) => ({ ...each, weight: 1 }));
-  const tensors = known.get(key) ?? pack(group, unweighted);
-  known.set(key, tensors);
-  const weights = rowWeights(group, active, pack);
-  return tensors.map((tensor) => {
-    const own = weights.get(tensor.name);
-    return own ? { ...tensor, data: weighRows(tensor, own) } : tensor;
+  const weights = active.map(({ weight }) => weight);
+  const [first = []] = each;
+  return first.map((tensor, i) => {
+    const parts = each.map((tensors) => tensors[i] as SlotTensor);
+    const { name } = tensor;
+    if (isB.test(name)) return weighRows(parts, weights);
+    if (!name.endsWith(".lora_A") || parts.length === 1) return tensor;
+    const a = known.get(name) ?? joinColumns(parts);
+    known.set(name, a);
+    return a;
   });
 }
 
-function setOf([first, ...others]: readonly AdapterEffects[]): Map<string, SlotTensor[]> {
+const isB = /\.lora_B(\.\d+)?$/;
+
+function setOf([first, ...others]: readonly AdapterEffects[]): Map<string, SlotTensor> {
   if (!first) return new Map();
-  const known = packed.get(first);
+  const known = joined.get(first);
   const isSame =
     known?.others.length === others.length && known.others.every((each, i) => each === others[i]);
   if (known && isSame) return known.tensors;
-  const tensors = new Map<string, SlotTensor[]>();
-  packed.set(first, { others, tensors });
+  const tensors = new Map<string, SlotTensor>();
+  if (others.length > 0) joined.set(first, { others, tensors });
   return tensors;
 }
 
@@ -53,52 +60,46 @@ function isLowRankAlone(effect: LinearEffect | undefined): boolean {
   );
 }
 
-/** The weight of each row of B, by the tensor's name: what is packed of layers with one input and output. */
-function rowWeights(
-  group: LinearGroup,
-  active: readonly ActiveEffects[],
-  pack: Pack,
-): Map<string, Float32Array> {
-  const modules = group.modules.map((module) => ({ ...module, in: 1, out: 1 }));
-  const marked = active.map(({ effects, weight }) => ({
-    weight: 1,
-    effects: { ...effects, linear: ranksAlone(effects, group, weight) },
-  }));
-  const isB = /\.lora_B(\.\d+)?$/;
-  return new Map(
-    pack({ ...group, modules }, marked)
-      .filter(({ name }) => isB.test(name))
-      .map(({ name, shape, data }) => {
-        const [, rows = 0, columns = 1] = shape;
-        const weightOf = (row: number): number =>
-          data.subarray(row * columns, (row + 1) * columns).reduce((sum, each) => sum + each, 0);
-        return [name, Float32Array.from({ length: rows }, (_, row) => weightOf(row))];
-      }),
-  );
-}
-
-function ranksAlone(
-  { linear }: AdapterEffects,
-  { modules }: LinearGroup,
-  weight: number,
-): Map<string, LinearEffect> {
-  return new Map(
-    modules.flatMap(({ path }) => {
-      const rank = linear.get(path)?.lowRank?.rank;
-      if (rank === undefined) return [];
-      const b = new Float32Array(rank).fill(weight);
-      return [[path, { lowRank: { a: new Float32Array(rank), b, rank } }] as const];
-    }),
-  );
-}
-
-function weighRows({ shape, data }: SlotTensor, weights: Float32Array): Float32Array {
-  const [, rows = 0, columns = 0] = shape;
-  const out = new Float32Array(data.length);
-  for (let row = 0; row < rows; row++) {
-    const weight = weights[row] as number;
-    const end = (row + 1) * columns;
-    for (let i = row * columns; i < end; i++) out[i] = (data[i] as number) * weight;
+/** [1, in, Σ columns] of tensors [1, in, columns]; where they hold several blocks, block by block. */
+function joinColumns(parts: readonly SlotTensor[]): SlotTensor {
+  const [first] = parts as [SlotTensor];
+  const { blocks = 1 } = first;
+  const [, rows = 0] = first.shape;
+  const widths = parts.map(({ shape: [, , columns = 0] }) => columns / blocks);
+  const width = widths.reduce((sum, each) => sum + each, 0);
+  const stride = blocks * width;
+  const data = new Float32Array(rows * stride);
+  let column = 0;
+  for (const [i, part] of parts.entries()) {
+    const own = widths[i] as number;
+    copyColumns({ data, width, column }, { data: part.data, width: own });
+    column += own;
   }
-  return out;
+  return { ...first, shape: [1, rows, stride], data };
+}
+
+/** Rows of `from.width` values, one after another, to the same column of rows of `to.width`. */
+function copyColumns(
+  to: { data: Float32Array; width: number; column: number },
+  from: { data: Float32Array; width: number },
+): void {
+  let source = 0;
+  for (let start = to.column; source < from.data.length; start += to.width) {
+    for (let i = start; i < start + from.width; i++) to.data[i] = from.data[source++] as number;
+  }
+}
+
+/** The rows [1, rank, columns] of all parts under one another, each times its part's weight. */
+function weighRows(parts: readonly SlotTensor[], weights: readonly number[]): SlotTensor {
+  const [first] = parts as [SlotTensor];
+  const [, , columns = 0] = first.shape;
+  const data = new Float32Array(parts.reduce((sum, part) => sum + part.data.length, 0));
+  let at = 0;
+  parts.forEach((part, place) => {
+    const weight = weights[place] as number;
+    const own = part.data;
+    for (let i = 0; i < own.length; i++) data[at++] = (own[i] as number) * weight;
+  });
+  const rows = parts.reduce((sum, { shape: [, rank = 0] }) => sum + rank, 0);
+  return { ...first, shape: [1, rows, columns], data };
 }

@@ -36,19 +36,20 @@ export function transposeInto(
   at: { rows: number; columns: number; stride: number; offset: number },
 ): void {
   const { rows, columns, stride, offset } = at;
-  // The short side runs inside: then both matrices are walked in a few streams.
+  // The long side runs inside, with one step of an index a value; the short one stays in the cache.
   if (rows < columns) {
-    for (let column = 0; column < columns; column++) {
-      const to = offset + column * stride;
-      for (let row = 0; row < rows; row++) {
-        target[to + row] = source[row * columns + column] as number;
+    for (let row = 0; row < rows; row++) {
+      const end = (row + 1) * columns;
+      for (let from = row * columns, to = offset + row; from < end; from++, to += stride) {
+        target[to] = source[from] as number;
       }
     }
     return;
   }
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
-      target[offset + column * stride + row] = source[row * columns + column] as number;
+  for (let column = 0; column < columns; column++) {
+    const end = offset + column * stride + rows;
+    for (let from = column, to = end - rows; to < end; from += columns, to++) {
+      target[to] = source[from] as number;
     }
   }
 }

@@ -19,7 +19,7 @@ import { expertSlots } from "./experts/slots.ts";
 import type { AdapterEffects } from "./effect.ts";
 import { addLowRank, packLowRank, packLowRankSlot } from "./lowRankSlot.ts";
 import { forEachColumn, type Packed, type Part, transposeInto } from "./packing.ts";
-import { mixedTensors, type Pack } from "./mixedTensors.ts";
+import { mixedTensors } from "./mixedTensors.ts";
 import { companionJoint } from "./shadow/companionSlot.ts";
 import { fedUpdate, packFed } from "./fedSlot.ts";
 import { packRouted, routedUpdate } from "./routing.ts";
@@ -337,16 +337,22 @@ function groupTensors(
     ({ effects, weight }) =>
       weight !== 0 && group.modules.some(({ path }) => effects.linear.has(path)),
   );
-  const key = [group.name, ...kinds].join(" ");
   const [only] = taking;
-  if (taking.length !== 1 || only?.weight !== 1) {
-    const pack: Pack = (of, own) => packGroup(of, kinds, own);
-    const mixed = taking.length === 0 ? null : mixedTensors(group, taking, { key, pack });
-    return mixed ?? packGroup(group, kinds, taking);
-  }
-  const known = packed.get(only.effects) ?? new Map<string, SlotTensor[]>();
-  packed.set(only.effects, known);
-  const tensors = known.get(key) ?? packGroup(group, kinds, taking);
+  if (!only) return packGroup(group, kinds, []);
+  const asTrained = (effects: AdapterEffects): SlotTensor[] => packSingle(group, kinds, effects);
+  if (taking.length === 1 && only.weight === 1) return asTrained(only.effects);
+  return mixedTensors(group, taking, asTrained) ?? packGroup(group, kinds, taking);
+}
+
+function packSingle(
+  group: LinearGroup,
+  kinds: ReadonlySet<SlotKind>,
+  effects: AdapterEffects,
+): SlotTensor[] {
+  const key = [group.name, ...kinds].join(" ");
+  const known = packed.get(effects) ?? new Map<string, SlotTensor[]>();
+  packed.set(effects, known);
+  const tensors = known.get(key) ?? packGroup(group, kinds, [{ effects, weight: 1 }]);
   known.set(key, tensors);
   return tensors;
 }

@@ -137,7 +137,8 @@ async function readRun(
   file: string,
   run: readonly TensorEntry[],
 ): Promise<Buffer[]> {
-  const buffers = run.map(({ byteLength }) => Buffer.from(new ArrayBuffer(byteLength)));
+  // Memory of its own, but not zeroed first: every byte is read, or the read throws.
+  const buffers = run.map(({ byteLength }) => Buffer.allocUnsafeSlow(byteLength));
   const [{ offset = 0 } = {}] = run;
   let done = 0;
   if (run.length > 1) ({ bytesRead: done } = await handle.readv(buffers, offset));

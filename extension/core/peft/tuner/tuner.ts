@@ -7,6 +7,7 @@ import type { z } from "zod";
 import { throwIfAborted } from "../../base/errors.ts";
 import { parseFields } from "../../base/json.ts";
 import type { Shape } from "../../base/shape.ts";
+import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
 import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
 import type { ModuleInfo, ModuleTree } from "../../checkpoint/modules.ts";
 import type { ParameterTarget } from "../../checkpoint/parameters.ts";
@@ -17,6 +18,7 @@ import type { AdapterEffects, EmbeddingEffect, LinearEffect } from "../effect.ts
 import type { FieldInfo, LoadedWeights, Method, MethodBase, ModuleSummary } from "../method.ts";
 import {
   bind,
+  type Binding,
   type PlannedModule,
   type PlannedParameter,
   planModules,
@@ -183,6 +185,8 @@ export function tunerMethod<C extends TunerConfig>(tuner: Tuner<C>): TunerMethod
     const layers = tuner.layers?.(fields, base, config.file) ?? null;
     return [fields, { base: layers ? base.withLayers(layers) : base, layers }];
   };
+  /** What was bound last and is not loaded yet: whoever loads has mostly asked for the report before. */
+  const proven = new WeakMap<AdapterCheckpoint, { onto: MethodBase; bound: Binding }>();
   return {
     peftType: tuner.peftType,
     fields: { ...tunerFieldInfo, ...tuner.fields },
@@ -192,11 +196,19 @@ export function tunerMethod<C extends TunerConfig>(tuner: Tuner<C>): TunerMethod
     summarize: (adapter) => summarize(tuner, parse(adapter.config), adapter),
     bind: (adapter, base) => {
       const [fields, own] = onto(adapter.config, base);
-      return bind(tuner, fields, { adapter, base: own.base }).report;
+      const bound = bind(tuner, fields, { adapter, base: own.base });
+      proven.set(adapter, { onto: base, bound });
+      return bound.report;
     },
     load: async (adapter, base, signal) => {
       const [fields, own] = onto(adapter.config, base);
-      return load(tuner, fields, { adapter, signal, ...own });
+      const known = proven.get(adapter);
+      proven.delete(adapter);
+      const at = { adapter, signal, ...own };
+      return load(tuner, fields, {
+        ...at,
+        bound: known?.onto === base ? known.bound : bind(tuner, fields, at),
+      });
     },
     open: async (adapter, base, signal) => {
       const [fields, own] = onto(adapter.config, base);
@@ -215,10 +227,9 @@ export function tunerMethod<C extends TunerConfig>(tuner: Tuner<C>): TunerMethod
 async function load<C extends TunerConfig>(
   tuner: Tuner<C>,
   config: C,
-  at: LoadAt,
+  at: LoadAt & { bound: Binding },
 ): Promise<LoadedWeights> {
-  const { adapter, base, signal } = at;
-  const bound = bind(tuner, config, at);
+  const { adapter, base, signal, bound } = at;
   const values = await readAll(bound, adapter.weights.file, signal);
   const replaced = replacedBy(bound.whole, values, adapter.weights.file);
   const context = contextOf(config, bound, { ...at, values, replaced });
