@@ -44,6 +44,8 @@ class Rounding {
   readonly nodes: Node[] = [];
   readonly initializers: Initializer[];
   private readonly constants: Set<string>;
+  /** Inputs that adapters feed. */
+  private readonly factors: ReadonlySet<string>;
   /** Values of adapters that were not added to the base's yet. */
   private readonly adapted: Set<string>;
   private readonly users = new Map<string, Node[]>();
@@ -58,9 +60,10 @@ class Rounding {
   ) {
     this.initializers = [...graph.initializers];
     this.constants = new Set(graph.initializers.map(({ name }) => name));
-    this.adapted = new Set(
+    this.factors = new Set(
       graph.inputs.map(({ name }) => name).filter((name) => !ofBase.has(name)),
     );
+    this.adapted = new Set(this.factors);
     for (const node of graph.nodes) {
       for (const input of node.inputs) {
         this.users.set(input, [...(this.users.get(input) ?? []), node]);
@@ -75,9 +78,9 @@ class Rounding {
     const rule = rules[node.op];
     const isAdapters = node.inputs.some((name) => this.adapted.has(name));
     // Sums, layers and norms of the base are the base's whatever goes into them.
-    if (isAdapters && !ofBaseAlways.has(node.op)) {
+    if (isAdapters && (!ofBaseAlways.has(node.op) || this.isFactor(node))) {
       for (const output of node.outputs) this.adapted.add(output);
-      const isExact = this.arithmetic.autocastAdapterDtype || !["MatMul", "Mul"].includes(node.op);
+      const isExact = this.arithmetic.autocastAdapterDtype || !products.has(node.op);
       if (isExact) this.nodes.push(node);
       else this.roundOutput(node);
     } else if (rule) {
@@ -89,6 +92,12 @@ class Rounding {
         t("Graft has no 16-bit arithmetic for models with the operator {0}", node.op),
       );
     }
+  }
+
+  /** A layer of an adapter: x times one of its inputs. Attention to keys that it brings is scaled. */
+  private isFactor({ op, inputs: [, factor = ""], attributes: { alpha } }: Node): boolean {
+    const isScaled = alpha?.kind === "float" && alpha.value !== 1;
+    return op === "FusedMatMul" && this.factors.has(factor) && !isScaled;
   }
 
   /** The node as it is, its first output rounded. */
@@ -324,6 +333,9 @@ const norms = {
 };
 
 const ofBaseAlways = new Set(["Add", "Concat", "FusedMatMul", ...Object.keys(norms)]);
+
+/** What an adapter computes with rounding where it has the base's type. */
+const products = new Set(["FusedMatMul", "MatMul", "Mul"]);
 
 /** Operators that move values without computing. */
 const exact = new Set([

@@ -75,10 +75,10 @@ export function stackRows(rows: readonly (readonly SlotTensor[])[]): SlotTensor[
     const { blocks = 1 } = tensor;
     parts.forEach((part, row) => {
       const [, own = 0, columns = 0] = part.shape;
-      const size = columns / blocks;
-      for (let piece = 0; piece < own * blocks; piece++) {
-        const values = part.data.subarray(piece * size, (piece + 1) * size);
-        data.set(values, (row * height * blocks + piece) * (width / blocks));
+      for (let line = 0; line < own; line++) {
+        const block = Math.floor((line * blocks) / own);
+        const place = row * height + line + (block * (height - own)) / blocks;
+        data.set(part.data.subarray(line * columns, (line + 1) * columns), place * width);
       }
     });
     return { name, shape: [rows.length, height, width], data };

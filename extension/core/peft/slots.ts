@@ -60,7 +60,7 @@ export interface SlotTensor {
   readonly name: string;
   readonly shape: readonly number[];
   readonly data: Float32Array;
-  /** How many blocks of one size the last axis holds, each of which is padded by itself; 1 when absent. */
+  /** How many blocks of one size the rows hold, each of which is padded by itself; 1 when absent. */
   readonly blocks?: number;
 }
 
@@ -251,7 +251,7 @@ function addOthers(
     g.input(`${group.name}.${part}`, "float32", shape);
   if (kinds.has("gated")) {
     const rank = `${group.name}.gated_rank`;
-    const hidden = g.matMul(x, input("gated_A", [perRow, size.in, rank]));
+    const hidden = g.matMulTransposed(x, input("gated_A", [perRow, rank, size.in]));
     const b = input("gated_B", [perRow, rank, size.out]);
     y = g.add(y, g.matMul(g.mul(hidden, at.gate()), b));
   }

@@ -56,7 +56,7 @@ function product(tensors: readonly SlotTensor[]): number[] {
     const [row, column] = [Math.floor(i / out), i % out];
     let sum = 0;
     for (let r = 0; r < rank; r++) {
-      sum += (a.data[row * rank + r] as number) * (b.data[r * out + column] as number);
+      sum += (a.data[r * 3 + row] as number) * (b.data[r * out + column] as number);
     }
     return sum;
   });
