@@ -1,5 +1,6 @@
 import * as vscode from "vscode";
 import type { LoadOptions, Sampling } from "./protocol/engineContract.ts";
+import type { ReadingParams } from "./protocol/generationContract.ts";
 
 /** Reads the settings; defaults and ranges live in package.json alone. */
 
@@ -37,6 +38,17 @@ export function samplingSettings(): Sampling {
     topK: settings.get("topK", 0),
     repetitionPenalty: settings.get("repetitionPenalty", 1),
     seed: settings.get<number | null>("seed", null),
+  };
+}
+
+/** How tokens are read ahead. */
+export function readingSettings(): ReadingParams {
+  const settings = vscode.workspace.getConfiguration("graft");
+  const draftModel = settings.get("generation.draftModel", "").trim();
+  return {
+    speculation: settings.get<ReadingParams["speculation"]>("generation.speculation", "auto"),
+    draftModel: draftModel === "" ? null : expandHome(draftModel),
+    draftPrecision: loadSettings().precision ?? "auto",
   };
 }
 

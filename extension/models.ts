@@ -1,10 +1,11 @@
 import { fork } from "node:child_process";
 import * as vscode from "vscode";
-import { loadSettings } from "./config.ts";
+import { loadSettings, readingSettings } from "./config.ts";
 import { samplePath } from "./context.ts";
 import { discoveryRoots } from "./discovery.ts";
 import type { KeptEffects } from "./effects.ts";
 import { EngineProcess } from "./engineProcess.ts";
+import { failureOf } from "./failure.ts";
 import { type Memento, Session } from "./session.ts";
 
 const mementoKey = "graft.loaded";
@@ -20,7 +21,10 @@ export function createModels(
     fork: () => forkEngine(extension.asAbsolutePath("dist/engine.cjs")),
     log,
     restore: (connection) => session.restoreAfterCrash(connection),
-    onState: (state) => session.engineChanged(state),
+    onState: (state) => {
+      session.engineChanged(state);
+      if (state === "ready") tellReading();
+    },
     onRestarted: (outcome) => sayRestarted(outcome, session.state.base !== null),
     onGaveUp: (reason) => sayGaveUp(reason),
   });
@@ -37,6 +41,20 @@ export function createModels(
     loadDefaults: loadSettings,
     quantCache: () => vscode.Uri.joinPath(extension.globalStorageUri, "quantized").fsPath,
   });
+  const tellReading = (): void => {
+    engine
+      .request("setReading", readingSettings())
+      .catch((thrown: unknown) => log.warn(failureOf(thrown).message));
+  };
+  extension.subscriptions.push(
+    vscode.workspace.onDidChangeConfiguration((event) => {
+      const isMeant = ["generation", "load.precision"].some((key) =>
+        event.affectsConfiguration(`graft.${key}`),
+      );
+      // An engine that is not there yet is told as it starts.
+      if (isMeant && session.state.engine === "ready") tellReading();
+    }),
+  );
   return { engine, session };
 }
 

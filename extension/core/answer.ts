@@ -1,6 +1,7 @@
 import { type BaseModel, requireTokenizer } from "./baseModel.ts";
 import type { BaseInputs } from "./baseSession.ts";
 import type { ActiveAdapter } from "./peftModel.ts";
+import { withDraftModel } from "./draftModel.ts";
 import { AnswerWriter, type WrittenToken } from "./tokens/answerWriter.ts";
 import { type Message, renderChat, type Tool, type ToolCall } from "./tokens/chatTemplate.ts";
 import { type Generated, generate, type Speculation } from "./tokens/generate.ts";
@@ -27,6 +28,11 @@ export interface AnswerOptions {
   readonly topAlternatives?: number | undefined;
   /** Whether tokens are read ahead; "auto" when absent. */
   readonly speculation?: Speculation;
+  /**
+   * A smaller base of the same tokens that proposes what is read ahead (transformers' `assistant_model`):
+   * the answer stays what it is without. Used where it was measured to save time.
+   */
+  readonly draftModel?: BaseModel | null;
   /** False reads a prompt anew, also where an answer before began the same. */
   readonly reuse?: boolean;
   /** The whole text so far, with each token. */
@@ -70,7 +76,10 @@ export async function answer(
   const ids = encodePrompt(model, prompt, adapters);
   const inputs = options.adapters ? model.inputsOf(options.adapters) : model.currentInputs;
   const writer = answerWriter(model, { prompt, adapters }, options);
-  const generated = await model.base.session.with(inputs, (session) =>
+  const tokenizer = promptTokenizer(model, adapters);
+  const draftModel = options.speculation === "off" ? null : (options.draftModel ?? null);
+  const draftWith = { base: model.base, tokenizer, draftModel };
+  const generated = await withDraftModel(draftWith, inputs, (session, draft) =>
     generate(
       session,
       { prompt: ids, adapters: inputs },
@@ -81,6 +90,7 @@ export async function answer(
         constraint: writer.constraint,
         ...(options.reuse === false && { reuse: false }),
         ...(options.speculation && { speculation: options.speculation }),
+        draft,
         ...(signal && { signal }),
         ...(live && { adaptersNow: () => liveInputs(model, inputs) }),
         onToken: (id, logits) => {

@@ -6,9 +6,11 @@ import {
   type AnswerOptions,
   answerWriter,
   type Prompt,
+  promptTokenizer,
   stopTokens,
   written,
 } from "./answer.ts";
+import { withDraftModel } from "./draftModel.ts";
 import type { ActiveAdapter, PeftModel } from "./peftModel.ts";
 import type { AnswerWriter } from "./tokens/answerWriter.ts";
 import { generateBatch } from "./tokens/generateBatch.ts";
@@ -52,32 +54,40 @@ export async function answerBatch(
     answerWriter(model, { prompt, adapters: adapters[i] as readonly ActiveAdapter[] }, options),
   );
   const writerOf = (row: number): AnswerWriter => writers[row] as AnswerWriter;
-  const generated = await base.session.with(inputs, (session) =>
-    generateBatch(
-      session,
-      { prompts: ids, adapters: inputs },
-      {
-        sampling,
-        maxNewTokens,
-        stopTokens: adapters.map((own) => stopTokens(model, own)),
-        constraints: writers.map(({ constraint }) => constraint),
-        onToken: (row, id, logits) => {
-          const writer = writerOf(row);
-          writer.push(id, logits);
-          options.onText?.(row, writer.text, writer.length);
-          options.onToken?.(row, writer);
+  // Rows of a batch are not drafted for: what a pass over several tokens has to spare they use already.
+  const draftModel =
+    prompts.length > 1 || options.speculation === "off" ? null : (options.draftModel ?? null);
+  const tokenizer = promptTokenizer(model, adapters[0] as readonly ActiveAdapter[]);
+  const generated = await withDraftModel(
+    { base, tokenizer, draftModel },
+    inputs,
+    (session, draft) =>
+      generateBatch(
+        session,
+        { prompts: ids, adapters: inputs },
+        {
+          sampling,
+          maxNewTokens,
+          stopTokens: adapters.map((own) => stopTokens(model, own)),
+          constraints: writers.map(({ constraint }) => constraint),
+          onToken: (row, id, logits) => {
+            const writer = writerOf(row);
+            writer.push(id, logits);
+            options.onText?.(row, writer.text, writer.length);
+            options.onToken?.(row, writer);
+          },
+          isEnd: (row) => writerOf(row).isEnd,
+          onEnd: (row, finish) => {
+            writerOf(row).finish();
+            options.onEnd?.(row, writerOf(row), finish);
+          },
+          draft,
+          ...(options.reuse === false && { reuse: false }),
+          ...(options.speculation && { speculation: options.speculation }),
+          ...(options.adaptersNow && { adaptersNow: options.adaptersNow }),
+          ...(signal && { signal }),
         },
-        isEnd: (row) => writerOf(row).isEnd,
-        onEnd: (row, finish) => {
-          writerOf(row).finish();
-          options.onEnd?.(row, writerOf(row), finish);
-        },
-        ...(options.reuse === false && { reuse: false }),
-        ...(options.speculation && { speculation: options.speculation }),
-        ...(options.adaptersNow && { adaptersNow: options.adaptersNow }),
-        ...(signal && { signal }),
-      },
-    ),
+      ),
   );
   return generated.map((each, i) => ({
     ...each,

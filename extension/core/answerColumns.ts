@@ -2,7 +2,7 @@ import { t } from "@vscode/l10n";
 import { badRequest, GraftError, unsupported } from "./base/errors.ts";
 import { freshSeed } from "./base/random.ts";
 import type { BaseInputs } from "./baseSession.ts";
-import type { Answer, Prompt } from "./answer.ts";
+import type { Answer, AnswerOptions, Prompt } from "./answer.ts";
 import type { ActiveAdapter, PeftModel } from "./peftModel.ts";
 import type { AnswerWriter } from "./tokens/answerWriter.ts";
 import { greedy, type Sampling } from "./tokens/sampler.ts";
@@ -17,6 +17,8 @@ export interface ColumnsOptions {
   readonly sampling?: Sampling;
   readonly maxNewTokens?: number;
   readonly topAlternatives?: number | undefined;
+  /** How tokens are read ahead; of columns in one batch none are. */
+  readonly reading?: Pick<AnswerOptions, "speculation" | "draftModel">;
   /** After each token of a column; the writer is valid during the call. */
   readonly onToken?: (column: number, writer: AnswerWriter) => void;
   /** Also before its end is known of the others. */
@@ -122,6 +124,7 @@ export class ColumnsRun {
         sampling: { ...(options.sampling ?? greedy), seed: this.seed },
         ...(options.maxNewTokens !== undefined && { maxNewTokens: options.maxNewTokens }),
         topAlternatives: options.topAlternatives,
+        ...options.reading,
         rows,
         ...(options.signal && { signal: options.signal }),
         onToken: (row, writer) => {

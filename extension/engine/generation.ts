@@ -38,11 +38,16 @@ export function generationHandlers(library: Library): Handlers<GenerationContrac
       try {
         return await runColumns(model, params, {
           ...context,
+          reading: await library.readingOf(model, context.signal),
           onStart: (run) => runs.set(params.run, run),
         });
       } finally {
         runs.delete(params.run);
       }
+    },
+    setReading: (params) => {
+      library.setReading(params);
+      return null;
     },
     setColumnAdapters: ({ run, column, adapters }) => {
       const under = runs.get(run);
@@ -83,7 +88,15 @@ function plainAdapters(adapters: readonly CoreAdapter[]): ActiveAdapter[] {
 async function runColumns(
   model: PeftModel,
   { columns, prompt, sampling, topAlternatives }: GenerateColumnsParams,
-  { emit, signal, onStart }: HandlerContext<GenerateColumnsEvent> & { onStart: (run: Run) => void },
+  {
+    emit,
+    signal,
+    reading,
+    onStart,
+  }: HandlerContext<GenerateColumnsEvent> & {
+    reading: Awaited<ReturnType<Library["readingOf"]>>;
+    onStart: (run: Run) => void;
+  },
 ): Promise<GenerateColumnsResult> {
   const started = performance.now();
   const ids = columns.map(({ id }) => id);
@@ -104,6 +117,7 @@ async function runColumns(
     sampling,
     maxNewTokens: sampling.maxNewTokens,
     topAlternatives,
+    reading,
     signal,
     onToken: (place, writer) => {
       drawn[place]?.take(writer);

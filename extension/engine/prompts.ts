@@ -12,8 +12,10 @@ export function promptsHandlers(library: Library): Handlers<PromptsContract> {
     answerRows: async ({ base, rows, sampling }, { emit, signal }) => {
       const { maxNewTokens } = sampling;
       const onTokens = (tokens: number): void => emit({ tokens });
-      const options = { sampling, maxNewTokens, onTokens, signal };
-      const answers = await answerRows(library.require(base), rows, options);
+      const model = library.require(base);
+      const reading = await library.readingOf(model, signal);
+      const options = { ...reading, sampling, maxNewTokens, onTokens, signal };
+      const answers = await answerRows(model, rows, options);
       return answers.map(({ text, ids, promptTokens, finish, seed, ...times }) => ({
         text,
         tokens: ids.length,

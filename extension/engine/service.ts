@@ -167,7 +167,9 @@ export function createService(library = new Library()): Handlers<EngineContract>
         const tokensPerSecond = tokens > 1 ? ((tokens - 1) * 1000) / (now - firstToken) : 0;
         return { text, tokens, tokensPerSecond };
       };
-      const answer = await library.require(base).answer(prompt, {
+      const model = library.require(base);
+      const answer = await model.answer(prompt, {
+        ...(await library.readingOf(model, signal)),
         sampling,
         adapters,
         maxNewTokens: sampling.maxNewTokens,

@@ -1,5 +1,11 @@
 /** Answers side by side, under constraints, and prompts as a model reads them: part of the engine's contract. Types only. */
-import type { ActiveAdapter, ChatMessage, GenerateResult, Sampling } from "./engineContract.ts";
+import type {
+  ActiveAdapter,
+  ChatMessage,
+  GenerateResult,
+  Precision,
+  Sampling,
+} from "./engineContract.ts";
 
 /** A function that a model may ask for. */
 export interface ToolDefinition {
@@ -141,7 +147,18 @@ export interface RenderedPrompt {
 /** How a family of models calls tools. */
 export type ToolFormat = "hermes" | "llama" | "mistral";
 
+/** How answers' tokens are read ahead; texts stay what they are without. */
+export interface ReadingParams {
+  /** "auto" does so where it was measured to save time. */
+  speculation: "auto" | "off";
+  /** Folder of a smaller base with the same tokens that proposes some; loaded with the first answer. */
+  draftModel: string | null;
+  draftPrecision: Precision;
+}
+
 export type GenerationContract = {
+  /** For all answers that begin from now on, of whatever call. A draft model that does not fit fails these. */
+  setReading: { params: ReadingParams; result: null };
   /** Several answers at once: one batch, adapters of its own for every row, where these allow it. */
   generateColumns: {
     params: GenerateColumnsParams;

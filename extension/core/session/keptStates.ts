@@ -1,3 +1,4 @@
+import { perObject } from "../base/perObject.ts";
 import type { Model } from "../models/model.ts";
 import { type AdapterInputs, isSameRow } from "./adapterInputs.ts";
 import type { DecodingState } from "./causalSession.ts";
@@ -85,13 +86,9 @@ export class KeptStates {
   }
 }
 
-const kept = new WeakMap<object, KeptStates>();
-
-export function keptStates(session: { readonly model: Model }): KeptStates {
-  const known = kept.get(session) ?? new KeptStates(session.model);
-  kept.set(session, known);
-  return known;
-}
+export const keptStates = perObject(
+  (session: { readonly model: Model }) => new KeptStates(session.model),
+);
 
 /** How many tokens adapters put before a prompt. */
 export function beforePrompt({ virtualTokens, cachePrefix }: AdapterInputs): number {

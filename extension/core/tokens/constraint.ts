@@ -7,4 +7,6 @@ export interface TokenConstraint {
   take(id: number): void;
   /** Nothing can follow. */
   readonly isFinal: boolean;
+  /** The same from here on, to look ahead with; absent where that cannot be. */
+  copy?(): TokenConstraint;
 }

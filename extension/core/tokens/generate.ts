@@ -7,9 +7,11 @@ import { beforePrompt, isSame, type Kept, keptStates } from "../session/keptStat
 import { canRewind, keepsAngles, rewind } from "../session/rewind.ts";
 import type { TokenConstraint } from "./constraint.ts";
 import { type DraftCounts, Drafter } from "./draft/drafter.ts";
+import { type DraftModel, ModelDrafts } from "./draft/draftModel.ts";
+import { LookupDrafts } from "./draft/lookup.ts";
 import { costsOf } from "./draft/stepCosts.ts";
 import { readInParts } from "./promptParts.ts";
-import { createSampler, type Sampler, type Sampling } from "./sampler.ts";
+import { createSampler, type Sampler, type Sampling, SeenTokens } from "./sampler.ts";
 
 export interface GenerateOptions {
   readonly sampling: Sampling;
@@ -25,6 +27,8 @@ export interface GenerateOptions {
   /** Adapters of the tokens to come, asked before each: what is read already stays as it was read. */
   readonly adaptersNow?: () => AdapterInputs;
   readonly speculation?: Speculation;
+  /** A smaller model of the same vocabulary that proposes tokens as well; see `checkDraftModel`. */
+  readonly draft?: DraftModel | null;
   /** False reads the whole prompt, also where an answer before began the same. */
   readonly reuse?: boolean;
   readonly signal?: AbortSignal;
@@ -34,7 +38,10 @@ export interface GenerateOptions {
  * Whether tokens that the text suggests are read ahead and kept where the model chooses the same: the
  * answer stays what it is without. "auto" does so where it was measured to save time, a size always.
  */
-export type Speculation = "auto" | "off" | { readonly maxDraft: number };
+export type Speculation =
+  | "auto"
+  | "off"
+  | { readonly maxDraft: number; /** Without it all propose. */ readonly source?: "model" };
 
 export interface Generated {
   readonly ids: number[];
@@ -72,9 +79,9 @@ class Continuation {
   private readonly state: DecodingState;
   private readonly kept: Kept | null;
   private readonly drafter: Drafter | null;
+  private readonly drafts: ModelDrafts | null = null;
   private readonly ids: number[] = [];
-  /** What a repetition penalty is on; empty without one. */
-  private readonly seen: Set<number>;
+  private readonly seen: SeenTokens;
   /** Tokens that the sampler chose, an end among them. */
   private chosen = 0;
   /** Everything that was read was read with the adapters of the beginning. */
@@ -90,9 +97,11 @@ class Continuation {
     const isKnown = options.reuse !== false && canRewind(session.model, adapters);
     this.kept = isKnown && !session.readsApart ? keptStates(session).take(adapters, prompt) : null;
     this.state = this.kept?.state ?? session.start(adapters, 1, [prompt]);
-    this.drafter = drafterFor(session, of, options);
-    const text = session.readsApart ? [] : prompt;
-    this.seen = new Set(options.sampling.repetitionPenalty === 1 ? [] : text);
+    if (canDraft(session, adapters, options)) {
+      if (options.draft && !session.readsApart) this.drafts = this.modelDrafts(options.draft);
+      this.drafter = drafterFor(session, { prompt, drafts: this.drafts }, options);
+    } else this.drafter = null;
+    this.seen = new SeenTokens(options.sampling, session.readsApart ? [] : prompt);
   }
 
   async run(): Promise<Generated> {
@@ -144,11 +153,20 @@ class Continuation {
     return data.slice();
   }
 
+  private modelDrafts(draft: DraftModel): ModelDrafts {
+    const { sampling, constraint = null, signal } = this.options;
+    return new ModelDrafts(draft, {
+      ...{ prompt: this.of.prompt, sampling, seed: this.sampler.seed, constraint, signal },
+      judge: this.session,
+    });
+  }
+
   /** Leaves what was read to prompts that begin the same. */
   private keep(logits: Float32Array | null): void {
     const { session, state, of, options, isPure } = this;
     if (!isPure || session.readsApart || options.reuse === false) return;
     if (!canRewind(session.model, of.adapters)) return;
+    this.drafts?.keep();
     keptStates(session).keep(state, { prompt: of.prompt.length, logits });
   }
 
@@ -160,7 +178,7 @@ class Continuation {
     for (;;) {
       const finish = this.take(logits, draft);
       if (finish) return finish;
-      draft = drafter?.propose(this.room()) ?? [];
+      draft = (await drafter?.propose(this.room())) ?? [];
       if (!this.keepsAngles(draft.length)) draft = [];
       const tokens = [ids.at(-1) as number, ...draft];
       const started = performance.now();
@@ -194,11 +212,11 @@ class Continuation {
   private takeOne(logits: Float32Array): Finish | null {
     const { options, ids, seen } = this;
     const { constraint } = options;
-    const id = this.sampler.next(logits, seen, constraint);
+    const id = this.sampler.next(logits, seen.all, constraint);
     this.chosen++;
     if (options.stopTokens.has(id)) return "stop";
     ids.push(id);
-    if (options.sampling.repetitionPenalty !== 1) seen.add(id);
+    seen.add(id);
     this.drafter?.push(id);
     constraint?.take(id);
     options.onToken?.(id, logits);
@@ -237,15 +255,28 @@ class Continuation {
   }
 }
 
-/** What proposes tokens to read ahead; null where that is not wished or cannot be taken back. */
+/** False where reading ahead is not wished or cannot be taken back. */
+function canDraft(
+  { model }: DecodingSession,
+  adapters: AdapterInputs,
+  { speculation }: GenerateOptions,
+): boolean {
+  return speculation !== "off" && canRewind(model, adapters);
+}
+
+/** What proposes tokens to read ahead. */
 function drafterFor(
   session: DecodingSession,
-  { prompt, adapters }: { prompt: readonly number[]; adapters: AdapterInputs },
+  { prompt, drafts }: { prompt: readonly number[]; drafts: ModelDrafts | null },
   { speculation = "auto", stopTokens }: GenerateOptions,
-): Drafter | null {
-  if (speculation === "off" || !canRewind(session.model, adapters)) return null;
-  const size = speculation === "auto" ? null : speculation.maxDraft;
-  return new Drafter(prompt, { costs: costsOf(session), size, stopTokens });
+): Drafter {
+  const size = typeof speculation === "object" ? speculation.maxDraft : null;
+  const isModelOnly = typeof speculation === "object" && speculation.source === "model";
+  if (isModelOnly) {
+    return new Drafter(drafts ? [drafts] : [], { costs: costsOf(session), size, stopTokens });
+  }
+  const sources = [new LookupDrafts(prompt), ...(drafts ? [drafts] : [])];
+  return new Drafter(sources, { costs: costsOf(session), size, stopTokens });
 }
 
 /**

@@ -7,7 +7,7 @@ import { checkRequest, generate, type Generated, type GenerateOptions } from "./
 import type { TokenConstraint } from "./constraint.ts";
 import { readInParts } from "./promptParts.ts";
 import { readBeginning } from "./sharedBeginning.ts";
-import { createSampler, type Sampler } from "./sampler.ts";
+import { createSampler, type Sampler, SeenTokens } from "./sampler.ts";
 
 type RowOptions = "onToken" | "stopTokens" | "constraint" | "isEnd";
 
@@ -28,8 +28,7 @@ interface Row {
   readonly prompt: readonly number[];
   /** What the answer goes on with: the prompt, unless an encoder reads it. */
   readonly text: readonly number[];
-  /** What a repetition penalty is on; empty without one. */
-  readonly seen: Set<number>;
+  readonly seen: SeenTokens;
   readonly sampler: Sampler;
   readonly constraint: TokenConstraint | null;
   readonly ids: number[];
@@ -58,7 +57,7 @@ export async function generateBatch(
     const text = session.readsApart ? [] : prompt;
     const sampler = createSampler(options.sampling);
     const constraint = options.constraints?.[i] ?? null;
-    const seen = new Set(options.sampling.repetitionPenalty === 1 ? [] : text);
+    const seen = new SeenTokens(options.sampling, text);
     return {
       prompt,
       text,
@@ -155,10 +154,10 @@ function step(
   at: { row: number; room: number; options: GenerateBatchOptions },
 ): Row["finish"] {
   const { row, room, options } = at;
-  const id = sampler.next(logits, seen, constraint);
+  const id = sampler.next(logits, seen.all, constraint);
   if (options.stopTokens[row]?.has(id)) return "stop";
   ids.push(id);
-  if (options.sampling.repetitionPenalty !== 1) seen.add(id);
+  seen.add(id);
   constraint?.take(id);
   options.onToken?.(row, id, logits);
   if (options.isEnd?.(row) || constraint?.isFinal) return "stop";

@@ -1,4 +1,5 @@
 import { throwIfAborted } from "../base/errors.ts";
+import { perObject } from "../base/perObject.ts";
 import type { Logits } from "../session/causalSession.ts";
 
 /** Tokens of a part that memory is planned for. */
@@ -50,7 +51,7 @@ export class PromptParts {
   }
 }
 
-const known = new WeakMap<object, PromptParts>();
+const partsOf = perObject(() => new PromptParts());
 
 /**
  * Reads rows of one length part by part.
@@ -64,8 +65,7 @@ export async function readInParts(
     signal,
   }: { read: (start: number, end: number) => Promise<Logits>; signal: AbortSignal | undefined },
 ): Promise<Logits> {
-  const parts = known.get(session) ?? new PromptParts();
-  known.set(session, parts);
+  const parts = partsOf(session);
   let logits: Logits | null = null;
   for (let start = from; start < to;) {
     throwIfAborted(signal);

@@ -35,15 +35,18 @@ export const greedy: Sampling = {
  */
 export interface Sampler {
   readonly seed: number;
-  next(logits: Float32Array, seen: Iterable<number>, allowed?: TokenConstraint | null): number;
+  next(logits: Float32Array, seen: ReadonlySet<number>, allowed?: TokenConstraint | null): number;
 }
 
-/** Order of the steps as in transformers: penalty, temperature, top-k, top-p, draw. */
-export function createSampler(sampling: Sampling): Sampler {
+/**
+ * Order of the steps as in transformers: penalty, temperature, top-k, top-p, draw.
+ * @param numbers one in [0, 1) for each token that is drawn, in place of the seed's
+ */
+export function createSampler(sampling: Sampling, numbers?: () => number): Sampler {
   checkSampling(sampling);
   const { temperature, repetitionPenalty } = sampling;
   const seed = sampling.seed ?? freshSeed();
-  const random = seededRandom(seed);
+  const random = numbers ?? seededRandom(seed);
   const draw = temperature === 0 ? null : new Draw(sampling);
   // What changes scores changes these: the logits are the caller's.
   let scratch = new Float32Array(0);
@@ -66,6 +69,25 @@ export function createSampler(sampling: Sampling): Sampler {
       return draw ? draw.from(scores, best, random()) : best;
     },
   };
+}
+
+/** What a repetition penalty is on, a text's tokens and those to come; stays empty without one. */
+export class SeenTokens {
+  private readonly ids: Set<number>;
+  private readonly isNeeded: boolean;
+
+  constructor({ repetitionPenalty }: Pick<Sampling, "repetitionPenalty">, text: readonly number[]) {
+    this.isNeeded = repetitionPenalty !== 1;
+    this.ids = new Set(this.isNeeded ? text : []);
+  }
+
+  get all(): ReadonlySet<number> {
+    return this.ids;
+  }
+
+  add(id: number): void {
+    if (this.isNeeded) this.ids.add(id);
+  }
 }
 
 function checkSampling({ temperature, topP, topK, repetitionPenalty }: Sampling): void {
@@ -113,8 +135,8 @@ export function argmax(values: Float32Array): number {
   return best;
 }
 
-function penalise(scores: Float32Array, seen: Iterable<number>, penalty: number): void {
-  for (const id of seen instanceof Set ? (seen as Set<number>) : new Set(seen)) {
+function penalise(scores: Float32Array, seen: ReadonlySet<number>, penalty: number): void {
+  for (const id of seen) {
     const score = scores[id];
     if (score !== undefined) scores[id] = score > 0 ? score / penalty : score * penalty;
   }

@@ -8,6 +8,21 @@ export interface Vocabulary {
   bytesOf(id: number): Uint8Array | null;
   /** For people: the text, bytes that are no whole character as "\xE2", special tokens by their names. */
   label(id: number): string;
+  /** As tokenizer.json spells it, of an added token with whether it is special; "" for nothing. */
+  spelling(id: number): string;
+}
+
+/** The first id that two vocabularies do not give the same token, with both; null where they are alike. */
+export function firstDifference(
+  one: Vocabulary,
+  other: Vocabulary,
+): { id: number; one: string; other: string } | null {
+  if (one === other) return null;
+  for (let id = 0; id < Math.max(one.size, other.size); id++) {
+    if (one.spelling(id) === other.spelling(id)) continue;
+    return { id, one: one.label(id), other: other.label(id) };
+  }
+  return null;
 }
 
 /** Reads what tokens stand for from tokenizer.json. */
@@ -26,7 +41,12 @@ export function readVocabulary(tokenizer: JsonObject): Vocabulary {
     const bytes = bytesOf(id);
     return bytes ? textOf(bytes) : (added.get(id)?.text ?? "");
   };
-  return { size: pieces.length, bytesOf, label };
+  const spelling = (id: number): string => {
+    const token = added.get(id);
+    if (!token) return pieces[id] ?? "";
+    return `${token.isSpecial ? "special" : "added"} ${token.text}`;
+  };
+  return { size: pieces.length, bytesOf, label, spelling };
 }
 
 interface AddedToken {

@@ -1,4 +1,4 @@
-import { type Match, NgramLookup } from "./lookup.ts";
+import type { DraftSource, Offer } from "./source.ts";
 import type { StepCosts } from "./stepCosts.ts";
 
 /** Drafted tokens of a pass: few sizes, as each is a shape that the runtime plans for. */
@@ -7,21 +7,6 @@ const sizes = [1, 2, 3, 5, 7, 11, 15] as const;
 const leastGain = 1.05;
 /** One in so many drafts that are not worth it is made all the same, to see whether that has changed. */
 const probeEvery = 32;
-
-/** How often a drafted token was right after matches of a length, by what it was lately. */
-interface Acceptance {
-  right: number;
-  all: number;
-}
-
-/** After matches of 2, of 3 and 4, and of more tokens: guesses that count as a few tokens do. */
-const guesses: readonly Acceptance[] = [
-  { right: 1.6, all: 4 },
-  { right: 2.6, all: 4 },
-  { right: 3.4, all: 4 },
-];
-/** What counts of the past with each new draft. */
-const memory = 0.92;
 
 export interface DraftCounts {
   /** Tokens that were proposed, and those of them that the model chose as well. */
@@ -36,33 +21,30 @@ export interface DraftCounts {
 export class Drafter {
   drafted = 0;
   accepted = 0;
-  private readonly lookup: NgramLookup;
-  private readonly acceptance = guesses.map((each) => ({ ...each }));
-  private declined = 0;
-  private match: Match | null = null;
+  private readonly declined = new Map<DraftSource, number>();
+  private taken: Offer | null = null;
 
+  /** @param sources of several whose drafts are as good the first counts */
   constructor(
-    text: readonly number[],
+    private readonly sources: readonly DraftSource[],
     private readonly options: {
       costs: StepCosts;
-      /** Draft so many wherever there is a match; null leaves it to what is measured. */
+      /** Draft so many wherever something is proposed; null leaves it to what is measured. */
       size: number | null;
       stopTokens: ReadonlySet<number>;
     },
-  ) {
-    this.lookup = new NgramLookup(text);
-  }
+  ) {}
 
   push(id: number): void {
-    this.lookup.push(id);
+    for (const source of this.sources) source.push(id);
   }
 
   /** Tokens to read behind the last one, at most `room`; mostly none. */
-  propose(room: number): readonly number[] {
-    this.match = room < 1 ? null : this.lookup.find();
-    if (!this.match) return [];
-    const size = this.options.size ?? this.size(this.match, room);
-    const draft = this.lookup.read(this.match, Math.min(size, room));
+  async propose(room: number): Promise<readonly number[]> {
+    const choice = room < 1 ? null : this.choose(room);
+    this.taken = choice?.offer ?? null;
+    if (!choice) return [];
+    const draft = await choice.offer.read(choice.size);
     // Behind the end of an answer nothing is asked.
     const end = draft.findIndex((id) => this.options.stopTokens.has(id));
     return end === -1 ? draft : draft.slice(0, end);
@@ -73,29 +55,44 @@ export class Drafter {
     if (drafted === 0) return;
     this.drafted += drafted;
     this.accepted += accepted;
-    const own = this.acceptance[classOf(this.match)] as Acceptance;
-    own.right = own.right * memory + accepted;
-    own.all = own.all * memory + Math.min(drafted, accepted + 1);
+    this.taken?.acceptance.judge(drafted, accepted);
   }
 
-  /** The size that is expected to give the most tokens in a time; 0 where that is none. */
-  private size(match: Match, most: number): number {
-    const { right, all } = this.acceptance[classOf(match)] as Acceptance;
-    const share = right / all;
-    let best = { size: 0, gain: leastGain };
+  private choose(room: number): { offer: Offer; size: number } | null {
+    const { size: wished } = this.options;
+    let best: { offer: Offer; size: number; gain: number } | null = null;
+    let probe: { offer: Offer; size: number } | null = null;
+    for (const source of this.sources) {
+      const offer = source.offer();
+      if (!offer) continue;
+      const most = Math.min(offer.most, room);
+      if (wished !== null) return { offer, size: Math.min(wished, most) };
+      const own = this.size(offer, most);
+      if (own.gain > (best?.gain ?? leastGain)) best = { offer, ...own };
+      if (own.gain <= leastGain && this.isProbed(source, offer)) probe ??= { offer, size: 1 };
+    }
+    return best ?? probe;
+  }
+
+  /** The size that is expected to give the most tokens in a time. */
+  private size(
+    { acceptance: { share }, cost }: Offer,
+    most: number,
+  ): { size: number; gain: number } {
+    let best = { size: 0, gain: 0 };
     for (const size of sizes) {
       if (size > most) break;
       // 1 + share + share² + …: a token counts when all before it were right.
       const tokens = share === 1 ? size + 1 : (1 - share ** (size + 1)) / (1 - share);
-      const gain = tokens / this.options.costs.relative(size + 1);
+      const gain = tokens / (this.options.costs.relative(size + 1) + cost(size));
       if (gain > best.gain) best = { size, gain };
     }
-    if (best.size === 0 && ++this.declined % probeEvery === 0) return 1;
-    return best.size;
+    return best;
   }
-}
 
-function classOf(match: Match | null): number {
-  const length = match?.length ?? 0;
-  return length < 3 ? 0 : length < 5 ? 1 : 2;
+  private isProbed(source: DraftSource, { canProbe }: Offer): boolean {
+    const count = (this.declined.get(source) ?? 0) + 1;
+    this.declined.set(source, count);
+    return canProbe && count % probeEvery === 0;
+  }
 }

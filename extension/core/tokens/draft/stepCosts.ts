@@ -1,3 +1,5 @@
+import { perObject } from "../../base/perObject.ts";
+
 /** How much of a new measurement counts, once there are some. */
 const newest = 0.15;
 /** The share of a plain step that each further token of a pass takes, before it was measured. */
@@ -26,17 +28,16 @@ export class StepCosts {
     }
   }
 
+  /** Milliseconds of a plain step; 0 before one was measured. */
+  get plainMs(): number {
+    return this.plain.ms;
+  }
+
   /** Time of a pass over so many tokens in plain steps. */
   relative(tokens: number): number {
     return 1 + this.slope * (tokens - 1);
   }
 }
 
-const costs = new WeakMap<object, StepCosts>();
-
 /** What is known of a session's passes: it stays for the next answer. */
-export function costsOf(session: object): StepCosts {
-  const known = costs.get(session) ?? new StepCosts();
-  costs.set(session, known);
-  return known;
-}
+export const costsOf = perObject(() => new StepCosts());

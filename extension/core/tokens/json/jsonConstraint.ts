@@ -41,6 +41,11 @@ export class JsonConstraint implements TokenConstraint {
     if (after) this.place = after;
   }
 
+  /** Shares what is known of places, and goes on from this one. */
+  copy(): JsonConstraint {
+    return Object.assign(Object.create(JsonConstraint.prototype) as JsonConstraint, this);
+  }
+
   mask(): Uint8Array {
     const known = this.masks.get(this.place);
     if (known) return known;

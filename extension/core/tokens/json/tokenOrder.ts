@@ -1,3 +1,4 @@
+import { perObject } from "../../base/perObject.ts";
 import type { Vocabulary } from "../vocabulary.ts";
 import { broken, plain, textAfter } from "./text.ts";
 
@@ -21,13 +22,7 @@ export interface OrderedTokens {
   readonly shared: Uint16Array;
 }
 
-const orders = new WeakMap<Vocabulary, TokenOrder>();
-
-export function tokenOrder(vocabulary: Vocabulary): TokenOrder {
-  const known = orders.get(vocabulary) ?? makeOrder(vocabulary);
-  orders.set(vocabulary, known);
-  return known;
-}
+export const tokenOrder = perObject(makeOrder);
 
 const none = new Uint8Array();
 

@@ -37,6 +37,7 @@ const vocabulary: Vocabulary = {
   size: pieces.length,
   bytesOf: (id) => (id === end ? null : Uint8Array.from(pieces[id] ?? [])),
   label: (id) => String(id),
+  spelling: (id) => String(id),
 };
 
 /** What a model with random logits says under a schema; null when it does not come to an end. */
@@ -57,7 +58,7 @@ function say(schema: unknown, seed: number): string | null {
       mask.every((allowed, id) => (allowed === 1) === constraint.allows(id)),
       "the mask and single tokens disagree",
     );
-    const id = sampler.next(logits, [], constraint);
+    const id = sampler.next(logits, new Set(), constraint);
     if (id === end) return new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(bytes));
     bytes.push(...(pieces[id] as number[]));
     constraint.take(id);
@@ -264,6 +265,7 @@ test("a mask of 150,000 tokens is made in the time of a token", () => {
     size: words.length + 257,
     bytesOf: (id) => (id < 257 ? vocabulary.bytesOf(id) : (words[id - 257] ?? null)),
     label: String,
+    spelling: String,
   };
   const constraint = new JsonConstraint(person, large, new Set([end]));
   const text = '{"name": "abcd", "kind": "red", "size": 12}';

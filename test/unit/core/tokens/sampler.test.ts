@@ -10,7 +10,7 @@ const logits = Float32Array.from(probabilities, Math.log);
 
 function draw(count: number, change: Partial<Sampling> = {}, from = logits): number[] {
   const sampler = createSampler({ ...free, ...change });
-  return Array.from({ length: count }, () => sampler.next(from, []));
+  return Array.from({ length: count }, () => sampler.next(from, new Set()));
 }
 
 const greedyCases: [logits: number[], chosen: number][] = [
@@ -23,7 +23,7 @@ const greedyCases: [logits: number[], chosen: number][] = [
 
 for (const [values, chosen] of greedyCases) {
   test(`greedy of ${values.join(", ")} is ${chosen}`, () => {
-    assert.equal(createSampler(greedy).next(Float32Array.from(values), []), chosen);
+    assert.equal(createSampler(greedy).next(Float32Array.from(values), new Set()), chosen);
   });
 }
 
@@ -42,7 +42,7 @@ for (const [values, seen, penalty, chosen] of penalties) {
   test(`${values.join(", ")} with penalty ${penalty} on [${seen.join(", ")}] is ${chosen}`, () => {
     const given = Float32Array.from(values);
     const sampler = createSampler({ ...greedy, repetitionPenalty: penalty });
-    assert.equal(sampler.next(given, seen), chosen);
+    assert.equal(sampler.next(given, new Set(seen)), chosen);
     assert.deepEqual(given, Float32Array.from(values), "the logits are the caller's");
   });
 }
@@ -99,7 +99,7 @@ test("the same seed draws the same tokens, another seed others", () => {
 
 test("a seed that nobody chose is told, and repeats the answer", () => {
   const sampler = createSampler({ ...free, seed: null });
-  const drawn = Array.from({ length: 50 }, () => sampler.next(logits, []));
+  const drawn = Array.from({ length: 50 }, () => sampler.next(logits, new Set()));
   assert.deepEqual(draw(50, { seed: sampler.seed }), drawn);
 });
 
@@ -155,7 +155,11 @@ for (const filter of filters) {
     const sampler = createSampler(sampling);
     const same = seededRandom(3);
     for (let i = 0; i < 200; i++) {
-      assert.equal(sampler.next(scores, []), drawBySorting(scores, sampling, same()), `draw ${i}`);
+      assert.equal(
+        sampler.next(scores, new Set()),
+        drawBySorting(scores, sampling, same()),
+        `draw ${i}`,
+      );
     }
   });
 }

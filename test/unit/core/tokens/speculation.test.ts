@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import * as path from "node:path";
 import { after, test } from "node:test";
+import { checkDraftModel } from "../../../../extension/core/draftModel.ts";
 import { loadBaseModel } from "../../../../extension/core/baseModel.ts";
 import { PeftModel } from "../../../../extension/core/peftModel.ts";
 import {
@@ -17,6 +18,8 @@ import {
 } from "../../../../extension/core/tokens/generate.ts";
 import { probabilitiesOf } from "../../../../extension/core/tokens/probabilities.ts";
 import { greedy, type Sampling } from "../../../../extension/core/tokens/sampler.ts";
+import type { Tokenizer } from "../../../../extension/core/tokens/tokenizer.ts";
+import { readVocabulary } from "../../../../extension/core/tokens/vocabulary.ts";
 import { fixtures } from "../support.ts";
 
 /**
@@ -151,6 +154,81 @@ for (const accuracyLevel of [0, 4] as const) {
   });
 }
 
+/** Answers that a smaller model drafts for, which repeats the prompt as the other one does. */
+async function sayDrafted(
+  family: string,
+  change: Partial<GenerateOptions> & { boost?: number },
+): Promise<[plain: Said, drafted: Said & { readForDrafts: number[] }]> {
+  const [model, small] = [await modelOf(family), await modelOf("mistral")];
+  const [inputs, adapters] = [model.inputsOf([]), small.inputsOf([])];
+  const plain = await say(model, inputs, { ...change, speculation: "off" });
+  const drafted = await small.base.session.with(adapters, async (session) => {
+    const own = new Copying(session, prompt, change.boost ?? 6);
+    const said = await say(model, inputs, {
+      speculation: { maxDraft: 4, source: "model" },
+      draft: { session: own, adapters },
+      ...change,
+    });
+    return { ...said, readForDrafts: own.passes };
+  });
+  return [plain, drafted];
+}
+
+for (const family of ["llama", "gemma3-windows", "gpt2"]) {
+  for (const [what, sampling] of Object.entries(samplings)) {
+    test(`${family} that a smaller model drafts for says the same: ${what}`, async () => {
+      const [plain, drafted] = await sayDrafted(family, { sampling });
+      assert.deepEqual(drafted.answer.ids, plain.answer.ids);
+      assert.deepEqual(drafted.heard, plain.heard);
+      const { accepted } = drafted.answer.speculation;
+      assert.equal(plain.passes.length - drafted.passes.length, accepted);
+      assert(what !== "greedy" || accepted > 5, `${accepted} accepted`);
+    });
+  }
+}
+
+test("a model of the same opinion drafts what is drawn, whatever the temperature", async () => {
+  const model = await modelOf("mistral");
+  const inputs = model.inputsOf([]);
+  const sampling = { ...greedy, temperature: 2, repetitionPenalty: 1.2, seed: 9 };
+  const own = { boost: 0, sampling, speculation: { maxDraft: 4, source: "model" } } as const;
+  const { answer } = await model.base.session.with(inputs, (session) =>
+    say(model, inputs, { ...own, draft: { session, adapters: inputs } }),
+  );
+  const { drafted, accepted } = answer.speculation;
+  assert.equal(accepted, drafted);
+  assert(accepted > 15, `${accepted} accepted`);
+});
+
+test("a draft model whose drafts do not pay is left alone", async () => {
+  const [plain, drafted] = await sayDrafted("mistral", { boost: 0, speculation: "auto" });
+  assert.deepEqual(drafted.answer.ids, plain.answer.ids);
+  assert.deepEqual(drafted.readForDrafts, [], "a model as large as this one saves nothing");
+});
+
+test("a draft keeps to what the answer may be", async () => {
+  const told: number[] = [];
+  const allowing = (taken: number[]): TokenConstraint => ({
+    allows: (id) => (id + taken.length) % 3 === 0,
+    mask: () => Uint8Array.from({ length: 128 }, (_, id) => Number((id + taken.length) % 3 === 0)),
+    take: (id) => void taken.push(id),
+    copy: () => allowing([...taken]),
+    isFinal: false,
+  });
+  const [plain] = await sayDrafted("mistral", { boost: 0, constraint: allowing([]) });
+  const model = await modelOf("mistral");
+  const inputs = model.inputsOf([]);
+  const { answer } = await model.base.session.with(inputs, (session) =>
+    say(model, inputs, {
+      ...{ boost: 0, speculation: { maxDraft: 4, source: "model" } },
+      ...{ constraint: allowing(told), draft: { session, adapters: inputs } },
+    }),
+  );
+  assert.deepEqual(answer.ids, plain.answer.ids);
+  assert.deepEqual(told, answer.ids);
+  assert.equal(answer.speculation.accepted, answer.speculation.drafted);
+});
+
 test("drafts that the model never agrees with change nothing", async () => {
   const model = await modelOf("llama");
   const inputs = model.inputsOf([]);
@@ -259,4 +337,20 @@ test("sampled answers are distributed as plain ones", async () => {
       `pair ${pair}: ${one}, ${other}`,
     );
   });
+});
+
+test("a draft model must have the same tokens", async () => {
+  const tokenizerOf = (text: string): Tokenizer => {
+    const file = { model: { vocab: { a: 0, b: 1 } }, added_tokens: [{ id: 2, content: text }] };
+    return { vocabulary: readVocabulary(file) } as Tokenizer;
+  };
+  const { base } = await modelOf("mistral");
+  const draft = { ...base, tokenizer: tokenizerOf("<c>") };
+  checkDraftModel(draft, tokenizerOf("<c>"));
+  assert.throws(
+    () => checkDraftModel(draft, tokenizerOf("<d>")),
+    /token 2 is "<c>" there and "<d>"/,
+  );
+  const { base: encoder } = await modelOf("t5-plain");
+  assert.throws(() => checkDraftModel(encoder, tokenizerOf("<c>")), /cannot be a draft model/);
 });
