@@ -8,6 +8,7 @@ import type {
   GenerateColumnsResult,
 } from "./protocol/generationContract.ts";
 import type { Requester, Session } from "./session.ts";
+import { stopAtOnce } from "./stopAtOnce.ts";
 
 /** What asking several columns at once needs. */
 export interface Models {
@@ -38,7 +39,15 @@ export async function askColumns(
   options: RequestOptions<GenerateColumnsEvent>,
 ): Promise<GenerateColumnsResult> {
   const { path: base } = answeringBase(session);
-  const result = await engine.request("generateColumns", { base, ...params }, options);
+  const result = await stopAtOnce(
+    options,
+    (own) => engine.request("generateColumns", { base, ...params }, own),
+    {
+      stopped: () => {
+        throw new HostError("cancelled", vscode.l10n.t("Cancelled."));
+      },
+    },
+  );
   const [first] = result.columns;
   if (first) session.noteAnswer(first);
   return result;

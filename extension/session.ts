@@ -32,6 +32,7 @@ import type {
 } from "./protocol/engineContract.ts";
 import { knownEffects, type KeptEffects, withEffect } from "./effects.ts";
 import { mergeRescan, withFits, withRead } from "./rescan.ts";
+import { stopAtOnce } from "./stopAtOnce.ts";
 import { type AdapterEffect, type EngineState, emptyState, type State } from "./state.ts";
 
 /** The part of an engine that a session needs: `EngineProcess`, or a live connection. */
@@ -310,7 +311,20 @@ export class Session {
   ): Promise<GenerateResult> {
     const { path: base, name, task } = this.needBase();
     if (task !== "language-modeling") throw writesNothing(name, task);
-    const answer = await this.options.engine.request("generate", { base, ...params }, options);
+    const started = performance.now();
+    const answer = await stopAtOnce(
+      options,
+      (own) => this.options.engine.request("generate", { base, ...params }, own),
+      {
+        stopped: () => ({
+          ...{ text: "", tokens: 0, tokensPerSecond: 0, promptTokens: 0 },
+          finish: "cancelled" as const,
+          seconds: (performance.now() - started) / 1000,
+          seed: params.sampling.seed ?? 0,
+          adapters: params.adapters ?? [...this.current.active],
+        }),
+      },
+    );
     this.noteAnswer(answer);
     return answer;
   }

@@ -74,15 +74,15 @@ export function createService(library = new Library()): Handlers<EngineContract>
     ) => {
       const { base, adapter } = await resolveModel(named, hubPlace(hub, { emit, signal }));
       const forAdapter = adapter ?? wanted;
-      const info = baseInfo(
-        await library.open(base, {
-          ...wish,
-          ...(quantCache !== undefined && { quantCacheDir: quantCache }),
-          ...(forAdapter !== undefined && { forAdapter }),
-          onProgress: emit,
-          signal,
-        }),
-      );
+      const model = await library.open(base, {
+        ...wish,
+        ...(quantCache !== undefined && { quantCacheDir: quantCache }),
+        ...(forAdapter !== undefined && { forAdapter }),
+        onProgress: emit,
+        signal,
+      });
+      prepareSoon(model);
+      const info = baseInfo(model);
       return adapter === null ? info : { ...info, adapter };
     },
     unloadBaseModel: async ({ base }) => {
@@ -179,6 +179,17 @@ export function createService(library = new Library()): Handlers<EngineContract>
       return generateResult(answer);
     },
   };
+}
+
+/** Once the answer is on its way and what the host asks next is done, as far as it is known by then. */
+function prepareSoon({ base: { tokenizer } }: PeftModel): void {
+  setTimeout(() => {
+    try {
+      tokenizer?.prepare();
+    } catch {
+      // The first text says it, to whoever asked for it.
+    }
+  }, 100).unref();
 }
 
 function baseInfo({ base }: PeftModel): BaseModelInfo {

@@ -2,14 +2,13 @@ import { throwIfAborted } from "../base/errors.ts";
 import { perObject } from "../base/perObject.ts";
 import type { Logits } from "../session/causalSession.ts";
 
-/** Tokens of a part that memory is planned for. */
-export const promptPart = 128;
-
 /**
  * Tokens of a part, all rows together: few sizes, as each is a shape that the runtime plans for. A cancel
  * is heard between parts, and each part reads the weights anew (docs/performance.md has what that costs).
  */
-const sizes = [32, 64, 128, 256] as const;
+const sizes = [32, 64, 128] as const;
+/** The most tokens of a part: what memory is planned for, and what an arena keeps after the first prompt. */
+export const [, , promptPart] = sizes;
 /** A row of a batch has at least so many in a part. */
 const smallestRow = 16;
 /** Milliseconds that a part may take where it can be chosen. */

@@ -20,6 +20,8 @@ export interface Tokenizer {
   readonly specialTokens: Readonly<Record<string, string>>;
   /** What its tokens stand for; made when first asked for. */
   readonly vocabulary: Vocabulary;
+  /** Makes what the first text needs, which takes up to half a second, while nobody waits for it. */
+  prepare(): void;
 }
 
 export interface EncodedPair {
@@ -52,6 +54,7 @@ export async function readTokenizer(dir: string): Promise<Tokenizer | null> {
     get vocabulary() {
       return (vocabulary ??= readVocabulary(model));
     },
+    prepare: () => void made(),
   };
 }
 

@@ -13,7 +13,7 @@ function sizes(ms: (tokens: number) => number, count = 12): number[] {
 }
 
 const speeds: [what: string, ms: (tokens: number) => number, last: number][] = [
-  ["a quick model has the largest that fit", (tokens) => tokens * 0.1, 256],
+  ["a quick model has the largest that fit", (tokens) => tokens * 0.1, 128],
   ["the time that a part may take decides", (tokens) => tokens * 0.5, 128],
   ["where the smallest costs nothing more, it is read", (tokens) => tokens * 15, 32],
   ["where weights take most of the time, larger ones are read", (tokens) => 100 + tokens * 6, 64],
