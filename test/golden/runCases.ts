@@ -10,6 +10,7 @@ import { type Outcome, outcomeOf } from "./outcome.ts";
 import { checkQuantCase } from "./quantCase.ts";
 import { checkSample } from "./sampleCase.ts";
 import { checkStatus } from "./statusCheck.ts";
+import { checkTrainingCase, trainedMethod } from "./trainingCase.ts";
 
 /**
  * Every case of a folder that is laid out like the golden data; found by looking, never by list.
@@ -52,6 +53,12 @@ export async function runCases(
   for (const file of quantFiles(root)) {
     const id = `quant/${path.basename(file, ".safetensors")}`;
     await run(id, "quantization", () => checkQuantCase(file, root));
+  }
+  for (const name of folders(path.join(root, "training"))) {
+    const folder = path.join(root, "training", name);
+    const type = trainedMethod(folder);
+    const group = `training ${methodLabels[type] ?? type}`;
+    await run(`training/${name}`, group, () => checkTrainingCase(folder, root));
   }
   if (only.test("status")) for (const outcome of await checkStatus(root, bases)) add(outcome);
   await bases.dispose();

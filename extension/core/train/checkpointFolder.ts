@@ -1,0 +1,160 @@
+/** Checkpoint folders: whole or not there, and known to be as they were written. */
+import { t } from "@vscode/l10n";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import * as path from "node:path";
+import { z } from "zod";
+import { asGraftError, badFile, diskFull } from "../base/errors.ts";
+import { isFile, isFolder, writeAtomically } from "../base/files.ts";
+import { parseFields, readJsonObject } from "../base/json.ts";
+import type { DataPosition } from "./data/batch.ts";
+
+/** What Graft adds to transformers' files. */
+const ownName = "graft_state.json";
+
+const own = z.looseObject({
+  version: z.literal(1),
+  position: z.object({ epoch: z.int().nonnegative(), batch: z.int().nonnegative() }),
+  seed: z.int().nonnegative(),
+  patience: z.int().nonnegative().default(0),
+  files: z.record(z.string(), z.string()),
+});
+
+/** What a checkpoint says besides its tensors and transformers' state. */
+export interface OwnState {
+  readonly position: DataPosition;
+  readonly seed: number;
+  /** Evaluations since the loss last fell. */
+  readonly patience: number;
+}
+
+export function checkpointName(step: number): string {
+  return `checkpoint-${step}`;
+}
+
+/** Checkpoints of a run by their steps, the last first. */
+export async function checkpointsIn(run: string): Promise<{ step: number; folder: string }[]> {
+  const names = await readdir(run).catch(() => []);
+  const steps = names.flatMap((name) => {
+    const step = /^checkpoint-(\d+)$/.exec(name)?.[1];
+    return step === undefined ? [] : [Number(step)];
+  });
+  return steps
+    .sort((a, b) => b - a)
+    .map((step) => ({ step, folder: path.join(run, checkpointName(step)) }));
+}
+
+/**
+ * Writes a checkpoint beside its place and moves it there once every byte is on the disk.
+ * @throws disk-full where there is no room; what was there before is as it was
+ */
+export async function writeCheckpoint(
+  folder: string,
+  state: OwnState,
+  write: (scratch: string) => Promise<void>,
+): Promise<void> {
+  const scratch = path.join(path.dirname(folder), `.${path.basename(folder)}.part`);
+  try {
+    await rm(scratch, { recursive: true, force: true });
+    await mkdir(scratch, { recursive: true });
+    await write(scratch);
+    const files: Record<string, string> = {};
+    for (const name of (await readdir(scratch)).sort()) {
+      files[name] = await digestOf(path.join(scratch, name));
+    }
+    const text = JSON.stringify({ version: 1, ...state, files }, null, 2);
+    await writeAtomically(path.join(scratch, ownName), (handle) => handle.writeFile(`${text}\n`));
+    await syncFolder(scratch);
+    await replace(scratch, folder);
+    await syncFolder(path.dirname(folder));
+  } catch (error) {
+    await rm(scratch, { recursive: true, force: true });
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ENOSPC" && code !== "EDQUOT") throw error;
+    throw diskFull(
+      t(
+        "There is no room for {0}. Make room and continue: the checkpoints before it are kept.",
+        folder,
+      ),
+      { folder },
+    );
+  }
+}
+
+/** A folder in the place of another, which is gone only then. */
+async function replace(scratch: string, folder: string): Promise<void> {
+  const old = path.join(path.dirname(folder), `.${path.basename(folder)}.old`);
+  await rm(old, { recursive: true, force: true });
+  if (await isFolder(folder)) await rename(folder, old);
+  await rename(scratch, folder);
+  await rm(old, { recursive: true, force: true });
+}
+
+/** Makes names durable; some systems cannot, and say so. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, "r").catch(() => null);
+  await handle?.sync().catch(() => undefined);
+  await handle?.close();
+}
+
+async function digestOf(file: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const part of createReadStream(file)) hash.update(part as Buffer);
+  return hash.digest("hex");
+}
+
+/**
+ * What Graft noted in a checkpoint, once every file was found to be as it was written.
+ * @returns null for a checkpoint that another tool wrote
+ * @throws bad-file for one that was changed, or is not whole
+ */
+export async function readOwnState(folder: string): Promise<OwnState | null> {
+  const file = path.join(folder, ownName);
+  if (!(await isFile(file))) return null;
+  const { files, position, seed, patience } = parseFields(own, await readJsonObject(file), file);
+  for (const [name, digest] of Object.entries(files)) {
+    const place = path.join(folder, path.basename(name));
+    const found = (await isFile(place)) ? await digestOf(place) : null;
+    if (found === digest) continue;
+    throw badFile(
+      place,
+      found === null ? t("is missing") : t("is not what was written"),
+      t("Continue from the checkpoint before it."),
+    );
+  }
+  return { position, seed, patience };
+}
+
+/**
+ * The last checkpoint of a run that is whole; those that are not are named.
+ * @returns null where there is none
+ */
+export async function lastWhole(
+  run: string,
+): Promise<{ folder: string; step: number; skipped: readonly string[] } | null> {
+  const skipped: string[] = [];
+  for (const { folder, step } of await checkpointsIn(run)) {
+    try {
+      await readOwnState(folder);
+      return { folder, step, skipped };
+    } catch (error) {
+      skipped.push(asGraftError(error).message);
+    }
+  }
+  return null;
+}
+
+/** Removes all but the last so many checkpoints; `kept` are never removed. */
+export async function removeOld(
+  run: string,
+  limit: number,
+  kept: readonly (number | null)[],
+): Promise<void> {
+  const all = await checkpointsIn(run);
+  const chosen = new Set<number | null>([...kept, all[0]?.step ?? null]);
+  for (const { step } of all) if (chosen.size < limit) chosen.add(step);
+  for (const { step, folder } of all) {
+    if (!chosen.has(step)) await rm(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,133 @@
+/** Which rows of the logits count, what they should have said, and how much each counts. */
+import { t } from "@vscode/l10n";
+import { badRequest } from "../base/errors.ts";
+import { headOf, type Model } from "../models/model.ts";
+import { float32Tensor, int64Tensor, type Tensor } from "../session/ortSession.ts";
+import { partsOf } from "./chunkedHead.ts";
+import { type Batch, ignored } from "./data/batch.ts";
+import type { LossKind } from "./losses.ts";
+
+export interface LossPlace {
+  readonly model: Model;
+  readonly kind: LossKind;
+  readonly virtualTokens: number;
+  /** Are labels fed in parts (chunkedHead.ts)? */
+  readonly isChunked: boolean;
+}
+
+/** Rows of the logits in the order of the batch's tokens, and their labels. */
+interface LabelledRows {
+  readonly places: number[];
+  readonly labels: number[];
+}
+
+/**
+ * The inputs `labels`, `weights` and, of a decoder, `logits_rows`.
+ * @param share what each labelled row counts: 1 / number of rows for a mean
+ */
+export function lossFeeds(batch: Batch, share: number, at: LossPlace): Record<string, Tensor> {
+  const width = headOf(at.model).width;
+  if (at.kind !== "choice") return numberFeeds(batch, share, at);
+  const { places, labels } = labelledRows(batch, at);
+  const strange = labels.find((label) => !(label === ignored || (label >= 0 && label < width)));
+  if (strange !== undefined) {
+    throw badRequest(t("Label {0} is not one of the {1} that the model knows.", strange, width));
+  }
+  const [parts, part] = at.isChunked ? partsOf(places.length, width) : [1, places.length];
+  const count = parts * part;
+  const shape = at.isChunked ? [parts, part] : [count];
+  const padded = (values: number[]): number[] =>
+    Array.from({ length: count }, (_, i) => values[i] ?? 0);
+  const weights = Float32Array.from({ length: count }, (_, i) =>
+    labels[i] === undefined || labels[i] === ignored ? 0 : share,
+  );
+  return {
+    logits_rows: int64Tensor(padded(places), [count]),
+    labels: int64Tensor(padded(labels.map((label) => Math.max(0, label))), shape),
+    weights: float32Tensor(weights, shape),
+  };
+}
+
+/** A language model and a class at the last token read chosen rows; other heads all of them. */
+function labelledRows(batch: Batch, { model, virtualTokens }: LossPlace): LabelledRows {
+  const { task, padding } = headOf(model);
+  const { rows, length, labels } = batch;
+  const whole = length + virtualTokens;
+  if (task === "sequence-classification") {
+    const ids = Array.from({ length: rows }, (_, row) => row);
+    return {
+      places: lastPlaces(batch, { padding, virtualTokens }),
+      labels: ids.map((row) => labels[row] ?? ignored),
+    };
+  }
+  if (task === "language-modeling") return nextTokens(batch, { whole, virtualTokens });
+  const all: LabelledRows = { places: [], labels: [] };
+  for (let row = 0; row < rows; row++) {
+    for (let i = 0; i < whole; i++) {
+      all.places.push(row * whole + i);
+      all.labels.push(
+        i < virtualTokens ? ignored : (labels[row * length + i - virtualTokens] ?? ignored),
+      );
+    }
+  }
+  return all;
+}
+
+/** Only rows whose next token has a label: the head need not run on others. */
+function nextTokens(
+  { rows, length, labels, segments }: Batch,
+  { whole, virtualTokens }: { whole: number; virtualTokens: number },
+): LabelledRows {
+  const out: LabelledRows = { places: [], labels: [] };
+  for (let row = 0; row < rows; row++) {
+    for (let i = 1; i < length; i++) {
+      const place = row * length + i;
+      const label = labels[place] ?? ignored;
+      // The first token of a text is no continuation of the text before it.
+      if (label === ignored || (segments && segments[place] !== segments[place - 1])) continue;
+      out.places.push(row * whole + virtualTokens + i - 1);
+      out.labels.push(label);
+    }
+  }
+  if (out.places.length === 0) return { places: [0], labels: [ignored] };
+  return out;
+}
+
+/** Where transformers reads a sequence's class: at its last token that is no padding. */
+function lastPlaces(
+  { rows, length, inputIds }: Batch,
+  { padding = null, virtualTokens }: { padding?: number | null | undefined; virtualTokens: number },
+): number[] {
+  const whole = length + virtualTokens;
+  return Array.from({ length: rows }, (_, row) => {
+    const ids = inputIds.subarray(row * length, (row + 1) * length);
+    const isBlind = padding === null || virtualTokens > 0;
+    const last = isBlind
+      ? length - 1
+      : Math.max(
+          0,
+          ids.findLastIndex((id) => id !== padding),
+        );
+    return row * whole + virtualTokens + last;
+  });
+}
+
+/** Numbers, or several labels that may apply together: [rows, width]. */
+function numberFeeds(batch: Batch, share: number, at: LossPlace): Record<string, Tensor> {
+  const { task, width, padding } = headOf(at.model);
+  if (task !== "sequence-classification") {
+    throw badRequest(
+      t("Numbers and several labels are learned by models for sequence classification."),
+    );
+  }
+  const { rows, labels } = batch;
+  if (labels.length !== rows * width) {
+    throw badRequest(t("{0} labels are given for {1} rows of {2}.", labels.length, rows, width));
+  }
+  const places = lastPlaces(batch, { padding, virtualTokens: at.virtualTokens });
+  return {
+    logits_rows: int64Tensor(places, [rows]),
+    labels: float32Tensor(Float32Array.from(labels), [rows, width]),
+    weights: float32Tensor(new Float32Array(rows).fill(share), [rows]),
+  };
+}

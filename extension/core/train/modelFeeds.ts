@@ -1,0 +1,194 @@
+/** What a model's graph is fed with for a batch of whole sequences. */
+import { t } from "@vscode/l10n";
+import { badRequest, unsupported } from "../base/errors.ts";
+import type { CausalModel } from "../models/causalModel.ts";
+import type { EncoderModel } from "../models/encoderModel.ts";
+import { bucketRows } from "../models/relativePositions.ts";
+import type { Graph } from "../onnx/graph.ts";
+import { float32Tensor, int64Tensor, type Tensor } from "../session/ortSession.ts";
+import { RopeTable } from "../session/ropeTable.ts";
+import type { Batch } from "./data/batch.ts";
+
+/** Masked scores; finite, so that a row that sees nothing stays finite as well. */
+const masked = -3.4e38;
+
+type Feeds = Record<string, Tensor>;
+
+/** A batch behind the tokens that a prompt method puts in front. */
+interface Sequences extends Pick<Batch, "rows" | "length" | "inputIds" | "attentionMask"> {
+  readonly tokenTypes?: Int32Array | undefined;
+  readonly segments?: Int32Array | undefined;
+  readonly positionIds?: Int32Array | undefined;
+}
+
+/** Makes the inputs of a model's graph, tables of angles kept from batch to batch. */
+export class ModelFeeds {
+  private readonly tables: readonly { suffix: string; table: RopeTable }[];
+
+  constructor(
+    private readonly model: CausalModel | EncoderModel,
+    private readonly virtualTokens = 0,
+  ) {
+    const rotary = model.kind === "causal" ? model.rotary : [];
+    this.tables = rotary.map((each) => ({ suffix: each.suffix, table: new RopeTable(each) }));
+  }
+
+  /** @throws unsupported where `graph` has an input that a batch does not tell */
+  feedsOf(batch: Batch, graph: Graph, others: Feeds): Feeds {
+    const { model } = this;
+    const whole = behindVirtual(batch, this.virtualTokens);
+    const own = model.kind === "causal" ? this.causal(whole, model) : encoder(whole, model);
+    const feeds: Feeds = { ...own, ...others };
+    const taken: Feeds = {};
+    for (const { name } of graph.inputs) {
+      const tensor = feeds[name];
+      if (!tensor) throw unsupported(t('Graft does not train a model that reads "{0}" yet', name));
+      taken[name] = tensor;
+    }
+    return taken;
+  }
+
+  private causal(at: Sequences, model: CausalModel): Feeds {
+    const { rows, length } = at;
+    const positions = positionsOf(at, model.skipsPadding === true);
+    checkLength(positions, model, model.rotary.length === 0 && !model.hasKeyPositions);
+    const feeds: Feeds = {
+      input_ids: intTensor(at.inputIds, [rows, length]),
+      position_ids: intTensor(positions, [rows, length]),
+    };
+    for (const { suffix, table } of this.tables) {
+      const rope = table.rows(length, length);
+      feeds[`rope_cos${suffix}`] = float32Tensor(rope.cos, rope.shape);
+      feeds[`rope_sin${suffix}`] = float32Tensor(rope.sin, rope.shape);
+    }
+    for (const { input, window } of model.masks) {
+      const copies = model.queriesPerKey;
+      const mask = causalMask(at, { window: window ?? Infinity, copies });
+      feeds[input] = float32Tensor(mask, [rows, 1, copies * length, length]);
+    }
+    if (model.hasKeyPositions) {
+      const keys = Float32Array.from(positionsOf(at, true));
+      feeds["key_positions"] = float32Tensor(keys, [rows, 1, 1, length]);
+    }
+    return feeds;
+  }
+}
+
+/** transformers counts positions from the row's start, padding and all; OPT counts tokens alone. */
+function positionsOf(at: Sequences, skipsPadding: boolean): Int32Array {
+  const { rows, length, attentionMask, positionIds } = at;
+  if (positionIds) return positionIds;
+  const positions = new Int32Array(rows * length);
+  for (let row = 0; row < rows; row++) {
+    let count = 0;
+    for (let i = 0; i < length; i++) {
+      const place = row * length + i;
+      positions[place] = skipsPadding ? Math.max(0, count - 1 + (attentionMask[place] ?? 0)) : i;
+      count += attentionMask[place] ?? 0;
+    }
+  }
+  return positions;
+}
+
+/** Additive mask [rows, 1, copies · length, length]: tokens of the same text, not later ones, in the window. */
+function causalMask(
+  { rows, length, attentionMask, segments }: Sequences,
+  { window, copies }: { window: number; copies: number },
+): Float32Array {
+  const block = length * length;
+  const out = new Float32Array(rows * copies * block).fill(masked);
+  for (let row = 0; row < rows; row++) {
+    const start = row * copies * block;
+    const from = row * length;
+    for (let query = 0; query < length; query++) {
+      for (let key = Math.max(0, query - window + 1); key <= query; key++) {
+        const isOwn = !segments || segments[from + key] === segments[from + query];
+        if (isOwn && attentionMask[from + key] === 1) out[start + query * length + key] = 0;
+      }
+    }
+    for (let copy = 1; copy < copies; copy++) {
+      out.copyWithin(start + copy * block, start, start + block);
+    }
+  }
+  return out;
+}
+
+function encoder(at: Sequences, model: EncoderModel): Feeds {
+  const { rows, length, inputIds, attentionMask } = at;
+  if (at.segments) {
+    throw badRequest(t("Packed texts are for decoders. Train an encoder without packing."));
+  }
+  const positions = encoderPositions(at, model);
+  checkLength(positions, model, !model.relative);
+  const types = at.tokenTypes ?? new Int32Array(rows * length);
+  const mask = Float32Array.from(attentionMask, (real) => (real === 1 ? 0 : masked));
+  const feeds: Feeds = {
+    input_ids: intTensor(inputIds, [rows, length]),
+    position_ids: intTensor(positions, [rows, length]),
+    token_type_ids: intTensor(types, [rows, length]),
+    mask: float32Tensor(mask, [rows, 1, 1, length]),
+  };
+  if (model.relative) {
+    const places = Array.from({ length }, (_, place) => place);
+    const buckets = bucketRows(model.relative, places, places);
+    feeds[model.relative.input] = int64Tensor(buckets.flat(), [length, length]);
+  }
+  return feeds;
+}
+
+function encoderPositions(
+  { rows, length, inputIds }: Sequences,
+  { positions: rule }: EncoderModel,
+): Int32Array {
+  const out = new Int32Array(rows * length);
+  for (let row = 0; row < rows; row++) {
+    let count = 0;
+    for (let i = 0; i < length; i++) {
+      const place = row * length + i;
+      if (rule.kind === "count") out[place] = i;
+      else out[place] = rule.padding + (inputIds[place] === rule.padding ? 0 : ++count);
+    }
+  }
+  return out;
+}
+
+/** Learned positions end where the context does; what is padding there reads the last one. */
+function checkLength(
+  positions: Int32Array,
+  { contextLength }: { contextLength: number },
+  isLearned: boolean,
+): void {
+  if (!isLearned || positions.every((position) => position < contextLength)) return;
+  throw badRequest(
+    t("The model has positions for {0} tokens. Train with shorter texts.", contextLength),
+  );
+}
+
+/** The batch with so many tokens in front of each row, whose ids are 0 and whose rows the adapter adds. */
+function behindVirtual(batch: Batch, count: number): Sequences {
+  if (count === 0) return batch;
+  const { rows, length } = batch;
+  const wide = (values: Int32Array, front: number): Int32Array => {
+    const out = new Int32Array(rows * (length + count)).fill(front);
+    for (let row = 0; row < rows; row++) {
+      out.set(values.subarray(row * length, (row + 1) * length), row * (length + count) + count);
+    }
+    return out;
+  };
+  if (batch.segments) {
+    throw badRequest(
+      t("A prompt method cannot be trained on packed texts. Train without packing."),
+    );
+  }
+  return {
+    rows,
+    length: length + count,
+    inputIds: wide(batch.inputIds, 0),
+    attentionMask: wide(batch.attentionMask, 1),
+    tokenTypes: batch.tokenTypes && wide(batch.tokenTypes, 0),
+  };
+}
+
+function intTensor(values: Int32Array, shape: readonly number[]): Tensor {
+  return int64Tensor(Array.from(values), shape);
+}

@@ -1,0 +1,115 @@
+/** A training step as one graph: the model, its loss and the gradients of what is trained. */
+import { t } from "@vscode/l10n";
+import { withGradients } from "../autodiff/withGradients.ts";
+import { unsupported } from "../base/errors.ts";
+import { elementCount } from "../base/shape.ts";
+import type { Model } from "../models/model.ts";
+import { headOf } from "../models/model.ts";
+import { GraphBuilder } from "../onnx/builder.ts";
+import type { Graph, Value } from "../onnx/graph.ts";
+import { chunkedHead } from "./chunkedHead.ts";
+import { joinHead, splitHead } from "./head.ts";
+import { type LossKind, lossOf } from "./losses.ts";
+import type { ParameterGroup } from "./parameterGroups.ts";
+import { whatIsRead, withoutPast } from "./wholeSequences.ts";
+
+export interface StepOptions {
+  readonly loss: LossKind;
+  readonly groups: readonly ParameterGroup[];
+  /** Values at the borders of blocks: what lies between is computed again for the gradients. */
+  readonly checkpoints?: readonly Value[];
+  /** The largest vocabulary whose logits are made at once; a test lowers it. */
+  readonly largestWidth?: number;
+}
+
+/**
+ * Inputs are the model's, but for those of a past, and `labels`, `weights` of the rows (losses.ts); of
+ * a decoder `logits_rows` counts the tokens of all sequences. Outputs: `loss`, and for each group
+ * `gradients.<group>` [size], the gradients of its tensors one after the other.
+ */
+export function stepGraph(model: Model, options: StepOptions): Graph {
+  const { graph, seed } = lossGraph(model, options);
+  const wrt = options.groups.flatMap(({ tensors }) => tensors.map(({ name }) => name as Value));
+  const { checkpoints = [] } = options;
+  const made = new Set<string>(graph.nodes.flatMap(({ outputs }) => outputs));
+  const whole = withGradients(graph, {
+    loss: seed,
+    wrt,
+    checkpoints: checkpoints.filter((value) => made.has(value)),
+  });
+  return whatIsRead(flatGradients(whole, options.groups));
+}
+
+/** The same without gradients, for evaluation. */
+export function evaluationGraph(model: Model, options: Omit<StepOptions, "groups">): Graph {
+  const { graph } = lossGraph(model, { ...options, groups: [] });
+  return whatIsRead(graph);
+}
+
+/** The loss as an output, and a value whose derivative by what is trained is the loss's. */
+function lossGraph(model: Model, options: StepOptions): { graph: Graph; seed: Value } {
+  if (model.kind === "seq2seq" || model.kind === "image") {
+    throw unsupported(
+      t("Graft does not train {0} yet", model.kind === "image" ? t("image models") : "seq2seq"),
+      t("Choose a decoder or an encoder of text."),
+    );
+  }
+  const whole = withoutPast(model.graph);
+  const head = splitHead(whole);
+  const { width } = headOf(model);
+  if (head && options.loss === "choice" && width >= (options.largestWidth ?? 8192)) {
+    const trained = new Set(
+      options.groups.flatMap(({ tensors }) => tensors.map((each) => each.name)),
+    );
+    const chunked = chunkedHead(head, { trained, width });
+    if (chunked) return chunked;
+  }
+  return wholeLoss(head ? joinHead(whole, head) : whole, options.loss);
+}
+
+/** All logits at once. */
+function wholeLoss(graph: Graph, kind: LossKind): { graph: Graph; seed: Value } {
+  const g = new GraphBuilder();
+  g.adopt(graph);
+  for (const node of graph.nodes) g.keep(node);
+  const width = graph.outputs[0]?.shape.at(-1) ?? "labels";
+  const seed = g.scope("loss", () => {
+    const logits = g.node("Reshape", [
+      "logits" as Value,
+      g.concat([g.int64s([-1]), g.sizeOf("logits" as Value, 2)], 0),
+    ])[0];
+    const { labels, weights } = lossInputs(g, kind, width);
+    const { value, gradient } = lossOf(g, kind, { logits, labels, weights });
+    g.output(value, "loss", "float32", []);
+    return g.mul(logits, g.detach(gradient));
+  });
+  return { graph: g.build(graph.name), seed };
+}
+
+function lossInputs(
+  g: GraphBuilder,
+  kind: LossKind,
+  width: number | string,
+): { labels: Value; weights: Value } {
+  const labels =
+    kind === "choice"
+      ? g.input("labels", "int64", ["rows"])
+      : g.input("labels", "float32", ["rows", width]);
+  return { labels, weights: g.input("weights", "float32", ["rows"]) };
+}
+
+/** Gradients of a group's tensors in one output: each output takes time of its own. */
+function flatGradients(graph: Graph, groups: readonly ParameterGroup[]): Graph {
+  const g = new GraphBuilder();
+  g.adopt(graph);
+  for (const node of graph.nodes) g.keep(node);
+  for (const output of graph.outputs) if (output.name === "loss") g.declareOutput(output);
+  groups.forEach(({ tensors, size }, i) => {
+    const parts = g.scope("gradients", () =>
+      tensors.map(({ name, shape }) => g.reshape(`grad.${name}` as Value, [elementCount(shape)])),
+    );
+    const flat = g.scope("gradients", () => g.concat(parts, 0));
+    g.output(flat, `gradients.${i}`, "float32", [size]);
+  });
+  return g.build(graph.name);
+}

@@ -1,0 +1,288 @@
+/** The loop of a run: batches to gradients, gradients to updates, and what happens in between. */
+import { t } from "@vscode/l10n";
+import { GraftError, throwIfAborted } from "../base/errors.ts";
+import { pause } from "../base/pause.ts";
+import type { Batch, DataPosition, EpochPlan, Split } from "./data/batch.ts";
+import type { Sample, TrainingEnd, TrainingEvent } from "./events.ts";
+import type { TrainingOptions } from "./options.ts";
+import { epochPlan, runLength, type RunLength } from "./plan.ts";
+import { type Schedule, scheduleOf } from "./schedule.ts";
+import { logEvaluation, logStep, newHistory, type RunHistory } from "./trainerState.ts";
+import type { TrainingModel } from "./trainingModel.ts";
+
+/** What is done at the edges of a run: kept apart so that the loop knows no files. */
+export interface TrainerHooks {
+  readonly onEvent?: (event: TrainingEvent) => void;
+  /** Saves a checkpoint and says where; called at the steps that the options name. */
+  readonly save?: (trainer: Trainer) => Promise<string>;
+  /** Answers of the model as it is, after an evaluation. */
+  readonly samples?: (trainer: Trainer) => Promise<readonly Sample[]>;
+}
+
+interface StepSums {
+  readonly loss: number;
+  readonly norm: number;
+  readonly tokens: number;
+}
+
+/** One run. Pausing and stopping are heard between the batches of a step and between steps. */
+export class Trainer {
+  readonly length: RunLength;
+  history: RunHistory = newHistory();
+  position: DataPosition = { epoch: 0, batch: 0 };
+  /** Evaluations since the loss last fell. */
+  patience = 0;
+  private readonly schedule: Schedule;
+  private plan: { readonly epoch: number; readonly plan: EpochPlan } | null = null;
+  private isStopping = false;
+  private waiting: { readonly promise: Promise<void>; readonly go: () => void } | null = null;
+
+  constructor(
+    readonly model: TrainingModel,
+    readonly data: { readonly train: Split; readonly evaluation?: Split | null },
+    readonly options: TrainingOptions,
+    private readonly hooks: TrainerHooks = {},
+  ) {
+    this.length = runLength(this.planOf(0).batches, options);
+    const { steps } = this.length;
+    this.schedule = scheduleOf(options.schedule, { steps, rate: options.learningRate });
+  }
+
+  /** The schedule's factor on learning rates for the step that comes next. */
+  get factor(): number {
+    return this.schedule(this.history.step);
+  }
+
+  /** Waits before the next batch until `resume`. */
+  pause(): void {
+    if (this.waiting) return;
+    let go = (): void => undefined;
+    const promise = new Promise<void>((resolve) => (go = resolve));
+    this.waiting = { promise, go };
+  }
+
+  resume(): void {
+    this.waiting?.go();
+    this.waiting = null;
+  }
+
+  /** Ends the run after the step that is under way, which is saved. */
+  stop(): void {
+    this.isStopping = true;
+    this.resume();
+  }
+
+  /**
+   * Goes on from where the run stands to its end.
+   * @throws cancelled when the signal fires; what was saved stays
+   */
+  async train(signal?: AbortSignal): Promise<TrainingEnd> {
+    const started = performance.now();
+    const sums = { loss: 0, steps: 0, tokens: 0 };
+    let finish: TrainingEnd["finish"] = "done";
+    let saved = this.history.step;
+    while (this.history.step < this.length.steps) {
+      const step = await this.step(signal);
+      sums.loss += step.loss;
+      sums.tokens += step.tokens;
+      sums.steps++;
+      const seconds = (performance.now() - started) / 1000;
+      this.tellStep(step, { perSecond: sums.tokens / seconds, perStep: seconds / sums.steps });
+      if (this.isDue(this.options.evalSteps)) await this.evaluateAndTell(signal);
+      const isEarly = this.patience >= (this.options.earlyStopping?.patience ?? Infinity);
+      if (isEarly) finish = "early";
+      else if (this.isStopping) finish = "stopped";
+      if (this.isDue(this.options.saveSteps) || finish !== "done") {
+        await this.save();
+        saved = this.history.step;
+      }
+      if (finish !== "done") break;
+    }
+    if (saved !== this.history.step) await this.save();
+    const { bestStep, bestLoss, step } = this.history;
+    const loss = sums.steps === 0 ? 0 : sums.loss / sums.steps;
+    const seconds = (performance.now() - started) / 1000;
+    return { finish, step, loss, bestStep, bestLoss, seconds, tokens: sums.tokens };
+  }
+
+  /** Mean loss over the evaluation texts. */
+  async evaluate(data: Split, signal?: AbortSignal): Promise<number> {
+    const { evalBatchSize, batchSize, seed } = this.options;
+    const plan = data.plan({
+      epoch: 0,
+      batchSize: evalBatchSize ?? batchSize,
+      seed,
+      isShuffled: false,
+    });
+    let [sum, terms] = [0, 0];
+    for (let i = 0; i < plan.batches; i++) {
+      await this.turn(signal);
+      const batch = plan.batch(i);
+      sum += await this.model.evaluate(batch);
+      terms += this.model.termsOf(batch);
+    }
+    return terms === 0 ? 0 : sum / terms;
+  }
+
+  /** The steps at which something is done: every so many, else at the end of every epoch. */
+  private isDue(every: number | undefined): boolean {
+    return this.history.step % (every ?? this.length.stepsPerEpoch) === 0;
+  }
+
+  /** One update, by the batches of a step. */
+  private async step(signal: AbortSignal | undefined): Promise<StepSums> {
+    const batches = this.nextBatches();
+    const terms = batches.map((batch) => this.model.termsOf(batch));
+    const all = terms.reduce((sum, count) => sum + count, 0);
+    const isByToken = this.options.lossNormalization === "tokens";
+    const shares = terms.map((own) => (isByToken ? all : own * batches.length));
+    const number = this.history.step + 1;
+    let loss = 0;
+    for (const [i, batch] of batches.entries()) {
+      await this.turn(signal);
+      const share = shares[i] as number;
+      const turn = (number - 1) * this.options.gradientAccumulation + i;
+      const part = await this.model.step(batch, {
+        share: share === 0 ? 0 : 1 / share,
+        seed: dropoutSeed(this.options.seed, turn),
+      });
+      if (!Number.isFinite(part)) throw this.notANumber(t("The loss"), part);
+      loss += part;
+    }
+    await this.turn(signal);
+    const { maxGradNorm } = this.options;
+    const limit = maxGradNorm > 0 ? maxGradNorm : Infinity;
+    const norm = await this.model.parameters.update(this.model.session, {
+      factor: this.factor,
+      limit,
+    });
+    if (!Number.isFinite(norm)) throw this.notANumber(t("The norm of the gradients"), norm);
+    const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0);
+    this.advance(batches.length, tokens);
+    return { loss, norm, tokens };
+  }
+
+  private nextBatches(): Batch[] {
+    const { epoch, batch } = this.position;
+    const plan = this.planOf(epoch);
+    const end = Math.min(plan.batches, batch + this.options.gradientAccumulation);
+    return Array.from({ length: end - batch }, (_, i) => plan.batch(batch + i));
+  }
+
+  private planOf(epoch: number): EpochPlan {
+    if (this.plan?.epoch !== epoch) {
+      this.plan = { epoch, plan: epochPlan(this.data.train, epoch, this.options) };
+    }
+    return this.plan.plan;
+  }
+
+  private advance(batches: number, tokens: number): void {
+    const { epoch, batch } = this.position;
+    const next = batch + batches;
+    const isOver = next >= this.planOf(epoch).batches;
+    this.position = isOver ? { epoch: epoch + 1, batch: 0 } : { epoch, batch: next };
+    this.history.step++;
+    this.history.tokens += tokens;
+  }
+
+  /** Lets others have their turn, and waits while the run is paused. */
+  private async turn(signal: AbortSignal | undefined): Promise<void> {
+    await pause(signal);
+    const { waiting } = this;
+    if (!waiting) return;
+    const { step } = this.history;
+    this.tell({ kind: "paused", step });
+    await Promise.race([waiting.promise, aborted(signal)]);
+    throwIfAborted(signal);
+    this.tell({ kind: "resumed", step });
+  }
+
+  private tellStep({ loss, norm }: StepSums, speed: { perSecond: number; perStep: number }): void {
+    const { step, tokens } = this.history;
+    const { steps, stepsPerEpoch } = this.length;
+    const event = {
+      kind: "step",
+      step,
+      steps,
+      epoch: step / stepsPerEpoch,
+      loss,
+      learningRate: this.options.learningRate * this.schedule(step - 1),
+      gradNorm: norm,
+      tokens,
+      tokensPerSecond: speed.perSecond,
+      secondsLeft: (steps - step) * speed.perStep,
+    } as const;
+    logStep(this.history, event);
+    this.tell(event);
+  }
+
+  private async evaluateAndTell(signal: AbortSignal | undefined): Promise<void> {
+    const { evaluation } = this.data;
+    if (!evaluation || evaluation.count === 0) return;
+    const started = performance.now();
+    const loss = await this.evaluate(evaluation, signal);
+    if (!Number.isFinite(loss)) throw this.notANumber(t("The evaluation's loss"), loss);
+    const { history } = this;
+    const threshold = this.options.earlyStopping?.threshold ?? 0;
+    const isBetter = history.bestLoss === null || loss < history.bestLoss - threshold;
+    this.patience = isBetter ? 0 : this.patience + 1;
+    const isBest = history.bestLoss === null || loss < history.bestLoss;
+    if (isBest) {
+      history.bestLoss = loss;
+      history.bestStep = history.step;
+    }
+    const event = {
+      kind: "evaluation",
+      step: history.step,
+      epoch: history.step / this.length.stepsPerEpoch,
+      loss,
+      seconds: (performance.now() - started) / 1000,
+      isBest,
+    } as const;
+    logEvaluation(history, event);
+    this.tell(event);
+    const samples = await this.hooks.samples?.(this);
+    if (samples) this.tell({ kind: "samples", step: history.step, samples });
+  }
+
+  private async save(): Promise<void> {
+    if (!this.hooks.save) return;
+    const strange = this.model.parameters.notFinite();
+    if (strange !== null) throw this.notANumber(strange, NaN);
+    const folder = await this.hooks.save(this);
+    this.tell({ kind: "checkpoint", step: this.history.step, folder });
+  }
+
+  private tell(event: TrainingEvent): void {
+    this.hooks.onEvent?.(event);
+  }
+
+  /** The run ends before such numbers are saved. */
+  private notANumber(what: string, value: number): GraftError {
+    const step = this.history.step + 1;
+    return new GraftError(
+      "bad-request",
+      t(
+        "{0} is {1} at step {2}. Nothing of this step was kept. Continue from the last checkpoint with a lower learning rate (it was {3}) or a longer warm-up, or look at this step's texts.",
+        what,
+        String(value),
+        step,
+        this.options.learningRate,
+      ),
+      { reason: "not-finite", step, position: this.position },
+    );
+  }
+}
+
+/** Another number for every batch of a run, the same in every run of the same seed. */
+function dropoutSeed(seed: number, turn: number): number {
+  return (Math.imul(seed ^ 0x9e37_79b9, 0x85eb_ca6b) + Math.imul(turn + 1, 0xc2b2_ae35)) >>> 0;
+}
+
+function aborted(signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    if (!signal) return;
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,109 @@
+/** A base with an adapter around it, ready to be trained: graphs, sessions and numbers. */
+import type { CausalModel } from "../models/causalModel.ts";
+import type { EncoderModel } from "../models/encoderModel.ts";
+import type { Model } from "../models/model.ts";
+import type { Graph, Value } from "../onnx/graph.ts";
+import type { ParameterValues, TrainableAdapter } from "../peft/trainable/trainable.ts";
+import { int64Tensor, type SessionOptions, type Tensor } from "../session/ortSession.ts";
+import { TrainingSession } from "../session/trainingSession.ts";
+import type { Batch } from "./data/batch.ts";
+import { lossFeeds } from "./lossFeeds.ts";
+import type { LossKind } from "./losses.ts";
+import { ModelFeeds } from "./modelFeeds.ts";
+import type { TrainingOptions } from "./options.ts";
+import { parameterGroups, type ParameterGroup } from "./parameterGroups.ts";
+import { ParameterState } from "./parameterState.ts";
+import { evaluationGraph, stepGraph } from "./stepGraph.ts";
+import { updateGraph } from "./updateGraph.ts";
+
+/** An adapter and the graphs that its hook was put into. */
+export interface ModelParts {
+  readonly adapter: TrainableAdapter;
+  /** The model with the adapter as it is in training. */
+  readonly model: Model;
+  /** The same without dropout. */
+  readonly evaluation: Model;
+  /** What the parameters begin with. */
+  readonly values: ParameterValues;
+  readonly loss: LossKind;
+  /** Borders of blocks, for gradient checkpointing. */
+  readonly checkpoints: readonly Value[];
+}
+
+export class TrainingModel {
+  private constructor(
+    readonly parts: ModelParts,
+    readonly groups: readonly ParameterGroup[],
+    readonly parameters: ParameterState,
+    readonly session: TrainingSession,
+    private readonly graphs: { readonly step: Graph; readonly evaluation: Graph },
+    private readonly feeds: ModelFeeds,
+  ) {}
+
+  static async create(
+    parts: ModelParts,
+    options: TrainingOptions,
+    session: SessionOptions = {},
+  ): Promise<TrainingModel> {
+    const { adapter, model, loss } = parts;
+    const trained = adapter.parameters.filter(({ isTrained }) => isTrained);
+    const groups = parameterGroups(trained, {
+      rate: options.learningRate,
+      weightDecay: options.weightDecay,
+      decayAll: options.weightDecayOn === "all",
+      loraPlus: options.loraPlus,
+    });
+    const checkpoints = options.gradientCheckpointing ? parts.checkpoints : [];
+    const step = stepGraph(model, { loss, groups, checkpoints });
+    const evaluation = evaluationGraph(parts.evaluation, { loss });
+    const update = updateGraph(groups.length, options.optimizer);
+    const state = new ParameterState(adapter.parameters, groups, {
+      optimizer: options.optimizer,
+      values: parts.values,
+    });
+    const opened = await TrainingSession.create({ step, evaluation, update }, session);
+    const feeds = new ModelFeeds(model as CausalModel | EncoderModel, adapter.virtualTokens);
+    return new TrainingModel(parts, groups, state, opened, { step, evaluation }, feeds);
+  }
+
+  /** Terms of a batch's loss. */
+  termsOf(batch: Batch): number {
+    return this.parts.loss === "choice" ? batch.learnedTokens : batch.rows;
+  }
+
+  /**
+   * Adds a batch's gradients to those of the step.
+   * @param at.share what each term counts
+   * @returns the loss, weighted so
+   */
+  async step(batch: Batch, at: { share: number; seed: number }): Promise<number> {
+    const { dropoutSeed } = this.parts.adapter;
+    const seed = dropoutSeed === null ? {} : { [dropoutSeed]: int64Tensor([at.seed], [1]) };
+    const feeds = this.feedsOf(batch, { graph: this.graphs.step, share: at.share, seed });
+    const { loss, gradients } = await this.session.step(feeds);
+    if (Number.isFinite(loss)) this.parameters.accumulate(gradients);
+    return loss;
+  }
+
+  /** Sum of a batch's terms. */
+  async evaluate(batch: Batch): Promise<number> {
+    const graph = this.graphs.evaluation;
+    return this.session.evaluate(this.feedsOf(batch, { graph, share: 1, seed: {} }));
+  }
+
+  private feedsOf(
+    batch: Batch,
+    at: { graph: Graph; share: number; seed: Record<string, Tensor> },
+  ): Record<string, Tensor> {
+    const { adapter, model, loss: kind } = this.parts;
+    const labels = at.graph.inputs.find(({ name }) => name === "labels");
+    const isChunked = kind === "choice" && labels?.shape.length === 2;
+    const place = { model, kind, virtualTokens: adapter.virtualTokens ?? 0, isChunked };
+    const own = lossFeeds(batch, at.share, place);
+    return this.feeds.feedsOf(batch, at.graph, { ...this.parameters.feeds(), ...own, ...at.seed });
+  }
+
+  dispose(): Promise<void> {
+    return this.session.dispose();
+  }
+}
