@@ -37,6 +37,7 @@ import { predictHandlers } from "./predict.ts";
 import { promptsHandlers } from "./prompts.ts";
 import { statusResult } from "./statusResult.ts";
 import { tensorHandlers } from "./tensors.ts";
+import { runsHandlers } from "./training/handlers.ts";
 
 /** What the engine answers to each request of its contract. */
 export function createService(library = new Library()): Handlers<EngineContract> {
@@ -67,6 +68,7 @@ export function createService(library = new Library()): Handlers<EngineContract>
     ...generationHandlers(library),
     ...loadingHandlers,
     ...tensorHandlers,
+    ...runsHandlers,
     ...analysisHandlers,
     loadBaseModel: async (
       { path: named, forAdapter: wanted, hub, quantCache, ...wish },

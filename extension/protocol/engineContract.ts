@@ -5,6 +5,7 @@ import type { ConfigContract } from "./configContract.ts";
 import type { ModelTask, PredictContract } from "./predictContract.ts";
 import type { PromptsContract } from "./promptsContract.ts";
 import type { TensorContract } from "./tensorContract.ts";
+import type { RunsContract } from "./trainingContract.ts";
 import type { HubContract, HubLoad } from "./hubContract.ts";
 import type { Constraints, GenerationContract, Prompt, ToolCall } from "./generationContract.ts";
 
@@ -578,6 +579,7 @@ export interface AdapterReport {
 export type EngineContract = HubContract &
   AnalysisContract &
   GenerationContract &
+  RunsContract &
   ConfigContract &
   PredictContract &
   PromptsContract &

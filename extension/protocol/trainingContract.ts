@@ -1,7 +1,7 @@
 /**
  * Training adapters. Types only. Two ends answer:
  *
- * - the *engine* (`TrainingContract`): everything before and after a run: preview of data, an estimate,
+ * - the *engine* (`TrainingContract`, `RunsContract`): everything before and after a run: preview of data, an estimate,
  *   runs as their folders tell of them;
  * - the *run's own process* (`RunContract`): lives as long as its run, listens on a socket whose path stands
  *   in `process.json` of the run's folder, and does not care who watches. Any window may attach, several
@@ -241,7 +241,20 @@ export interface TrainingEstimate {
   parameters: number;
 }
 
-/** What the engine answers. */
+/** What the engine tells of runs, from their folders. */
+export type RunsContract = {
+  /** Writes run.json into a new folder of `parent`, named after the run. */
+  createRun: { params: { parent: string; config: RunConfig }; result: { folder: string } };
+  /** Runs below these folders, newest first. */
+  listRuns: { params: { parents: string[] }; result: RunSummary[] };
+  /** Everything that was logged; of steps at most `steps`, evenly thinned. */
+  readRun: {
+    params: { folder: string; steps?: number };
+    result: { summary: RunSummary; config: RunConfig; events: RunEvent[] };
+  };
+};
+
+/** What the engine answers before a run. */
 export type TrainingContract = {
   /** Reads `limit` records (200 when absent; null reads all) and shows the first `examples` of them. */
   previewTrainingData: {
@@ -254,15 +267,6 @@ export type TrainingContract = {
     params: { config: RunConfig };
     result: TrainingEstimate;
     event: ProgressEvent;
-  };
-  /** Writes run.json into a new folder of `parent`, named after the run. */
-  createRun: { params: { parent: string; config: RunConfig }; result: { folder: string } };
-  /** Runs below these folders, newest first. */
-  listRuns: { params: { parents: string[] }; result: RunSummary[] };
-  /** Everything that was logged; of steps at most `steps`, evenly thinned. */
-  readRun: {
-    params: { folder: string; steps?: number };
-    result: { summary: RunSummary; config: RunConfig; events: RunEvent[] };
   };
 };
 
@@ -284,6 +288,5 @@ export type RunContract = {
 export type RunHostContract = Record<never, never>;
 
 /*
- * Not done yet: nothing of this file has a handler so far. The engine's five calls come first
- * (previewTrainingData works from files alone), then the run's process.
+ * Not done yet: TrainingContract has no handlers, and the run's process trains nothing so far.
  */

@@ -1,0 +1,141 @@
+import { basename } from "node:path";
+import * as vscode from "vscode";
+import type { EngineProcess } from "../engineProcess.ts";
+import { failureOf } from "../failure.ts";
+import { Connection, type Handlers } from "../protocol/connection.ts";
+import type {
+  RunPageContract,
+  RunPageHostContract,
+  RunPageState,
+  ShownRun,
+} from "../protocol/runPageContract.ts";
+import type { Runs } from "../training/runs.ts";
+import { OpenPanels } from "./openPanels.ts";
+import { savePageFile } from "./pageFiles.ts";
+import { panelTransport, showPage } from "./webviewHtml.ts";
+
+const viewType = "graft.run";
+/** More points than a chart has pixels tell nothing. */
+const mostSteps = 2000;
+
+/** Pages of runs: one panel a run, alive as long as its tab. */
+export class RunPanels implements vscode.Disposable {
+  private readonly open = new OpenPanels();
+  private readonly subscriptions: vscode.Disposable;
+
+  constructor(
+    private readonly extension: vscode.ExtensionContext,
+    private readonly parts: { runs: Runs; engine: Pick<EngineProcess, "request"> },
+  ) {
+    this.subscriptions = vscode.Disposable.from(
+      this.open,
+      vscode.window.registerWebviewPanelSerializer(viewType, {
+        deserializeWebviewPanel: async (panel, state) => {
+          const folders = foldersOf(state);
+          const [folder] = folders;
+          if (folder === undefined) return panel.dispose();
+          this.attach(panel, folders);
+          await this.parts.runs.refresh().catch(() => undefined);
+        },
+      }),
+    );
+  }
+
+  show(folder: string): void {
+    if (this.open.reveal(folder)) return;
+    const title = basename(folder);
+    const column = vscode.ViewColumn.Active;
+    this.attach(vscode.window.createWebviewPanel(viewType, title, column), [folder]);
+  }
+
+  dispose(): void {
+    this.subscriptions.dispose();
+  }
+
+  private attach(panel: vscode.WebviewPanel, folders: string[]): void {
+    const { extensionUri } = this.extension;
+    const page = new RunPage(folders, this.parts);
+    const connection = new Connection<RunPageHostContract, RunPageContract>(
+      panelTransport(panel),
+      page.handlers,
+    );
+    page.onState = (state) => void connection.request("update", state).catch(() => undefined);
+    const listening = this.parts.runs.onDidChange((news) => {
+      if (!panel.visible) return;
+      if (!news) return void page.refresh();
+      if (!page.folders.includes(news.summary.folder)) return;
+      void connection.request("append", news).catch(() => undefined);
+    });
+    showPage(panel, extensionUri, "run");
+    this.open.put(folders[0] ?? "", panel, () => void page.refresh());
+    panel.onDidDispose(() => {
+      listening.dispose();
+      this.open.forget(panel);
+    });
+  }
+}
+
+/** What one page shows, and what its buttons do. */
+class RunPage {
+  onState: (state: RunPageState) => void = () => undefined;
+  private ready = false;
+
+  readonly handlers: Handlers<RunPageHostContract> = {
+    ready: () => {
+      this.ready = true;
+      return this.read();
+    },
+    saveFile: (file) => savePageFile(file),
+    pause: () => run("graft.pauseRun", this.folder),
+    resume: () => run("graft.resumeRun", this.folder),
+    stop: () => run("graft.stopRun", this.folder),
+    goOn: () => run("graft.continueRun", this.folder),
+    saveCheckpoint: () => run("graft.saveRunCheckpoint", this.folder),
+    loadAdapter: () => run("graft.loadRunAdapter", this.folder),
+    inspect: ({ path }) => run("graft.openInspector", path),
+    openFolder: () => run("revealFileInOS", vscode.Uri.file(this.folder)),
+    compareWith: async ({ folder, isShown }) => {
+      const others = this.folders.slice(1).filter((each) => each !== folder);
+      this.folders = [this.folder, ...others, ...(isShown ? [folder] : [])];
+      await this.refresh();
+      return null;
+    },
+  };
+
+  constructor(
+    public folders: string[],
+    private readonly parts: { runs: Runs; engine: Pick<EngineProcess, "request"> },
+  ) {}
+
+  private get folder(): string {
+    return this.folders[0] ?? "";
+  }
+
+  async refresh(): Promise<void> {
+    if (this.ready) this.onState(await this.read());
+  }
+
+  private async read(): Promise<RunPageState> {
+    const others = this.parts.runs.all
+      .filter(({ folder }) => folder !== this.folder)
+      .map(({ folder, name }) => ({ folder, name }));
+    const read = (folder: string): Promise<ShownRun> =>
+      this.parts.engine.request("readRun", { folder, steps: mostSteps });
+    try {
+      return { runs: await Promise.all(this.folders.map(read)), others, problem: null };
+    } catch (thrown) {
+      return { runs: [], others, problem: failureOf(thrown).message };
+    }
+  }
+}
+
+/** What the page saved: untrusted until parsed. */
+function foldersOf(state: unknown): string[] {
+  const { folders } = (state ?? {}) as { folders?: unknown };
+  return Array.isArray(folders) ? folders.filter((each) => typeof each === "string") : [];
+}
+
+async function run(command: string, argument: unknown): Promise<null> {
+  await vscode.commands.executeCommand(command, argument);
+  return null;
+}
