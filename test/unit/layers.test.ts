@@ -35,7 +35,7 @@ const packages: Record<string, string[]> = {
   "@tanstack/virtual-core": ["webview/shared"],
   "@cfworker/json-schema": ["prompts"],
   papaparse: ["prompts", "core/train"],
-  zod: ["core", "host"],
+  zod: ["core", "engine", "host"],
   "jsonc-parser": ["core", "host"],
   yaml: ["core", "host", "prompts"],
   yauzl: ["core"],
