@@ -209,6 +209,8 @@ export class ModelBuilder {
     };
     const parts: LayerParts = {
       layer: (i, input) => this.product(input, modules[i] as LinearModule),
+      product: (i, input) =>
+        this.product(input, { ...(modules[i] as LinearModule), hasBias: false }),
       weight: (i) => this.matrix(modules[i] as LinearModule),
       bias: (i) => {
         const { path, out, hasBias } = modules[i] as LinearModule;

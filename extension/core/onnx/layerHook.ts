@@ -64,6 +64,8 @@ export type BaseLayers = (x: Value | readonly Value[]) => Outputs;
 export interface LayerParts {
   /** One layer on an input of its own, bias included. */
   layer(index: number, x: Value): Value;
+  /** The same without its bias. */
+  product(index: number, x: Value): Value;
   /** Its weight as y = W x: [out, in] in fp32, whatever it is stored in. */
   weight(index: number): Value;
   /** [out], or null. */

@@ -30,6 +30,7 @@ import {
 import { fusedTargets } from "./experts/fusedTargets.ts";
 import { fusedTensors } from "./experts/fusedTensors.ts";
 import { takenFromBase } from "./loraBase.ts";
+import { rowNorms } from "./norms.ts";
 import { loraFieldInfo } from "./loraFields.ts";
 import { loraParameters, targetName } from "./loraParameters.ts";
 import { loraTargets } from "./defaultTargets.ts";
@@ -214,12 +215,6 @@ async function withMagnitude(
     lowRank: { ...lowRank, b: scaleRows(lowRank.b, outputScale, lowRank.rank) },
     ...(bias && { shift: bias.map((value, row) => value * (1 - (outputScale[row] as number))) }),
   };
-}
-
-function rowNorms(matrix: Float64Array, columns: number): Float64Array {
-  return Float64Array.from({ length: matrix.length / columns }, (_, row) =>
-    Math.hypot(...matrix.subarray(row * columns, (row + 1) * columns)),
-  );
 }
 
 /** Rows of s (B A)ᵀ; with DoRA each column is scaled to its magnitude. */

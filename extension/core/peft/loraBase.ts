@@ -8,7 +8,8 @@
  *     KaSA   (https://arxiv.org/abs/2412.06071)  the r smallest singular directions U S Vᵀ
  */
 import { t } from "@vscode/l10n";
-import { multiply, orthonormalColumns, transposed } from "../base/matrix.ts";
+import { householderBasis } from "../base/householder.ts";
+import { multiply, transposed } from "../base/matrix.ts";
 import { singularPart } from "../base/singular.ts";
 import { misfit } from "../base/errors.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
@@ -16,13 +17,16 @@ import type { LowRank } from "./effect.ts";
 import { type LoraConfig, loraScale, usesKasa } from "./loraConfig.ts";
 import type { TunerContext } from "./tuner/tuner.ts";
 
+/** What of a context this needs. */
+export type WeightReader = Pick<TunerContext<LoraConfig>, "config" | "file" | "weight">;
+
 /**
  * What a raw adapter's base has lost, with the sign of an update; null for most adapters.
  * @param name what the config's patterns match, where it is not the module
  */
 export async function takenFromBase(
   module: LinearModule,
-  context: TunerContext<LoraConfig>,
+  context: WeightReader,
   name = module.path,
 ): Promise<LowRank | null> {
   const { config, file } = context;
@@ -53,7 +57,7 @@ export async function takenFromBase(
 
 async function singular(
   module: LinearModule,
-  context: TunerContext<LoraConfig>,
+  context: WeightReader,
   { rank: count, end }: { rank: number; end: "largest" | "smallest" },
 ): Promise<LowRank> {
   const { in: columns, out: rows } = module;
@@ -72,7 +76,7 @@ function firstColumns(
     { length: out * rank },
     (_, i) => weight[Math.floor(i / rank) * inputs + (i % rank)] as number,
   );
-  const q = orthonormalColumns(first, out, rank);
+  const q = householderBasis(first, out, rank);
   const a = multiply(transposed(q, out, rank), weight, {
     rows: rank,
     inner: out,

@@ -8,16 +8,16 @@ import type { MethodBase } from "./method.ts";
 import type { TunerContext } from "./tuner/tuner.ts";
 
 /** The one field that matters here; methods that build on LoRA have it too. */
-type TokenConfig = Pick<LoraConfig, "trainable_token_indices">;
+export type TokenConfig = Pick<LoraConfig, "trainable_token_indices">;
 
 /** What has one row a token: an embedding, or a head with its weight [vocabulary, hidden]. */
-type TokenTable = Exclude<ModuleInfo, { kind: "norm" }>;
+export type TableModule = Exclude<ModuleInfo, { kind: "norm" }>;
 
 /** The tables that `trainable_token_indices` names, with their ids; a bare list means the first. */
-function tokenTargets(
+export function tokenTargets(
   { trainable_token_indices: setting }: TokenConfig,
   { tree }: MethodBase,
-): { module: TokenTable | null; name: string; ids: readonly number[] }[] {
+): { module: TableModule | null; name: string; ids: readonly number[] }[] {
   if (setting === null) return [];
   const tables = tree.modules.filter((module) => module.kind !== "norm");
   const first = tables.find((module) => module.kind === "embedding");
@@ -77,7 +77,7 @@ export function tiedHeads(module: ModuleInfo, { tree }: MethodBase): LinearModul
  */
 export async function tokenEffects(
   context: TunerContext<unknown>,
-  module: TokenTable,
+  module: TableModule,
   { ids, rows }: { ids: readonly number[]; rows: Float32Array },
 ): Promise<{ embedding: EmbeddingEffect; head: (module: LinearModule) => LinearEffect }> {
   const table = await context.weight(module);

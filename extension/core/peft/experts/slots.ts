@@ -20,15 +20,29 @@ interface Needed {
   readonly isChosen: Value;
 }
 
+/** Factors of all experts, [adapters, rank · experts, in] and [adapters, rank · experts, out]; ranks first. */
+export interface ExpertFactors {
+  readonly a: Value;
+  readonly b: Value;
+}
+
 /** Makes the update of experts' rows; what layers share is computed once. */
-export function expertSlots(): (g: GraphBuilder, matrix: ExpertMatrix) => Value {
+export function expertSlots(
+  factors: (g: GraphBuilder, matrix: ExpertMatrix) => ExpertFactors = fedFactors,
+): (g: GraphBuilder, matrix: ExpertMatrix) => Value {
   const known = new Map<Value, Needed>();
   return (g, matrix) => {
     const { choice } = matrix;
     const needed = known.get(choice.chosen) ?? neededExperts(g, choice);
     known.set(choice.chosen, needed);
-    return g.scope(matrix.name, () => update(g, matrix, needed));
+    return g.scope(matrix.name, () => update(g, { matrix, needed, ...factors(g, matrix) }));
   };
+}
+
+function fedFactors(g: GraphBuilder, { name, in: inputs, out }: ExpertMatrix): ExpertFactors {
+  const input = (part: string, size: number): Value =>
+    g.input(`${name}.${part}`, "float32", ["adapters", `${name}.ranks`, size]);
+  return { a: input("lora_A", inputs), b: input("lora_B", out) };
 }
 
 function neededExperts(g: GraphBuilder, { chosen }: ExpertChoice): Needed {
@@ -37,16 +51,18 @@ function neededExperts(g: GraphBuilder, { chosen }: ExpertChoice): Needed {
 }
 
 /** [batch, pairs, out] */
-function update(g: GraphBuilder, matrix: ExpertMatrix, { experts, isChosen }: Needed): Value {
-  const { name, in: inputs, out, x, choice } = matrix;
-  const ranks = `${name}.ranks`;
+function update(
+  g: GraphBuilder,
+  { matrix, needed, a: allA, b: allB }: { matrix: ExpertMatrix; needed: Needed } & ExpertFactors,
+): Value {
+  const { in: inputs, out, x, choice } = matrix;
+  const { experts, isChosen } = needed;
   // [adapters, rank · experts, size] → [adapters, rank · needed, size]
-  const picked = (part: string, size: number): Value => {
-    const all = g.input(`${name}.${part}`, "float32", ["adapters", ranks, size]);
+  const picked = (all: Value, size: number): Value => {
     const own = g.gather(g.reshape(all, [0, -1, matrix.count, size]), experts, 2);
     return g.reshape(own, [0, -1, size]);
   };
-  const [a, b] = [picked("lora_A", inputs), picked("lora_B", out)];
+  const [a, b] = [picked(allA, inputs), picked(allB, out)];
   const hidden = g.matMulTransposed(x, a);
   const last = shapeOf(g, experts);
   // What a token's own expert has not stays out: [.., rank, needed] ⊙ [.., 1, needed].

@@ -2,6 +2,7 @@
 import { t } from "@vscode/l10n";
 import { GraftError, unsupported } from "../../base/errors.ts";
 import { layerIndex } from "../../checkpoint/modules.ts";
+import type { ParameterTarget } from "../../checkpoint/parameters.ts";
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import {
@@ -20,6 +21,7 @@ import { Dropout } from "./dropout.ts";
 import { Invocation } from "./invocation.ts";
 import { type ParameterInputs, peftPrefix } from "./parameters.ts";
 import type { TrainableTuner, TrainedLayer, TrainedModule } from "./tuner.ts";
+import { replacedColumns, replacedRows, type TokenTable } from "./tokenRows.ts";
 import type { WholeTensor } from "./whole.ts";
 
 interface HookAt<C extends TunerConfig> {
@@ -29,6 +31,9 @@ interface HookAt<C extends TunerConfig> {
   /** Names of inputs by the base's own names of what they stand for. */
   readonly whole: ReadonlyMap<string, string>;
   readonly targets: ReadonlySet<string>;
+  /** Parameters of layers and tables that are targeted by their own names, by path. */
+  readonly named: ReadonlyMap<string, ParameterTarget>;
+  readonly tables: readonly TokenTable[];
   readonly dropout: Dropout;
   readonly invocation: Invocation | null;
 }
@@ -36,7 +41,15 @@ interface HookAt<C extends TunerConfig> {
 export function tunerHook<C extends TunerConfig>(
   tuner: TrainableTuner<C>,
   plan: TunerPlan<C>,
-  { inputs, whole }: { inputs: ParameterInputs; whole: readonly WholeTensor[] },
+  {
+    inputs,
+    whole,
+    tokens: tables,
+  }: {
+    inputs: ParameterInputs;
+    whole: readonly WholeTensor[];
+    tokens: readonly TokenTable[];
+  },
 ): LayerHook {
   const tokens = tuner.invocation?.(plan.config) ?? [];
   const at: HookAt<C> = {
@@ -45,6 +58,12 @@ export function tunerHook<C extends TunerConfig>(
     inputs,
     whole: new Map(whole.map((own) => [`${own.module.path}.${own.parameter}`, own.name])),
     targets: new Set(plan.targets.map(({ module }) => module.path)),
+    named: new Map(
+      plan.parameters.flatMap(({ target }) =>
+        target.owner.kind === "module" ? [[target.path, target]] : [],
+      ),
+    ),
+    tables,
     dropout: new Dropout(inputs),
     invocation: tokens.length > 0 ? new Invocation(tokens) : null,
   };
@@ -55,9 +74,21 @@ export function tunerHook<C extends TunerConfig>(
       if (source) at.invocation?.see(g, source.ids);
       const own = at.whole.get(`${path}.weight`);
       if (own !== undefined && source) return g.gather(inputs.in(g, own), source.ids);
+      const trained = tables.find((each) => each.module.path === path);
+      if (trained) {
+        const { ids } = source ?? missingParts(path);
+        return replacedRows(g, { ids, rows }, { table: trained, inputs });
+      }
+      const named = at.named.get(path);
       const module = plan.targets.find((each) => each.module.path === path)?.module;
-      if (!module) return rows;
+      if (!module && !named) return rows;
       const { ids, table } = source ?? missingParts(path);
+      if (named?.owner.kind === "module") {
+        const change = tuner.parameterRows ?? missing(tuner.method.peftType, named.name);
+        const own = { ...trainedModule(g, named.owner.module, at), ids, rows, table };
+        return change(own, named.name);
+      }
+      if (!module) return rows;
       const make = tuner.embedding ?? missing(tuner.method.peftType, path);
       return make({ ...trainedModule(g, module, at), ids, rows, table });
     },
@@ -112,7 +143,11 @@ function linears<C extends TunerConfig>(
 ): Outputs {
   const { layers } = at;
   const isOwn = ({ path }: LinearModule): boolean =>
-    at.targets.has(path) || at.whole.has(`${path}.weight`) || at.whole.has(`${path}.bias`);
+    at.targets.has(path) ||
+    at.named.has(path) ||
+    at.whole.has(`${path}.weight`) ||
+    at.whole.has(`${path}.bias`) ||
+    tableOf(path, at.tables) !== undefined;
   if (!group.modules.some(isOwn)) return layers.base(layers.x);
   const parts = layers.parts ?? missingParts(group.name);
   let together: readonly Value[] | null = null;
@@ -120,19 +155,36 @@ function linears<C extends TunerConfig>(
   return group.modules.map((module, index) =>
     g.scope(module.path, () => {
       const ownBase = wholeBase(g, module, { ...at, parts, index, outputs });
-      if (!at.targets.has(module.path)) return ownBase(layers.x);
-      const make = at.tuner.linear ?? missing(at.tuner.method.peftType, module.path);
+      const table = tableOf(module.path, at.tables);
+      if (table) {
+        const place = { table, inputs: at.inputs, weight: () => parts.weight(index) };
+        return replacedColumns(g, { x: layers.x, y: ownBase(layers.x) }, place);
+      }
+      const named = at.named.get(module.path);
+      if (!at.targets.has(module.path) && !named) return ownBase(layers.x);
       const biasName = at.whole.get(`${module.path}.bias`);
       const layer: TrainedLayer<C> = {
         ...trainedModule(g, module, at),
         x: layers.x,
         base: (x = layers.x) => ownBase(x),
+        product: (x) => parts.product(index, x),
         weight: () => parts.weight(index),
         bias: () => (biasName === undefined ? parts.bias(index) : at.inputs.in(g, biasName)),
         active: () => at.invocation?.active(g) ?? missing(at.tuner.method.peftType, module.path),
       };
-      return make(layer);
+      const { linear, parameterLinear, method } = at.tuner;
+      if (named)
+        return (parameterLinear ?? missing(method.peftType, named.name))(layer, named.name);
+      return (linear ?? missing(method.peftType, module.path))(layer);
     }),
+  );
+}
+
+/** The table whose rows a head reads the other way, or has itself. */
+function tableOf(path: string, tables: readonly TokenTable[]): TokenTable | undefined {
+  return tables.find(
+    ({ module, heads }) =>
+      (module.kind === "linear" && module.path === path) || heads.includes(path),
   );
 }
 

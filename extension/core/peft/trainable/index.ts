@@ -3,10 +3,11 @@ import { unsupported } from "../../base/errors.ts";
 import { type AdapterConfig, methodLabels } from "../../checkpoint/adapterConfig.ts";
 import { methodOf } from "../index.ts";
 import { lora } from "./lora.ts";
+import { trainableTokens } from "./trainableTokens.ts";
 import type { TrainableMethod } from "./trainable.ts";
 
 /** Every PEFT method that Graft trains; a new one is its file and its line here. */
-export const trainableMethods: readonly TrainableMethod[] = [lora];
+export const trainableMethods: readonly TrainableMethod[] = [lora, trainableTokens];
 
 /** The training form of a config's method. @throws unsupported where there is none */
 export function trainableMethodOf(config: AdapterConfig): TrainableMethod {

@@ -6,6 +6,7 @@ import type { TorchGenerator } from "../../base/torchRandom.ts";
 import type { Shape } from "../../base/shape.ts";
 import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
 import type { LayerHook } from "../../onnx/layerHook.ts";
+import type { TensorEntry } from "../../safetensors/header.ts";
 import type { MethodBase } from "../method.ts";
 
 /** What a parameter is to the optimizer: LoRA+ gives "b" and "embedding" rates of their own. */
@@ -23,6 +24,8 @@ export interface Parameter {
   /** False for what follows from the base and has no place in the file. */
   readonly isStored: boolean;
   readonly kind: ParameterKind;
+  /** Names under which the file has it once more. */
+  readonly copies?: readonly string[];
 }
 
 /** An adapter that can be put around a base to be trained. */
@@ -58,6 +61,8 @@ export interface TrainableMethod {
   readonly peftType: string;
   /** @throws unsupported for what Graft does not train, by name */
   prepare(config: AdapterConfig, base: MethodBase): TrainableAdapter;
+  /** A file's tensors as PEFT turns them for a base: those of older transformers' layers. */
+  arrange?(tensors: readonly TensorEntry[], base: MethodBase, file: string): readonly TensorEntry[];
   /** What training begins with, for every parameter, as PEFT initialises a new adapter. */
   initialize(
     adapter: TrainableAdapter,

@@ -27,6 +27,7 @@ import type {
   TrainableAdapter,
   TrainableMethod,
 } from "./trainable.ts";
+import { type TokenTable, tokenTables, tokenValues } from "./tokenRows.ts";
 import { inOrder, wholeTensors, type WholeTensor, wholeValues } from "./whole.ts";
 
 /** What a formula has at hand in the graph. */
@@ -52,6 +53,8 @@ export interface TrainedLayer<C> extends TrainedModule<C, LinearModule> {
   readonly x: Value;
   /** What the base makes of its input, or of another one; bias included. */
   base(x?: Value): Value;
+  /** W x, without the bias. */
+  product(x: Value): Value;
   /** [out, in] as y = W x, in fp32. */
   weight(): Value;
   /** [out], or null; the trained one where biases are trained. */
@@ -107,6 +110,8 @@ export interface TrainableTuner<C extends TunerConfig> {
   kindOf?(suffix: string): ParameterKind;
   /** As named_parameters() calls it, where that is not the name on disk. */
   torchSuffix?(suffix: string): string;
+  /** Rows of tables that are trained; those of `trainable_token_indices` are known. */
+  tokens?(plan: TunerPlan<C>): readonly TokenTable[];
   /** Tokens from whose last occurrence on the adapter acts (aLoRA). */
   invocation?(config: C): readonly number[];
   linear?(layer: TrainedLayer<C>): Value;
@@ -115,6 +120,9 @@ export interface TrainableTuner<C extends TunerConfig> {
   /** The weight [size] of a norm, given the base's. */
   norm?(norm: TrainedModule<C>, weight: Value): Value;
   experts?(experts: TrainedExperts<C>): Value;
+  /** The same for parameters of layers and tables that are targeted by their own names. */
+  parameterLinear?(layer: TrainedLayer<C>, name: string): Value;
+  parameterRows?(table: TrainedTable<C>, name: string): Value;
   /** Values of a module's tensors by suffix, drawn in PEFT's order. */
   initialize(
     module: ModuleInfo,
@@ -123,7 +131,7 @@ export interface TrainableTuner<C extends TunerConfig> {
   initializeParameter?(
     target: ParameterTarget,
     at: Beginning<C>,
-  ): Promise<Readonly<Record<string, Float32Array>>>;
+  ): Readonly<Record<string, Float32Array>>;
   /** Drawn before those of any module. */
   initializeShared?(
     plan: TunerPlan<C>,
@@ -137,6 +145,7 @@ export interface TrainableTuner<C extends TunerConfig> {
 export interface Prepared<C extends TunerConfig> extends TrainableAdapter {
   readonly plan: TunerPlan<C>;
   readonly whole: readonly WholeTensor[];
+  readonly tokens: readonly TokenTable[];
 }
 
 /** Makes a training form of a tuner's description. */
@@ -151,6 +160,7 @@ export function trainableTuner<C extends TunerConfig>(tuner: TrainableTuner<C>):
   return {
     peftType: tuner.method.peftType,
     prepare,
+    arrange: (tensors, base, file) => tuner.method.arrange(tensors, base, file),
     initialize: (adapter, base, options) =>
       initialize(tuner, prepared.get(adapter) ?? prepare(adapter.config, base), options),
   };
@@ -165,16 +175,18 @@ function prepareTuner<C extends TunerConfig>(
   const plan = tuner.method.plan(config, base);
   tuner.check?.(plan.config, { raw: config, base: plan.base });
   const whole = wholeTensors(plan);
-  const parameters = parametersOf(tuner, plan, whole);
+  const tokens = [...tokenTables(plan), ...(tuner.tokens?.(plan) ?? [])];
+  const parameters = parametersOf(tuner, plan, { whole, tokens });
   const inputs = new ParameterInputs(parameters);
   const hasDropout = (tuner.dropout?.(plan.config) ?? 0) > 0;
   return {
     config,
     plan,
     whole,
+    tokens,
     parameters,
     layers: plan.layers,
-    hook: tunerHook(tuner, plan, { inputs, whole }),
+    hook: tunerHook(tuner, plan, { inputs, whole, tokens }),
     dropoutSeed: hasDropout ? dropoutSeedName : null,
   };
 }
@@ -182,7 +194,7 @@ function prepareTuner<C extends TunerConfig>(
 function parametersOf<C extends TunerConfig>(
   tuner: TrainableTuner<C>,
   plan: TunerPlan<C>,
-  whole: readonly WholeTensor[],
+  { whole, tokens }: { whole: readonly WholeTensor[]; tokens: readonly TokenTable[] },
 ): Parameter[] {
   const own = (path: string, suffix: string, tensor: ExtraTensor): Parameter => {
     const torch = tuner.torchSuffix?.(suffix) ?? suffix;
@@ -215,15 +227,16 @@ function parametersOf<C extends TunerConfig>(
       own(target.stored, suffix, stored(suffix, shape)),
     ),
   }));
+  const rows = tokens.map(({ module: { path }, parameter }) => ({ path, parameters: [parameter] }));
   const shared = Object.entries(tuner.sharedTensors?.(plan) ?? {}).map(
     ([name, tensor]): Parameter => ({ name: `base_model.${name}`, ...tensor, kind: "other" }),
   );
-  return [...shared, ...inOrder(plan.base.tree, whole, [...modules, ...targeted])];
+  return [...shared, ...inOrder(plan.base.tree, whole, [...modules, ...targeted, ...rows])];
 }
 
 async function initialize<C extends TunerConfig>(
   tuner: TrainableTuner<C>,
-  { plan, whole }: Prepared<C>,
+  { plan, whole, tokens }: Prepared<C>,
   { random, signal }: InitializeOptions,
 ): Promise<ParameterValues> {
   const { config, file, base } = plan;
@@ -239,9 +252,10 @@ async function initialize<C extends TunerConfig>(
     take(`${peftPrefix}${module.path}`, await tuner.initialize(module, { ...common, shapes }));
   }
   for (const { target, shapes } of plan.parameters) {
-    const made = await tuner.initializeParameter?.(target, { ...common, shapes });
+    const made = tuner.initializeParameter?.(target, { ...common, shapes });
     take(`${peftPrefix}${target.stored}`, made ?? {});
   }
   for (const [name, value] of await wholeValues(whole, base, signal)) values.set(name, value);
+  for (const [name, value] of await tokenValues(tokens, base, signal)) values.set(name, value);
   return values;
 }

@@ -24,6 +24,7 @@ export function wholeTensors({
   config,
   base: { tree },
   targets,
+  parameters,
   file,
 }: TunerPlan<TunerConfig>): WholeTensor[] {
   const copied = tree.experts?.find(({ path }) => isSaved(path, config));
@@ -37,7 +38,10 @@ export function wholeTensors({
       t("Train experts with target_parameters."),
     );
   }
-  const targeted = new Set(targets.map(({ module }) => module.path));
+  const targeted = new Set([
+    ...targets.map(({ module }) => module.path),
+    ...parameters.map(({ target }) => target.path),
+  ]);
   return tree.modules.flatMap((module) => {
     const hasBias = module.kind !== "embedding" && module.hasBias === true;
     if (isSaved(module.path, config)) {

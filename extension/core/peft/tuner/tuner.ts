@@ -165,6 +165,8 @@ export interface TunerPlan<C> {
 export interface TunerMethod<C extends TunerConfig> extends Method {
   plan(config: AdapterConfig, base: MethodBase): TunerPlan<C>;
   defaultTargets(modelType: string): DefaultTargets;
+  /** A file's tensors as PEFT turns them for a base: those of older transformers' layers. */
+  arrange(tensors: readonly TensorEntry[], base: MethodBase, file: string): readonly TensorEntry[];
 }
 
 /** Makes a method of a tuner's description. */
@@ -215,6 +217,7 @@ export function tunerMethod<C extends TunerConfig>(tuner: Tuner<C>): TunerMethod
       return openModules(tuner, fields, { adapter, signal, ...own });
     },
     defaultTargets: (modelType) => tuner.defaultTargets(modelType),
+    arrange: (tensors, base, file) => tuner.arrange?.(tensors, base, file) ?? tensors,
     plan: (config, base) => {
       const [fields, own] = onto(config, base);
       const at = { file: config.file, base: own.base };

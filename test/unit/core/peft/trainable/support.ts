@@ -84,7 +84,7 @@ export async function differenceFromPeft(name: string): Promise<number> {
   const method = trainableMethodOf(stored.config);
   const adapter = method.prepare(stored.config, base);
   const initial = await method.initialize(adapter, base, { random: torchGenerator(0) });
-  const { values } = await storedValues(adapter, stored, { initial });
+  const { values } = await storedValues(adapter, stored, { initial, base });
   const { ids, mask, tokenTypes, pixels, decoderIds } = batchOf(truths);
   const attentionMask = mask.map((row) => Uint8Array.from(row));
   const batch = pixels ?? { kind: "tokens" as const, ids, attentionMask, tokenTypes, decoderIds };
