@@ -35,7 +35,7 @@ export function mixedTensors(
     const { name } = tensor;
     if (isB.test(name)) return weighRows(parts, weights);
     if (!name.endsWith(".lora_A") || parts.length === 1) return tensor;
-    const a = known.get(name) ?? joinColumns(parts);
+    const a = known.get(name) ?? joinRows(parts);
     known.set(name, a);
     return a;
   });
@@ -60,33 +60,21 @@ function isLowRankAlone(effect: LinearEffect | undefined): boolean {
   );
 }
 
-/** [1, in, Σ columns] of tensors [1, in, columns]; where they hold several blocks, block by block. */
-function joinColumns(parts: readonly SlotTensor[]): SlotTensor {
+/** [1, Σ rows, in] of tensors [1, rows, in]; where they hold several blocks, block by block. */
+function joinRows(parts: readonly SlotTensor[]): SlotTensor {
   const [first] = parts as [SlotTensor];
   const { blocks = 1 } = first;
-  const [, rows = 0] = first.shape;
-  const widths = parts.map(({ shape: [, , columns = 0] }) => columns / blocks);
-  const width = widths.reduce((sum, each) => sum + each, 0);
-  const stride = blocks * width;
-  const data = new Float32Array(rows * stride);
-  let column = 0;
-  for (const [i, part] of parts.entries()) {
-    const own = widths[i] as number;
-    copyColumns({ data, width, column }, { data: part.data, width: own });
-    column += own;
+  const [, , inputs = 1] = first.shape;
+  const data = new Float32Array(parts.reduce((sum, part) => sum + part.data.length, 0));
+  let at = 0;
+  for (let block = 0; block < blocks; block++) {
+    for (const part of parts) {
+      const size = part.data.length / blocks;
+      data.set(part.data.subarray(block * size, (block + 1) * size), at);
+      at += size;
+    }
   }
-  return { ...first, shape: [1, rows, stride], data };
-}
-
-/** Rows of `from.width` values, one after another, to the same column of rows of `to.width`. */
-function copyColumns(
-  to: { data: Float32Array; width: number; column: number },
-  from: { data: Float32Array; width: number },
-): void {
-  let source = 0;
-  for (let start = to.column; source < from.data.length; start += to.width) {
-    for (let i = start; i < start + from.width; i++) to.data[i] = from.data[source++] as number;
-  }
+  return { ...first, shape: [1, data.length / inputs, inputs], data };
 }
 
 /** The rows [1, rank, columns] of all parts under one another, each times its part's weight. */
