@@ -34,7 +34,7 @@ const packages: Record<string, string[]> = {
   "@observablehq/plot": ["webview/shared"],
   "@tanstack/virtual-core": ["webview/shared"],
   "@cfworker/json-schema": ["prompts"],
-  papaparse: ["prompts", "core/train"],
+  papaparse: ["prompts"],
   zod: ["core", "engine", "host"],
   "jsonc-parser": ["core", "host"],
   yaml: ["core", "host", "prompts"],

@@ -1,0 +1,237 @@
+import { t } from "@vscode/l10n";
+import { createHash } from "node:crypto";
+import { stat } from "node:fs/promises";
+import * as os from "node:os";
+import { badFile, throwIfAborted } from "../../base/errors.ts";
+import { isObject } from "../../base/json.ts";
+import { pause } from "../../base/pause.ts";
+import type { OnProgress } from "../../base/progress.ts";
+import type { Tokenizer } from "../../tokens/tokenizer.ts";
+import type { Split } from "./batch.ts";
+import { DatasetBuilder, type ReadText } from "./datasetBuilder.ts";
+import type { DataStatistics } from "./statistics.ts";
+import { type Example, fault, type Fault } from "./example.ts";
+import {
+  type DataFormat,
+  type DataTask,
+  explainFormats,
+  type FieldNames,
+  recogniseFormat,
+  type RecordFormat,
+} from "./formats.ts";
+import { type DataProblem, ProblemList } from "./problems.ts";
+import { readRecords } from "./records/readRecords.ts";
+import type { TextUnit } from "./records/plainText.ts";
+import type { RawRecord } from "./records/record.ts";
+import {
+  exampleTokenizer,
+  type ExampleTokenizer,
+  type TokenizedExample,
+} from "./tokenizeExample.ts";
+
+/** Which texts, and how they are read; what is absent is as TRL has it. */
+export interface DataOptions {
+  readonly files: readonly string[];
+  readonly evaluationFiles?: readonly string[] | undefined;
+  /** 0 to 1 of the texts, chosen by a hash of each: their order does not matter. */
+  readonly evaluationShare?: number | undefined;
+  readonly task?: DataTask | undefined;
+  readonly fields?: FieldNames | undefined;
+  readonly learn?: "answers" | "all" | undefined;
+  readonly template?: "auto" | "chat" | "plain" | undefined;
+  /** 1,024 when absent. */
+  readonly maxLength?: number | undefined;
+  /** "cut" when absent, of .txt files "split". */
+  readonly overlong?: "cut" | "split" | undefined;
+  readonly packing?: "none" | "fit" | "wrap" | undefined;
+  readonly textUnit?: TextUnit | undefined;
+  readonly skipBroken?: boolean | undefined;
+}
+
+export interface OpenOptions {
+  /** Names of the base's labels by id; none of a base without. */
+  readonly labels?: readonly string[];
+  /** Where tokens go that are too many for memory; the system's folder when absent. */
+  readonly scratch?: string;
+  /** Reads so many records at most, for a preview. */
+  readonly limit?: number | null;
+  /** Texts to keep for the preview. */
+  readonly examples?: number;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A piece of what the model sees. */
+export interface TextSegment {
+  readonly text: string;
+  readonly isLearned: boolean;
+}
+
+export interface PreviewedExample {
+  readonly segments: readonly TextSegment[];
+  readonly label?: string;
+  readonly tokens: number;
+}
+
+/** Tokenised training data; `dispose` frees its tokens. */
+export interface Dataset {
+  readonly format: DataFormat;
+  readonly task: DataTask;
+  readonly training: Split & { readonly statistics: DataStatistics };
+  readonly evaluation: Split & { readonly statistics: DataStatistics };
+  /** By id, of classification. */
+  readonly labels: readonly string[];
+  /** Several labels may apply to one text. */
+  readonly isMultiLabel: boolean;
+  readonly broken: { readonly count: number; readonly problems: readonly DataProblem[] };
+  /** Sentences on what was decided. */
+  readonly notes: readonly string[];
+  /** Of the texts and how they are read, in their order: a run that goes on asks for the same. */
+  readonly fingerprint: string;
+  readonly isWhole: boolean;
+  /** The first texts as the model will see them. */
+  readonly examples: readonly PreviewedExample[];
+  dispose(): void;
+}
+
+/**
+ * Reads, tokenises and splits training data as it streams in.
+ * @throws bad-file with all broken records (`details.problems`), unless they are skipped
+ */
+export async function openDataset(
+  data: DataOptions,
+  tokenizer: Tokenizer,
+  options: OpenOptions = {},
+): Promise<Dataset> {
+  const reader = new Reader(data, tokenizer, options);
+  const { builder } = reader;
+  try {
+    await reader.read(data.files, false);
+    await reader.read(data.evaluationFiles ?? [], true);
+    if (reader.problems.count > 0 && data.skipBroken !== true) throw reader.problems.asError();
+    if (builder.count === 0) {
+      throw badFile(
+        data.files.join(", "),
+        t("holds nothing to learn from"),
+        t("Choose other files or fields."),
+      );
+    }
+    return builder.finish(reader);
+  } catch (error) {
+    builder.dispose();
+    throw error;
+  }
+}
+
+/** How long reading may go on before whatever else waits gets its turn, in milliseconds. */
+const turn = 40;
+
+class Reader {
+  readonly problems = new ProblemList();
+  readonly hash = createHash("sha256");
+  readonly builder: DatasetBuilder;
+  readonly tokens: ExampleTokenizer;
+  format: RecordFormat | null = null;
+  isWhole = true;
+  private taken = 0;
+  private lastTurn = performance.now();
+
+  constructor(
+    private readonly data: DataOptions,
+    tokenizer: Tokenizer,
+    private readonly options: OpenOptions,
+  ) {
+    const { learn = "answers", template = "auto" } = data;
+    this.tokens = exampleTokenizer(tokenizer, { learn, template });
+    this.builder = new DatasetBuilder(data, tokenizer, {
+      labels: options.labels ?? [],
+      scratch: options.scratch ?? os.tmpdir(),
+      examples: options.examples ?? 0,
+    });
+    this.hash.update(JSON.stringify({ learn, template, maxLength: data.maxLength ?? null }));
+  }
+
+  async read(files: readonly string[], isEvaluation: boolean): Promise<void> {
+    const { onProgress, signal } = this.options;
+    const sizes = await Promise.all(
+      files.map((file) =>
+        stat(file).then(
+          ({ size }) => size,
+          () => 0,
+        ),
+      ),
+    );
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    let before = 0;
+    this.taken = 0;
+    for (const [i, file] of files.entries()) {
+      const records = readRecords(file, {
+        textUnit: this.data.textUnit ?? "paragraph",
+        signal,
+        onProblem: (place, message) => this.problems.add({ file, ...place, message }),
+        onBytes: (bytes) =>
+          onProgress?.({
+            step: t("Reading training data"),
+            done: before + bytes,
+            total,
+            unit: "bytes",
+          }),
+      });
+      for await (const some of records) {
+        for (const record of some) {
+          if (this.isFull()) return;
+          this.take(record, file, isEvaluation);
+          if (performance.now() - this.lastTurn > turn) await this.letOthers();
+        }
+      }
+      before += sizes[i] as number;
+    }
+  }
+
+  private async letOthers(): Promise<void> {
+    throwIfAborted(this.options.signal);
+    await pause();
+    this.lastTurn = performance.now();
+  }
+
+  private isFull(): boolean {
+    const { limit = null } = this.options;
+    if (limit === null || this.taken < limit) return false;
+    this.isWhole = false;
+    return true;
+  }
+
+  private take(record: RawRecord, file: string, isEvaluation: boolean): void {
+    this.taken++;
+    const example = this.understand(record, file);
+    const tokenized = example.kind === "fault" ? example : this.tokenize(example);
+    if (tokenized.kind === "fault" || example.kind === "fault") {
+      const { path, message } = tokenized as Fault;
+      this.problems.add({ file, ...record.placeOf(path), message });
+      return;
+    }
+    const digest = createHash("sha1").update(JSON.stringify(example)).digest();
+    this.hash.update(digest);
+    const text: ReadText = { tokenized, digest, isEvaluation };
+    this.builder.add(text);
+  }
+
+  private understand({ value }: RawRecord, file: string): Example | Fault {
+    const record = typeof value === "string" ? { text: value } : value;
+    if (!isObject(record)) return fault([], t("A record has to be an object or a text."));
+    if (this.format === null) {
+      this.format = recogniseFormat(record, this.data);
+      if (this.format === null) throw badFile(file, explainFormats(record, this.data.task), "");
+    }
+    return this.format.read(record);
+  }
+
+  /** A template's refusal of one conversation is that record's fault. */
+  private tokenize(example: Example): TokenizedExample | Fault {
+    try {
+      return this.tokens.tokenize(example);
+    } catch (error) {
+      return fault([], (error as Error).message);
+    }
+  }
+}

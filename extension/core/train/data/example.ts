@@ -1,0 +1,35 @@
+import type { JsonObject } from "../../base/json.ts";
+
+/** What a record means, before it is tokenised. */
+export type Example =
+  | { readonly kind: "text"; readonly text: string }
+  /** Plain text without a chat template. */
+  | { readonly kind: "instruction"; readonly prompt: string; readonly completion: string }
+  /** Messages as the chat template reads them; `promptCount` of them are the prompt where that is set. */
+  | {
+      readonly kind: "chat";
+      readonly messages: readonly JsonObject[];
+      readonly promptCount?: number;
+      readonly tools?: readonly unknown[];
+    }
+  | {
+      readonly kind: "classification";
+      readonly text: string;
+      readonly pair?: string;
+      readonly label: Label | readonly Label[];
+    }
+  | { readonly kind: "tags"; readonly words: readonly string[]; readonly tags: readonly Label[] };
+
+/** An id, or a name. */
+export type Label = number | string;
+
+/** What a field has to be and is not; `path` leads to it inside of its record. */
+export interface Fault {
+  readonly kind: "fault";
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+}
+
+export function fault(path: readonly (string | number)[], message: string): Fault {
+  return { kind: "fault", path, message };
+}
