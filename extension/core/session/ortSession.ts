@@ -7,6 +7,7 @@ import { valueShapes } from "../onnx/shapes.ts";
 import type { Graph, OnnxType } from "../onnx/graph.ts";
 import { deviceFor, threadsFor } from "./deviceProbe.ts";
 import { type Device, type DeviceReport, type DeviceWish, fallback } from "./devices.ts";
+import { longNamed, type ShortNamed, withShortNames } from "./shortNames.ts";
 
 export type Tensor = ort.Tensor;
 
@@ -32,14 +33,19 @@ export interface SessionOptions {
  * synchronous), which is why all of this lives in the engine process.
  */
 export class OrtSession {
+  /** The feeds of a run by the names that they have inside. */
+  private readonly fed: Record<string, Tensor | undefined> = {};
+
   private constructor(
     private readonly session: ort.InferenceSession,
     readonly device: DeviceReport,
+    private readonly names: ShortNamed["names"] = null,
   ) {}
 
   /** What the device cannot take runs on the CPU, which the report then says. */
-  static async create(graph: Graph, options: SessionOptions = {}): Promise<OrtSession> {
+  static async create(whole: Graph, options: SessionOptions = {}): Promise<OrtSession> {
     const place = await deviceFor(options.device ?? "cpu");
+    const { graph, names } = withShortNames(whole);
     // A graph that was read from a file says itself what it knows of its values.
     const encoded = encodeModel(graph, graph.format ? [] : valueShapes(graph));
     const threads = await threadsFor(options.threads);
@@ -49,13 +55,13 @@ export class OrtSession {
         sessionOptions(device, { ...options, threads, folder: encoded.externalFolder }),
       );
     try {
-      return new OrtSession(await open(place.used), place);
+      return new OrtSession(await open(place.used), place, names);
     } catch (error) {
       if (place.used === "cpu") throw refused(error);
       const session = await open("cpu").catch((second: unknown) => {
         throw refused(second);
       });
-      return new OrtSession(session, fallback(place, error));
+      return new OrtSession(session, fallback(place, error), names);
     }
   }
 
@@ -75,7 +81,7 @@ export class OrtSession {
   }
 
   get inputNames(): readonly string[] {
-    return this.session.inputNames;
+    return this.names?.map(({ long }) => long) ?? this.session.inputNames;
   }
 
   /** @param outputs those wanted, all when absent; the others are not copied */
@@ -83,7 +89,15 @@ export class OrtSession {
     feeds: Record<string, Tensor>,
     outputs: readonly string[] = this.session.outputNames,
   ): Promise<Record<string, Tensor>> {
-    return this.session.run(feeds, outputs);
+    const { names, fed, session } = this;
+    if (names === null) return session.run(feeds, outputs);
+    for (const { long, short } of names) fed[short] = feeds[long];
+    try {
+      // One that is missing is refused, by its name.
+      return await session.run(fed as Record<string, Tensor>, outputs);
+    } catch (error) {
+      throw new Error(longNamed((error as Error).message, names), { cause: error });
+    }
   }
 
   async dispose(): Promise<void> {
