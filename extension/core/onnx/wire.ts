@@ -117,9 +117,17 @@ export class MessageWriter {
   }
 
   string(id: number, value: string): this {
-    this.tag(id, 2);
     // No character takes more than three bytes a code unit.
-    this.reserve(3 * value.length + 10);
+    this.reserve(3 * value.length + 20);
+    // Most are short names, of which a graph has ten thousand: the code is slow when it is new.
+    if (value.length <= 42 && id < 16) {
+      const length = this.buffer.write(value, this.size + 2);
+      this.buffer[this.size] = id * 8 + 2;
+      this.buffer[this.size + 1] = length;
+      this.size += 2 + length;
+      return this;
+    }
+    this.tag(id, 2);
     return this.measured(() => {
       this.size += this.buffer.write(value, this.size);
     });
@@ -169,6 +177,10 @@ export class MessageWriter {
   private varint(value: number | bigint): void {
     this.reserve(10);
     if (typeof value === "number" && value >= 0 && value < 2 ** 31) {
+      if (value < 128) {
+        this.buffer[this.size++] = value;
+        return;
+      }
       let rest = value;
       for (; rest > 127; rest >>>= 7) this.buffer[this.size++] = (rest & 127) | 128;
       this.buffer[this.size++] = rest;

@@ -117,6 +117,8 @@ function sessionOptions(
     graphOptimizationLevel: "all",
     logSeverityLevel: 3,
     ...(at.threads > 0 && { intraOpNumThreads: at.threads }),
+    // An arena keeps the most that any run has needed, rounded up to a power of two, and saves no time.
+    enableCpuMemArena: false,
     // DirectML has no plan of memory.
     ...((device === "dml" || at.plansMemory === false) && { enableMemPattern: false }),
     extra: { session: extra },
