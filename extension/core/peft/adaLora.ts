@@ -34,10 +34,10 @@ const schema = z.looseObject({
     .nullish()
     .transform((value) => value ?? {}),
   // PEFT ignores what LoRA would make of these.
-  init_lora_weights: z.unknown(),
+  init_lora_weights: z.unknown().optional(),
 });
 
-type AdaLoraConfig = z.infer<typeof schema>;
+export type AdaLoraConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
   ...loraFieldInfo,
@@ -122,7 +122,7 @@ export const adaLora = tunerMethod<AdaLoraConfig>({
   extra: trainableTokens,
 });
 
-function scale(
+export function scale(
   config: AdaLoraConfig,
   path: string,
 ): { rank: number; alpha: number; scaling: number } {

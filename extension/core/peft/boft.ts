@@ -25,7 +25,7 @@ const boftSchema = z.looseObject({
   boft_n_butterfly_factor: wholeNumber.default(1),
 });
 
-type BoftConfig = z.infer<typeof boftSchema>;
+export type BoftConfig = z.infer<typeof boftSchema>;
 
 export const boft = tunerMethod<BoftConfig>({
   peftType: "BOFT",
@@ -66,7 +66,7 @@ function check(config: BoftConfig, { file }: AdapterConfig): void {
   );
 }
 
-function blocksOf(
+export function blocksOf(
   features: number,
   { boft_block_size: size, boft_block_num: blocks }: BoftConfig,
   file: string,
@@ -152,7 +152,7 @@ function rotations(blocks: Float32Array, size: number): Float64Array[] {
  * order[i]: where input i stands among a factor's blocks (boft/layer.py, block_butterfly_perm): in
  * every group of 2^factor blocks, half blocks at even places come first. Null when groups do not fit.
  */
-function butterfly(
+export function butterfly(
   features: number,
   at: { blocks: number; size: number; factor: number; factors: number },
 ): number[] | null {

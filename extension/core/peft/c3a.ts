@@ -21,7 +21,7 @@ const c3aSchema = z.looseObject({
   block_size_pattern: numberPattern,
 });
 
-type C3aConfig = z.infer<typeof c3aSchema>;
+export type C3aConfig = z.infer<typeof c3aSchema>;
 
 export const c3a = tunerMethod<C3aConfig>({
   peftType: "C3A",
@@ -54,7 +54,7 @@ export function spectralTargets(modelType: string): DefaultTargets {
     : loraTargets(modelType);
 }
 
-function blockSize(module: ModuleInfo, config: C3aConfig, file: string): number {
+export function blockSize(module: ModuleInfo, config: C3aConfig, file: string): number {
   const { block_size: common, block_size_pattern: patterns } = config;
   const size = matchNameEnd(patterns, module.path, { field: "block_size_pattern", file }) ?? common;
   const inputs = module.kind === "linear" ? module.in : 0;

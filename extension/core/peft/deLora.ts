@@ -21,7 +21,7 @@ const deLoraSchema = z.looseObject({
   rank_pattern: numberPattern,
 });
 
-type DeLoraConfig = z.infer<typeof deLoraSchema>;
+export type DeLoraConfig = z.infer<typeof deLoraSchema>;
 
 export const deLora = tunerMethod<DeLoraConfig>({
   peftType: "DELORA",
@@ -52,7 +52,11 @@ export const deLora = tunerMethod<DeLoraConfig>({
   linear: linearEffect,
 });
 
-function rankOf(path: string, { r, rank_pattern: patterns }: DeLoraConfig, file: string): number {
+export function rankOf(
+  path: string,
+  { r, rank_pattern: patterns }: DeLoraConfig,
+  file: string,
+): number {
   return matchPattern(patterns, path, { field: "rank_pattern", file }) ?? r;
 }
 
@@ -82,7 +86,7 @@ async function linearEffect(
 }
 
 /** What PEFT keeps when a file has no norms: those of the base at hand. */
-async function columnNorms(
+export async function columnNorms(
   module: LinearModule,
   context: TunerContext<DeLoraConfig>,
 ): Promise<Float32Array> {

@@ -24,7 +24,7 @@ const fourierFtSchema = z.looseObject({
   random_loc_seed: z.int(t("It must be a whole number.")).default(777),
 });
 
-type FourierFtConfig = z.infer<typeof fourierFtSchema>;
+export type FourierFtConfig = z.infer<typeof fourierFtSchema>;
 
 export const fourierFt = tunerMethod<FourierFtConfig>({
   peftType: "FOURIERFT",

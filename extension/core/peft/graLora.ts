@@ -26,7 +26,7 @@ const graLoraSchema = z.looseObject({
   gralora_k: wholeNumber.default(2),
 });
 
-type GraLoraConfig = z.infer<typeof graLoraSchema>;
+export type GraLoraConfig = z.infer<typeof graLoraSchema>;
 
 const generalA = "gralora_A_general.weight";
 const generalB = "gralora_B_general.weight";
@@ -76,7 +76,7 @@ function check({ r, gralora_k: k }: GraLoraConfig, { file }: AdapterConfig): voi
   );
 }
 
-function scalingOf({ alpha, r, hybrid_r: hybrid }: GraLoraConfig): number {
+export function scalingOf({ alpha, r, hybrid_r: hybrid }: GraLoraConfig): number {
   return alpha / (r + hybrid);
 }
 

@@ -23,7 +23,7 @@ const hiraSchema = z.looseObject({
   rank_pattern: numberPattern,
 });
 
-type HiraConfig = z.infer<typeof hiraSchema>;
+export type HiraConfig = z.infer<typeof hiraSchema>;
 
 export const hira = tunerMethod<HiraConfig>({
   peftType: "HIRA",
@@ -71,7 +71,11 @@ function storedRank(tensors: ModuleTensors, prefix: string, { file }: { file: st
   return r;
 }
 
-function rankOf(path: string, { r, rank_pattern: patterns }: HiraConfig, file: string): number {
+export function rankOf(
+  path: string,
+  { r, rank_pattern: patterns }: HiraConfig,
+  file: string,
+): number {
   return matchPattern(patterns, path, { field: "rank_pattern", file }) ?? r;
 }
 

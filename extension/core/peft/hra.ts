@@ -20,7 +20,7 @@ const hraSchema = z.looseObject({
   apply_GS: z.boolean().default(false),
 });
 
-type HraConfig = z.infer<typeof hraSchema>;
+export type HraConfig = z.infer<typeof hraSchema>;
 
 export const hra = tunerMethod<HraConfig>({
   peftType: "HRA",

@@ -20,7 +20,7 @@ const schema = z.looseObject({
     .transform((value) => value ?? null),
 });
 
-type Ia3Config = z.infer<typeof schema>;
+export type Ia3Config = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
   feedforward_modules: {
@@ -104,7 +104,7 @@ export const ia3 = tunerMethod<Ia3Config>({
 });
 
 /** Names match as plain endings: "proj" also means q_proj. */
-function scalesInput(
+export function scalesInput(
   { path }: ModuleInfo,
   { feedforward_modules: inputs }: Ia3Config,
   file: string,

@@ -22,7 +22,7 @@ import { tunerMethod } from "./tuner/tuner.ts";
 
 const schema = z.looseObject({ ...lycorisFields, init_weights: z.boolean().default(true) });
 
-type LohaConfig = z.infer<typeof schema>;
+export type LohaConfig = z.infer<typeof schema>;
 
 export const loha = tunerMethod<LohaConfig>({
   peftType: "LOHA",

@@ -31,7 +31,7 @@ const schema = z.looseObject({
     .default(true),
 });
 
-type LokrConfig = z.infer<typeof schema>;
+export type LokrConfig = z.infer<typeof schema>;
 
 export const lokr = tunerMethod<LokrConfig>({
   peftType: "LOKR",
@@ -81,7 +81,10 @@ interface Block {
 }
 
 /** Sizes of w1 and w2: both sides of the layer are split into two divisors. */
-function blocks(module: LinearModule, { decompose_factor: factor }: LokrConfig): [Block, Block] {
+export function blocks(
+  module: LinearModule,
+  { decompose_factor: factor }: LokrConfig,
+): [Block, Block] {
   const [out1, out2] = divisors(module.out, factor);
   const [in1, in2] = divisors(module.kernel?.[0] ?? module.in, factor);
   return [

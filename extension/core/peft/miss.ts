@@ -13,7 +13,7 @@ import { loraTargets } from "./defaultTargets.ts";
 import type { LinearEffect } from "./effect.ts";
 import { tunerFields, wholeNumber } from "./tuner/config.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
-import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
+import { type TunerContext, type TunerMethod, tunerMethod } from "./tuner/tuner.ts";
 
 const missSchema = z.looseObject({
   ...tunerFields,
@@ -23,7 +23,7 @@ const missSchema = z.looseObject({
   init_weights: z.union([z.boolean(), z.string()]).default(true),
 });
 
-type MissConfig = z.infer<typeof missSchema>;
+export type MissConfig = z.infer<typeof missSchema>;
 
 const fields = {
   r: { default: 64, meaning: t("Size of a shard along the inputs: the rank of the update.") },
@@ -47,7 +47,7 @@ function missMethod(
   peftType: string,
   prefix: string,
   fieldInfo: Readonly<Record<string, { default: unknown; meaning: string }>>,
-): ReturnType<typeof tunerMethod> {
+): TunerMethod<MissConfig> {
   const name = `${prefix}_block`;
   return tunerMethod<MissConfig>({
     peftType,

@@ -31,7 +31,7 @@ const oftSchema = z.looseObject({
   num_cayley_neumann_terms: z.int().default(5),
 });
 
-type OftConfig = z.infer<typeof oftSchema>;
+export type OftConfig = z.infer<typeof oftSchema>;
 
 const linearName = "oft_R.weight";
 const embeddingName = "oft_embedding_R.weight";
@@ -97,7 +97,7 @@ function rotatedSize(module: ModuleInfo): number {
 }
 
 /** The number and size of blocks; what does not divide the features is moved to what does. */
-function blocksOf(features: number, config: OftConfig): { blocks: number; size: number } {
+export function blocksOf(features: number, config: OftConfig): { blocks: number; size: number } {
   if (config.r === 0) {
     const size = nearestDivisor(features, config.oft_block_size);
     return { blocks: features / size, size };

@@ -39,7 +39,7 @@ const schema = z.looseObject({
   bias: biases.default("none"),
 });
 
-type RandLoraConfig = z.infer<typeof schema>;
+export type RandLoraConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
   r: { default: 32, meaning: t("Rank of each random basis.") },

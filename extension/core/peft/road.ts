@@ -27,7 +27,7 @@ const schema = z.looseObject({
   group_size: z.int(t("It must be a whole number.")).default(64),
 });
 
-type RoadConfig = z.infer<typeof schema>;
+export type RoadConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
   variant: { default: "road_1", meaning: t("How many angles: for each plane, output or factor.") },

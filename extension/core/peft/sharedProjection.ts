@@ -79,7 +79,7 @@ export function largestLayer(targets: readonly ModuleInfo[]): LayerSize {
 }
 
 /** A, then B, uniform within √(6 / columns): torch's kaiming_uniform_ (PEFT vera/model.py). */
-function kaimingPair(
+export function kaimingPair(
   seed: number,
   { aRows, inputs, out, rank }: { aRows: number; inputs: number; out: number; rank: number },
 ): { a: Float32Array; b: Float32Array } {

@@ -24,7 +24,7 @@ const shiraSchema = z.looseObject({
     .transform((value) => value ?? null),
 });
 
-type ShiraConfig = z.infer<typeof shiraSchema>;
+export type ShiraConfig = z.infer<typeof shiraSchema>;
 
 export const shira = tunerMethod<ShiraConfig>({
   peftType: "SHIRA",
@@ -92,7 +92,7 @@ function storedPlaces(
 }
 
 /** The mask of PEFT's random_mask: a permutation's first places, in the order of the weight. */
-function maskedPlaces(
+export function maskedPlaces(
   { path, in: inputs, out }: LinearModule,
   { count, context }: { count: number; context: TunerContext<ShiraConfig> },
 ): Int32Array {

@@ -27,7 +27,7 @@ const schema = z.looseObject({
   bias: biases.default("none"),
 });
 
-type VbLoraConfig = z.infer<typeof schema>;
+export type VbLoraConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
   r: { default: 4, meaning: t("Rank: how many directions each module's update has.") },
@@ -129,7 +129,7 @@ export const vbLora = tunerMethod<VbLoraConfig>({
 });
 
 /** How many vectors lie side by side along a layer's input and output. */
-function pieces(module: LinearModule, config: VbLoraConfig, file: string): [number, number] {
+export function pieces(module: LinearModule, config: VbLoraConfig, file: string): [number, number] {
   const { vector_length: length } = config;
   if (module.in % length !== 0 || module.out % length !== 0) {
     throw misfit(

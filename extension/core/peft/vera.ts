@@ -37,7 +37,7 @@ const schema = z.looseObject({
     .default("none"),
 });
 
-type VeraConfig = z.infer<typeof schema>;
+export type VeraConfig = z.infer<typeof schema>;
 
 const [a, b] = ["vera_A", "vera_B"];
 

@@ -2,12 +2,53 @@ import { t } from "@vscode/l10n";
 import { unsupported } from "../../base/errors.ts";
 import { type AdapterConfig, methodLabels } from "../../checkpoint/adapterConfig.ts";
 import { methodOf } from "../index.ts";
+import { adaLora } from "./adaLora.ts";
+import { beft } from "./beft.ts";
+import { boft } from "./boft.ts";
+import { c3a } from "./c3a.ts";
+import { deLora } from "./deLora.ts";
+import { fourierFt } from "./fourierFt.ts";
+import { graLora } from "./graLora.ts";
+import { hira } from "./hira.ts";
+import { hra } from "./hra.ts";
+import { ia3 } from "./ia3.ts";
+import { loha } from "./loha.ts";
+import { lokr } from "./lokr.ts";
+import { miss } from "./miss.ts";
+import { oft } from "./oft.ts";
+import { randLora } from "./randLora.ts";
+import { road } from "./road.ts";
+import { shira } from "./shira.ts";
+import { vbLora } from "./vbLora.ts";
+import { vera } from "./vera.ts";
 import { lora } from "./lora.ts";
 import { trainableTokens } from "./trainableTokens.ts";
 import type { TrainableMethod } from "./trainable.ts";
 
 /** Every PEFT method that Graft trains; a new one is its file and its line here. */
-export const trainableMethods: readonly TrainableMethod[] = [lora, trainableTokens];
+export const trainableMethods: readonly TrainableMethod[] = [
+  lora,
+  trainableTokens,
+  adaLora,
+  beft,
+  boft,
+  c3a,
+  deLora,
+  fourierFt,
+  graLora,
+  hira,
+  hra,
+  ia3,
+  loha,
+  lokr,
+  miss,
+  oft,
+  randLora,
+  road,
+  shira,
+  vbLora,
+  vera,
+];
 
 /** The training form of a config's method. @throws unsupported where there is none */
 export function trainableMethodOf(config: AdapterConfig): TrainableMethod {

@@ -5,6 +5,8 @@
 import type { TorchGenerator } from "../../base/torchRandom.ts";
 import type { Shape } from "../../base/shape.ts";
 import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
+import type { GraphBuilder } from "../../onnx/builder.ts";
+import type { Value } from "../../onnx/graph.ts";
 import type { LayerHook } from "../../onnx/layerHook.ts";
 import type { TensorEntry } from "../../safetensors/header.ts";
 import type { MethodBase } from "../method.ts";
@@ -43,8 +45,18 @@ export interface TrainableAdapter {
    * micro-batch, the same number for the same masks; null without dropout.
    */
   readonly dropoutSeed: string | null;
+  /** Parameters that PEFT's forward changes before it computes with them, as they are then: before a step. */
+  settle?(values: ParameterValues): ParameterValues;
+  /** A number that PEFT's forward adds to the loss, made of the inputs that are parameters; null for none. */
+  penalty?(g: GraphBuilder): Value | null;
   /** Tokens that a prompt method puts before the sequence, whose rows the hook adds; 0 for others. */
   readonly virtualTokens?: number;
+  /**
+   * Where those tokens stand in the cache instead: the graph's inputs for the past by their names in
+   * a model (`past_key.N`, `past_value.N` [batch, kv heads, virtual tokens, dim]), made of parameters
+   * for as many rows as the ids [batch, seq] have.
+   */
+  past?(g: GraphBuilder, ids: Value): ReadonlyMap<string, Value>;
 }
 
 /** Values of parameters by name, row-major. */

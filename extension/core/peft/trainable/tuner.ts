@@ -101,6 +101,8 @@ export interface TrainableTuner<C extends TunerConfig> {
   readonly method: TunerMethod<C>;
   /** Refuses, by name, what is run but not trained. */
   check?(config: C, at: { raw: AdapterConfig; base: MethodBase }): void;
+  /** All tensors of a module in PEFT's order, where that is more than its stored form tells. */
+  tensors?(module: ModuleInfo, plan: TunerPlan<C>): Readonly<Record<string, ExtraTensor>>;
   /** Tensors of a module beside those that its stored form lists, in PEFT's order behind them. */
   extraTensors?(module: ModuleInfo, plan: TunerPlan<C>): Readonly<Record<string, ExtraTensor>>;
   /** Tensors that are stored once, by name without PEFT's prefix. */
@@ -210,11 +212,15 @@ function parametersOf<C extends TunerConfig>(
     isTrained: tuner.isTrained?.(suffix, plan.config) ?? true,
     isStored: true,
   });
+  const listed = (shapes: Readonly<Record<string, Shape>>): Record<string, ExtraTensor> =>
+    Object.fromEntries(
+      Object.entries(shapes).map(([suffix, shape]) => [suffix, stored(suffix, shape)]),
+    );
   const modules = plan.targets.map(({ module, shapes }) => ({
     path: module.path,
     parameters: [
-      ...Object.entries(shapes).map(([suffix, shape]) =>
-        own(module.path, suffix, stored(suffix, shape)),
+      ...Object.entries(tuner.tensors?.(module, plan) ?? listed(shapes)).map(([suffix, tensor]) =>
+        own(module.path, suffix, tensor),
       ),
       ...Object.entries(tuner.extraTensors?.(module, plan) ?? {}).map(([suffix, tensor]) =>
         own(module.path, suffix, tensor),
@@ -228,10 +234,18 @@ function parametersOf<C extends TunerConfig>(
     ),
   }));
   const rows = tokens.map(({ module: { path }, parameter }) => ({ path, parameters: [parameter] }));
+  // PyTorch meets what modules share in the first of them, and calls it after it.
+  const [first, ...others] = modules;
   const shared = Object.entries(tuner.sharedTensors?.(plan) ?? {}).map(
-    ([name, tensor]): Parameter => ({ name: `base_model.${name}`, ...tensor, kind: "other" }),
+    ([name, tensor]): Parameter => ({
+      name: `base_model.${name}`,
+      ...(first && { torchName: `${peftPrefix}${first.path}.${name}` }),
+      ...tensor,
+      kind: "other",
+    }),
   );
-  return [...shared, ...inOrder(plan.base.tree, whole, [...modules, ...targeted, ...rows])];
+  const all = first ? [{ ...first, parameters: [...first.parameters, ...shared] }, ...others] : [];
+  return inOrder(plan.base.tree, whole, [...all, ...targeted, ...rows]);
 }
 
 async function initialize<C extends TunerConfig>(

@@ -1,0 +1,46 @@
+/**
+ * LoHa (PEFT tuners/loha/layer.py): ΔW = (w1a w1b) ⊙ (w2a w2b) · alpha / r. w2b begins with zeros, the
+ * others as Kaiming has it.
+ */
+import type { LinearModule } from "../../onnx/layerHook.ts";
+import { loha as method, type LohaConfig } from "../loha.ts";
+import { lycorisScale } from "../lycorisConfig.ts";
+import { linear } from "./algebra.ts";
+import { kaiming, zeros } from "./draws.ts";
+import { moduleForm, type Settings, type OwnTensor } from "./moduleForm.ts";
+import { refuseDropout } from "./refuse.ts";
+
+function tensors(
+  { path, in: inputs, out }: LinearModule,
+  { config, file }: Settings<LohaConfig>,
+): OwnTensor[] {
+  const { rank } = lycorisScale(config, path, file);
+  return [
+    { suffix: "hada_w1_a", shape: [out, rank] },
+    { suffix: "hada_w1_b", shape: [rank, inputs] },
+    { suffix: "hada_w2_a", shape: [out, rank] },
+    { suffix: "hada_w2_b", shape: [rank, inputs] },
+  ];
+}
+
+export const loha = moduleForm<LohaConfig>({
+  method,
+  check: (context) => {
+    refuseDropout(context, ["rank_dropout", "module_dropout"], method.peftType);
+  },
+  tensors,
+  initialize: (module, context) => {
+    const { config, random } = context;
+    const drawn = tensors(module, context).map(({ suffix, shape }) => {
+      const isZero = suffix === "hada_w2_b" && config.init_weights;
+      return [suffix, isZero ? zeros(shape) : kaiming(random, shape)] as const;
+    });
+    return Object.fromEntries(drawn);
+  },
+  forward: (g, { module, config, file, x, base, own }) => {
+    const first = g.matMul(own("hada_w1_a"), own("hada_w1_b"));
+    const second = g.matMul(own("hada_w2_a"), own("hada_w2_b"));
+    const { scaling } = lycorisScale(config, module.path, file);
+    return g.add(base(x), linear(g, x, g.scale(g.mul(first, second), scaling)));
+  },
+});

@@ -1,0 +1,67 @@
+/**
+ * LoKr (PEFT tuners/lokr/layer.py): ΔW = alpha / r · w1 ⊗ w2. The product is never made: with x cut into
+ * [in 1, in 2], ΔW x = w1 (x w2ᵀ). w1 begins with zeros, in the way of LyCORIS w2 does.
+ */
+import type { GraphBuilder } from "../../onnx/builder.ts";
+import type { Value } from "../../onnx/graph.ts";
+import type { LinearModule } from "../../onnx/layerHook.ts";
+import { blocks, lokr as method, type LokrConfig } from "../lokr.ts";
+import { lycorisScale } from "../lycorisConfig.ts";
+import { linear } from "./algebra.ts";
+import { kaiming, zeros } from "./draws.ts";
+import { moduleForm, type Settings, type OwnTensor } from "./moduleForm.ts";
+import { refuseDropout } from "./refuse.ts";
+
+function tensors(module: LinearModule, { config, file }: Settings<LokrConfig>): OwnTensor[] {
+  const { rank } = lycorisScale(config, module.path, file);
+  const [first, second] = blocks(module, config);
+  const isFirstFull = !config.decompose_both || rank >= Math.max(first.out, first.in) / 2;
+  const isSecondFull = rank >= Math.max(second.out, second.in) / 2;
+  const matrix = (name: string, size: typeof first, isFull: boolean): OwnTensor[] =>
+    isFull
+      ? [{ suffix: name, shape: [size.out, size.in] }]
+      : [
+          { suffix: `${name}_a`, shape: [size.out, rank] },
+          { suffix: `${name}_b`, shape: [rank, size.in] },
+        ];
+  return [...matrix("lokr_w1", first, isFirstFull), ...matrix("lokr_w2", second, isSecondFull)];
+}
+
+/** Which tensors begin with zeros. */
+function isZero(suffix: string, { init_weights: init }: LokrConfig): boolean {
+  if (init === "lycoris") return suffix === "lokr_w2" || suffix === "lokr_w2_b";
+  return init && (suffix === "lokr_w1" || suffix === "lokr_w1_a");
+}
+
+function factor(g: GraphBuilder, own: (suffix: string) => Value, at: [string, boolean]): Value {
+  const [name, isFull] = at;
+  return isFull ? own(name) : g.matMul(own(`${name}_a`), own(`${name}_b`));
+}
+
+/** PEFT's lycoris way draws the second matrix's a after b is zero; the order of draws is the tensors'. */
+export const lokr = moduleForm<LokrConfig>({
+  method,
+  check: (context) => {
+    refuseDropout(context, ["rank_dropout", "module_dropout"], method.peftType);
+  },
+  tensors,
+  initialize: (module, context) => {
+    const { config, random } = context;
+    const drawn = tensors(module, context).map(
+      ({ suffix, shape }) =>
+        [suffix, isZero(suffix, config) ? zeros(shape) : kaiming(random, shape)] as const,
+    );
+    return Object.fromEntries(drawn);
+  },
+  forward: (g, layer) => {
+    const { module, config, file, x, base, own } = layer;
+    const names = new Set(tensors(module, layer).map(({ suffix }) => suffix));
+    const first = factor(g, own, ["lokr_w1", names.has("lokr_w1")]);
+    const second = factor(g, own, ["lokr_w2", names.has("lokr_w2")]);
+    const [left, right] = blocks(module, config);
+    const { scaling } = lycorisScale(config, module.path, file);
+    const cut = g.reshape(x, [0, 0, left.in, right.in]);
+    const mixed = g.matMul(first, linear(g, cut, g.scale(second, scaling)));
+    return g.add(base(x), g.reshape(mixed, [0, 0, module.out]));
+  },
+});

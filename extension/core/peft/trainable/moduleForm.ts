@@ -1,0 +1,218 @@
+/**
+ * Training forms of methods that put a formula around linear layers and have no more to say than what
+ * their tensors are, how they begin and what they do; tuner.ts does the rest.
+ */
+import { t } from "@vscode/l10n";
+import { misfit, unsupported } from "../../base/errors.ts";
+import type { Shape } from "../../base/shape.ts";
+import type { TorchGenerator } from "../../base/torchRandom.ts";
+import { type ModuleInfo, weightName } from "../../checkpoint/modules.ts";
+import type { GraphBuilder } from "../../onnx/builder.ts";
+import type { Value } from "../../onnx/graph.ts";
+import type { LinearModule } from "../../onnx/layerHook.ts";
+import type { MethodBase } from "../method.ts";
+import type { TunerConfig } from "../tuner/config.ts";
+import type { TunerMethod, TunerPlan } from "../tuner/tuner.ts";
+import { peftPrefix } from "./parameters.ts";
+import type { ParameterValues, TrainableMethod } from "./trainable.ts";
+import { type ExtraTensor, trainableTuner } from "./tuner.ts";
+
+/** A tensor of one module: on disk its name is the module's path and this. */
+export interface OwnTensor {
+  readonly suffix: string;
+  readonly shape: Shape;
+  /** False for what PEFT keeps beside its parameters and never trains; true when absent. */
+  readonly isTrained?: boolean;
+  /** False where PEFT makes it anew from config or base instead of saving it; true when absent. */
+  readonly isStored?: boolean;
+}
+
+/** A config and its file, for messages. */
+export interface Settings<C> {
+  readonly config: C;
+  readonly file: string;
+}
+
+export interface FormContext<C> extends Settings<C> {
+  readonly base: MethodBase;
+  /** The chosen layers in the model's order. */
+  readonly targets: readonly LinearModule[];
+}
+
+export interface InitialContext<C> extends FormContext<C> {
+  readonly random: TorchGenerator;
+  /** A layer's weight as y = W x: [out, in]. */
+  weight(module: LinearModule): Promise<Float32Array>;
+  /** [out], or null. */
+  bias(module: LinearModule): Promise<Float32Array | null>;
+}
+
+/** Tensors by suffix. */
+export type Initial = Readonly<Record<string, Float32Array>>;
+
+/** One layer, seen from its method's formula. */
+export interface FormLayer<C> extends Settings<C> {
+  readonly module: LinearModule;
+  /** [batch, seq, in] */
+  readonly x: Value;
+  /** The base layer, bias included. */
+  base(x: Value): Value;
+  /** [out, in] */
+  weight(): Value;
+  /** [out], or null. */
+  bias(): Value | null;
+  /** A tensor of this module. */
+  own(suffix: string): Value;
+  /** A tensor that all modules share. */
+  shared(name: string): Value;
+  /** x [..., in] with entries left out at random, as often as the config says. */
+  dropout(x: Value, size?: number): Value;
+}
+
+/** What a term of the loss is made of. */
+export interface PenaltyContext<C> extends FormContext<C> {
+  of(module: LinearModule, suffix: string): Value;
+}
+
+/** Which tensor is to be settled. */
+export interface Settled<C> extends Settings<C> {
+  readonly module: LinearModule;
+  readonly suffix: string;
+}
+
+export interface ModuleForm<C extends TunerConfig> {
+  readonly method: TunerMethod<C>;
+  /** Refuses, by name, what only runs. */
+  check?(context: FormContext<C>): void;
+  /** Of one module, in the order of `named_parameters()`. */
+  tensors(module: LinearModule, context: FormContext<C>): readonly OwnTensor[];
+  /** Of all modules together; names without PEFT's `base_model.`. */
+  shared?(context: FormContext<C>): readonly OwnTensor[];
+  /** What a new adapter begins with, drawn in PEFT's order. */
+  initialize(module: LinearModule, context: InitialContext<C>): Initial | Promise<Initial>;
+  /** Drawn before all modules. */
+  initializeShared?(context: InitialContext<C>): Initial | Promise<Initial>;
+  /** How often dropout leaves an entry out; 0 when absent. */
+  dropout?(config: C): number;
+  /** What PEFT's forward writes back into parameters before it computes with them. */
+  settle?(tensor: Float32Array, at: Settled<C>): Float32Array;
+  /** A number that is added to the loss; null for none. */
+  penalty?(g: GraphBuilder, context: PenaltyContext<C>): Value | null;
+  /** What the layer gives. [batch, seq, out] */
+  forward(g: GraphBuilder, layer: FormLayer<C>): Value;
+}
+
+/** A number of a config that the schema does not know. */
+export function numberOf(config: object, field: string, otherwise = 0): number {
+  const value = (config as Record<string, unknown>)[field];
+  return typeof value === "number" ? value : otherwise;
+}
+
+/** Makes a training form of a method's description. */
+export function moduleForm<C extends TunerConfig>(form: ModuleForm<C>): TrainableMethod {
+  // Every plan has a config object of its own.
+  const contexts = new WeakMap<object, FormContext<C>>();
+  const contextOf = (plan: TunerPlan<C>): FormContext<C> => {
+    const { config, file, base } = plan;
+    const made = contexts.get(config);
+    if (made) return made;
+    const targets = plan.targets.map(({ module }) => linearOf(module, { form, file }));
+    const context = { config, file, base, targets };
+    contexts.set(config, context);
+    form.check?.(context);
+    return context;
+  };
+  const initial = (context: FormContext<C>, random: TorchGenerator): InitialContext<C> => ({
+    ...context,
+    random,
+    weight: (module) => layerTensor(context.base, weightName(module)),
+    bias: (module) =>
+      module.hasBias ? layerTensor(context.base, `${module.path}.bias`) : Promise.resolve(null),
+  });
+  const rate = (config: C): number => form.dropout?.(config) ?? 0;
+  const method = trainableTuner<C>({
+    method: form.method,
+    tensors: (module, plan) => {
+      const own = form.tensors(linearOf(module, { form, file: plan.file }), contextOf(plan));
+      return Object.fromEntries(own.map(named));
+    },
+    sharedTensors: (plan) => Object.fromEntries((form.shared?.(contextOf(plan)) ?? []).map(named)),
+    dropout: rate,
+    linear: (layer) => {
+      const { g, config } = layer;
+      return form.forward(g, {
+        config,
+        file: layer.file,
+        module: layer.module,
+        x: layer.x,
+        base: (x) => layer.base(x),
+        weight: () => layer.weight(),
+        bias: () => layer.bias(),
+        own: (suffix) => layer.parameter(suffix),
+        shared: (name) => layer.shared(name),
+        dropout: (x, size) => layer.dropout(x, rate(config), size),
+      });
+    },
+    initialize: (module, { config, file, random }) => {
+      const context = contexts.get(config) as FormContext<C>;
+      return form.initialize(linearOf(module, { form, file }), initial(context, random));
+    },
+    initializeShared: async (plan, { random }) =>
+      (await form.initializeShared?.(initial(contextOf(plan), random))) ?? {},
+  });
+  const { penalty, settle } = form;
+  if (!penalty && !settle) return method;
+  return {
+    ...method,
+    prepare: (config, base) => {
+      const adapter = method.prepare(config, base);
+      const context = contextOf(form.method.plan(adapter.config, base));
+      const name = ({ path }: LinearModule, suffix: string): string =>
+        `${peftPrefix}${path}.${suffix}`;
+      const of = (module: LinearModule, suffix: string): Value => name(module, suffix) as Value;
+      const settleAll = (values: ParameterValues): ParameterValues =>
+        new Map(
+          context.targets.flatMap((module) =>
+            form.tensors(module, context).map(({ suffix }) => {
+              const own = values.get(name(module, suffix)) as Float32Array;
+              return [name(module, suffix), settle?.(own, { ...context, module, suffix }) ?? own];
+            }),
+          ),
+        );
+      return Object.assign(adapter, {
+        ...(penalty && { penalty: (g: GraphBuilder) => penalty(g, { ...context, of }) }),
+        ...(settle && { settle: settleAll }),
+      });
+    },
+  };
+}
+
+function named({
+  suffix,
+  shape,
+  isTrained = true,
+  isStored = true,
+}: OwnTensor): [string, ExtraTensor] {
+  return [suffix, { shape, isTrained, isStored }];
+}
+
+async function layerTensor(base: MethodBase, name: string): Promise<Float32Array> {
+  const own = await base.readTensor(name);
+  if (own) return own;
+  throw misfit(t('The base has no tensor "{0}", which the adapter needs.', name));
+}
+
+function linearOf<C extends TunerConfig>(
+  module: ModuleInfo,
+  { form, file }: { form: ModuleForm<C>; file: string },
+): LinearModule {
+  if (module.kind === "linear" && !module.kernel) return module;
+  throw unsupported(
+    t(
+      "{0}: Graft trains {1} on linear layers alone, and target_modules chooses {2}",
+      file,
+      form.method.peftType,
+      module.path,
+    ),
+  );
+}

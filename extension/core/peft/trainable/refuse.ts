@@ -1,0 +1,21 @@
+import { t } from "@vscode/l10n";
+import { unsupported } from "../../base/errors.ts";
+
+/** Refuses, by name, a field that PEFT trains with and Graft does not. */
+export function refuseField(file: string, field: string, peftType: string): never {
+  throw unsupported(
+    t('{0}: Graft does not train {1} with field "{2}" yet', file, peftType, field),
+    t("Leave the field at its default."),
+  );
+}
+
+/** Refuses dropout that takes away whole rows, blocks or modules. */
+export function refuseDropout(
+  { config, file }: { config: Readonly<Record<string, unknown>>; file: string },
+  fields: readonly string[],
+  peftType: string,
+): void {
+  for (const field of fields) {
+    if (typeof config[field] === "number" && config[field] > 0) refuseField(file, field, peftType);
+  }
+}
