@@ -37,6 +37,10 @@ export type Ask =
   | { readonly do: "inspect"; readonly adapter: string }
   /** Makes loaded adapters the active ones. */
   | { readonly do: "activate"; readonly use: Use }
+  /** Opens a model and an adapter to go on training it. */
+  | { readonly do: "train"; readonly model: string; readonly adapter: string; readonly threads: number; readonly learningRate: number } // prettier-ignore
+  /** Steps of AdamW on the same texts [rows, length]: a sample is a whole step. */
+  | { readonly do: "learn"; readonly count: number; readonly ids: readonly (readonly number[])[] }
   | { readonly do: "memory" }
   | { readonly do: "end" };
 
@@ -45,6 +49,9 @@ export interface Answer {
   readonly samples: readonly number[];
   /** The first row's tokens. */
   readonly ids?: readonly number[];
+  /** Of each training step: its loss, and the milliseconds of all processors together. */
+  readonly losses?: readonly number[];
+  readonly processor?: readonly number[];
   readonly memory?: Memory;
   readonly version?: string;
   /** Of weights that a step reads: what the bandwidth of memory allows at best follows from it. */

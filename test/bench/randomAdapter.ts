@@ -10,6 +10,8 @@ export interface AdapterKind {
   /** 0 for IA3. */
   readonly rank: number;
   readonly seed: number;
+  /** All linear layers when absent. */
+  readonly targets?: readonly string[];
 }
 
 const targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
@@ -28,7 +30,7 @@ export async function makeAdapter(
   const random = uniform(kind.seed);
   const tensors = tensorsOf(config).flatMap(({ name, shape }): TensorData[] => {
     const [, module = ""] = /(\w+_proj)\.weight$/.exec(name) ?? [];
-    if (!(kind.method === "ia3" ? scaled : targets).includes(module)) return [];
+    if (!targetsOf(kind).includes(module)) return [];
     const [out = 0, inputs = 0] = shape;
     const of = (key: string, own: number[], values: (i: number) => number): TensorData => {
       const data = Float32Array.from({ length: elementCount(own) }, (_, i) => values(i));
@@ -56,7 +58,12 @@ export async function makeAdapter(
   return folder;
 }
 
-function configOf({ method, rank }: AdapterKind, base: string): Record<string, unknown> {
+function targetsOf({ method, targets: own = targets }: AdapterKind): readonly string[] {
+  return method === "ia3" ? scaled : own;
+}
+
+function configOf(kind: AdapterKind, base: string): Record<string, unknown> {
+  const { method, rank } = kind;
   const common = { task_type: "CAUSAL_LM", base_model_name_or_path: base, inference_mode: true };
   if (method === "ia3") {
     const feedforward = ["down_proj"];
@@ -67,7 +74,12 @@ function configOf({ method, rank }: AdapterKind, base: string): Record<string, u
       ...common,
     };
   }
-  const own = { r: rank, lora_alpha: rank, target_modules: targets, use_dora: method === "dora" };
+  const own = {
+    r: rank,
+    lora_alpha: rank,
+    target_modules: targetsOf(kind),
+    use_dora: method === "dora",
+  };
   return { peft_type: "LORA", ...own, ...common };
 }
 

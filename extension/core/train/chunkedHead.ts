@@ -65,6 +65,9 @@ const [partRows, partLabels, partWeights] = [
   "head.weights",
 ] as Value[] as [Value, Value, Value];
 
+/** The rows of one part. */
+const ownRows = "head.part.rows" as Value;
+
 /** Does anything but the rows lead from a trained value into the head? */
 function leadsTo(
   { nodes }: Graph,
@@ -83,15 +86,20 @@ function leadsTo(
 
 /** The body of the loop: (turn, go on, sum) → (go on, sum with this part, derivative by its rows). */
 function partGraph({ rows, stack, nodes }: SplitHead, width: number): Graph {
-  const part = lossOfPart({ rows, stack, nodes }, width);
+  // A body may not name a value as the graph around it does.
+  const own = nodes.map((node) => ({
+    ...node,
+    inputs: node.inputs.map((name) => (name === rows ? ownRows : name)),
+  }));
+  const part = lossOfPart({ rows, stack, nodes: own }, width);
   const g = new GraphBuilder();
-  g.adopt({ ...part, inputs: [], nodes: [] });
+  g.adopt({ ...part, inputs: [] });
   const turn = g.input("head.turn", "int64", []);
   const goOn = g.input("head.continue", "bool", []);
   const sum = g.input("head.sum", "float32", []);
   g.named(
     g.scope("head/part", () => g.unsqueeze(g.gather(partRows, turn), 0)),
-    rows,
+    ownRows,
   );
   g.named(
     g.scope("head/part", () => g.gather(partLabels, turn)),
@@ -105,7 +113,7 @@ function partGraph({ rows, stack, nodes }: SplitHead, width: number): Graph {
   g.output(goOn, "head.goes.on", "bool", []);
   const total = g.scope("head/part", () => g.add(sum, "head.part.loss" as Value));
   g.output(total, "head.next.sum", "float32", []);
-  g.output(`grad.${rows}` as Value, "head.gradient", "float32", [1, "part", "hidden"]);
+  g.output(`grad.${ownRows}` as Value, "head.gradient", "float32", [1, "part", "hidden"]);
   return g.build("head");
 }
 
@@ -115,10 +123,10 @@ function lossOfPart({ rows, stack, nodes }: SplitHead, width: number): Graph {
   const constants = new Map(stack.initializers.map((each) => [each.name as string, each]));
   const g = new GraphBuilder();
   const shape = known.get(rows)?.shape.at(-1) ?? "hidden";
-  g.input(rows, "float32", [1, "part", shape]);
+  g.input(ownRows, "float32", [1, "part", shape]);
   const made = new Set(nodes.flatMap(({ outputs }) => outputs));
   for (const name of new Set(nodes.flatMap(({ inputs }) => inputs))) {
-    if (name === "" || name === rows || made.has(name)) continue;
+    if (name === "" || name === ownRows || made.has(name)) continue;
     const constant = constants.get(name);
     const value = known.get(name);
     if (constant) g.initializer(name, constant.type, constant.shape, constant.data);
@@ -133,7 +141,7 @@ function lossOfPart({ rows, stack, nodes }: SplitHead, width: number): Graph {
     g.output(value, "head.part.loss", "float32", []);
     return g.mul(logits, g.detach(gradient));
   });
-  return withGradients(g.build("head"), { loss: seed, wrt: [rows] });
+  return withGradients(g.build("head"), { loss: seed, wrt: [ownRows] });
 }
 
 /** How rows are laid out in parts: [parts, rows of a part]. Padding is spread over all. */

@@ -18,6 +18,7 @@ files = {}
 sequences = {}
 scales = {}
 attached = 0
+optimizer = None
 
 
 def now():
@@ -133,6 +134,39 @@ def memory(_):
     return {"samples": [], "memory": {"rss": rss, "peak": peak, "anonymous": anonymous}}
 
 
+def train(ask):
+    global model, optimizer
+    if ask["threads"] > 0:
+        torch.set_num_threads(ask["threads"])
+    started = now()
+    with torch.inference_mode(False):
+        base = AutoModelForCausalLM.from_pretrained(ask["model"], dtype=torch.float32)
+        model = PeftModel.from_pretrained(base, ask["adapter"], is_trainable=True).train()
+    trained = [each for each in model.parameters() if each.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=ask["learningRate"], weight_decay=0.0)
+    version = f"peft {peft.__version__}, transformers {transformers.__version__}, torch {torch.__version__}"
+    return {"samples": [now() - started], "version": version}
+
+
+def learn(ask):
+    ids = torch.tensor(ask["ids"])
+    samples, processor, losses = [], [], []
+    with torch.inference_mode(False), torch.enable_grad():
+        for _ in range(ask["count"]):
+            started, busy = now(), time.process_time()
+            inputs = ids.clone()
+            mask = torch.ones_like(inputs)
+            loss = model(input_ids=inputs, attention_mask=mask, labels=inputs, use_cache=False).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+            samples.append(now() - started)
+            processor.append(1000 * (time.process_time() - busy))
+    return {"samples": samples, "processor": processor, "losses": losses}
+
+
 handlers = {
     "load": load,
     "start": start,
@@ -140,6 +174,8 @@ handlers = {
     "prefill": prefill,
     "attach": attach,
     "activate": timed_activate,
+    "train": train,
+    "learn": learn,
     "memory": memory,
 }
 

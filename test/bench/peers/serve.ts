@@ -9,10 +9,12 @@ export type Asked<K extends Ask["do"]> = Extract<Ask, { do: K }>;
 
 /** What a party can be asked; what it lacks is answered by saying so. */
 export interface Party {
-  load(ask: Load): Promise<Answer>;
-  start(ask: Start): Promise<Answer>;
-  steps(ask: Asked<"steps">): Promise<Answer>;
-  prefill(ask: Prefill): Promise<Answer>;
+  load?(ask: Load): Promise<Answer>;
+  start?(ask: Start): Promise<Answer>;
+  steps?(ask: Asked<"steps">): Promise<Answer>;
+  prefill?(ask: Prefill): Promise<Answer>;
+  train?(ask: Asked<"train">): Promise<Answer>;
+  learn?(ask: Asked<"learn">): Promise<Answer>;
   recite?(ask: Asked<"recite">): Promise<Answer>;
   attach?(ask: Asked<"attach">): Promise<Answer>;
   inspect?(ask: Asked<"inspect">): Promise<Answer>;
@@ -36,13 +38,13 @@ export async function serve(party: Party): Promise<void> {
 async function answerTo(party: Party, ask: Exclude<Ask, { do: "end" }>): Promise<Answer> {
   switch (ask.do) {
     case "load":
-      return party.load(ask);
+      return party.load ? party.load(ask) : unable;
     case "start":
-      return party.start(ask);
+      return party.start ? party.start(ask) : unable;
     case "steps":
-      return party.steps(ask);
+      return party.steps ? party.steps(ask) : unable;
     case "prefill":
-      return party.prefill(ask);
+      return party.prefill ? party.prefill(ask) : unable;
     case "recite":
       return party.recite ? party.recite(ask) : unable;
     case "attach":
@@ -51,6 +53,10 @@ async function answerTo(party: Party, ask: Exclude<Ask, { do: "end" }>): Promise
       return party.inspect ? party.inspect(ask) : unable;
     case "activate":
       return party.activate ? party.activate(ask) : unable;
+    case "train":
+      return party.train ? party.train(ask) : unable;
+    case "learn":
+      return party.learn ? party.learn(ask) : unable;
     case "memory":
       return { samples: [], memory: processMemory() };
     default:
