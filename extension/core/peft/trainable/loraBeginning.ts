@@ -243,13 +243,14 @@ function leftVectors(
   { rows, columns, rank }: { rows: number; columns: number; rank: number },
 ): Float32Array {
   const { left } = singularPart(matrix, { rows, columns, count: rank, end: "smallest" });
-  const out = Float32Array.from(left);
+  // PEFT's smallest come last.
+  const out = new Float32Array(left.length);
   for (let r = 0; r < rank; r++) {
     let length = 0;
     for (let i = 0; i < rows; i++) length += (left[i * rank + r] as number) ** 2;
     length = Math.sqrt(length);
     for (let i = 0; i < rows; i++) {
-      out[i * rank + r] = length === 0 ? 0 : (left[i * rank + r] as number) / length;
+      out[i * rank + rank - 1 - r] = length === 0 ? 0 : (left[i * rank + r] as number) / length;
     }
   }
   return out;

@@ -3,8 +3,9 @@
  * is trained whole beside them, and how formulas get around the base's layers. A method's file says
  * its formula and how its own tensors begin.
  */
+import { t } from "@vscode/l10n";
 import type { TorchGenerator } from "../../base/torchRandom.ts";
-import { throwIfAborted } from "../../base/errors.ts";
+import { misfit, throwIfAborted } from "../../base/errors.ts";
 import type { Shape } from "../../base/shape.ts";
 import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
 import type { ModuleInfo } from "../../checkpoint/modules.ts";
@@ -176,6 +177,15 @@ function prepareTuner<C extends TunerConfig>(
   const config = completedConfig(given, base, tuner.method);
   const plan = tuner.method.plan(config, base);
   tuner.check?.(plan.config, { raw: config, base: plan.base });
+  if (plan.targets.length + plan.parameters.length === 0) {
+    throw misfit(
+      t(
+        '{0}: field "target_modules" names no module of this base: {1}.',
+        config.file,
+        JSON.stringify(config.raw["target_modules"]),
+      ),
+    );
+  }
   const whole = wholeTensors(plan);
   const tokens = [...tokenTables(plan), ...(tuner.tokens?.(plan) ?? [])];
   const parameters = parametersOf(tuner, plan, { whole, tokens });
