@@ -4,6 +4,7 @@ import type { Hub } from "./hub.ts";
 import type { Layout } from "./layout.ts";
 import type { RecentLog } from "./recentLog.ts";
 import type { Session } from "./session.ts";
+import type { Runs } from "./training/runs.ts";
 import type { Answers } from "./views/answers.ts";
 import type { ComparePanels } from "./views/comparePanel.ts";
 import type { InlineThreads } from "./views/inlineThreads.ts";
@@ -11,6 +12,7 @@ import type { InspectorPanels } from "./views/inspectorPanel.ts";
 import type { PlaygroundPanel } from "./views/playgroundPanel.ts";
 import type { Prompts } from "./views/prompts.ts";
 import type { Reports } from "./views/reports.ts";
+import type { RunPanels } from "./views/runPanel.ts";
 import type { StatusPanel } from "./views/statusPanel.ts";
 
 /** What a command may use. */
@@ -30,6 +32,8 @@ export interface Graft {
   readonly status: StatusPanel;
   readonly prompts: Prompts;
   readonly reports: Reports;
+  readonly runs: Runs;
+  readonly runPanels: RunPanels;
 }
 
 /** A command: one file under commands/, one line in commands/index.ts, one entry in package.json. */

@@ -11,6 +11,7 @@ import { Layout } from "./layout.ts";
 import { createModels } from "./models.ts";
 import { ModelWatch } from "./modelWatch.ts";
 import { RecentLog } from "./recentLog.ts";
+import { createRuns } from "./training/createRuns.ts";
 import { AdapterTree } from "./views/adapterTree.ts";
 import { Answers } from "./views/answers.ts";
 import { BaseModelTree } from "./views/baseModelTree.ts";
@@ -23,6 +24,8 @@ import { InspectorPanels } from "./views/inspectorPanel.ts";
 import { PlaygroundPanel } from "./views/playgroundPanel.ts";
 import { Prompts } from "./views/prompts.ts";
 import { Reports } from "./views/reports.ts";
+import { RunPanels } from "./views/runPanel.ts";
+import { RunStatus } from "./views/runStatus.ts";
 import { StatusBar } from "./views/statusBar.ts";
 import { StatusPanel } from "./views/statusPanel.ts";
 import { TensorEditor } from "./views/tensorEditor.ts";
@@ -49,6 +52,7 @@ function start(extension: vscode.ExtensionContext, output: vscode.LogOutputChann
   const recent = new RecentLog(output);
   const log = recent.channel;
   const { engine, session } = createModels(extension, log);
+  const runs = createRuns(extension, { engine, log });
   const graft: Graft = {
     extension,
     log,
@@ -65,6 +69,8 @@ function start(extension: vscode.ExtensionContext, output: vscode.LogOutputChann
     status: new StatusPanel(extension, session),
     prompts: new Prompts(),
     reports: new Reports(extension),
+    runs,
+    runPanels: new RunPanels(extension, { runs, engine }),
   };
   const refresh = (): void => void session.refresh().catch((error) => presentError(graft, error));
   extension.subscriptions.push(
@@ -76,11 +82,13 @@ function start(extension: vscode.ExtensionContext, output: vscode.LogOutputChann
     graft.playground,
     graft.status,
     graft.prompts,
+    graft.runPanels,
     registerCommands(graft),
     showTree(graft, "graft.baseModels", new BaseModelTree(session)),
     showTree(graft, "graft.adapters", new AdapterTree(session, graft.layout)),
     new AdapterConfigLanguage(graft),
     new StatusBar(session),
+    new RunStatus(runs),
     new ChatProvider(graft),
     new TensorEditor(extension, engine).register(),
     mirrorContextKeys(session, graft.layout),

@@ -1,10 +1,11 @@
 import * as vscode from "vscode";
 import type { Command, Graft } from "../context.ts";
-import { failureOf, HostError } from "../failure.ts";
+import { HostError } from "../failure.ts";
 import type { AdapterSummary } from "../protocol/engineContract.ts";
 import { type Deletion, type FolderEntry, planDeletion } from "../views/deletion.ts";
 import { formatBytes } from "../views/format.ts";
 import { chooseAdapter } from "./pickers.ts";
+import { moveToTrash } from "./trash.ts";
 
 type Wanted = Exclude<Deletion, { kind: "refused" }>;
 
@@ -77,26 +78,7 @@ async function confirm(
 async function remove(folder: vscode.Uri, plan: Wanted): Promise<boolean> {
   const targets =
     plan.kind === "folder" ? [folder] : plan.names.map((name) => vscode.Uri.joinPath(folder, name));
-  let useTrash = true;
-  for (const target of targets) {
-    const options = { recursive: plan.kind === "folder", useTrash };
-    try {
-      await vscode.workspace.fs.delete(target, options);
-    } catch (thrown) {
-      // A remote machine has no trash.
-      if (!useTrash || !(await confirmForGood(target, failureOf(thrown).message))) return false;
-      useTrash = false;
-      await vscode.workspace.fs.delete(target, { ...options, useTrash });
-    }
-  }
-  return true;
-}
-
-async function confirmForGood(target: vscode.Uri, reason: string): Promise<boolean> {
-  const text = vscode.l10n.t("{0} cannot be moved to the trash.", target.fsPath);
-  const detail = vscode.l10n.t("{0}\n\nDeleted permanently it cannot be brought back.", reason);
-  const remove = vscode.l10n.t("Delete Permanently");
-  return (await vscode.window.showWarningMessage(text, { modal: true, detail }, remove)) === remove;
+  return moveToTrash(targets, { recursive: plan.kind === "folder" });
 }
 
 function few(names: readonly string[]): string {

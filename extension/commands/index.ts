@@ -65,6 +65,7 @@ import { signOut } from "./signOut.ts";
 import { sortCommands } from "./sortAdapters.ts";
 import { stopAnswer } from "./stopAnswer.ts";
 import { stopTestPrompt } from "./stopTestPrompt.ts";
+import { trainingCommands } from "./training.ts";
 import { unloadAdapter } from "./unloadAdapter.ts";
 import { unloadBaseModel } from "./unloadBaseModel.ts";
 
@@ -140,7 +141,7 @@ export const commands: readonly Command[] = [
 
 export function registerCommands(graft: Graft): vscode.Disposable {
   return vscode.Disposable.from(
-    ...commands.map(({ id, run }) =>
+    ...[...commands, ...trainingCommands].map(({ id, run }) =>
       vscode.commands.registerCommand(id, async (argument?: unknown, selected?: unknown) => {
         try {
           return await run(graft, argument, selected);

@@ -33,6 +33,8 @@ export class Runs {
   private readonly links = new Map<string, RunLink>();
   private readonly listeners = new Set<(news: RunNews | null) => void>();
   private reading: Promise<void> | undefined;
+  /** Whether the folders were looked at since the window opened. */
+  isRead = false;
 
   constructor(private readonly options: RunsOptions) {}
 
@@ -92,6 +94,7 @@ export class Runs {
   private async read(): Promise<void> {
     const parents = this.options.parents();
     this.known = await this.options.engine.request("listRuns", { parents });
+    this.isRead = true;
     this.tell(null);
     const live = this.live.filter(({ folder }) => !this.links.has(folder));
     await Promise.all(live.map(({ folder }) => this.follow(folder)));

@@ -48,6 +48,11 @@ export class RunPanels implements vscode.Disposable {
     this.attach(vscode.window.createWebviewPanel(viewType, title, column), [folder]);
   }
 
+  /** Closes the page of a run that is no more. */
+  close(folder: string): void {
+    this.open.close(folder);
+  }
+
   dispose(): void {
     this.subscriptions.dispose();
   }
