@@ -38,6 +38,7 @@ import { promptsHandlers } from "./prompts.ts";
 import { statusResult } from "./statusResult.ts";
 import { tensorHandlers } from "./tensors.ts";
 import { runsHandlers } from "./training/handlers.ts";
+import { trainingHandlers } from "./training/trainingHandlers.ts";
 
 /** What the engine answers to each request of its contract. */
 export function createService(library = new Library()): Handlers<EngineContract> {
@@ -69,6 +70,7 @@ export function createService(library = new Library()): Handlers<EngineContract>
     ...loadingHandlers,
     ...tensorHandlers,
     ...runsHandlers,
+    ...trainingHandlers,
     ...analysisHandlers,
     loadBaseModel: async (
       { path: named, forAdapter: wanted, hub, quantCache, ...wish },

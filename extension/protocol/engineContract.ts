@@ -5,7 +5,7 @@ import type { ConfigContract } from "./configContract.ts";
 import type { ModelTask, PredictContract } from "./predictContract.ts";
 import type { PromptsContract } from "./promptsContract.ts";
 import type { TensorContract } from "./tensorContract.ts";
-import type { RunsContract } from "./trainingContract.ts";
+import type { RunsContract, TrainingContract } from "./trainingContract.ts";
 import type { HubContract, HubLoad } from "./hubContract.ts";
 import type { Constraints, GenerationContract, Prompt, ToolCall } from "./generationContract.ts";
 
@@ -580,6 +580,7 @@ export type EngineContract = HubContract &
   AnalysisContract &
   GenerationContract &
   RunsContract &
+  TrainingContract &
   ConfigContract &
   PredictContract &
   PromptsContract &
