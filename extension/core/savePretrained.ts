@@ -201,7 +201,7 @@ function storedTensors({ weights }: AdapterCheckpoint, signal?: AbortSignal): Te
 }
 
 /** The config as it came, unknown fields, order and spelling of numbers included. */
-function withInferenceMode(text: string): string {
+export function withInferenceMode(text: string): string {
   const formattingOptions = { insertSpaces: true, tabSize: 2 };
   return applyEdits(text, modify(text, ["inference_mode"], true, { formattingOptions }));
 }

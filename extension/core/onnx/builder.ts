@@ -209,7 +209,8 @@ export class GraphBuilder {
 
   /** Size of x along `axis`, [1] int64. */
   sizeOf(x: Value, axis: number): Value {
-    const attributes = { start: int(axis), end: int(axis + 1) };
+    // Behind the last axis counted from the end there is no 0.
+    const attributes = { start: int(axis), ...(axis !== -1 && { end: int(axis + 1) }) };
     return this.push("Shape", [x], { attributes })[0];
   }
 

@@ -144,10 +144,17 @@ function lossOfPart({ rows, stack, nodes }: SplitHead, width: number): Graph {
   return withGradients(g.build("head"), { loss: seed, wrt: [ownRows] });
 }
 
+/** The largest vocabulary whose logits are made at once. */
+export const usualWidth = 8192;
+
 /** How rows are laid out in parts: [parts, rows of a part]. Padding is spread over all. */
-export function partsOf(rows: number, width: number): readonly [number, number] {
+export function partsOf(
+  rows: number,
+  width: number,
+  largestWidth = usualWidth,
+): readonly [number, number] {
   // Eight million logits, 32 MB, and never so few rows that a product of matrices is slow.
-  const most = Math.max(32, Math.floor(8_388_608 / width));
+  const most = Math.max(32, Math.floor((1024 * largestWidth) / width));
   const parts = Math.max(1, Math.ceil(rows / most));
   return [parts, Math.ceil(rows / parts)];
 }

@@ -13,6 +13,7 @@ export interface LossPlace {
   readonly virtualTokens: number;
   /** Are labels fed in parts (chunkedHead.ts)? */
   readonly isChunked: boolean;
+  readonly largestWidth?: number | undefined;
 }
 
 /** Rows of the logits in the order of the batch's tokens, and their labels. */
@@ -33,7 +34,9 @@ export function lossFeeds(batch: Batch, share: number, at: LossPlace): Record<st
   if (strange !== undefined) {
     throw badRequest(t("Label {0} is not one of the {1} that the model knows.", strange, width));
   }
-  const [parts, part] = at.isChunked ? partsOf(places.length, width) : [1, places.length];
+  const [parts, part] = at.isChunked
+    ? partsOf(places.length, width, at.largestWidth)
+    : [1, places.length];
   const count = parts * part;
   const shape = at.isChunked ? [parts, part] : [count];
   const padded = (values: number[]): number[] =>

@@ -58,11 +58,11 @@ export const trainingOptions = z.strictObject({
   groupByLength: z.boolean().default(false),
   shuffle: z.boolean().default(true),
   seed: z.int().nonnegative().default(42),
-  /** Steps between evaluations; without it once an epoch, where there is something to evaluate on. */
-  evalSteps: count.optional(),
+  /** Steps between evaluations, 0 for none; without it once an epoch, where there is something to evaluate on. */
+  evalSteps: z.int().nonnegative().optional(),
   evalBatchSize: count.optional(),
-  /** Steps between checkpoints; without it once an epoch. */
-  saveSteps: count.optional(),
+  /** Steps between checkpoints, 0 for the end alone; without it once an epoch. */
+  saveSteps: z.int().nonnegative().optional(),
   /** Checkpoints that are kept, the best and the last always among them. */
   saveTotalLimit: count.optional(),
   earlyStopping: z

@@ -7,7 +7,7 @@ import type { Model } from "../models/model.ts";
 import { headOf } from "../models/model.ts";
 import { GraphBuilder } from "../onnx/builder.ts";
 import type { Graph, Value } from "../onnx/graph.ts";
-import { chunkedHead } from "./chunkedHead.ts";
+import { chunkedHead, usualWidth } from "./chunkedHead.ts";
 import { joinHead, splitHead } from "./head.ts";
 import { type LossKind, lossOf } from "./losses.ts";
 import type { ParameterGroup } from "./parameterGroups.ts";
@@ -57,7 +57,7 @@ function lossGraph(model: Model, options: StepOptions): { graph: Graph; seed: Va
   const whole = withoutPast(model.graph);
   const head = splitHead(whole);
   const { width } = headOf(model);
-  if (head && options.loss === "choice" && width >= (options.largestWidth ?? 8192)) {
+  if (head && options.loss === "choice" && width >= (options.largestWidth ?? usualWidth)) {
     const trained = new Set(
       options.groups.flatMap(({ tensors }) => tensors.map((each) => each.name)),
     );

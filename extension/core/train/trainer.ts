@@ -25,7 +25,7 @@ interface StepSums {
   readonly tokens: number;
 }
 
-/** One run. Pausing and stopping are heard between the batches of a step and between steps. */
+/** One run. Pausing and stopping are heard between steps, a signal between batches too. */
 export class Trainer {
   readonly length: RunLength;
   history: RunHistory = newHistory();
@@ -35,6 +35,9 @@ export class Trainer {
   private readonly schedule: Schedule;
   private plan: { readonly epoch: number; readonly plan: EpochPlan } | null = null;
   private isStopping = false;
+  private isAskedToSave = false;
+  /** The step whose state is on the disk, or need not be. */
+  private saved = 0;
   private waiting: { readonly promise: Promise<void>; readonly go: () => void } | null = null;
 
   constructor(
@@ -53,7 +56,7 @@ export class Trainer {
     return this.schedule(this.history.step);
   }
 
-  /** Waits before the next batch until `resume`. */
+  /** Waits before the next step until `resume`; what was learned so far is saved. */
   pause(): void {
     if (this.waiting) return;
     let go = (): void => undefined;
@@ -64,6 +67,11 @@ export class Trainer {
   resume(): void {
     this.waiting?.go();
     this.waiting = null;
+  }
+
+  /** Saves a checkpoint after the step that is under way. */
+  saveSoon(): void {
+    this.isAskedToSave = true;
   }
 
   /** Ends the run after the step that is under way, which is saved. */
@@ -79,30 +87,47 @@ export class Trainer {
   async train(signal?: AbortSignal): Promise<TrainingEnd> {
     const started = performance.now();
     const sums = { loss: 0, steps: 0, tokens: 0 };
-    let finish: TrainingEnd["finish"] = "done";
-    let saved = this.history.step;
-    while (this.history.step < this.length.steps) {
-      const step = await this.step(signal);
-      sums.loss += step.loss;
-      sums.tokens += step.tokens;
-      sums.steps++;
-      const seconds = (performance.now() - started) / 1000;
-      this.tellStep(step, { perSecond: sums.tokens / seconds, perStep: seconds / sums.steps });
-      if (this.isDue(this.options.evalSteps)) await this.evaluateAndTell(signal);
-      const isEarly = this.patience >= (this.options.earlyStopping?.patience ?? Infinity);
-      if (isEarly) finish = "early";
-      else if (this.isStopping) finish = "stopped";
-      if (this.isDue(this.options.saveSteps) || finish !== "done") {
-        await this.save();
-        saved = this.history.step;
+    let finish: TrainingEnd["finish"] | null = null;
+    this.saved = this.history.step;
+    while (finish === null) {
+      await this.held(signal);
+      if (this.isStopping) finish = "stopped";
+      else if (this.history.step >= this.length.steps) finish = "done";
+      else {
+        const step = await this.step(signal);
+        sums.loss += step.loss;
+        sums.tokens += step.tokens;
+        sums.steps++;
+        const seconds = (performance.now() - started) / 1000;
+        this.tellStep(step, { perSecond: sums.tokens / seconds, perStep: seconds / sums.steps });
+        if (await this.afterStep(signal)) finish = "early";
       }
-      if (finish !== "done") break;
     }
-    if (saved !== this.history.step) await this.save();
+    if (this.saved !== this.history.step) await this.save();
     const { bestStep, bestLoss, step } = this.history;
     const loss = sums.steps === 0 ? 0 : sums.loss / sums.steps;
     const seconds = (performance.now() - started) / 1000;
     return { finish, step, loss, bestStep, bestLoss, seconds, tokens: sums.tokens };
+  }
+
+  /** Evaluates and saves where that is due. @returns whether the loss has stopped falling */
+  private async afterStep(signal: AbortSignal | undefined): Promise<boolean> {
+    if (this.isDue(this.options.evalSteps)) await this.evaluateAndTell(signal);
+    if (this.isDue(this.options.saveSteps)) await this.save();
+    return this.patience >= (this.options.earlyStopping?.patience ?? Infinity);
+  }
+
+  /** Saves as soon as the step that is under way is done; at once while the run is paused. */
+  private async held(signal: AbortSignal | undefined): Promise<void> {
+    const { waiting } = this;
+    if (this.isAskedToSave || (waiting && this.saved !== this.history.step)) await this.save();
+    this.isAskedToSave = false;
+    if (!waiting) return;
+    const { step } = this.history;
+    this.tell({ kind: "paused", step });
+    await Promise.race([waiting.promise, aborted(signal)]);
+    throwIfAborted(signal);
+    this.tell({ kind: "resumed", step });
   }
 
   /** Mean loss over the evaluation texts. */
@@ -116,7 +141,7 @@ export class Trainer {
     });
     let [sum, terms] = [0, 0];
     for (let i = 0; i < plan.batches; i++) {
-      await this.turn(signal);
+      await pause(signal);
       const batch = plan.batch(i);
       sum += await this.model.evaluate(batch);
       terms += this.model.termsOf(batch);
@@ -126,7 +151,8 @@ export class Trainer {
 
   /** The steps at which something is done: every so many, else at the end of every epoch. */
   private isDue(every: number | undefined): boolean {
-    return this.history.step % (every ?? this.length.stepsPerEpoch) === 0;
+    const steps = every ?? this.length.stepsPerEpoch;
+    return steps > 0 && this.history.step % steps === 0;
   }
 
   /** One update, by the batches of a step. */
@@ -139,7 +165,7 @@ export class Trainer {
     const number = this.history.step + 1;
     let loss = 0;
     for (const [i, batch] of batches.entries()) {
-      await this.turn(signal);
+      await pause(signal);
       const share = shares[i] as number;
       const turn = (number - 1) * this.options.gradientAccumulation + i;
       const part = await this.model.step(batch, {
@@ -149,7 +175,7 @@ export class Trainer {
       if (!Number.isFinite(part)) throw this.notANumber(t("The loss"), part);
       loss += part;
     }
-    await this.turn(signal);
+    await pause(signal);
     const { maxGradNorm } = this.options;
     const limit = maxGradNorm > 0 ? maxGradNorm : Infinity;
     const norm = await this.model.parameters.update(this.model.session, {
@@ -183,18 +209,6 @@ export class Trainer {
     this.position = isOver ? { epoch: epoch + 1, batch: 0 } : { epoch, batch: next };
     this.history.step++;
     this.history.tokens += tokens;
-  }
-
-  /** Lets others have their turn, and waits while the run is paused. */
-  private async turn(signal: AbortSignal | undefined): Promise<void> {
-    await pause(signal);
-    const { waiting } = this;
-    if (!waiting) return;
-    const { step } = this.history;
-    this.tell({ kind: "paused", step });
-    await Promise.race([waiting.promise, aborted(signal)]);
-    throwIfAborted(signal);
-    this.tell({ kind: "resumed", step });
   }
 
   private tellStep({ loss, norm }: StepSums, speed: { perSecond: number; perStep: number }): void {
@@ -246,6 +260,7 @@ export class Trainer {
   }
 
   private async save(): Promise<void> {
+    this.saved = this.history.step;
     if (!this.hooks.save) return;
     const strange = this.model.parameters.notFinite();
     if (strange !== null) throw this.notANumber(strange, NaN);

@@ -28,6 +28,8 @@ export interface ModelParts {
   readonly loss: LossKind;
   /** Borders of blocks, for gradient checkpointing. */
   readonly checkpoints: readonly Value[];
+  /** The largest vocabulary whose logits are made at once; 8,192 when absent. */
+  readonly largestWidth?: number;
 }
 
 export class TrainingModel {
@@ -54,8 +56,10 @@ export class TrainingModel {
       loraPlus: options.loraPlus,
     });
     const checkpoints = options.gradientCheckpointing ? parts.checkpoints : [];
-    const step = stepGraph(model, { loss, groups, checkpoints });
-    const evaluation = evaluationGraph(parts.evaluation, { loss });
+    const { largestWidth } = parts;
+    const form = { loss, ...(largestWidth !== undefined && { largestWidth }) };
+    const step = stepGraph(model, { ...form, groups, checkpoints });
+    const evaluation = evaluationGraph(parts.evaluation, form);
     const update = updateGraph(groups.length, options.optimizer);
     const state = new ParameterState(adapter.parameters, groups, {
       optimizer: options.optimizer,
@@ -95,10 +99,16 @@ export class TrainingModel {
     batch: Batch,
     at: { graph: Graph; share: number; seed: Record<string, Tensor> },
   ): Record<string, Tensor> {
-    const { adapter, model, loss: kind } = this.parts;
+    const { adapter, model, loss: kind, largestWidth } = this.parts;
     const labels = at.graph.inputs.find(({ name }) => name === "labels");
     const isChunked = kind === "choice" && labels?.shape.length === 2;
-    const place = { model, kind, virtualTokens: adapter.virtualTokens ?? 0, isChunked };
+    const place = {
+      model,
+      kind,
+      virtualTokens: adapter.virtualTokens ?? 0,
+      isChunked,
+      largestWidth,
+    };
     const own = lossFeeds(batch, at.share, place);
     return this.feeds.feedsOf(batch, at.graph, { ...this.parameters.feeds(), ...own, ...at.seed });
   }

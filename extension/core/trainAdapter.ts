@@ -1,0 +1,152 @@
+/** Runs: an adapter is trained, its checkpoints are kept, and it is gone on with from any of them. */
+import { t } from "@vscode/l10n";
+import { mkdir } from "node:fs/promises";
+import * as path from "node:path";
+import { notFound } from "./base/errors.ts";
+import { writeAtomically } from "./base/files.ts";
+import { openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
+import { parseAdapterConfig } from "./checkpoint/adapterConfig.ts";
+import { withBaseName } from "./checkpoint/leadToBase.ts";
+import { modelCard } from "./peft/modelCard.ts";
+import {
+  type AdapterStart,
+  openTrainingModel,
+  prepareTraining,
+  storedValues,
+  type TrainingBase,
+} from "./prepareTraining.ts";
+import { peftVersion, withInferenceMode } from "./savePretrained.ts";
+import type { SessionOptions } from "./session/ortSession.ts";
+import { writeAdapterFiles } from "./train/adapterFiles.ts";
+import { checkpointName, lastWhole, removeOld } from "./train/checkpointFolder.ts";
+import type { Split } from "./train/data/batch.ts";
+import type { TrainingEnd, TrainingEvent } from "./train/events.ts";
+import type { LossKind } from "./train/losses.ts";
+import { trainingOptions, type TrainingWish } from "./train/options.ts";
+import { restoreState, saveState } from "./train/runState.ts";
+import { Trainer, type TrainerHooks } from "./train/trainer.ts";
+import { trainingCard } from "./train/trainingCard.ts";
+
+export interface TrainRequest {
+  readonly base: TrainingBase;
+  readonly adapter: AdapterStart;
+  readonly data: { readonly train: Split; readonly evaluation?: Split | null };
+  readonly options?: TrainingWish;
+  /** The run's folder: checkpoints below it, the adapter itself at the end. */
+  readonly folder: string;
+  /** True goes on from the last checkpoint that is whole, a folder from that one. */
+  readonly resume?: boolean | string;
+  /** The task's own when absent. */
+  readonly loss?: LossKind;
+  readonly session?: SessionOptions;
+  readonly onEvent?: (event: TrainingEvent) => void;
+  /** Answers of the model as it is, after an evaluation. */
+  readonly samples?: TrainerHooks["samples"];
+  /** What the adapter was trained on, for its card: names of files, numbers of texts. */
+  readonly dataNote?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** A run that is open: its sessions are made, nothing is trained yet. */
+export class TrainingRun {
+  private constructor(
+    readonly trainer: Trainer,
+    private readonly request: TrainRequest,
+    private readonly configText: string,
+  ) {}
+
+  static async open(request: TrainRequest): Promise<TrainingRun> {
+    const options = trainingOptions.parse(request.options ?? {});
+    const { base, adapter, loss, signal, folder } = request;
+    const parts = await prepareTraining(base, adapter, { seed: options.seed, loss, signal });
+    const configText = savedConfig(parts.adapter.config.text, base);
+    const model = await openTrainingModel(parts, options, request.session);
+    try {
+      const save = (trainer: Trainer): Promise<string> => run.save(trainer);
+      const { onEvent, samples } = request;
+      const hooks = { save, ...(onEvent && { onEvent }), ...(samples && { samples }) };
+      const run = new TrainingRun(
+        new Trainer(model, request.data, options, hooks),
+        request,
+        configText,
+      );
+      await mkdir(folder, { recursive: true });
+      await run.resume();
+      return run;
+    } catch (error) {
+      await model.dispose();
+      throw error;
+    }
+  }
+
+  /** Trains to the end and writes the adapter and its card into the run's folder. */
+  async train(signal = this.request.signal): Promise<TrainingEnd> {
+    const end = await this.trainer.train(signal);
+    await this.writeAdapter(end);
+    return end;
+  }
+
+  dispose(): Promise<void> {
+    return this.trainer.model.dispose();
+  }
+
+  private async save(trainer: Trainer): Promise<string> {
+    const { folder } = this.request;
+    const { step, bestStep } = trainer.history;
+    const place = path.join(folder, checkpointName(step));
+    await saveState(trainer, place, this.configText);
+    const { saveTotalLimit } = trainer.options;
+    if (saveTotalLimit !== undefined) await removeOld(folder, saveTotalLimit, [bestStep]);
+    return place;
+  }
+
+  private async resume(): Promise<void> {
+    const { resume = false, folder, signal } = this.request;
+    if (resume === false) return;
+    const found = resume === true ? await lastWhole(folder) : { folder: resume, skipped: [] };
+    if (!found) {
+      throw notFound(t("Checkpoint"), folder, t("None of this run is whole. Begin the run anew."));
+    }
+    const { trainer } = this;
+    const stored = await storedValues(
+      trainer.model.parts.adapter,
+      await openAdapterCheckpoint(found.folder, signal),
+      signal,
+    );
+    const values = new Map([...trainer.model.parts.values, ...stored]);
+    const notes = [...found.skipped, ...(await restoreState(trainer, found.folder, values))];
+    const { step } = trainer.history;
+    for (const text of notes) this.request.onEvent?.({ kind: "note", step, text });
+  }
+
+  private async writeAdapter(end: TrainingEnd): Promise<void> {
+    const { folder, dataNote } = this.request;
+    const { model, options } = this.trainer;
+    const { configText } = this;
+    const values = model.parameters.values();
+    await writeAdapterFiles(folder, model.parts.adapter, { values, configText });
+    const file = path.join(folder, "README.md");
+    const config = parseAdapterConfig(configText, file);
+    const name = path.basename(path.resolve(folder));
+    const card = await modelCard(file, { name, configs: [config], peftVersion });
+    const text = trainingCard(card, { options, end, history: this.trainer.history, dataNote });
+    await writeAtomically(file, (handle) => handle.writeFile(text));
+  }
+}
+
+/** Trains an adapter from its beginning, or from a checkpoint, to the end. */
+export async function train(request: TrainRequest): Promise<TrainingEnd> {
+  const run = await TrainingRun.open(request);
+  try {
+    return await run.train();
+  } finally {
+    await run.dispose();
+  }
+}
+
+/** As PEFT saves a config; one that names no base leads to the folder that it was trained on. */
+function savedConfig(text: string, { checkpoint }: TrainingBase): string {
+  const own = withInferenceMode(text);
+  const { baseName } = parseAdapterConfig(own, "adapter_config.json");
+  return baseName === null ? withBaseName(own, checkpoint.dir) : own;
+}
