@@ -7,6 +7,7 @@ import { estimateMemory } from "../../extension/core/memoryEstimate.ts";
 import { PeftModel } from "../../extension/core/peftModel.ts";
 import { type TensorData, writeSafetensors } from "../../extension/core/safetensors/write.ts";
 import type { LoadRequest, LoadResult } from "./loadRow.ts";
+import { promptPart } from "../../extension/core/tokens/promptParts.ts";
 import { processMemory } from "./processMemory.ts";
 
 const request = JSON.parse(process.argv[2] as string) as LoadRequest;
@@ -51,7 +52,6 @@ async function measure({ folder, options, adapter }: LoadRequest): Promise<LoadR
       {
         mapped: options.memory === "mapped",
         contextLength: prompt,
-        tokens: prompt,
         adapters: (await stat(path.join(adapter, "adapter_model.safetensors"))).size,
       },
     ),
@@ -68,7 +68,11 @@ async function speed(
     const prefills: number[] = [];
     for (let i = 0; i < 2; i++) {
       const started = performance.now();
-      await running.forward(running.start(inputs), [ids(prompt)]);
+      const state = running.start(inputs);
+      // In parts, as prompts of answers are read.
+      for (let read = 0; read < prompt; read += promptPart) {
+        await running.forward(state, [ids(promptPart)]);
+      }
       prefills.push(performance.now() - started);
     }
     const state = running.start(inputs);
