@@ -26,6 +26,8 @@ export interface SessionOptions {
    * what the first run of these shapes took: false where values inside are large or shapes vary.
    */
   readonly plansMemory?: boolean;
+  /** Keep freed memory for the next values: faster where thousands of large ones come and go in a run. */
+  readonly hasArena?: boolean;
 }
 
 /**
@@ -107,7 +109,13 @@ export class OrtSession {
 
 function sessionOptions(
   device: Device,
-  at: { threads: number; prepack?: boolean; plansMemory?: boolean; folder: string | null },
+  at: {
+    threads: number;
+    prepack?: boolean;
+    plansMemory?: boolean;
+    hasArena?: boolean;
+    folder: string | null;
+  },
 ): ort.InferenceSession.SessionOptions {
   const extra: Record<string, string> = {};
   if (at.folder !== null) extra["model_external_initializers_file_folder_path"] = at.folder;
@@ -117,8 +125,8 @@ function sessionOptions(
     graphOptimizationLevel: "all",
     logSeverityLevel: 3,
     ...(at.threads > 0 && { intraOpNumThreads: at.threads }),
-    // An arena keeps the most that any run has needed, rounded up to a power of two, and saves no time.
-    enableCpuMemArena: false,
+    // An arena keeps the most that any run has needed, rounded up to a power of two; decoding gains nothing.
+    enableCpuMemArena: at.hasArena === true,
     // DirectML has no plan of memory.
     ...((device === "dml" || at.plansMemory === false) && { enableMemPattern: false }),
     extra: { session: extra },

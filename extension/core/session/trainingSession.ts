@@ -35,7 +35,7 @@ export class TrainingSession {
     // Weights that stay mapped (laid out anew they would stand in memory once a session), and no plan of
     // memory: shapes vary from batch to batch.
     const options = { ...wish, prepack: false, plansMemory: false };
-    const step = await OrtSession.create(graphs.step, options);
+    const step = await OrtSession.create(graphs.step, { ...options, hasArena: true });
     try {
       const update = await OrtSession.create(graphs.update, options);
       return new TrainingSession(graphs, options, step, update);

@@ -105,8 +105,18 @@ function ofVectors(at: Place, dy: Value, [isRow, isColumn]: readonly boolean[]):
   ];
 }
 
+/** Y = X⁻¹: dX = −Yᵀ · dY · Yᵀ. */
+const inverse: Rule = (at, dy) => [
+  () => {
+    const { g } = at;
+    const left = product(g, [at.y(), dy], { transA: true, alpha: -1 });
+    return product(g, [left, at.y()], { transB: true });
+  },
+];
+
 export const products: Readonly<Record<string, Rule>> = {
   FusedMatMul: fused,
   Gemm: gemm,
+  Inverse: inverse,
   MatMul: matMul,
 };

@@ -80,6 +80,7 @@ const cases: GradientCase[] = [
   { name: "a · bᵀ", inputs: { a: named(["batch", "seq", 3], [2, 2, 3]), b: named(["rank", 3], [2, 3]) }, build: (g, { a, b }) => g.matMulTransposed(a as Value, b as Value, 0.5) },
   { name: "aᵀ · b", inputs: { a: of(2, 3, 2), b: of(2, 3, 2) }, build: (g, { a, b }) => product(g, [a as Value, b as Value], { transA: true, alpha: 2 }) },
   { name: "aᵀ · bᵀ", inputs: { a: of(3, 2), b: of(4, 3) }, build: (g, { a, b }) => product(g, [a as Value, b as Value], { transA: true, transB: true }) },
+  { name: "inverse", inputs: { x: { shape: [2, 2, 2], data: [2, 0.3, -0.4, 1.5, 1, 0.2, 0.1, -2] } }, build: (g, { x }) => g.node("Inverse", [x as Value], { domain: "com.microsoft" })[0] },
   { name: "gemm", inputs: { a: of(3, 2), b: of(4, 3), c: of(4) }, build: (g, { a, b, c }) => g.node("Gemm", [a as Value, b as Value, c as Value], { attributes: { transA: int(1), transB: int(1) } })[0] },
   { name: "sum", inputs: { x: of(2, 3, 2) }, build: (g, { x }) => reduce(g, "ReduceSum", { x: x as Value, axes: [1], keep: false }) },
   { name: "mean", inputs: { x: of(2, 3, 2) }, build: (g, { x }) => g.mean(x as Value, [0, -1]) },
