@@ -262,10 +262,6 @@ export type TrainingContract = {
     result: DataPreview;
     event: ProgressEvent;
   };
-};
-
-/** What is measured before a run starts. */
-export type EstimateContract = {
   /** Runs one step with the longest batch, and writes nothing. */
   estimateTraining: {
     params: { config: RunConfig };
@@ -292,5 +288,5 @@ export type RunContract = {
 export type RunHostContract = Record<never, never>;
 
 /*
- * Not done yet: EstimateContract has no handler, the run's process trains nothing so far.
+ * Not done yet: the run's process trains nothing so far.
  */

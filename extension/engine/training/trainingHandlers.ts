@@ -1,5 +1,7 @@
 import type { Handlers } from "../../protocol/connection.ts";
 import type { TrainingContract } from "../../protocol/trainingContract.ts";
+import { estimateTraining } from "./estimate.ts";
+import { parseRunConfig } from "./runConfig.ts";
 import { openRunData, previewOf } from "./runData.ts";
 
 /** Records that a preview reads when it is not told how many. */
@@ -21,4 +23,6 @@ export const trainingHandlers: Handlers<TrainingContract> = {
       dataset.dispose();
     }
   },
+  estimateTraining: ({ config }, context) =>
+    estimateTraining(parseRunConfig(config, "run.json"), context),
 };

@@ -1,0 +1,133 @@
+import { freeMemory } from "../../core/base/machine.ts";
+import { elementCount } from "../../core/base/shape.ts";
+import { parseAdapterConfig } from "../../core/checkpoint/adapterConfig.ts";
+import {
+  type AdapterStart,
+  continued,
+  openTrainingBase,
+  openTrainingModel,
+  prepareTraining,
+  type TrainingBase,
+} from "../../core/prepareTraining.ts";
+import type { Precision } from "../../core/quant/plan.ts";
+import type { Dataset } from "../../core/train/data/dataset.ts";
+import { type TrainingOptions, trainingOptions } from "../../core/train/options.ts";
+import { runLength } from "../../core/train/plan.ts";
+import type { TrainingModel } from "../../core/train/trainingModel.ts";
+import type { HandlerContext } from "../../protocol/connection.ts";
+import type { ProgressEvent } from "../../protocol/engineContract.ts";
+import type { RunConfig, TrainingEstimate } from "../../protocol/trainingContract.ts";
+import { openRunData } from "./runData.ts";
+
+/** Records that are read for it; of larger data the rest is reckoned by bytes. */
+const sampled = 2000;
+
+/** What a process takes before it trains anything: Node and ONNX Runtime. */
+const processBytes = 100e6;
+
+/** Runs one step with the longest batch, and says what the whole run will take. Nothing is written. */
+export async function estimateTraining(
+  config: RunConfig,
+  { emit, signal }: HandlerContext<ProgressEvent>,
+): Promise<TrainingEstimate> {
+  const read = { done: 0, total: 0 };
+  const onProgress = (event: ProgressEvent): void => {
+    if (event.unit === "bytes") Object.assign(read, { done: event.done, total: event.total });
+    emit(event);
+  };
+  const options = optionsOf(config);
+  const adapter = await adapterStart(config, signal);
+  const data = { ...config.data, skipBroken: true };
+  const { dataset } = await openRunData(config.base, data, { limit: sampled, onProgress, signal });
+  try {
+    const own = adapter.kind === "new" ? adapter.config : adapter.checkpoint.config;
+    const precision = (config.dtype ?? "auto") as Precision;
+    const base = await openTrainingBase(config.base, { precision, onProgress: emit, signal }, own);
+    try {
+      const share = dataset.isWhole || read.done === 0 ? 1 : read.total / read.done;
+      const batches = Math.ceil((dataset.training.count * share) / options.batchSize);
+      const { steps } = runLength(batches, options);
+      const { usualSeconds, ...measured } = await measure(base, adapter, {
+        dataset,
+        options,
+        signal,
+      });
+      return { ...measured, steps, seconds: steps * usualSeconds };
+    } finally {
+      await base.dispose();
+    }
+  } finally {
+    dataset.dispose();
+  }
+}
+
+type Measured = Omit<TrainingEstimate, "steps" | "seconds"> & { usualSeconds: number };
+
+async function measure(
+  base: TrainingBase,
+  adapter: AdapterStart,
+  at: { dataset: Dataset; options: TrainingOptions; signal: AbortSignal },
+): Promise<Measured> {
+  const { dataset, options, signal } = at;
+  const { free } = await freeMemory();
+  const before = process.memoryUsage.rss();
+  const parts = await prepareTraining(base, adapter, { seed: options.seed, signal });
+  const model = await openTrainingModel(parts, options);
+  const step = await measureStep(model, dataset, options).finally(() => model.dispose());
+  const trained = parts.adapter.parameters.filter(({ isTrained }) => isTrained);
+  return {
+    secondsPerStep: step.seconds,
+    usualSeconds: step.usualSeconds,
+    memory: processBytes + Math.max(0, step.memory - before),
+    freeMemory: free,
+    trainableParameters: trained.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+    parameters: base.checkpoint.parameters,
+  };
+}
+
+/** What decides how long a step takes; schedules and rates do not. */
+function optionsOf({ settings }: RunConfig): TrainingOptions {
+  const { epochs, maxSteps, batchSize, gradientAccumulation, seed } = settings;
+  const { optimizer, gradientCheckpointing } = settings;
+  return trainingOptions.parse({
+    ...{ epochs, batchSize, gradientAccumulation, seed, gradientCheckpointing },
+    ...(maxSteps !== undefined && { maxSteps }),
+    optimizer: { kind: optimizer },
+  });
+}
+
+async function adapterStart({ adapter }: RunConfig, signal: AbortSignal): Promise<AdapterStart> {
+  if (adapter.kind === "continue") return continued(adapter.path, signal);
+  const text = JSON.stringify(adapter.config);
+  return { kind: "new", config: parseAdapterConfig(text, "adapter_config.json") };
+}
+
+interface MeasuredStep {
+  /** Of a step of the longest batches, and of one as long as they are on average. */
+  readonly seconds: number;
+  readonly usualSeconds: number;
+  readonly memory: number;
+}
+
+async function measureStep(
+  model: TrainingModel,
+  { training }: Dataset,
+  { batchSize, gradientAccumulation, seed }: TrainingOptions,
+): Promise<MeasuredStep> {
+  // Grouped by length, the longest text comes first.
+  const order = { epoch: 0, batchSize, seed, isShuffled: true, groupByLength: true };
+  const batch = training.plan(order).batch(0);
+  const at = { share: 1 / Math.max(1, model.termsOf(batch)), seed };
+  // The first one plans its memory.
+  await model.step(batch, at);
+  const started = performance.now();
+  await model.step(batch, at);
+  const batchSeconds = (performance.now() - started) / 1000;
+  await model.parameters.update(model.session, { factor: 0, limit: Infinity });
+  const updateSeconds = (performance.now() - started) / 1000 - batchSeconds;
+  const mean = training.lengths.reduce((sum, length) => sum + length, 0) / training.count;
+  const step = (share: number): number =>
+    gradientAccumulation * batchSeconds * share + updateSeconds;
+  const memory = process.memoryUsage.rss();
+  return { seconds: step(1), usualSeconds: step(Math.min(1, mean / batch.length)), memory };
+}
