@@ -66,6 +66,12 @@ CASES = {
     "gralora_hybrid": pair("GRALORA", r=4, gralora_k=2, hybrid_r=2, alpha=8),
     "beft": case("BEFT", target_modules=["v_proj"]),
     "randlora": pair("RANDLORA", r=8, randlora_alpha=16),
+    "ln_tuning": case("LN_TUNING"),
+    "prompt_tuning": case("PROMPT_TUNING", num_virtual_tokens=3),
+    "prompt_tuning_vocabulary": case(
+        "PROMPT_TUNING", num_virtual_tokens=4, prompt_tuning_init="SAMPLE_VOCAB"
+    ),
+    "prefix_tuning": case("PREFIX_TUNING", num_virtual_tokens=3),
     "vblora": pair("VBLORA", r=2, num_vectors=12, vector_length=8, topk=2),
 }
 

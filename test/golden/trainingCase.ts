@@ -55,7 +55,7 @@ export async function checkTrainingCase(folder: string, root: string): Promise<s
     expect(
       parts.adapter.parameters
         .filter(({ isTrained }) => isTrained)
-        .map(({ name }) => name)
+        .map(({ name, torchName = name }) => torchName)
         .join("\n") === truth.parameter_order.join("\n"),
       "parameters are in another order",
     );
@@ -185,7 +185,9 @@ async function firstGradients(model: TrainingModel, at: Case): Promise<string> {
   model.parameters.dropGradients();
   let worst = 0;
   for (const [name, own] of gradients) {
-    const truth = at.tensors.get(`grad0/${name}`);
+    const { torchName = name } =
+      model.parameters.parameters.find((each) => each.name === name) ?? {};
+    const truth = at.tensors.get(`grad0/${torchName}`);
     expect(truth !== undefined, `PEFT has no gradient of ${name}`);
     worst = Math.max(worst, relative(own, (truth as Truth).data as Float32Array));
   }

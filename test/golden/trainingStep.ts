@@ -64,14 +64,16 @@ export class TrainingStep {
     gradients: ReadonlyMap<string, Float32Array>;
   }> {
     const { adapter, model, values } = this;
-    const virtual = adapter.virtualTokens ?? 0;
-    const prefix = adapter.past ? virtual : 0;
-    const before = virtual - prefix;
+    const before = adapter.virtualTokens ?? 0;
     const rows = ids.map((row) => [...Array<number>(before).fill(0), ...row]);
-    const wanted = labels.map((row) => [...Array<number>(before).fill(-100), ...row]);
+    const isFirstLearned = adapter.predictsFirst !== false;
+    const wanted = labels.map((row) => [
+      ...Array<number>(before).fill(-100),
+      ...row.map((label, i) => (i === 0 && !isFirstLearned ? -100 : label)),
+    ]);
     const [batch, length] = [rows.length, rows[0]?.length ?? 0];
     const feeds: Record<string, Tensor> = {
-      ...modelFeeds(model, { rows, prefix, hasPast: adapter.past !== undefined }),
+      ...modelFeeds(model, rows),
       targets: int64Tensor(
         wanted.flatMap((row) => row.slice(1)),
         [batch, length - 1],
@@ -95,41 +97,36 @@ export class TrainingStep {
 }
 
 /** What a decoder's graph reads besides parameters (causalModel.ts): all tokens real, nothing cached. */
-function modelFeeds(
-  model: CausalModel,
-  { rows, prefix, hasPast }: { rows: readonly number[][]; prefix: number; hasPast: boolean },
-): Record<string, Tensor> {
+function modelFeeds(model: CausalModel, rows: readonly number[][]): Record<string, Tensor> {
   const [batch, length] = [rows.length, rows[0]?.length ?? 0];
-  const total = prefix + length;
   const feeds: Record<string, Tensor> = {
     input_ids: int64Tensor(rows.flat(), [batch, length]),
     position_ids: int64Tensor(
-      rows.flatMap((row) => row.map((_, i) => prefix + i)),
+      rows.flatMap((row) => row.map((_, i) => i)),
       [batch, length],
     ),
-    kv_sizes: int64Tensor([prefix, length], [2]),
+    kv_sizes: int64Tensor([0, length], [2]),
     logits_rows: int64Tensor(
       Array.from({ length }, (_, i) => i),
       [length],
     ),
   };
   const queries = model.queriesPerKey * length;
-  const mask = Float32Array.from({ length: batch * queries * total }, (_, i) =>
-    (i % total) - prefix <= Math.floor(i / total) % length ? 0 : -3.4e38,
+  const mask = Float32Array.from({ length: batch * queries * length }, (_, i) =>
+    i % length <= Math.floor(i / length) % length ? 0 : -3.4e38,
   );
   for (const { input } of model.masks)
-    feeds[input] = float32Tensor(mask, [batch, 1, queries, total]);
+    feeds[input] = float32Tensor(mask, [batch, 1, queries, length]);
   for (const { suffix, size, frequencies } of model.rotary) {
-    const own = frequencies(total);
+    const own = frequencies(length);
     const half = size / 2;
     for (const kind of ["cos", "sin"] as const) {
-      const table = Float32Array.from({ length: total * half }, (_, i) =>
+      const table = Float32Array.from({ length: length * half }, (_, i) =>
         Math[kind](Math.floor(i / half) * (own[i % half] as number)),
       );
-      feeds[`rope_${kind}${suffix}`] = float32Tensor(table, [total, half]);
+      feeds[`rope_${kind}${suffix}`] = float32Tensor(table, [length, half]);
     }
   }
-  if (hasPast) return feeds;
   const shape = [batch, model.keyValueHeads, 0, model.headDim];
   for (let layer = 0; layer < model.layers; layer++) {
     for (const part of ["key", "value"])
@@ -142,9 +139,7 @@ function stepGraph(model: CausalModel, adapter: TrainableAdapter): Graph {
   const inner = model.graph;
   const g = new GraphBuilder();
   const ids = g.input("input_ids", "int64", ["batch", "seq"]);
-  const bound = new Map<string, Value>([["input_ids", ids]]);
-  for (const [name, value] of adapter.past?.(g, ids) ?? []) bound.set(name, value);
-  g.include(inner, bound);
+  g.include(inner, new Map([["input_ids", ids]]));
   const targets = g.input("targets", "int64", ["batch", "seq - 1"]);
   const loss = crossEntropy(g, { logits: "logits" as Value, targets });
   const penalty = adapter.penalty?.(g) ?? null;

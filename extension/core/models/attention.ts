@@ -55,9 +55,10 @@ export function attend(
   return g.scope(path, () => {
     // [batch, seq, (heads + 2 kv) · dim] → [batch, heads + 2 kv, seq, dim]
     const perHead = g.transpose(g.reshape(qkv, [0, 0, heads + 2 * kv, headDim]), [0, 2, 1, 3]);
-    const [queryKey, value] = g.split(perHead, [heads + kv, kv], 1) as [Value, Value];
+    const [queryKey, ownValue] = g.split(perHead, [heads + kv, kv], 1) as [Value, Value];
     const turned = inputs.turn ? inputs.turn(path, queryKey) : queryKey;
-    const [query, key] = g.split(turned, [heads, kv], 1) as [Value, Value];
+    const [query, ownKey] = g.split(turned, [heads, kv], 1) as [Value, Value];
+    const { key, value } = m.memory(layer, { key: ownKey, value: ownValue });
     const pastKey = g.input(`past_key.${layer}`, "float32", ["batch", kv, "past", headDim]);
     const pastValue = g.input(`past_value.${layer}`, "float32", ["batch", kv, "past", headDim]);
     // [batch, heads, seq, dim] → [batch, kv, queries per key · seq, dim]

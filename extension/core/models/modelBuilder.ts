@@ -21,6 +21,7 @@ import {
   type BaseLayers,
   type BlockHook,
   type ExpertMatrix,
+  type KeysAndValues,
   type LayerHook,
   type LayerParts,
   type LinearGroup,
@@ -221,6 +222,11 @@ export class ModelBuilder {
     const layers = { x, base, parts };
     const outputs = this.g.scope(group.name, () => this.hook.linears(this.g, group, layers));
     return { group, outputs };
+  }
+
+  /** The sequence's keys and values; adapters may put others in their place. */
+  memory(layer: number, own: KeysAndValues): KeysAndValues {
+    return this.hook.memory?.(this.g, layer, own) ?? own;
   }
 
   /** What attention goes on with; adapters may add to it. */

@@ -25,6 +25,11 @@ export interface AttentionValues {
   readonly headDim: number;
 }
 
+export interface KeysAndValues {
+  readonly key: Value;
+  readonly value: Value;
+}
+
 /** What is put around a whole block of the stack: attention, MLP and what is added to the stream. */
 export interface BlockHook {
   /** The stream [batch, seq, hidden] before the block → what the block reads. */
@@ -99,6 +104,8 @@ export interface LayerHook {
   embedding(g: GraphBuilder, path: string, at: { rows: Value; source?: EmbeddingSource }): Value;
   /** What an attention block mixed, before its output projection. */
   attention(g: GraphBuilder, path: string, values: AttentionValues): Value;
+  /** What attention of a layer remembers, [batch, kv heads, seq, dim] each, keys rotated; as it is without. */
+  memory?(g: GraphBuilder, layer: number, own: KeysAndValues): KeysAndValues;
   /** What is added to the rows [batch, pairs, out] that experts give; null for nothing. */
   experts(g: GraphBuilder, matrix: ExpertMatrix): Value | null;
   /** A norm's weight [size]. */

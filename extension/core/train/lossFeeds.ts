@@ -11,6 +11,8 @@ export interface LossPlace {
   readonly model: Model;
   readonly kind: LossKind;
   readonly virtualTokens: number;
+  /** True where the last virtual token predicts the sequence's first. */
+  readonly predictsFirst: boolean;
   /** Are labels fed in parts (chunkedHead.ts)? */
   readonly isChunked: boolean;
   readonly largestWidth?: number | undefined;
@@ -52,7 +54,8 @@ export function lossFeeds(batch: Batch, share: number, at: LossPlace): Record<st
 }
 
 /** A language model and a class at the last token read chosen rows; other heads all of them. */
-function labelledRows(batch: Batch, { model, virtualTokens }: LossPlace): LabelledRows {
+function labelledRows(batch: Batch, place: LossPlace): LabelledRows {
+  const { model, virtualTokens } = place;
   const { task, padding } = headOf(model);
   const { rows, length, labels } = batch;
   const whole = length + virtualTokens;
@@ -63,7 +66,7 @@ function labelledRows(batch: Batch, { model, virtualTokens }: LossPlace): Labell
       labels: ids.map((row) => labels[row] ?? ignored),
     };
   }
-  if (task === "language-modeling") return nextTokens(batch, { whole, virtualTokens });
+  if (task === "language-modeling") return nextTokens(batch, { ...place, whole });
   const all: LabelledRows = { places: [], labels: [] };
   for (let row = 0; row < rows; row++) {
     for (let i = 0; i < whole; i++) {
@@ -79,15 +82,17 @@ function labelledRows(batch: Batch, { model, virtualTokens }: LossPlace): Labell
 /** Only rows whose next token has a label: the head need not run on others. */
 function nextTokens(
   { rows, length, labels, segments }: Batch,
-  { whole, virtualTokens }: { whole: number; virtualTokens: number },
+  at: { whole: number; virtualTokens: number; predictsFirst: boolean },
 ): LabelledRows {
+  const { whole, virtualTokens, predictsFirst } = at;
   const out: LabelledRows = { places: [], labels: [] };
   for (let row = 0; row < rows; row++) {
-    for (let i = 1; i < length; i++) {
+    for (let i = predictsFirst ? 0 : 1; i < length; i++) {
       const place = row * length + i;
       const label = labels[place] ?? ignored;
       // The first token of a text is no continuation of the text before it.
-      if (label === ignored || (segments && segments[place] !== segments[place - 1])) continue;
+      const isNew = i > 0 && segments !== undefined && segments[place] !== segments[place - 1];
+      if (label === ignored || isNew) continue;
       out.places.push(row * whole + virtualTokens + i - 1);
       out.labels.push(label);
     }

@@ -5,6 +5,7 @@ import { unsupported } from "../base/errors.ts";
 import { elementCount } from "../base/shape.ts";
 import type { Model } from "../models/model.ts";
 import { headOf } from "../models/model.ts";
+import { reduce } from "../onnx/calculus.ts";
 import { GraphBuilder } from "../onnx/builder.ts";
 import type { Graph, Value } from "../onnx/graph.ts";
 import { chunkedHead, usualWidth } from "./chunkedHead.ts";
@@ -18,6 +19,8 @@ export interface StepOptions {
   readonly groups: readonly ParameterGroup[];
   /** Values at the borders of blocks: what lies between is computed again for the gradients. */
   readonly checkpoints?: readonly Value[];
+  /** A number that is added to the loss, made of parameters (AdaLoRA). */
+  readonly penalty?: ((g: GraphBuilder) => Value | null) | undefined;
   /** The largest vocabulary whose logits are made at once; a test lowers it. */
   readonly largestWidth?: number;
 }
@@ -28,7 +31,7 @@ export interface StepOptions {
  * `gradients.<group>` [size], the gradients of its tensors one after the other.
  */
 export function stepGraph(model: Model, options: StepOptions): Graph {
-  const { graph, seed } = lossGraph(model, options);
+  const { graph, seed } = withPenalty(lossGraph(model, options), options.penalty);
   const wrt = options.groups.flatMap(({ tensors }) => tensors.map(({ name }) => name as Value));
   const { checkpoints = [] } = options;
   const made = new Set<string>(graph.nodes.flatMap(({ outputs }) => outputs));
@@ -65,6 +68,32 @@ function lossGraph(model: Model, options: StepOptions): { graph: Graph; seed: Va
     if (chunked) return chunked;
   }
   return wholeLoss(head ? joinHead(whole, head) : whole, options.loss);
+}
+
+/** The term counts as much as the batch: as much as the weights of its rows. */
+function withPenalty(
+  { graph, seed }: { graph: Graph; seed: Value },
+  penalty: StepOptions["penalty"],
+): { graph: Graph; seed: Value } {
+  if (!penalty) return { graph, seed };
+  const g = new GraphBuilder();
+  g.adopt(graph);
+  const [loss, task] = ["loss" as Value, "loss.task" as Value];
+  const renamed = (name: Value | ""): Value | "" => (name === loss ? task : name);
+  for (const node of graph.nodes) {
+    const { inputs, outputs } = node;
+    g.keep({ ...node, inputs: inputs.map(renamed), outputs: outputs.map(renamed) });
+  }
+  const sum = (x: Value): Value =>
+    reduce(g, "ReduceSum", { x: g.reshape(x, [-1]), axes: [0], keep: false });
+  const term = g.scope("penalty", () => penalty(g));
+  if (term === null) return { graph, seed };
+  const whole = g.scope("penalty", () => {
+    const weighed = g.mul(term, sum("weights" as Value));
+    g.output(g.add(task, weighed), "loss", "float32", []);
+    return g.add(sum(renamed(seed) as Value), weighed);
+  });
+  return { graph: g.build(graph.name), seed: whole };
 }
 
 /** All logits at once. */

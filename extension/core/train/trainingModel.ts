@@ -6,7 +6,7 @@ import type { Graph, Value } from "../onnx/graph.ts";
 import type { ParameterValues, TrainableAdapter } from "../peft/trainable/trainable.ts";
 import { int64Tensor, type SessionOptions, type Tensor } from "../session/ortSession.ts";
 import { TrainingSession } from "../session/trainingSession.ts";
-import type { Batch } from "./data/batch.ts";
+import { type Batch, ignored } from "./data/batch.ts";
 import { lossFeeds } from "./lossFeeds.ts";
 import type { LossKind } from "./losses.ts";
 import { ModelFeeds } from "./modelFeeds.ts";
@@ -33,6 +33,9 @@ export interface ModelParts {
 }
 
 export class TrainingModel {
+  /** After how many updates parameters were settled. */
+  private settledAt = -1;
+
   private constructor(
     readonly parts: ModelParts,
     readonly groups: readonly ParameterGroup[],
@@ -58,7 +61,8 @@ export class TrainingModel {
     const checkpoints = options.gradientCheckpointing ? parts.checkpoints : [];
     const { largestWidth } = parts;
     const form = { loss, ...(largestWidth !== undefined && { largestWidth }) };
-    const step = stepGraph(model, { ...form, groups, checkpoints });
+    const { penalty } = adapter;
+    const step = stepGraph(model, { ...form, groups, checkpoints, penalty });
     const evaluation = evaluationGraph(parts.evaluation, form);
     const update = updateGraph(groups.length, options.optimizer);
     const state = new ParameterState(adapter.parameters, groups, {
@@ -72,7 +76,11 @@ export class TrainingModel {
 
   /** Terms of a batch's loss. */
   termsOf(batch: Batch): number {
-    return this.parts.loss === "choice" ? batch.learnedTokens : batch.rows;
+    if (this.parts.loss !== "choice") return batch.rows;
+    const { rows, length, labels, learnedTokens } = batch;
+    if (this.parts.adapter.predictsFirst !== true) return learnedTokens;
+    const firsts = Array.from({ length: rows }, (_, row) => labels[row * length] ?? ignored);
+    return learnedTokens + firsts.filter((label) => label !== ignored).length;
   }
 
   /**
@@ -82,11 +90,21 @@ export class TrainingModel {
    */
   async step(batch: Batch, at: { share: number; seed: number }): Promise<number> {
     const { dropoutSeed } = this.parts.adapter;
+    this.settle();
     const seed = dropoutSeed === null ? {} : { [dropoutSeed]: int64Tensor([at.seed], [1]) };
     const feeds = this.feedsOf(batch, { graph: this.graphs.step, share: at.share, seed });
     const { loss, gradients } = await this.session.step(feeds);
     if (Number.isFinite(loss)) this.parameters.accumulate(gradients);
     return loss;
+  }
+
+  /** What PEFT's forward writes into parameters, once after every update. */
+  private settle(): void {
+    const { settle } = this.parts.adapter;
+    const { parameters } = this;
+    if (!settle || this.settledAt === parameters.updates) return;
+    this.settledAt = parameters.updates;
+    for (const [name, own] of settle(parameters.values())) parameters.values().get(name)?.set(own);
   }
 
   /** Sum of a batch's terms. */
@@ -102,13 +120,8 @@ export class TrainingModel {
     const { adapter, model, loss: kind, largestWidth } = this.parts;
     const labels = at.graph.inputs.find(({ name }) => name === "labels");
     const isChunked = kind === "choice" && labels?.shape.length === 2;
-    const place = {
-      model,
-      kind,
-      virtualTokens: adapter.virtualTokens ?? 0,
-      isChunked,
-      largestWidth,
-    };
+    const { virtualTokens = 0, predictsFirst = false } = adapter;
+    const place = { model, kind, virtualTokens, predictsFirst, isChunked, largestWidth };
     const own = lossFeeds(batch, at.share, place);
     return this.feeds.feedsOf(batch, at.graph, { ...this.parameters.feeds(), ...own, ...at.seed });
   }

@@ -1,6 +1,7 @@
 /**
  * AdaLoRA (PEFT tuners/adalora/layer.py): ΔW = B (A ⊙ E) · alpha / (init_r + 1e-5), with a penalty that
- * keeps A and B orthogonal (model.py) and ranks that are taken away (rankAllocation.ts).
+ * keeps A and B orthogonal (model.py). PEFT takes ranks away only where a training loop calls its
+ * update_and_allocate; transformers' Trainer does not, nor does Graft's: all of init_r stay.
  */
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";

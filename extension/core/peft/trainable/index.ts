@@ -12,10 +12,13 @@ import { graLora } from "./graLora.ts";
 import { hira } from "./hira.ts";
 import { hra } from "./hra.ts";
 import { ia3 } from "./ia3.ts";
+import { lnTuning } from "./lnTuning.ts";
 import { loha } from "./loha.ts";
 import { lokr } from "./lokr.ts";
 import { miss } from "./miss.ts";
 import { oft } from "./oft.ts";
+import { prefixTuning } from "./prefixTuning.ts";
+import { promptTuning } from "./promptTuning.ts";
 import { randLora } from "./randLora.ts";
 import { road } from "./road.ts";
 import { shira } from "./shira.ts";
@@ -39,10 +42,13 @@ export const trainableMethods: readonly TrainableMethod[] = [
   hira,
   hra,
   ia3,
+  lnTuning,
   loha,
   lokr,
   miss,
   oft,
+  prefixTuning,
+  promptTuning,
   randLora,
   road,
   shira,
@@ -50,11 +56,28 @@ export const trainableMethods: readonly TrainableMethod[] = [
   vera,
 ];
 
+/** Why some methods that run are not trained. */
+const untrained: Readonly<Record<string, () => string>> = {
+  BONE: () => t("PEFT 0.21 does not train it either; MISS is its newer name."),
+  XLORA: () => t("Its router is trained on two passes of the base for every step."),
+  SHADOW: () => t("Its companion is a decoder of its own, which is trained beside the base."),
+  POLY: () => t("Its router draws noise and needs a task for every row."),
+  PVERA: () => t("It draws noise in every layer."),
+  MULTITASK_PROMPT_TUNING: () => t("It needs a task for every row."),
+  P_TUNING: () => t("The encoder that makes its tokens is not built yet."),
+  OSF: () => t("It replaces weights by their singular vectors, whose signs PyTorch chooses."),
+  PSOFT: () => t("It rests on singular vectors of the base, whose signs PyTorch chooses."),
+  TINYLORA: () => t("It rests on singular vectors of the base, whose signs PyTorch chooses."),
+  ADAMSS: () =>
+    t("It rests on a clustering of singular vectors, drawn by PyTorch and scikit-learn."),
+};
+
 /** The training form of a config's method. @throws unsupported where there is none */
 export function trainableMethodOf(config: AdapterConfig): TrainableMethod {
   const { peftType } = methodOf(config);
   const method = trainableMethods.find((known) => known.peftType === peftType);
   if (method) return method;
   const label = methodLabels[peftType] ?? peftType;
-  throw unsupported(t("{0}: Graft does not train {1} adapters yet", config.file, label));
+  const reason = untrained[peftType]?.();
+  throw unsupported(t("{0}: Graft does not train {1} adapters yet", config.file, label), reason);
 }

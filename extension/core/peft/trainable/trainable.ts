@@ -51,12 +51,8 @@ export interface TrainableAdapter {
   penalty?(g: GraphBuilder): Value | null;
   /** Tokens that a prompt method puts before the sequence, whose rows the hook adds; 0 for others. */
   readonly virtualTokens?: number;
-  /**
-   * Where those tokens stand in the cache instead: the graph's inputs for the past by their names in
-   * a model (`past_key.N`, `past_value.N` [batch, kv heads, virtual tokens, dim]), made of parameters
-   * for as many rows as the ids [batch, seq] have.
-   */
-  past?(g: GraphBuilder, ids: Value): ReadonlyMap<string, Value>;
+  /** True where the last of them predicts the sequence's first token: rows do, a prefix in the cache does not. */
+  readonly predictsFirst?: boolean;
 }
 
 /** Values of parameters by name, row-major. */
