@@ -14,11 +14,8 @@ import type { LayerHook } from "./onnx/layerHook.ts";
 import { isExport } from "./onnxExport/findExport.ts";
 import type { MethodBase } from "./peft/method.ts";
 import { trainableMethodOf } from "./peft/trainable/index.ts";
-import type {
-  ParameterValues,
-  TrainableAdapter,
-  TrainableMethod,
-} from "./peft/trainable/trainable.ts";
+import { type StoredValues, storedValues as valuesOfFile } from "./peft/trainable/storedValues.ts";
+import type { TrainableAdapter, TrainableMethod } from "./peft/trainable/trainable.ts";
 import { openModel, type PrecisionOptions, preparePrecision } from "./precision.ts";
 import { readFloat32 } from "./safetensors/read.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
@@ -94,7 +91,7 @@ export async function prepareTraining(
   const config = start.kind === "new" ? start.config : start.checkpoint.config;
   const method = trainableMethodOf(config);
   const adapter = method.prepare(config, base);
-  const values = await valuesOf(method, adapter, { start, base, ...at });
+  const { values, warnings } = await valuesOf(method, adapter, { start, base, ...at });
   throwIfAborted(at.signal);
   const checkpoints: Value[] = [];
   const noted = noteBlocks(adapter.hook, checkpoints);
@@ -104,7 +101,7 @@ export async function prepareTraining(
     adapter.dropoutSeed === null ? model : buildModel(checkpoint, quiet.hook, quiet.layers);
   checkLayers(adapter, model);
   const loss = at.loss ?? lossOfTask(model);
-  return { adapter, model, evaluation, values, loss, checkpoints };
+  return { adapter, model, evaluation, values, warnings, loss, checkpoints };
 }
 
 /** The same with its sessions open. */
@@ -120,14 +117,11 @@ async function valuesOf(
   method: TrainableMethod,
   adapter: TrainableAdapter,
   at: { start: AdapterStart; base: MethodBase; seed: number; signal?: AbortSignal | undefined },
-): Promise<ParameterValues> {
+): Promise<StoredValues> {
   const { start, base, seed, signal } = at;
-  const begin = (): Promise<ParameterValues> =>
-    method.initialize(adapter, base, { random: torchGenerator(seed), signal });
-  if (start.kind === "new") return begin();
-  const stored = await storedValues(adapter, start.checkpoint, signal);
-  const isWhole = adapter.parameters.every(({ name }) => stored.has(name));
-  return isWhole ? stored : new Map([...(await begin()), ...stored]);
+  const initial = await method.initialize(adapter, base, { random: torchGenerator(seed), signal });
+  if (start.kind === "new") return { values: initial, warnings: [] };
+  return valuesOfFile(adapter, start.checkpoint, { initial, base, signal });
 }
 
 /** Values that an adapter's file has. @throws misfit for one of another shape, or that is missing */

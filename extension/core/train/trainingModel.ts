@@ -25,6 +25,8 @@ export interface ModelParts {
   readonly evaluation: Model;
   /** What the parameters begin with. */
   readonly values: ParameterValues;
+  /** What PEFT decides in silence as it reads an adapter to train on. */
+  readonly warnings?: readonly string[];
   readonly loss: LossKind;
   /** Borders of blocks, for gradient checkpointing. */
   readonly checkpoints: readonly Value[];
