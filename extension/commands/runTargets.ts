@@ -22,7 +22,10 @@ export async function chooseRun(
   if (folder !== undefined) {
     const known = runs.find(folder);
     if (known) return known;
-    throw new HostError("not-found", vscode.l10n.t("{0} holds no run.", folder));
+    throw new HostError(
+      "not-found",
+      vscode.l10n.t("{0} holds no run. Choose one in the Runs view.", folder),
+    );
   }
   const accepted = runs.all.filter(accept);
   if (accepted.length === 0) {

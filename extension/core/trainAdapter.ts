@@ -86,6 +86,14 @@ export class TrainingRun {
     return end;
   }
 
+  /** Writes the adapter as it is now, as PEFT would load it. */
+  async saveAdapter(folder: string): Promise<void> {
+    const { model } = this.trainer;
+    const values = model.parameters.values();
+    await mkdir(folder, { recursive: true });
+    await writeAdapterFiles(folder, model.parts.adapter, { values, configText: this.configText });
+  }
+
   dispose(): Promise<void> {
     return this.trainer.model.dispose();
   }

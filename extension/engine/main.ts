@@ -3,6 +3,7 @@ import "./texts.ts";
 import { Connection, type Transport } from "../protocol/connection.ts";
 import type { EngineContract, EngineHostContract } from "../protocol/engineContract.ts";
 import { createService } from "./service.ts";
+import { trainIn } from "./training/runProcess.ts";
 
 /** The process channel that the host opened by forking. */
 function parentTransport(): Transport {
@@ -15,6 +16,22 @@ function parentTransport(): Transport {
   };
 }
 
-new Connection<EngineContract, EngineHostContract>(parentTransport(), createService());
-// Without an editor there is nobody to answer; a run inside ONNX Runtime is not worth waiting for.
-process.once("disconnect", () => process.exit(0));
+/** With a run's folder this is that run's process, which needs no editor. */
+const [, , folder] = process.argv;
+if (folder === undefined) serve();
+else void train(folder);
+
+function serve(): void {
+  new Connection<EngineContract, EngineHostContract>(parentTransport(), createService());
+  // Without an editor there is nobody to answer; a run inside ONNX Runtime is not worth waiting for.
+  process.once("disconnect", () => process.exit(0));
+}
+
+async function train(run: string): Promise<void> {
+  try {
+    process.exit(await trainIn(run));
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  }
+}

@@ -172,6 +172,7 @@ export const shapeRules: Readonly<Record<string, Rule>> = {
   ...named("Reciprocal Floor Ceil Round Clip Trilu CumSum Inverse ScatterElements ScatterND", same),
   ...named("Gelu QuickGelu FastGelu BiasGelu RotaryEmbedding Softplus LeakyRelu Not Dropout", same),
   ...named("Add Sub Mul Div Pow Max Min Sum And Or", elementwise),
+  ...named("Mod BitShift BitwiseAnd BitwiseOr BitwiseXor", elementwise),
   ...named("Equal Less LessOrEqual Greater GreaterOrEqual", comparison),
   ...named(
     "ReduceSum ReduceMean ReduceMax ReduceMin ReduceL2 ReduceSumSquare ReduceProd",
@@ -197,6 +198,8 @@ export const shapeRules: Readonly<Record<string, Rule>> = {
   },
   Shape: (x, { node }) => [{ type: "int64", shape: [rangeOf(node, x.shape).length] }],
   ConstantOfShape: constantOfShape,
+  // How many it makes its values say, not their shapes.
+  Range: (x) => [{ type: x.type, shape: [null] }],
   MatMul: (x, { inputs }) => product(x, inputs[1], { rows: -2, columns: -1 }),
   FusedMatMul: transposable,
   Gemm: transposable,

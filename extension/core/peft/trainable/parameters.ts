@@ -23,7 +23,11 @@ export class ParameterInputs {
   /** The input of a parameter in the graph that is being built. */
   in(g: GraphBuilder, name: string): Value {
     const parameter = this.known.get(name);
-    if (!parameter) throw new GraftError("internal", t("There is no parameter {0}.", name));
+    if (!parameter)
+      throw new GraftError(
+        "internal",
+        t("There is no parameter {0}. Report this with the adapter_config.json.", name),
+      );
     return this.declare(g, name, () => g.input(name, "float32", parameter.shape));
   }
 

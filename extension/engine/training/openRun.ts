@@ -1,0 +1,118 @@
+/** From a run's config to what the core trains: base, adapter, data, hyper-parameters. */
+import * as path from "node:path";
+import { t } from "@vscode/l10n";
+import { notFound, unsupported } from "../../core/base/errors.ts";
+import { isFolder } from "../../core/base/files.ts";
+import type { OnProgress } from "../../core/base/progress.ts";
+import { parseAdapterConfig } from "../../core/checkpoint/adapterConfig.ts";
+import type { Precision } from "../../core/quant/plan.ts";
+import {
+  type AdapterStart,
+  continued,
+  openTrainingBase,
+  type TrainingBase,
+} from "../../core/prepareTraining.ts";
+import { readTokenizer, type Tokenizer } from "../../core/tokens/tokenizer.ts";
+import { type Dataset, openDataset } from "../../core/train/data/dataset.ts";
+import type { LossKind } from "../../core/train/losses.ts";
+import type { TrainingWish } from "../../core/train/options.ts";
+import type { DataPreview, RunConfig, TrainingData } from "../../protocol/trainingContract.ts";
+
+export interface Work {
+  onProgress: OnProgress;
+  signal: AbortSignal;
+}
+
+export interface OpenedRun {
+  readonly base: TrainingBase;
+  readonly adapter: AdapterStart;
+  readonly data: Dataset;
+  readonly options: TrainingWish;
+  readonly loss: LossKind | undefined;
+  dispose(): Promise<void>;
+}
+
+/** Opens all that a run needs but its sessions. @throws what is wrong with config, base or data */
+export async function openRun(config: RunConfig, work: Work): Promise<OpenedRun> {
+  const adapter = await adapterStart(config, work.signal);
+  const own = adapter.kind === "new" ? adapter.config : adapter.checkpoint.config;
+  const precision = (config.dtype ?? "auto") as Precision;
+  const base = await openTrainingBase(config.base, { precision, ...work }, own);
+  try {
+    const data = await openData(config.base, config.data, work);
+    const loss: LossKind | undefined = data.isMultiLabel ? "choices" : undefined;
+    const dispose = async (): Promise<void> => {
+      data.dispose();
+      await base.dispose();
+    };
+    return { base, adapter, data, loss, options: optionsOf(config), dispose };
+  } catch (error) {
+    await base.dispose();
+    throw error;
+  }
+}
+
+async function adapterStart({ adapter }: RunConfig, signal: AbortSignal): Promise<AdapterStart> {
+  if (adapter.kind === "continue") return continued(adapter.path, signal);
+  const text = JSON.stringify(adapter.config);
+  return { kind: "new", config: parseAdapterConfig(text, "adapter_config.json") };
+}
+
+/** Reads and tokenises texts as this base will see them. */
+export async function openData(
+  base: string,
+  data: TrainingData,
+  work: Work & { limit?: number | null; examples?: number },
+): Promise<Dataset> {
+  if (!(await isFolder(base))) {
+    throw notFound(t("Base model"), base, t("Choose a folder that is there."));
+  }
+  return openDataset(data, await tokenizerOf(base), work);
+}
+
+async function tokenizerOf(base: string): Promise<Tokenizer> {
+  const tokenizer = await readTokenizer(base);
+  if (tokenizer) return tokenizer;
+  throw unsupported(
+    t("{0} has no tokenizer.json, so that texts cannot be read for it", path.basename(base)),
+    t("Add the tokenizer of this model to its folder."),
+  );
+}
+
+/** What was read, without its texts. */
+export function dataFacts(data: Dataset): Omit<DataPreview, "examples" | "problems"> {
+  return {
+    format: data.format,
+    training: data.training.statistics,
+    evaluation: data.evaluation.statistics,
+    labels: [...data.labels],
+    broken: data.broken.count,
+    notes: [...data.notes],
+    isWhole: data.isWhole,
+  };
+}
+
+/** The contract's settings as the core's options; there an absent number means "every epoch". */
+function optionsOf({ settings }: RunConfig): TrainingWish {
+  const never = Number.MAX_SAFE_INTEGER;
+  const { schedule, warmupSteps, optimizer, maxGradientNorm, loraPlusRatio } = settings;
+  return {
+    epochs: settings.epochs,
+    ...(settings.maxSteps !== undefined && { maxSteps: settings.maxSteps }),
+    batchSize: settings.batchSize,
+    gradientAccumulation: settings.gradientAccumulation,
+    learningRate: settings.learningRate,
+    schedule: { type: schedule, warmupSteps },
+    optimizer: { kind: optimizer },
+    weightDecay: settings.weightDecay,
+    maxGradNorm: maxGradientNorm,
+    ...(loraPlusRatio !== undefined && { loraPlus: { ratio: loraPlusRatio } }),
+    groupByLength: settings.groupByLength,
+    gradientCheckpointing: settings.gradientCheckpointing,
+    seed: settings.seed,
+    evalSteps: settings.evaluateEvery || never,
+    saveSteps: settings.saveEvery || never,
+    ...(settings.keepCheckpoints > 0 && { saveTotalLimit: settings.keepCheckpoints }),
+    ...(settings.earlyStopping > 0 && { earlyStopping: { patience: settings.earlyStopping } }),
+  };
+}
