@@ -14,6 +14,7 @@ import type { Prompts } from "./views/prompts.ts";
 import type { Reports } from "./views/reports.ts";
 import type { RunPanels } from "./views/runPanel.ts";
 import type { StatusPanel } from "./views/statusPanel.ts";
+import type { TrainPanels } from "./views/trainPanel.ts";
 
 /** What a command may use. */
 export interface Graft {
@@ -34,6 +35,7 @@ export interface Graft {
   readonly reports: Reports;
   readonly runs: Runs;
   readonly runPanels: RunPanels;
+  readonly trainPanels: TrainPanels;
 }
 
 /** A command: one file under commands/, one line in commands/index.ts, one entry in package.json. */

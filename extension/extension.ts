@@ -29,6 +29,7 @@ import { RunStatus } from "./views/runStatus.ts";
 import { StatusBar } from "./views/statusBar.ts";
 import { StatusPanel } from "./views/statusPanel.ts";
 import { TensorEditor } from "./views/tensorEditor.ts";
+import { TrainPanels } from "./views/trainPanel.ts";
 import { showTree } from "./views/trees.ts";
 
 export function activate(extension: vscode.ExtensionContext): GraftApi {
@@ -71,6 +72,7 @@ function start(extension: vscode.ExtensionContext, output: vscode.LogOutputChann
     reports: new Reports(extension),
     runs,
     runPanels: new RunPanels(extension, { runs, engine }),
+    trainPanels: new TrainPanels(extension, { session, engine, runs }),
   };
   const refresh = (): void => void session.refresh().catch((error) => presentError(graft, error));
   extension.subscriptions.push(
@@ -83,6 +85,7 @@ function start(extension: vscode.ExtensionContext, output: vscode.LogOutputChann
     graft.status,
     graft.prompts,
     graft.runPanels,
+    graft.trainPanels,
     registerCommands(graft),
     showTree(graft, "graft.baseModels", new BaseModelTree(session)),
     showTree(graft, "graft.adapters", new AdapterTree(session, graft.layout)),

@@ -77,6 +77,7 @@ await Promise.all([
       run: "webview/run/main.ts",
       status: "webview/status/main.ts",
       tensors: "webview/tensors/main.ts",
+      train: "webview/train/main.ts",
     },
     outdir: "dist/webview",
   }),

@@ -2,6 +2,7 @@ import { throwIfAborted } from "../core/base/errors.ts";
 import { DescribedBases } from "../core/configBase.ts";
 import { configFacts, fitOfConfig } from "../core/configFacts.ts";
 import { repoIdOf } from "../core/hub/cache.ts";
+import { trainableMethods } from "../core/peft/trainable/index.ts";
 import type { BaseCandidate, ConfigContract } from "../protocol/configContract.ts";
 import type { Handlers } from "../protocol/connection.ts";
 import type { Library } from "./library.ts";
@@ -10,6 +11,7 @@ import type { Library } from "./library.ts";
 export function configHandlers(library: Library): Handlers<ConfigContract> {
   const bases = new DescribedBases();
   return {
+    trainableMethods: () => trainableMethods.map(({ peftType }) => peftType),
     describeConfig: (params, { signal }) => {
       const loaded = (folder: string) => {
         const base = library.find(folder)?.base;

@@ -94,6 +94,8 @@ export interface BaseCandidate {
 }
 
 export type ConfigContract = {
+  /** Methods that Graft trains, as `peft_type` spells them; the usual one first. */
+  trainableMethods: { params: null; result: string[] };
   describeConfig: { params: DescribeConfigParams; result: ConfigFacts };
   /** Bases among some folders, those that the adapter fits best first. */
   rankBases: {

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import * as vscode from "vscode";
 
-export type Page = "compare" | "inspector" | "playground" | "run" | "status" | "tensors";
+export type Page = "compare" | "inspector" | "playground" | "run" | "status" | "tensors" | "train";
 
 /** Puts a page into a panel. */
 export function showPage(panel: vscode.WebviewPanel, extensionUri: vscode.Uri, page: Page): void {

@@ -1,0 +1,200 @@
+import { readFile } from "node:fs/promises";
+import * as path from "node:path";
+import * as vscode from "vscode";
+import type { EngineProcess } from "../engineProcess.ts";
+import type { ConfigFacts } from "../protocol/configContract.ts";
+import { Connection, type Handlers } from "../protocol/connection.ts";
+import type {
+  BaseChoice,
+  BaseModules,
+  MethodForm,
+  TrainPageContract,
+  TrainPageHostContract,
+} from "../protocol/trainPageContract.ts";
+import type { RunConfig } from "../protocol/trainingContract.ts";
+import type { Session } from "../session.ts";
+import { placeOfRuns } from "../training/createRuns.ts";
+import { draftOf, newDraft } from "../training/draft.ts";
+import { type ConfigSchema, methodForms } from "../training/methodForms.ts";
+import type { Runs } from "../training/runs.ts";
+import { formatCount } from "./format.ts";
+import { OpenPanels } from "./openPanels.ts";
+import { panelTransport, showPage } from "./webviewHtml.ts";
+
+const viewType = "graft.train";
+
+interface Parts {
+  session: Session;
+  engine: Pick<EngineProcess, "request">;
+  runs: Runs;
+}
+
+/** Forms that start runs. One that begins empty is there once; each adapter or run has its own. */
+export class TrainPanels implements vscode.Disposable {
+  private readonly open = new OpenPanels();
+  private readonly subscriptions: vscode.Disposable;
+
+  constructor(
+    private readonly extension: vscode.ExtensionContext,
+    private readonly parts: Parts,
+  ) {
+    this.subscriptions = vscode.Disposable.from(
+      this.open,
+      parts.session.onDidChange(() => this.open.refresh()),
+      vscode.window.registerWebviewPanelSerializer(viewType, {
+        deserializeWebviewPanel: async (panel, state) => {
+          const draft = draftOf((state as { draft?: unknown } | null)?.draft);
+          this.attach(panel, draft ?? newDraft(undefined));
+          await parts.session.discovered().catch(() => undefined);
+        },
+      }),
+    );
+  }
+
+  /** @param draft what the form is filled with; without it, an empty form is brought to the front */
+  async show(draft?: RunConfig): Promise<void> {
+    const { session } = this.parts;
+    const subject = draft ? subjectOf(draft) : "";
+    if (this.open.reveal(subject)) return;
+    await session.discovered().catch(() => undefined);
+    const { base, bases } = session.state;
+    const title = draft ? vscode.l10n.t("Train {0}", draft.name) : vscode.l10n.t("Train Adapter");
+    const column = vscode.ViewColumn.Active;
+    const panel = vscode.window.createWebviewPanel(viewType, title, column);
+    this.attach(panel, draft ?? newDraft(base ?? bases.find((each) => !each.unsupported)), subject);
+  }
+
+  dispose(): void {
+    this.subscriptions.dispose();
+  }
+
+  private attach(panel: vscode.WebviewPanel, draft: RunConfig, subject = subjectOf(draft)): void {
+    const { extensionUri } = this.extension;
+    const schema = vscode.Uri.joinPath(extensionUri, "media/schemas/adapter_config.schema.json");
+    const handlers = handlersOf(this.parts, {
+      draft,
+      schema: schema.fsPath,
+      close: () => panel.dispose(),
+    });
+    const page = new Connection<TrainPageHostContract, TrainPageContract>(
+      panelTransport(panel),
+      handlers,
+    );
+    let sent = "";
+    const update = (): void => {
+      const bases = basesOf(this.parts.session);
+      const look = JSON.stringify(bases);
+      if (look === sent) return;
+      sent = look;
+      void page.request("bases", { bases }).catch(() => undefined);
+    };
+    showPage(panel, extensionUri, "train");
+    this.open.put(subject, panel, update);
+    panel.onDidDispose(() => this.open.forget(panel));
+  }
+}
+
+/** Two forms for one thing would be one too many. */
+function subjectOf({ name, base, adapter }: RunConfig): string {
+  return adapter.kind === "continue" ? adapter.path : `${name} on ${base}`;
+}
+
+function handlersOf(
+  { session, engine, runs }: Parts,
+  page: { draft: RunConfig; schema: string; close(): void },
+): Handlers<TrainPageHostContract> {
+  return {
+    ready: async ({ draft }) => ({
+      draft: draftOf(draft) ?? page.draft,
+      bases: basesOf(session),
+      methods: await trainable(engine, page.schema),
+      place: placeOfRuns(),
+    }),
+    browseBase: () => pickFolder(),
+    pickFiles: () => pickFiles(),
+    droppedFiles: ({ uris }) =>
+      uris
+        .map((uri) => vscode.Uri.parse(uri))
+        .flatMap((u) => (u.scheme === "file" ? u.fsPath : [])),
+    describeBase: async ({ base, config }) => {
+      const text = JSON.stringify({ ...config, base_model_name_or_path: base });
+      // No adapter is there yet: what the config says is held against the base alone.
+      const file = path.join(placeOfRuns(), "adapter_config.json");
+      const params = { path: file, text, standIn: base };
+      return modulesOf(await engine.request("describeConfig", params));
+    },
+    preview: ({ base, data }, { signal, emit }) =>
+      engine.request("previewTrainingData", { base, data, examples: 3 }, { signal, onEvent: emit }),
+    estimate: ({ config }, { signal, emit }) =>
+      engine.request("estimateTraining", { config }, { signal, onEvent: emit }),
+    openFile: async ({ file, line }) => {
+      const at = new vscode.Position(Math.max(0, (line ?? 1) - 1), 0);
+      const options = { selection: new vscode.Range(at, at), preview: true };
+      await vscode.commands.executeCommand("vscode.open", vscode.Uri.file(file), options);
+      return null;
+    },
+    start: async ({ config }) => {
+      const folder = await runs.start(config);
+      page.close();
+      await vscode.commands.executeCommand("graft.showRun", folder);
+      return null;
+    },
+  };
+}
+
+async function trainable(
+  engine: Pick<EngineProcess, "request">,
+  schema: string,
+): Promise<MethodForm[]> {
+  const [types, text] = await Promise.all([
+    engine.request("trainableMethods", null),
+    readFile(schema, "utf8"),
+  ]);
+  return methodForms(JSON.parse(text) as ConfigSchema, types);
+}
+
+function basesOf({ state }: Session): BaseChoice[] {
+  return state.bases
+    .filter(({ unsupported }) => unsupported === undefined)
+    .map(({ path: folder, name, modelType, parameters, dtype }) => ({
+      path: folder,
+      name,
+      detail: [modelType, formatCount(parameters), dtype].filter(Boolean).join(" · "),
+      isLoaded: state.base?.path === folder,
+    }));
+}
+
+/** The ends of a base's linear layers, as target_modules names them, most frequent first. */
+function modulesOf({ base, patterns, problem, baseProblem }: ConfigFacts): BaseModules {
+  const counts = new Map<string, number>();
+  for (const { path: full, kind } of base?.modules ?? []) {
+    if (kind !== "linear") continue;
+    const name = full.slice(full.lastIndexOf(".") + 1);
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  const targets = patterns.filter(({ kind }) => kind === "target" || kind === "regex");
+  const names = [...counts].map(([name, count]) => ({ name, count }));
+  const chosen = targets.reduce((sum, target) => sum + target.chosen, 0);
+  const found = problem ?? (baseProblem === "" ? null : { message: baseProblem, field: "base" });
+  return {
+    names: names.sort((a, b) => b.count - a.count),
+    chosen: base && targets.length > 0 ? chosen : null,
+    problem: found && { message: found.message, field: found.field },
+  };
+}
+
+async function pickFolder(): Promise<string | null> {
+  const openLabel = vscode.l10n.t("Use as Base Model");
+  const options = { canSelectFiles: false, canSelectFolders: true, openLabel };
+  return (await vscode.window.showOpenDialog(options))?.[0]?.fsPath ?? null;
+}
+
+async function pickFiles(): Promise<string[] | null> {
+  const filters = {
+    [vscode.l10n.t("Training data")]: ["jsonl", "json", "csv", "tsv", "txt", "gz"],
+    [vscode.l10n.t("All files")]: ["*"],
+  };
+  const openLabel = vscode.l10n.t("Learn From");
+  const chosen = await vscode.window.showOpenDialog({ canSelectMany: true, openLabel, filters });
+  return chosen?.map(({ fsPath }) => fsPath) ?? null;
+}

@@ -1,0 +1,125 @@
+/** What the form makes of a run's config, and what is wrong with it. Pure. */
+import type { MethodField } from "../../extension/protocol/trainPageContract.ts";
+import type { RunConfig, TrainingSettings } from "../../extension/protocol/trainingContract.ts";
+import { text } from "./strings.ts";
+
+/** By the id of a field. */
+export type Problems = Readonly<Record<string, string>>;
+
+export interface NumberRule {
+  isWhole?: boolean;
+  minimum?: number;
+  /** The least value is itself too little. */
+  isAbove?: boolean;
+  maximum?: number;
+  /** Nothing may stand there. */
+  isOptional?: boolean;
+}
+
+export type Parsed<T> = { value: T } | { problem: string };
+
+export function parseNumber(typed: string, rule: NumberRule): Parsed<number | undefined> {
+  const { isWhole = false, minimum, isAbove = false, maximum, isOptional = false } = rule;
+  const trimmed = typed.trim();
+  if (trimmed === "" && isOptional) return { value: undefined };
+  const value = Number(trimmed);
+  const isNumber =
+    trimmed !== "" && Number.isFinite(value) && (!isWhole || Number.isInteger(value));
+  const isLittle = minimum !== undefined && (isAbove ? value <= minimum : value < minimum);
+  const isMuch = maximum !== undefined && value > maximum;
+  return isNumber && !isLittle && !isMuch ? { value } : { problem: text.numberRule(rule) };
+}
+
+/** The value of a method's field that is typed as text. */
+export function parseField(typed: string, field: MethodField): Parsed<unknown> {
+  const { kind, minimum } = field;
+  if (kind === "integer" || kind === "number") {
+    const rule: NumberRule = { isWhole: kind === "integer", isOptional: field.default === null };
+    const parsed = parseNumber(typed, minimum === null ? rule : { ...rule, minimum });
+    return "problem" in parsed ? parsed : { value: parsed.value ?? null };
+  }
+  const trimmed = typed.trim();
+  if (trimmed === "") return { value: null };
+  if (kind === "names") return { value: namesOf(trimmed) };
+  if (kind !== "json") return { value: trimmed };
+  try {
+    return { value: JSON.parse(trimmed) as unknown };
+  } catch {
+    // "eva", "gaussian": a text without its quotes.
+    return /^[\w.-]+$/.test(trimmed) ? { value: trimmed } : { problem: text.notJson };
+  }
+}
+
+/** Names by commas are a list; a name with other marks is a pattern. */
+function namesOf(typed: string): string | string[] {
+  const isPattern = /[\\^$*+?()[\]{}|]/.test(typed);
+  const names = typed.split(/[\s,]+/).filter((name) => name !== "");
+  return isPattern || (names.length === 1 && names[0] === "all-linear") ? typed : names;
+}
+
+/** A field's value as it is typed. */
+export function fieldText(value: unknown): string {
+  if (value === null || value === undefined) return "";
+  if (typeof value === "string") return value;
+  if (Array.isArray(value) && value.every((each) => typeof each === "string"))
+    return value.join(", ");
+  return typeof value === "number" ? String(value) : JSON.stringify(value);
+}
+
+/** A config with one field set; what is the method's default is not written. */
+export function withField(
+  config: Readonly<Record<string, unknown>>,
+  { name, default: usual }: Pick<MethodField, "name" | "default">,
+  value: unknown,
+): Record<string, unknown> {
+  const { [name]: _before, ...others } = config;
+  return JSON.stringify(value) === JSON.stringify(usual) ? others : { ...others, [name]: value };
+}
+
+/** Another method's config: what both have is kept. */
+export function withMethod(
+  config: Readonly<Record<string, unknown>>,
+  { peftType, fields }: { peftType: string; fields: readonly MethodField[] },
+): Record<string, unknown> {
+  const names = new Set(fields.map(({ name }) => name));
+  const kept = Object.entries(config).filter(([name]) => names.has(name) || name === "task_type");
+  return { ...Object.fromEntries(kept), peft_type: peftType };
+}
+
+/** What is missing before a run can start. */
+export function missing({ name, base, data, settings }: RunConfig): Problems {
+  const found: Record<string, string> = {};
+  if (!/[\p{L}\p{N}]/u.test(name)) found["name"] = text.noName;
+  if (base === "") found["base"] = text.noBase;
+  if (data.files.length === 0) found["files"] = text.noFiles;
+  const evaluates = (data.evaluationShare ?? 0) > 0 || (data.evaluationFiles?.length ?? 0) > 0;
+  if (settings.earlyStopping > 0 && !(evaluates && settings.evaluateEvery > 0))
+    found["earlyStopping"] = text.noEvaluation;
+  return found;
+}
+
+/** Without what is not said: an optional setting that is empty is left out. */
+export function withSetting<K extends keyof TrainingSettings>(
+  draft: RunConfig,
+  key: K,
+  value: TrainingSettings[K] | undefined,
+): RunConfig {
+  const { [key]: _before, ...others } = draft.settings;
+  const settings = value === undefined ? others : { ...others, [key]: value };
+  return { ...draft, settings: settings as TrainingSettings };
+}
+
+export function withData(draft: RunConfig, change: Partial<RunConfig["data"]>): RunConfig {
+  const data = { ...draft.data, ...change };
+  for (const [key, value] of Object.entries(data))
+    if (value === undefined) delete data[key as keyof typeof data];
+  return { ...draft, data };
+}
+
+/** Prompts, one a line. */
+export function promptsOf(typed: string): string[] {
+  return typed
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "");
+}

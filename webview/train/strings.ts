@@ -1,0 +1,155 @@
+/** Every sentence of the form that starts runs, in one place for translation. */
+import type { DataFormat } from "../../extension/protocol/trainingContract.ts";
+import { t } from "../shared/l10n.ts";
+import type { NumberRule } from "./draft.ts";
+
+export const text = {
+  reading: t("Looking for what can be trained…"),
+  title: t("Train an adapter"),
+  continueTitle: t("Train an adapter on"),
+  notThere: t("The form cannot be shown"),
+  name: t("Name"),
+  nameHint: (folder: string) => t("The run gets a folder in {0}", folder),
+  base: t("Base model"),
+  browse: t("Browse…"),
+  chooseBase: t("Choose a base model"),
+  loaded: t("loaded"),
+  start: t("Starts from"),
+
+  adapter: t("Adapter"),
+  method: t("Method"),
+  allFields: (count: number) => t("All fields ({0} more)", count),
+  targets: t("Modules"),
+  allLinear: t("All linear layers"),
+  usual: t("The method's usual ones"),
+  chosen: t("Chosen"),
+  pattern: t("Pattern"),
+  patternHint: t("A regular expression that whole module names match, or names with commas"),
+  targetCount: (count: number) => (count === 1 ? t("1 module") : t("{0} modules", count)),
+
+  data: t("Data"),
+  files: t("Files"),
+  addFiles: t("Add Files…"),
+  filesHint: t(
+    "JSON Lines, JSON, CSV, TSV or plain text, also with .gz; drag files here with Shift held",
+  ),
+  remove: (file: string) => t("Remove {0}", file),
+  task: t("Task"),
+  tasks: {
+    causal: t("Write text"),
+    "sequence-classification": t("Classify texts"),
+    "token-classification": t("Tag words"),
+  },
+  learn: t("Learn from"),
+  answers: t("Answers"),
+  everything: t("Everything"),
+  template: t("Chat template"),
+  templates: {
+    auto: t("Where the base has one"),
+    chat: t("Always"),
+    plain: t("Never"),
+  },
+  maxLength: t("Longest text, tokens"),
+  overlong: t("Longer texts"),
+  cut: t("Are cut"),
+  split: t("Are split"),
+  packing: t("Packing"),
+  packings: {
+    none: t("None"),
+    fit: t("Whole texts in one row"),
+    wrap: t("All texts joined and cut"),
+  },
+  evaluationShare: t("Kept for evaluation, %"),
+  skipBroken: t("Leave out broken records"),
+  moreData: t("More about the data"),
+
+  preview: t("What the model sees"),
+  previewHint: t("Grey is read, the rest is learned."),
+  previewEmpty: t("Choose a base model and files to see what the model will see."),
+  previewing: t("Reading the data…"),
+  formats: {
+    chat: t("Conversations"),
+    instruction: t("Prompts and completions"),
+    text: t("Plain text"),
+    classification: t("Labelled texts"),
+    tags: t("Tagged words"),
+  } satisfies Record<DataFormat, string>,
+  examples: (count: string) => t("{0} texts", count),
+  tokens: (count: string) => t("{0} tokens", count),
+  learned: (count: string) => t("{0} learned", count),
+  evaluation: (count: string) => t("{0} for evaluation", count),
+  cutTexts: (count: string) => t("{0} are cut", count),
+  partly: t("only the beginning of the files was read"),
+  example: (number: number) => t("Example {0}", number),
+  label: (label: string) => t("Label: {0}", label),
+  broken: (count: string) =>
+    count === "1" ? t("1 broken record") : t("{0} broken records", count),
+  atLine: (line: number) => t("line {0}", line),
+
+  settings: t("Training"),
+  moreSettings: t("All settings"),
+  epochs: t("Passes over the data"),
+  maxSteps: t("At most steps"),
+  batchSize: t("Texts at a time"),
+  gradientAccumulation: t("Batches a step"),
+  learningRate: t("Learning rate"),
+  schedule: t("Schedule"),
+  schedules: {
+    linear: t("Linear"),
+    cosine: t("Cosine"),
+    constant: t("Constant"),
+    constant_with_warmup: t("Constant after warm-up"),
+  },
+  warmupSteps: t("Warm-up, steps"),
+  optimizer: t("Optimizer"),
+  weightDecay: t("Weight decay"),
+  maxGradientNorm: t("Clip gradients at norm"),
+  loraPlusRatio: t("LoRA+ ratio"),
+  groupByLength: t("Put texts of like length together"),
+  gradientCheckpointing: t("Compute activations anew to save memory"),
+  seed: t("Seed"),
+  evaluateEvery: t("Evaluate every … steps"),
+  saveEvery: t("Save every … steps"),
+  keepCheckpoints: t("Checkpoints to keep"),
+  earlyStopping: t("Stop after … evaluations without a better one"),
+  zeroNever: t("0 is never"),
+  zeroAll: t("0 keeps all"),
+  zeroNoClip: t("0 does not clip"),
+  precision: t("Base kept in"),
+  asStored: t("as stored"),
+  prompts: t("Sample prompts"),
+  promptsHint: t("One a line; base and adapter answer them at each evaluation."),
+
+  estimate: t("Estimate"),
+  estimating: t("Taking one step with the longest texts…"),
+  steps: (count: string) => t("{0} steps", count),
+  takes: (duration: string) => t("about {0}", duration),
+  perStep: (seconds: string) => t("{0} s a step", seconds),
+  memory: (needed: string, free: string) => t("{0} of memory, {1} are free", needed, free),
+  trained: (count: string, share: string) =>
+    t("trains {0} parameters, {1} of the base", count, share),
+  tooLarge: t(
+    "That is more memory than is free: take fewer or shorter texts at a time, or compute activations anew.",
+  ),
+  begin: t("Start Training"),
+  starting: t("Starting…"),
+  seconds: (value: number) => t("{0} s", value),
+  minutes: (value: number) => t("{0} min", value),
+  hours: (hours: number, minutes: number) => t("{0} h {1} min", hours, minutes),
+
+  noName: t("A name with letters or digits in it"),
+  noBase: t("Choose the base model that learns"),
+  noFiles: t("Choose the files that are learned from"),
+  noEvaluation: t("Needs evaluations: keep a share of the texts for them"),
+  noTargets: t("None of the base's modules is chosen"),
+  notJson: t("This is no JSON"),
+  numberRule({ isWhole = false, minimum, isAbove = false, maximum }: NumberRule): string {
+    if (minimum !== undefined && maximum !== undefined)
+      return t("A number from {0} to {1}", minimum, maximum);
+    if (minimum === undefined) return isWhole ? t("A whole number") : t("A number");
+    if (isAbove) return t("A number above {0}", minimum);
+    return isWhole
+      ? t("A whole number of at least {0}", minimum)
+      : t("A number of at least {0}", minimum);
+  },
+};
