@@ -15,11 +15,16 @@ export const loadRunAdapter: Command = {
     const run = await chooseRun(graft, argument, {
       placeHolder: vscode.l10n.t("Run whose adapter is to be loaded"),
       accept: ({ adapter }) => adapter !== null,
-      none: vscode.l10n.t("No run has written an adapter yet."),
+      none: vscode.l10n.t(
+        "No run has written an adapter yet. Wait for the first checkpoint of one.",
+      ),
     });
     if (!run) return;
     if (run.adapter === null) {
-      const text = vscode.l10n.t("{0} has not written an adapter yet.", run.name);
+      const text = vscode.l10n.t(
+        "{0} has not written an adapter yet. Wait for its first checkpoint, or save one now.",
+        run.name,
+      );
       return void vscode.window.showInformationMessage(text);
     }
     await wake(graft.session);

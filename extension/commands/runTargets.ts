@@ -29,7 +29,9 @@ export async function chooseRun(
   }
   const accepted = runs.all.filter(accept);
   if (accepted.length === 0) {
-    void vscode.window.showInformationMessage(none ?? vscode.l10n.t("There is no run yet."));
+    void vscode.window.showInformationMessage(
+      none ?? vscode.l10n.t("There is no run yet. Train an adapter to have one."),
+    );
     return undefined;
   }
   const items = accepted.map((run) => {
