@@ -17,7 +17,7 @@ import {
 } from "./prepareTraining.ts";
 import { peftVersion, withInferenceMode } from "./savePretrained.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
-import { writeAdapterFiles } from "./train/adapterFiles.ts";
+import { type AdapterFrame, writeAdapterFiles } from "./train/adapterFiles.ts";
 import { checkpointName, lastWhole, removeOld } from "./train/checkpointFolder.ts";
 import type { Split } from "./train/data/batch.ts";
 import type { TrainingEnd, TrainingEvent } from "./train/events.ts";
@@ -91,18 +91,22 @@ export class TrainingRun {
     const { model } = this.trainer;
     const values = model.parameters.values();
     await mkdir(folder, { recursive: true });
-    await writeAdapterFiles(folder, model.parts.adapter, { values, configText: this.configText });
+    await writeAdapterFiles(folder, model.parts.adapter, { values, ...this.frame });
   }
 
   dispose(): Promise<void> {
     return this.trainer.model.dispose();
   }
 
+  private get frame(): AdapterFrame {
+    return { configText: this.configText, base: this.request.base.base };
+  }
+
   private async save(trainer: Trainer): Promise<string> {
     const { folder } = this.request;
     const { step, bestStep } = trainer.history;
     const place = path.join(folder, checkpointName(step));
-    await saveState(trainer, place, this.configText);
+    await saveState(trainer, place, this.frame);
     const { saveTotalLimit } = trainer.options;
     if (saveTotalLimit !== undefined) await removeOld(folder, saveTotalLimit, [bestStep]);
     return place;
@@ -132,7 +136,7 @@ export class TrainingRun {
     const { model, options } = this.trainer;
     const { configText } = this;
     const values = model.parameters.values();
-    await writeAdapterFiles(folder, model.parts.adapter, { values, configText });
+    await writeAdapterFiles(folder, model.parts.adapter, { values, ...this.frame });
     const file = path.join(folder, "README.md");
     const config = parseAdapterConfig(configText, file);
     const name = path.basename(path.resolve(folder));

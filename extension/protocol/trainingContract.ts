@@ -9,8 +9,6 @@
  *
  * A run's folder: `run.json` (RunConfig), `process.json` (RunProcess, while a process lives), `log.jsonl`
  * (RunEvent, one a line, appended), `checkpoint-N/`, and the adapter itself at the end.
- *
- * Not done yet: see the end of this file.
  */
 import type { ProgressEvent } from "./engineContract.ts";
 
@@ -286,7 +284,3 @@ export type RunContract = {
 
 /** What attaches offers nothing. */
 export type RunHostContract = Record<never, never>;
-
-/*
- * Not done yet: the run's process trains nothing so far.
- */

@@ -3,7 +3,7 @@ import { t } from "@vscode/l10n";
 import * as path from "node:path";
 import { isFile } from "../base/files.ts";
 import type { ParameterValues } from "../peft/trainable/trainable.ts";
-import { writeAdapterFiles } from "./adapterFiles.ts";
+import { type AdapterFrame, writeAdapterFiles } from "./adapterFiles.ts";
 import { readOwnState, writeCheckpoint } from "./checkpointFolder.ts";
 import {
   readOptimizer,
@@ -26,7 +26,7 @@ const [optimizerName, scheduleName, stateName] = [
 export async function saveState(
   trainer: Trainer,
   folder: string,
-  configText: string,
+  frame: AdapterFrame,
 ): Promise<void> {
   const { model, options, length, history, factor } = trainer;
   const { parameters, groups } = model;
@@ -34,7 +34,7 @@ export async function saveState(
   await writeCheckpoint(folder, own, async (scratch) => {
     const at = (name: string): string => path.join(scratch, name);
     const values = parameters.values();
-    await writeAdapterFiles(scratch, model.parts.adapter, { values, configText });
+    await writeAdapterFiles(scratch, model.parts.adapter, { values, ...frame });
     const state = { memory: parameters.memory(), updates: parameters.updates };
     const { optimizer } = options;
     await writeOptimizer(at(optimizerName), state, { groups, optimizer, factor });

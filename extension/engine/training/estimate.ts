@@ -1,9 +1,7 @@
 import { freeMemory } from "../../core/base/machine.ts";
 import { elementCount } from "../../core/base/shape.ts";
-import { parseAdapterConfig } from "../../core/checkpoint/adapterConfig.ts";
 import {
   type AdapterStart,
-  continued,
   openTrainingBase,
   openTrainingModel,
   prepareTraining,
@@ -17,6 +15,7 @@ import type { TrainingModel } from "../../core/train/trainingModel.ts";
 import type { HandlerContext } from "../../protocol/connection.ts";
 import type { ProgressEvent } from "../../protocol/engineContract.ts";
 import type { RunConfig, TrainingEstimate } from "../../protocol/trainingContract.ts";
+import { adapterStart } from "./openRun.ts";
 import { openRunData } from "./runData.ts";
 
 /** Records that are read for it; of larger data the rest is reckoned by bytes. */
@@ -94,12 +93,6 @@ function optionsOf({ settings }: RunConfig): TrainingOptions {
     ...(maxSteps !== undefined && { maxSteps }),
     optimizer: { kind: optimizer },
   });
-}
-
-async function adapterStart({ adapter }: RunConfig, signal: AbortSignal): Promise<AdapterStart> {
-  if (adapter.kind === "continue") return continued(adapter.path, signal);
-  const text = JSON.stringify(adapter.config);
-  return { kind: "new", config: parseAdapterConfig(text, "adapter_config.json") };
 }
 
 interface MeasuredStep {

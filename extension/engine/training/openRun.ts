@@ -1,7 +1,6 @@
 /** From a run's config to what the core trains: base, adapter, data, hyper-parameters. */
-import * as path from "node:path";
 import { t } from "@vscode/l10n";
-import { notFound, unsupported } from "../../core/base/errors.ts";
+import { notFound } from "../../core/base/errors.ts";
 import { isFolder } from "../../core/base/files.ts";
 import type { OnProgress } from "../../core/base/progress.ts";
 import { parseAdapterConfig } from "../../core/checkpoint/adapterConfig.ts";
@@ -12,11 +11,11 @@ import {
   openTrainingBase,
   type TrainingBase,
 } from "../../core/prepareTraining.ts";
-import { readTokenizer, type Tokenizer } from "../../core/tokens/tokenizer.ts";
-import { type Dataset, openDataset } from "../../core/train/data/dataset.ts";
+import type { Dataset } from "../../core/train/data/dataset.ts";
 import type { LossKind } from "../../core/train/losses.ts";
 import type { TrainingWish } from "../../core/train/options.ts";
-import type { DataPreview, RunConfig, TrainingData } from "../../protocol/trainingContract.ts";
+import type { DataPreview, RunConfig } from "../../protocol/trainingContract.ts";
+import { openRunData } from "./runData.ts";
 
 export interface Work {
   onProgress: OnProgress;
@@ -34,12 +33,15 @@ export interface OpenedRun {
 
 /** Opens all that a run needs but its sessions. @throws what is wrong with config, base or data */
 export async function openRun(config: RunConfig, work: Work): Promise<OpenedRun> {
+  if (!(await isFolder(config.base))) {
+    throw notFound(t("Base model"), config.base, t("Choose a folder that is there."));
+  }
   const adapter = await adapterStart(config, work.signal);
   const own = adapter.kind === "new" ? adapter.config : adapter.checkpoint.config;
   const precision = (config.dtype ?? "auto") as Precision;
   const base = await openTrainingBase(config.base, { precision, ...work }, own);
   try {
-    const data = await openData(config.base, config.data, work);
+    const { dataset: data } = await openRunData(config.base, config.data, work);
     const loss: LossKind | undefined = data.isMultiLabel ? "choices" : undefined;
     const dispose = async (): Promise<void> => {
       data.dispose();
@@ -52,31 +54,13 @@ export async function openRun(config: RunConfig, work: Work): Promise<OpenedRun>
   }
 }
 
-async function adapterStart({ adapter }: RunConfig, signal: AbortSignal): Promise<AdapterStart> {
+export async function adapterStart(
+  { adapter }: RunConfig,
+  signal: AbortSignal,
+): Promise<AdapterStart> {
   if (adapter.kind === "continue") return continued(adapter.path, signal);
   const text = JSON.stringify(adapter.config);
   return { kind: "new", config: parseAdapterConfig(text, "adapter_config.json") };
-}
-
-/** Reads and tokenises texts as this base will see them. */
-export async function openData(
-  base: string,
-  data: TrainingData,
-  work: Work & { limit?: number | null; examples?: number },
-): Promise<Dataset> {
-  if (!(await isFolder(base))) {
-    throw notFound(t("Base model"), base, t("Choose a folder that is there."));
-  }
-  return openDataset(data, await tokenizerOf(base), work);
-}
-
-async function tokenizerOf(base: string): Promise<Tokenizer> {
-  const tokenizer = await readTokenizer(base);
-  if (tokenizer) return tokenizer;
-  throw unsupported(
-    t("{0} has no tokenizer.json, so that texts cannot be read for it", path.basename(base)),
-    t("Add the tokenizer of this model to its folder."),
-  );
 }
 
 /** What was read, without its texts. */
