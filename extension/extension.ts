@@ -30,6 +30,7 @@ import { StatusBar } from "./views/statusBar.ts";
 import { StatusPanel } from "./views/statusPanel.ts";
 import { TensorEditor } from "./views/tensorEditor.ts";
 import { TrainPanels } from "./views/trainPanel.ts";
+import { showRuns } from "./views/runTree.ts";
 import { showTree } from "./views/trees.ts";
 
 export function activate(extension: vscode.ExtensionContext): GraftApi {
@@ -89,6 +90,7 @@ function start(extension: vscode.ExtensionContext, output: vscode.LogOutputChann
     registerCommands(graft),
     showTree(graft, "graft.baseModels", new BaseModelTree(session)),
     showTree(graft, "graft.adapters", new AdapterTree(session, graft.layout)),
+    showRuns(graft),
     new AdapterConfigLanguage(graft),
     new StatusBar(session),
     new RunStatus(runs),

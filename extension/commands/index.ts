@@ -137,11 +137,12 @@ export const commands: readonly Command[] = [
   reportIssue,
   openWalkthrough,
   showMenu,
+  ...trainingCommands,
 ];
 
 export function registerCommands(graft: Graft): vscode.Disposable {
   return vscode.Disposable.from(
-    ...[...commands, ...trainingCommands].map(({ id, run }) =>
+    ...commands.map(({ id, run }) =>
       vscode.commands.registerCommand(id, async (argument?: unknown, selected?: unknown) => {
         try {
           return await run(graft, argument, selected);

@@ -3,8 +3,9 @@ import type { Command } from "../context.ts";
 
 export const refresh: Command = {
   id: "graft.refresh",
-  async run({ session }) {
+  async run({ session, runs }) {
     const location = { viewId: "graft.adapters" };
-    await vscode.window.withProgress({ location }, () => session.refresh());
+    const looks = [session.refresh(), ...(runs.isRead ? [runs.refresh()] : [])];
+    await vscode.window.withProgress({ location }, () => Promise.all(looks));
   },
 };

@@ -76,6 +76,15 @@ export function showRuns(graft: Graft): vscode.Disposable {
       runs.refresh().catch((thrown) => void presentError(graft, thrown));
     void vscode.window.withProgress({ location: { viewId: "graft.runs" } }, read);
   };
+  const listening = runs.onDidChange((news) => {
+    // What an empty view says is said once it is known to be empty.
+    if (news === null) void vscode.commands.executeCommand("setContext", "graft.runsRead", true);
+  });
   seen();
-  return vscode.Disposable.from(view, treeDataProvider, view.onDidChangeVisibility(seen));
+  return vscode.Disposable.from(
+    view,
+    treeDataProvider,
+    listening,
+    view.onDidChangeVisibility(seen),
+  );
 }

@@ -131,7 +131,7 @@ test("menus, keys and welcome texts name commands and views that exist", () => {
 test("settings that name folders are restricted in untrusted workspaces", () => {
   const settings = contributes.configuration.flatMap((c) => Object.entries(c.properties));
   const folders = settings
-    .filter(([name]) => /(Folders|draftModel)$/.test(name))
+    .filter(([name]) => /(Folders|draftModel|training\.folder)$/.test(name))
     .map(([name]) => name);
   assert.deepEqual(folders.sort(), [...capabilities.untrustedWorkspaces.restrictedConfigurations]);
   const open = settings.filter(([name, s]) => folders.includes(name) && !s.scope);
