@@ -28,9 +28,11 @@ export const loadRunAdapter: Command = {
       return void vscode.window.showInformationMessage(text);
     }
     await wake(graft.session);
-    const isThere = graft.session.state.base?.path === run.base;
-    if (!isThere && !(await loadBase(graft, run.base, { forAdapter: run.adapter }))) return;
-    const { name } = await exchange(graft, run, run.adapter);
+    const { folder, adapter } = run;
+    const { config } = await graft.engine.request("readRun", { folder, steps: 0 });
+    const isThere = graft.session.state.base?.path === config.base;
+    if (!isThere && !(await loadBase(graft, config.base, { forAdapter: adapter }))) return;
+    const { name } = await exchange(graft, run, adapter);
     await graft.session.activate([{ name, weight: 1 }]);
   },
 };

@@ -41,7 +41,7 @@ export function newDraft(
     base: base?.path ?? "",
     adapter: adapter ? { kind: "continue", path: adapter.path } : { kind: "new", config },
     data: { files: [], evaluationShare: 0.05, maxLength: 1024 },
-    settings: { ...defaultSettings, ...(isTiny && { learningRate: 3e-3 }) },
+    settings: { ...defaultSettings, ...(isTiny && { learningRate: 1e-3 }) },
     samplePrompts: [],
   };
 }
