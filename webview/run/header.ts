@@ -9,12 +9,8 @@ import { text } from "./strings.ts";
 export type RunAction =
   "pause" | "resume" | "goOn" | "stop" | "saveCheckpoint" | "loadAdapter" | "openFolder";
 
-/** How far the run is, what it says of itself, and what can be done with it. */
-export function headerView(
-  run: ShownRun,
-  act: (action: RunAction) => void,
-  inspect: (path: string) => void,
-): HTMLElement {
+/** How far the run is, and what it says of itself. */
+export function headerView(run: ShownRun): HTMLElement {
   const { summary, events } = run;
   const { state } = summary;
   const message = summary.problem ?? lastOf(events, "state")?.message;
@@ -37,7 +33,6 @@ export function headerView(
     progressView(run),
     element("p", { class: "facts", attributes: { id: "facts" } }, factsOf(run)),
     ...said.flatMap((sentence) => (sentence ? [notice(sentence, isBad)] : [])),
-    buttonsView(run, act, inspect),
   );
 }
 
@@ -110,7 +105,8 @@ export function duration(seconds: number): string {
   return minutes < 120 ? text.minutes(minutes) : text.hours(Math.floor(minutes / 60), minutes % 60);
 }
 
-function buttonsView(
+/** What can be done with the run. */
+export function buttonsView(
   { summary }: ShownRun,
   act: (action: RunAction) => void,
   inspect: (path: string) => void,

@@ -3,13 +3,14 @@ import type {
   RunPageContract,
   RunPageHostContract,
   RunPageState,
+  ShownRun,
 } from "../../extension/protocol/runPageContract.ts";
 import { element } from "../shared/element.ts";
 import { keepFocus } from "../shared/focus.ts";
 import { connectToHost, loadState, saveState } from "../shared/host.ts";
 import { registerToolkit } from "../shared/toolkit.ts";
 import { type Curves, type CurvesPage, curvesView } from "./curves.ts";
-import { headerView, type RunAction } from "./header.ts";
+import { buttonsView, headerView, type RunAction } from "./header.ts";
 import { checkpointsSection, dataSection, samplesSection, settingsSection } from "./sections.ts";
 import { append } from "./series.ts";
 import { text } from "./strings.ts";
@@ -24,11 +25,14 @@ let sampleStep: number | null = null;
 let state: RunPageState = { runs: [], others: [], problem: null };
 let curves: Curves | undefined;
 let drawing = 0;
+/** What buttons and sections were drawn for: steps alone leave them, so that they can be clicked. */
+let drawnFor = { buttons: "", sections: "" };
 
 const head = element("div");
+const buttons = element("div", { class: "actions" });
 const middle = element("div");
 const rest = element("div", { class: "sections" });
-const main = element("main", {}, head, middle, rest);
+const main = element("main", {}, head, buttons, middle, rest);
 document.body.replaceChildren(main);
 head.append(element("p", { class: "loading" }, text.reading));
 
@@ -88,30 +92,42 @@ function render(): void {
   if (state.problem !== null || !run) {
     const problem = element("p", { attributes: { role: "alert" } }, state.problem ?? "");
     head.replaceChildren(element("h1", {}, text.noRun), problem);
+    buttons.replaceChildren();
     middle.replaceChildren();
     rest.replaceChildren();
     curves = undefined;
+    drawnFor = { buttons: "", sections: "" };
     return;
   }
   keepFocus(() => {
-    head.replaceChildren(headerView(run, act, inspect));
+    head.replaceChildren(headerView(run));
+    const { state: runState, adapter, process } = run.summary;
+    const actions = JSON.stringify([runState, adapter, process !== null]);
+    if (actions !== drawnFor.buttons) buttons.replaceChildren(buttonsView(run, act, inspect));
     if (curves) curves.update();
     else middle.replaceChildren((curves = curvesView(page)).root);
-    const isOpen = rest.querySelector("details")?.open === true;
-    const choose = (step: number | null): void => {
-      sampleStep = step;
-      draw();
-    };
-    const sections = [
-      samplesSection(run, { step: sampleStep, choose }),
-      checkpointsSection(run, inspect),
-      dataSection(run),
-      settingsSection(run),
-    ];
-    rest.replaceChildren(...sections.filter((each) => each !== null));
-    const details = rest.querySelector("details");
-    if (details) details.open = isOpen;
+    const told = run.events.filter(({ kind }) => kind !== "step" && kind !== "progress").length;
+    const sections = JSON.stringify([run.summary.folder, told, sampleStep]);
+    if (sections !== drawnFor.sections) drawSections(run);
+    drawnFor = { buttons: actions, sections };
   });
+}
+
+function drawSections(run: ShownRun): void {
+  const isOpen = rest.querySelector("details")?.open === true;
+  const choose = (step: number | null): void => {
+    sampleStep = step;
+    draw();
+  };
+  const sections = [
+    samplesSection(run, { step: sampleStep, choose }),
+    checkpointsSection(run, inspect),
+    dataSection(run),
+    settingsSection(run),
+  ];
+  rest.replaceChildren(...sections.filter((each) => each !== null));
+  const details = rest.querySelector("details");
+  if (details) details.open = isOpen;
 }
 
 void host.request("ready", null).then(show, (thrown: Error) => {
