@@ -138,7 +138,8 @@ async function searchIn(folder: string, at: Search): Promise<void> {
       found.push({ folder, source, kind: "export" });
     }
   }
-  if (at.depth === deepest) return;
+  // Checkpoints of a run are the run's: it is listed as one adapter, once that is there.
+  if (at.depth === deepest || names.has("run.json")) return;
   for (const entry of entries) {
     if (!entry.isDirectory() || entry.name.startsWith(".") || skipped.has(entry.name)) continue;
     await searchIn(path.join(folder, entry.name), { ...at, depth: at.depth + 1 });

@@ -211,8 +211,10 @@ export type RunEvent = { at: string } & (
 export interface RunSummary {
   folder: string;
   name: string;
+  /** As it is called in lists; its path stands in the config. */
   base: string;
-  peftType: string;
+  /** "LoRA", "DoRA" */
+  method: string;
   state: RunState;
   step: number;
   totalSteps: number | null;

@@ -36,7 +36,7 @@ export function runRow(run: RunSummary): Row {
   const description = [word, stepsOf(run), lossOf(run)].filter(Boolean).join(" · ");
   const facts: Row["facts"] = [
     [t("State"), run.problem ?? word],
-    [t("Method"), run.peftType],
+    [t("Method"), run.method],
     [t("Base"), run.base],
     [t("Step"), stepsOf(run)],
     [t("Loss"), run.loss === null ? "" : formatLoss(run.loss)],

@@ -29,7 +29,7 @@ export function headerView(run: ShownRun): HTMLElement {
         text.states[state],
       ),
     ),
-    element("p", { class: "facts" }, text.onBase(summary.peftType, summary.base)),
+    element("p", { class: "facts" }, text.onBase(summary.method, summary.base)),
     progressView(run),
     element("p", { class: "facts", attributes: { id: "facts" } }, factsOf(run)),
     ...said.flatMap((sentence) => (sentence ? [notice(sentence, isBad)] : [])),

@@ -120,7 +120,8 @@ function checkIndex({ index, names }: WeightFiles, files: readonly SafetensorsFi
 
 const genericNames = new Set(["base", "model", "checkpoint", "pytorch", "hf"]);
 
-function displayName(dir: string, { raw }: ModelConfig): string {
+/** The repository's name, the folder's, or what a folder with a generic name says of itself. */
+export function displayName(dir: string, { raw }: ModelConfig): string {
   const folder = path.basename(dir);
   const own = raw["_name_or_path"];
   const isGeneric = genericNames.has(folder) && typeof own === "string" && own !== "";

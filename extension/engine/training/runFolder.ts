@@ -4,7 +4,11 @@ import * as path from "node:path";
 import { t } from "@vscode/l10n";
 import { badRequest } from "../../core/base/errors.ts";
 import { isFolder, writeAtomically } from "../../core/base/files.ts";
+import { readJsonObject } from "../../core/base/json.ts";
 import { isRunning } from "../../core/base/processes.ts";
+import { adapterConfigName, methodLabel } from "../../core/checkpoint/adapterConfig.ts";
+import { displayName } from "../../core/checkpoint/baseCheckpoint.ts";
+import { readModelConfig } from "../../core/checkpoint/modelConfig.ts";
 import type {
   RunConfig,
   RunEvent,
@@ -80,7 +84,7 @@ async function summarize(folder: string): Promise<RunSummary> {
 
 function blank(folder: string): RunSummary {
   return {
-    ...{ folder, name: "", base: "", peftType: "", state: "interrupted", step: 0 },
+    ...{ folder, name: "", base: "", method: "", state: "interrupted", step: 0 },
     ...{ totalSteps: null, loss: null, evaluationLoss: null, startedAt: null, endedAt: null },
     ...{ adapter: null, process: null },
   };
@@ -101,8 +105,8 @@ async function summaryOf(
   return {
     ...blank(folder),
     name: config.name,
-    base: path.basename(config.base),
-    peftType: await peftTypeOf(config),
+    base: await baseName(config.base),
+    method: await methodOf(config),
     // A process that is gone without having said so was killed, or the machine went down.
     state: !isOver && !process ? "interrupted" : said,
     step: step?.step ?? 0,
@@ -116,14 +120,23 @@ async function summaryOf(
   };
 }
 
-async function peftTypeOf({ adapter }: RunConfig): Promise<string> {
-  if (adapter.kind === "new") return String(adapter.config["peft_type"] ?? "");
-  const file = path.join(adapter.path, "adapter_config.json");
+/** "DoRA": the method as people call it. */
+async function methodOf({ adapter }: RunConfig): Promise<string> {
+  const raw = adapter.kind === "new" ? adapter.config : await configIn(adapter.path);
+  const peftType = raw["peft_type"];
+  return typeof peftType === "string" ? methodLabel({ peftType, raw }) : "";
+}
+
+async function configIn(folder: string): Promise<Record<string, unknown>> {
+  return readJsonObject(path.join(folder, adapterConfigName)).catch(() => ({}));
+}
+
+/** As the base is called in lists; a base that is gone by its folder. */
+async function baseName(folder: string): Promise<string> {
   try {
-    const config = JSON.parse(await readFile(file, "utf8")) as { peft_type?: unknown };
-    return String(config.peft_type ?? "");
+    return displayName(folder, await readModelConfig(folder));
   } catch {
-    return "";
+    return path.basename(folder);
   }
 }
 

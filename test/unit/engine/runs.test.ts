@@ -70,8 +70,8 @@ test("a run's summary is read off its log, broken lines or not", async () => {
   const { summary, events } = await readRun(folder);
   assert.equal(summary.state, "interrupted");
   assert.deepEqual(
-    [summary.step, summary.totalSteps, summary.loss, summary.peftType, summary.adapter],
-    [3, 9, 1, "LORA", checkpoint],
+    [summary.step, summary.totalSteps, summary.loss, summary.method, summary.adapter],
+    [3, 9, 1, "LoRA", checkpoint],
   );
   assert.equal(events.length, 5);
 

@@ -9,7 +9,7 @@ const process = { version: 1 as const, pid: 1, socket: "/s", startedAt: "" };
 
 function run(change: Partial<RunSummary> = {}): RunSummary {
   return {
-    ...{ folder: "/runs/pirate", name: "pirate", base: "/base", peftType: "LORA" },
+    ...{ folder: "/runs/pirate", name: "pirate", base: "/base", method: "LoRA" },
     ...{ state: "running", step: 42, totalSteps: 1200, loss: 1.23456, evaluationLoss: null },
     ...{ startedAt: null, endedAt: null, adapter: null, process },
     ...change,
