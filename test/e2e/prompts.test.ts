@@ -119,12 +119,11 @@ async function exportAs(vscode: VSCode, format: string, name: string): Promise<s
   const input = vscode.quickInput().locator("input.input");
   await until("the name is suggested", async () => (await input.inputValue()).endsWith(name));
   const path = join(vscode.folders.workspace, name);
-  await until(`${name} is written`, async () => {
-    if (existsSync(path)) return true;
-    await input.press("Enter", { timeout: 1000 });
-    return existsSync(path);
+  return until(`${name} is written`, async () => {
+    if (!existsSync(path)) await input.press("Enter", { timeout: 1000 });
+    // A file that is just being written is there, but empty.
+    return existsSync(path) && (readFileSync(path, "utf8") || undefined);
   });
-  return readFileSync(path, "utf8");
 }
 
 scenario(
@@ -143,12 +142,15 @@ scenario(
     await vscode.quickInput().locator(".monaco-button", { hasText: "OK" }).click();
     await vscode.notification(/6 answers are in questions\.results\.jsonl/);
     const page = await vscode.webviewFrame("table");
-    assert.equal(await page.locator("tbody tr").count(), 3);
-    assert.match(await page.locator("table").innerText(), /Arr! Th' sky be blue, matey!/);
+    // A preview is drawn anew while it is looked at.
+    await until("a row a question", async () => (await page.locator("tbody tr").count()) === 3);
+    await page.locator("table", { hasText: "Arr! Th' sky be blue, matey!" }).waitFor();
     await vscode.screenshots("86 bulk results");
     const results = join(vscode.folders.workspace, "questions.results.jsonl");
-    const lines = readFileSync(results, "utf8").trimEnd().split("\n");
-    assert.equal(lines.length, 6);
+    const lines = await until("all answers are in the file", () => {
+      const all = readFileSync(results, "utf8").trimEnd().split("\n");
+      return all.length === 6 && all;
+    });
 
     // As if it had been stopped after four.
     writeFileSync(results, `${lines.slice(0, 4).join("\n")}\n`);
