@@ -312,13 +312,13 @@ export class Session {
     const { path: base, name, task } = this.needBase();
     if (task !== "language-modeling") throw writesNothing(name, task);
     const started = performance.now();
-    const answer = await stopAtOnce(
+    const answer = await stopAtOnce<GenerateResult, GenerateEvent>(
       options,
       (own) => this.options.engine.request("generate", { base, ...params }, own),
       {
         stopped: () => ({
           ...{ text: "", tokens: 0, tokensPerSecond: 0, promptTokens: 0 },
-          finish: "cancelled" as const,
+          finish: "cancelled",
           seconds: (performance.now() - started) / 1000,
           seed: params.sampling.seed ?? 0,
           adapters: params.adapters ?? [...this.current.active],
