@@ -15,7 +15,7 @@ import type { TrainingModel } from "../../core/train/trainingModel.ts";
 import type { HandlerContext } from "../../protocol/connection.ts";
 import type { ProgressEvent } from "../../protocol/engineContract.ts";
 import type { RunConfig, TrainingEstimate } from "../../protocol/trainingContract.ts";
-import { adapterStart } from "./openRun.ts";
+import { adapterStart, optionsOf } from "./openRun.ts";
 import { openRunData } from "./runData.ts";
 
 /** Records that are read for it; of larger data the rest is reckoned by bytes. */
@@ -34,7 +34,7 @@ export async function estimateTraining(
     if (event.unit === "bytes") Object.assign(read, { done: event.done, total: event.total });
     emit(event);
   };
-  const options = optionsOf(config);
+  const options = trainingOptions.parse(optionsOf(config));
   const adapter = await adapterStart(config, signal);
   const data = { ...config.data, skipBroken: true };
   const { dataset } = await openRunData(config.base, data, { limit: sampled, onProgress, signal });
@@ -82,17 +82,6 @@ async function measure(
     trainableParameters: trained.reduce((sum, { shape }) => sum + elementCount(shape), 0),
     parameters: base.checkpoint.parameters,
   };
-}
-
-/** What decides how long a step takes; schedules and rates do not. */
-function optionsOf({ settings }: RunConfig): TrainingOptions {
-  const { epochs, maxSteps, batchSize, gradientAccumulation, seed } = settings;
-  const { optimizer, gradientCheckpointing } = settings;
-  return trainingOptions.parse({
-    ...{ epochs, batchSize, gradientAccumulation, seed, gradientCheckpointing },
-    ...(maxSteps !== undefined && { maxSteps }),
-    optimizer: { kind: optimizer },
-  });
 }
 
 interface MeasuredStep {

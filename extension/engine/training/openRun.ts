@@ -14,7 +14,7 @@ import {
 import type { Dataset } from "../../core/train/data/dataset.ts";
 import type { LossKind } from "../../core/train/losses.ts";
 import type { TrainingWish } from "../../core/train/options.ts";
-import type { DataPreview, RunConfig } from "../../protocol/trainingContract.ts";
+import type { RunConfig } from "../../protocol/trainingContract.ts";
 import { openRunData } from "./runData.ts";
 
 export interface Work {
@@ -63,21 +63,8 @@ export async function adapterStart(
   return { kind: "new", config: parseAdapterConfig(text, "adapter_config.json") };
 }
 
-/** What was read, without its texts. */
-export function dataFacts(data: Dataset): Omit<DataPreview, "examples" | "problems"> {
-  return {
-    format: data.format,
-    training: data.training.statistics,
-    evaluation: data.evaluation.statistics,
-    labels: [...data.labels],
-    broken: data.broken.count,
-    notes: [...data.notes],
-    isWhole: data.isWhole,
-  };
-}
-
 /** The contract's settings as the core's options; there an absent number means "every epoch". */
-function optionsOf({ settings }: RunConfig): TrainingWish {
+export function optionsOf({ settings }: RunConfig): TrainingWish {
   const never = Number.MAX_SAFE_INTEGER;
   const { schedule, warmupSteps, optimizer, maxGradientNorm, loraPlusRatio } = settings;
   return {

@@ -9,8 +9,9 @@ import { lastWhole } from "../../core/train/checkpointFolder.ts";
 import type { TrainingEnd, TrainingEvent } from "../../core/train/events.ts";
 import type { Trainer } from "../../core/train/trainer.ts";
 import { type RunConfig, type RunState, runVersion } from "../../protocol/trainingContract.ts";
-import { dataFacts, openRun } from "./openRun.ts";
+import { openRun } from "./openRun.ts";
 import { readRunConfig } from "./runConfig.ts";
+import { previewOf } from "./runData.ts";
 import { readProcess, removeProcess, writeProcess } from "./runFolder.ts";
 import { type NewRunEvent, RunLog } from "./runLog.ts";
 import { Samples } from "./samples.ts";
@@ -109,7 +110,8 @@ class RunProcess implements RunControls {
     const scratch = await mkdtemp(path.join(tmpdir(), "graft-samples-"));
     try {
       const { base, adapter, data, options, loss } = opened;
-      this.tell({ kind: "data", preview: dataFacts(data) });
+      const { examples: _, problems: __, ...preview } = previewOf(data);
+      this.tell({ kind: "data", preview });
       this.progress({ step: t("Building the graph of training") });
       this.samples = new Samples(config, { scratch, signal });
       const hasEvaluation = config.settings.evaluateEvery > 0 && data.evaluation.count > 0;
