@@ -29,6 +29,14 @@ export const sets: Readonly<Record<string, readonly PartyName[]>> = {
     { program: "llama", precision: "q8_0" },
     { program: "llama", precision: "q4_0" },
   ],
+  // PEFT in bf16 would read a prompt of 4,096 tokens for minutes.
+  long: [
+    { program: "graft", precision: "int8" },
+    { program: "graft", precision: "int4" },
+    { program: "peft", precision: "fp32" },
+    { program: "llama", precision: "q8_0" },
+    { program: "llama", precision: "q4_0" },
+  ],
   js: [
     { program: "graft", precision: "fp32" },
     { program: "transformersJs", precision: "fp32" },
