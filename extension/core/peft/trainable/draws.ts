@@ -16,6 +16,19 @@ export function kaiming(random: TorchGenerator, shape: Shape): Float32Array {
   return random.uniform(elementCount(shape), -bound, bound);
 }
 
+/** Tensors as Kaiming has them in their order, but for those that begin with zeros and draw nothing. */
+export function kaimingOrZeros(
+  random: TorchGenerator,
+  tensors: readonly { readonly suffix: string; readonly shape: Shape }[],
+  isZero: (suffix: string) => boolean,
+): Record<string, Float32Array> {
+  const drawn = tensors.map(
+    ({ suffix, shape }) =>
+      [suffix, isZero(suffix) ? zeros(shape) : kaiming(random, shape)] as const,
+  );
+  return Object.fromEntries(drawn);
+}
+
 /** `torch.randn(shape)`, or `normal_` with another mean and deviation. */
 export function normal(
   random: TorchGenerator,

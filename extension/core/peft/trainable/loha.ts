@@ -6,7 +6,7 @@ import type { LinearModule } from "../../onnx/layerHook.ts";
 import { loha as method, type LohaConfig } from "../loha.ts";
 import { lycorisScale } from "../lycorisConfig.ts";
 import { linear } from "./algebra.ts";
-import { kaiming, zeros } from "./draws.ts";
+import { kaimingOrZeros } from "./draws.ts";
 import { moduleForm, type Settings, type OwnTensor } from "./moduleForm.ts";
 import { refuseDropout } from "./refuse.ts";
 
@@ -29,14 +29,12 @@ export const loha = moduleForm<LohaConfig>({
     refuseDropout(context, ["rank_dropout", "module_dropout"], method.peftType);
   },
   tensors,
-  initialize: (module, context) => {
-    const { config, random } = context;
-    const drawn = tensors(module, context).map(({ suffix, shape }) => {
-      const isZero = suffix === "hada_w2_b" && config.init_weights;
-      return [suffix, isZero ? zeros(shape) : kaiming(random, shape)] as const;
-    });
-    return Object.fromEntries(drawn);
-  },
+  initialize: (module, context) =>
+    kaimingOrZeros(
+      context.random,
+      tensors(module, context),
+      (suffix) => suffix === "hada_w2_b" && context.config.init_weights,
+    ),
   forward: (g, { module, config, file, x, base, own }) => {
     const first = g.matMul(own("hada_w1_a"), own("hada_w1_b"));
     const second = g.matMul(own("hada_w2_a"), own("hada_w2_b"));

@@ -8,7 +8,7 @@ import type { LinearModule } from "../../onnx/layerHook.ts";
 import { blocks, lokr as method, type LokrConfig } from "../lokr.ts";
 import { lycorisScale } from "../lycorisConfig.ts";
 import { linear } from "./algebra.ts";
-import { kaiming, zeros } from "./draws.ts";
+import { kaimingOrZeros } from "./draws.ts";
 import { moduleForm, type Settings, type OwnTensor } from "./moduleForm.ts";
 import { refuseDropout } from "./refuse.ts";
 
@@ -45,14 +45,10 @@ export const lokr = moduleForm<LokrConfig>({
     refuseDropout(context, ["rank_dropout", "module_dropout"], method.peftType);
   },
   tensors,
-  initialize: (module, context) => {
-    const { config, random } = context;
-    const drawn = tensors(module, context).map(
-      ({ suffix, shape }) =>
-        [suffix, isZero(suffix, config) ? zeros(shape) : kaiming(random, shape)] as const,
-    );
-    return Object.fromEntries(drawn);
-  },
+  initialize: (module, context) =>
+    kaimingOrZeros(context.random, tensors(module, context), (suffix) =>
+      isZero(suffix, context.config),
+    ),
   forward: (g, layer) => {
     const { module, config, file, x, base, own } = layer;
     const names = new Set(tensors(module, layer).map(({ suffix }) => suffix));
