@@ -41,6 +41,19 @@ export async function chooseRun(
   return (await vscode.window.showQuickPick(items, { placeHolder, matchOnDescription: true }))?.run;
 }
 
+/** The same among runs that have a process. @param accept which of them, all when absent */
+export function chooseLive(
+  graft: Graft,
+  argument: unknown,
+  { placeHolder, accept = () => true, none }: RunQuestion,
+): Promise<RunSummary | undefined> {
+  return chooseRun(graft, argument, {
+    placeHolder,
+    accept: (run) => isLive(run) && accept(run),
+    none: none ?? vscode.l10n.t("Nothing trains now."),
+  });
+}
+
 function folderOf(argument: unknown): string | undefined {
   if (typeof argument === "string") return argument;
   const folder = (argument as { run?: RunSummary } | undefined)?.run?.folder;

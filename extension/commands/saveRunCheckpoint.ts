@@ -1,15 +1,13 @@
 import * as vscode from "vscode";
 import type { Command } from "../context.ts";
-import { chooseRun, isLive } from "./runTargets.ts";
+import { chooseLive } from "./runTargets.ts";
 
 /** Has a run write a checkpoint after the step that it takes. */
 export const saveRunCheckpoint: Command = {
   id: "graft.saveRunCheckpoint",
   async run(graft, argument) {
-    const run = await chooseRun(graft, argument, {
+    const run = await chooseLive(graft, argument, {
       placeHolder: vscode.l10n.t("Run to save a checkpoint of"),
-      accept: isLive,
-      none: vscode.l10n.t("Nothing trains now."),
     });
     if (!run) return;
     await graft.runs.control(run.folder, "saveCheckpoint", null);

@@ -1,16 +1,14 @@
 import * as vscode from "vscode";
 import type { Command } from "../context.ts";
 import { formatExact } from "../views/format.ts";
-import { chooseRun, isLive } from "./runTargets.ts";
+import { chooseLive } from "./runTargets.ts";
 
 /** Ends a run before its time, after asking what becomes of what it has learned. */
 export const stopRun: Command = {
   id: "graft.stopRun",
   async run(graft, argument) {
-    const run = await chooseRun(graft, argument, {
+    const run = await chooseLive(graft, argument, {
       placeHolder: vscode.l10n.t("Run to stop"),
-      accept: isLive,
-      none: vscode.l10n.t("Nothing trains now."),
     });
     if (!run) return;
     const keep = vscode.l10n.t("Keep the Adapter as It Is Now");
