@@ -2,8 +2,8 @@
 import { t } from "@vscode/l10n";
 import { mkdir } from "node:fs/promises";
 import * as path from "node:path";
-import { notFound } from "./base/errors.ts";
-import { writeAtomically } from "./base/files.ts";
+import { asGraftError, notFound, throwIfAborted } from "./base/errors.ts";
+import { isFolder, writeAtomically } from "./base/files.ts";
 import { openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
 import { parseAdapterConfig } from "./checkpoint/adapterConfig.ts";
 import { withBaseName } from "./checkpoint/leadToBase.ts";
@@ -18,7 +18,8 @@ import {
 import { peftVersion, withInferenceMode } from "./savePretrained.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
 import { type AdapterFrame, writeAdapterFiles } from "./train/adapterFiles.ts";
-import { checkpointName, lastWhole, removeOld } from "./train/checkpointFolder.ts";
+import type { ParameterValues } from "./peft/trainable/trainable.ts";
+import { checkpointName, lastWhole, readOwnState, removeOld } from "./train/checkpointFolder.ts";
 import type { Split } from "./train/data/batch.ts";
 import type { TrainingEnd, TrainingEvent } from "./train/events.ts";
 import type { LossKind } from "./train/losses.ts";
@@ -82,6 +83,7 @@ export class TrainingRun {
   /** Trains to the end and writes the adapter and its card into the run's folder. */
   async train(signal = this.request.signal): Promise<TrainingEnd> {
     const end = await this.trainer.train(signal);
+    await this.takeBest(end);
     await this.writeAdapter(end);
     return end;
   }
@@ -108,27 +110,51 @@ export class TrainingRun {
     const place = path.join(folder, checkpointName(step));
     await saveState(trainer, place, this.frame);
     const { saveTotalLimit } = trainer.options;
-    if (saveTotalLimit !== undefined) await removeOld(folder, saveTotalLimit, [bestStep]);
+    if (saveTotalLimit !== undefined)
+      await removeOld(folder, saveTotalLimit, { written: step, best: bestStep });
     return place;
   }
 
   private async resume(): Promise<void> {
-    const { resume = false, folder, signal } = this.request;
+    const { resume = false, folder } = this.request;
     if (resume === false) return;
     const found = resume === true ? await lastWhole(folder) : { folder: resume, skipped: [] };
     if (!found) {
       throw notFound(t("Checkpoint"), folder, t("None of this run is whole. Begin the run anew."));
     }
     const { trainer } = this;
-    const stored = await storedValues(
-      trainer.model.parts.adapter,
-      await openAdapterCheckpoint(found.folder, signal),
-      signal,
-    );
-    const values = new Map([...trainer.model.parts.values, ...stored]);
+    const values = await this.valuesIn(found.folder);
     const notes = [...found.skipped, ...(await restoreState(trainer, found.folder, values))];
     const { step } = trainer.history;
     for (const text of notes) this.request.onEvent?.({ kind: "note", step, text });
+  }
+
+  /** Puts the best evaluation's values in place of the last ones, where the options ask for it. */
+  private async takeBest({ finish, step, bestStep }: TrainingEnd): Promise<void> {
+    const { options, model } = this.trainer;
+    if (!options.loadBestModelAtEnd || finish === "stopped") return;
+    if (bestStep === null || bestStep === step) return;
+    const folder = path.join(this.request.folder, checkpointName(bestStep));
+    const note = (text: string): void => this.request.onEvent?.({ kind: "note", step, text });
+    try {
+      if (!(await isFolder(folder))) throw notFound(t("Checkpoint"), folder);
+      await readOwnState(folder);
+      const values = await this.valuesIn(folder);
+      model.parameters.restore(values, { memory: new Map(), updates: step });
+    } catch (error) {
+      throwIfAborted(this.request.signal);
+      const { message } = asGraftError(error);
+      return note(t("The adapter is that of the last step, not of the best one: {0}", message));
+    }
+    note(t("The adapter is that of step {0}, whose evaluation was the best.", bestStep));
+  }
+
+  /** All parameters' values as a checkpoint has them. */
+  private async valuesIn(folder: string): Promise<ParameterValues> {
+    const { adapter, values } = this.trainer.model.parts;
+    const { signal } = this.request;
+    const checkpoint = await openAdapterCheckpoint(folder, signal);
+    return new Map([...values, ...(await storedValues(adapter, checkpoint, signal))]);
   }
 
   private async writeAdapter(end: TrainingEnd): Promise<void> {

@@ -145,16 +145,19 @@ export async function lastWhole(
   return null;
 }
 
-/** Removes all but the last so many checkpoints; `kept` are never removed. */
+/**
+ * Removes all but the last so many checkpoints. Never removed are the one that was just written and the
+ * best one's; those behind what was just written were damaged, or of steps that are taken anew.
+ */
 export async function removeOld(
   run: string,
   limit: number,
-  kept: readonly (number | null)[],
+  { written, best }: { written: number; best: number | null },
 ): Promise<void> {
   const all = await checkpointsIn(run);
-  const chosen = new Set<number | null>([...kept, all[0]?.step ?? null]);
-  for (const { step } of all) if (chosen.size < limit) chosen.add(step);
+  const kept = new Set(all.map(({ step }) => step).filter((s) => s === written || s === best));
+  for (const { step } of all) if (kept.size < limit && step < written) kept.add(step);
   for (const { step, folder } of all) {
-    if (!chosen.has(step)) await rm(folder, { recursive: true, force: true });
+    if (!kept.has(step)) await rm(folder, { recursive: true, force: true });
   }
 }

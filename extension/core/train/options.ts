@@ -65,6 +65,11 @@ export const trainingOptions = z.strictObject({
   saveSteps: z.int().nonnegative().optional(),
   /** Checkpoints that are kept, the best and the last always among them. */
   saveTotalLimit: count.optional(),
+  /**
+   * The best evaluation's parameters are those of the adapter at the end. Each best one is saved as it is
+   * found, and what is learned last is evaluated too; transformers asks for saves at every evaluation instead.
+   */
+  loadBestModelAtEnd: z.boolean().default(false),
   earlyStopping: z
     .strictObject({ patience: count, threshold: z.number().nonnegative().default(0) })
     .optional(),

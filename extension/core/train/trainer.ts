@@ -112,8 +112,11 @@ export class Trainer {
 
   /** Evaluates and saves where that is due. @returns whether the loss has stopped falling */
   private async afterStep(signal: AbortSignal | undefined): Promise<boolean> {
-    if (this.isDue(this.options.evalSteps)) await this.evaluateAndTell(signal);
-    if (this.isDue(this.options.saveSteps)) await this.save();
+    const { evalSteps, saveSteps, loadBestModelAtEnd } = this.options;
+    const isLast = loadBestModelAtEnd && evalSteps !== 0 && this.history.step >= this.length.steps;
+    if (isLast || this.isDue(evalSteps)) await this.evaluateAndTell(signal);
+    const isBest = loadBestModelAtEnd && this.history.bestStep === this.history.step;
+    if (isBest || this.isDue(saveSteps)) await this.save();
     return this.patience >= (this.options.earlyStopping?.patience ?? Infinity);
   }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { appendFile, cp, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { after, before, test } from "node:test";
@@ -11,6 +11,7 @@ import {
 } from "../../../../extension/core/prepareTraining.ts";
 import { readTokenizer } from "../../../../extension/core/tokens/tokenizer.ts";
 import { train, type TrainRequest, TrainingRun } from "../../../../extension/core/trainAdapter.ts";
+import { checkpointsIn, removeOld } from "../../../../extension/core/train/checkpointFolder.ts";
 import type { Split } from "../../../../extension/core/train/data/batch.ts";
 import type { TrainingEvent } from "../../../../extension/core/train/events.ts";
 import { trainingOptions } from "../../../../extension/core/train/options.ts";
@@ -166,6 +167,63 @@ void test("a run whose evaluation no longer falls ends early, and keeps its best
   const names = await readdir(path.join(root, "early"));
   assert.ok(names.includes(`checkpoint-${end.bestStep}`) && names.includes("checkpoint-3"));
   assert.equal(names.filter((name) => name.startsWith("checkpoint-")).length, 2);
+});
+
+void test("the adapter at the end is the best evaluation's, which is saved whenever it is found", async () => {
+  // A rate at which the loss soon rises again.
+  const rising = { learningRate: 0.5, schedule: { type: "constant" }, maxSteps: 5 } as const;
+  const options = { ...rising, evalSteps: 1, saveSteps: 0, loadBestModelAtEnd: true };
+  const events: TrainingEvent[] = [];
+  const onEvent = (event: TrainingEvent): void => void events.push(event);
+  const end = await train(request("best", { options, onEvent }));
+  const losses = events.flatMap((event) => (event.kind === "evaluation" ? [event.loss] : []));
+  assert.equal(end.bestLoss, Math.min(...losses));
+  assert.equal(end.bestStep, losses.indexOf(Math.min(...losses)) + 1);
+  assert.ok((end.bestStep ?? 5) < 5, "the last step is not the best");
+  const weights = "adapter_model.safetensors";
+  const best = await read("best", `checkpoint-${end.bestStep}/${weights}`);
+  assert.ok((await read("best", weights)).equals(best));
+  assert.ok(!best.equals(await read("best", `checkpoint-5/${weights}`)));
+  assert.ok(events.some((event) => event.kind === "note" && event.text.includes("the best")));
+});
+
+void test("what is learned last is evaluated too, before the best is chosen", async () => {
+  const options = { maxSteps: 3, evalSteps: 2, saveSteps: 0, loadBestModelAtEnd: true };
+  const seen: number[] = [];
+  const onEvent = (event: TrainingEvent): void =>
+    void (event.kind === "evaluation" && seen.push(event.step));
+  await train(request("last", { options, onEvent }));
+  assert.deepEqual(seen, [2, 3]);
+});
+
+void test("a limit of checkpoints leaves the best, the one just written and what is before it", async () => {
+  const run = path.join(root, "limited");
+  const make = async (...steps: number[]): Promise<void> => {
+    await rm(run, { recursive: true, force: true });
+    for (const step of steps)
+      await mkdir(path.join(run, `checkpoint-${step}`), { recursive: true });
+  };
+  const check = async (
+    limit: number,
+    at: { written: number; best: number | null },
+    expected: number[],
+  ): Promise<void> => {
+    await removeOld(run, limit, at);
+    assert.deepEqual(
+      (await checkpointsIn(run)).map(({ step }) => step),
+      expected,
+    );
+  };
+  await make(2, 4, 6, 8);
+  await check(2, { written: 8, best: 2 }, [8, 2]);
+  await make(2, 4, 6, 8);
+  await check(1, { written: 8, best: 4 }, [8, 4]);
+  // A best step that was not saved takes no place.
+  await make(2, 4, 6, 8);
+  await check(2, { written: 8, best: 5 }, [8, 6]);
+  // 8 was damaged, so the run went on from 4: what it writes now is never the one that goes.
+  await make(2, 4, 6, 8);
+  await check(1, { written: 6, best: null }, [6]);
 });
 
 void test("a signal ends a run where it is", async () => {
