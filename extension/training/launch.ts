@@ -1,10 +1,10 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { t } from "@vscode/l10n";
 import { HostError } from "../failure.ts";
+import { readProcessFile } from "../protocol/runProcessFile.ts";
 import type { RunProcess } from "../protocol/trainingContract.ts";
 
 export interface LaunchOptions {
@@ -12,6 +12,8 @@ export interface LaunchOptions {
   program: string;
   /** Of the texts in the editor's language; "" for English. */
   l10n: string;
+  /** Folder in which training data are kept as tokens. */
+  tokens: string;
   /** Milliseconds until the process must have said where it listens. */
   limit?: number;
 }
@@ -21,11 +23,11 @@ export interface LaunchOptions {
  * folder; resolves when it listens.
  */
 export async function launchRun(folder: string, options: LaunchOptions): Promise<RunProcess> {
-  const { program, l10n, limit = 30_000 } = options;
+  const { program, l10n, tokens, limit = 30_000 } = options;
   const output = openSync(join(folder, "output.log"), "a");
   const child = spawn(process.execPath, [program, folder], {
     cwd: folder,
-    env: { ...process.env, ELECTRON_RUN_AS_NODE: "1", GRAFT_L10N: l10n },
+    env: { ...process.env, ELECTRON_RUN_AS_NODE: "1", GRAFT_L10N: l10n, GRAFT_TOKENS: tokens },
     stdio: ["ignore", output, output],
     detached: true,
     windowsHide: true,
@@ -36,22 +38,12 @@ export async function launchRun(folder: string, options: LaunchOptions): Promise
   child.once("exit", (code, signal) => (ended ??= signal ?? t("exit code {0}", String(code))));
   child.unref();
   for (const start = Date.now(); Date.now() - start < limit; await delay(50)) {
-    const known = await readProcess(folder);
-    if (known?.pid === child.pid) return known as RunProcess;
+    const known = await readProcessFile(folder);
+    if (known && known.pid === child.pid) return known;
     if (ended !== undefined) throw notStarted(ended, folder);
   }
   child.kill();
   throw notStarted(t("it did not answer within {0} s", limit / 1000), folder);
-}
-
-/** What a run's folder says of its process; null when there is none, or when it cannot be read. */
-export async function readProcess(folder: string): Promise<RunProcess | null> {
-  try {
-    const known = JSON.parse(await readFile(join(folder, "process.json"), "utf8")) as RunProcess;
-    return typeof known.pid === "number" && typeof known.socket === "string" ? known : null;
-  } catch {
-    return null;
-  }
 }
 
 function notStarted(reason: string, folder: string): HostError {

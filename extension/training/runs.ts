@@ -140,8 +140,10 @@ export class Runs {
 /** A run's summary, one event later. */
 export function afterEvent(summary: RunSummary, event: RunEvent): RunSummary {
   switch (event.kind) {
-    case "state":
-      return { ...summary, state: event.state };
+    case "state": {
+      const { state, from } = event;
+      return { ...summary, state, ...(from !== undefined && { step: from }) };
+    }
     case "step": {
       const { step, totalSteps, loss } = event;
       return { ...summary, step, totalSteps, loss };

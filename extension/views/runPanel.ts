@@ -9,14 +9,16 @@ import type {
   RunPageState,
   ShownRun,
 } from "../protocol/runPageContract.ts";
-import type { Runs } from "../training/runs.ts";
+import { mostSteps } from "../protocol/runSteps.ts";
+import type { RunNews, Runs } from "../training/runs.ts";
 import { OpenPanels } from "./openPanels.ts";
 import { savePageFile } from "./pageFiles.ts";
+import { throttle } from "./throttle.ts";
 import { panelTransport, showPage } from "./webviewHtml.ts";
 
 const viewType = "graft.run";
-/** More points than a chart has pixels tell nothing. */
-const mostSteps = 2000;
+/** Small runs report hundreds of times a second; a page is told so often at most, in milliseconds. */
+const tellEvery = 100;
 
 /** Pages of runs: one panel a run, alive as long as its tab. */
 export class RunPanels implements vscode.Disposable {
@@ -65,11 +67,20 @@ export class RunPanels implements vscode.Disposable {
       page.handlers,
     );
     page.onState = (state) => void connection.request("update", state).catch(() => undefined);
+    const waiting = new Map<string, RunNews>();
+    const telling = throttle(() => {
+      for (const news of waiting.values())
+        void connection.request("append", news).catch(() => undefined);
+      waiting.clear();
+    }, tellEvery);
     const listening = this.parts.runs.onDidChange((news) => {
       if (!panel.visible) return;
       if (!news) return void page.refresh();
-      if (!page.folders.includes(news.summary.folder)) return;
-      void connection.request("append", news).catch(() => undefined);
+      const { folder } = news.summary;
+      if (!page.folders.includes(folder)) return;
+      const events = [...(waiting.get(folder)?.events ?? []), ...news.events];
+      waiting.set(folder, { summary: news.summary, events });
+      telling.request();
     });
     showPage(panel, extensionUri, "run");
     this.open.put(folders[0] ?? "", panel, () => void page.refresh());

@@ -1,4 +1,5 @@
 /** What runs have reported, as numbers to be drawn. */
+import { joined, mostSteps, thinned } from "../../extension/protocol/runSteps.ts";
 import type { ShownRun } from "../../extension/protocol/runPageContract.ts";
 import type { RunEvent, RunSummary } from "../../extension/protocol/trainingContract.ts";
 import type { Curve } from "../shared/curve.ts";
@@ -19,16 +20,21 @@ export function lastOf<K extends RunEvent["kind"]>(
   return events.findLast((event): event is EventOf<K> => event.kind === kind);
 }
 
-/** Adds what a run has reported since to what is shown. */
+/** Adds what a run has reported since to what is shown; of many steps a part is left. */
 export function append(
   runs: readonly ShownRun[],
   { summary, events }: { summary: RunSummary; events: readonly RunEvent[] },
 ): ShownRun[] {
   return runs.map((run) =>
     run.summary.folder === summary.folder
-      ? { ...run, summary, events: [...run.events, ...events] }
+      ? { ...run, summary, events: bounded(joined(run.events, events)) }
       : run,
   );
+}
+
+/** Thinned now and then, not at every step. */
+function bounded(events: RunEvent[]): RunEvent[] {
+  return events.length > 2 * mostSteps ? thinned(events, mostSteps) : events;
 }
 
 /** A run that went on from a checkpoint takes steps again: what was reported of them last counts. */

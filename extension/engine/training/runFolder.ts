@@ -1,9 +1,9 @@
 /** Runs as their folders tell of them. */
-import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import * as path from "node:path";
 import { t } from "@vscode/l10n";
 import { badRequest } from "../../core/base/errors.ts";
-import { isFolder, writeAtomically } from "../../core/base/files.ts";
+import { isFile, writeAtomically } from "../../core/base/files.ts";
 import { readJsonObject } from "../../core/base/json.ts";
 import { isRunning } from "../../core/base/processes.ts";
 import { adapterConfigName, methodLabel } from "../../core/checkpoint/adapterConfig.ts";
@@ -16,8 +16,11 @@ import type {
   RunState,
   RunSummary,
 } from "../../protocol/trainingContract.ts";
+import { processFile, readProcessFile } from "../../protocol/runProcessFile.ts";
+import { checkpointsIn } from "../../core/train/checkpointFolder.ts";
+import { logEnd } from "./logEnd.ts";
 import { configFile, readRunConfig, writeRunConfig } from "./runConfig.ts";
-import { readEvents, thinned } from "./runLog.ts";
+import { readThinned } from "./runLog.ts";
 
 /** States in which a run needs a process. */
 const alive: readonly RunState[] = [
@@ -47,35 +50,50 @@ export async function createRun(parent: string, config: RunConfig): Promise<stri
   }
 }
 
+/** So many folders are read at a time. */
+const atOnce = 16;
+
 /** Runs directly below these folders, newest first. */
 export async function listRuns(parents: readonly string[]): Promise<RunSummary[]> {
-  const found: { summary: RunSummary; made: number }[] = [];
+  const folders: string[] = [];
   for (const parent of new Set(parents)) {
     const names = await readdir(parent).catch(() => []);
-    for (const name of names) {
-      const folder = path.join(parent, name);
-      const made = await stat(configFile(folder)).catch(() => undefined);
-      if (made?.isFile()) found.push({ summary: await summarize(folder), made: made.mtimeMs });
-    }
+    folders.push(...names.map((name) => path.join(parent, name)));
+  }
+  const names = new Map<string, Promise<string>>();
+  const nameOf = (base: string): Promise<string> => {
+    const known = names.get(base) ?? baseName(base);
+    names.set(base, known);
+    return known;
+  };
+  const found: { summary: RunSummary; made: number }[] = [];
+  const read = async (folder: string): Promise<void> => {
+    const made = await stat(configFile(folder)).catch(() => undefined);
+    if (made?.isFile())
+      found.push({ summary: await summarize(folder, nameOf), made: made.mtimeMs });
+  };
+  for (let at = 0; at < folders.length; at += atOnce) {
+    await Promise.all(folders.slice(at, at + atOnce).map(read));
   }
   return found.sort((a, b) => b.made - a.made).map(({ summary }) => summary);
 }
 
-/** Everything that was logged; of steps at most `steps`. */
+/** Everything that was logged and counts; of steps at most `steps`. */
 export async function readRun(
   folder: string,
   steps = Infinity,
 ): Promise<{ summary: RunSummary; config: RunConfig; events: RunEvent[] }> {
   const config = await readRunConfig(folder);
-  const events: RunEvent[] = [];
-  for await (const event of readEvents(folder)) events.push(event);
-  const summary = await summaryOf(folder, config, events);
-  return { summary, config, events: thinned(events, steps) };
+  const events = await readThinned(folder, steps);
+  return { summary: await summaryOf(folder, config), config, events };
 }
 
-async function summarize(folder: string): Promise<RunSummary> {
+async function summarize(
+  folder: string,
+  nameOf: (base: string) => Promise<string>,
+): Promise<RunSummary> {
   try {
-    return (await readRun(folder, 0)).summary;
+    return await summaryOf(folder, await readRunConfig(folder), nameOf);
   } catch (error) {
     const problem = error instanceof Error ? error.message : String(error);
     return { ...blank(folder), state: "failed", name: path.basename(folder), problem };
@@ -93,31 +111,36 @@ function blank(folder: string): RunSummary {
 async function summaryOf(
   folder: string,
   config: RunConfig,
-  events: readonly RunEvent[],
+  nameOf: (base: string) => Promise<string> = baseName,
 ): Promise<RunSummary> {
-  const process = await readProcess(folder);
-  const last = <K extends RunEvent["kind"]>(kind: K): Extract<RunEvent, { kind: K }> | undefined =>
-    events.findLast((event): event is Extract<RunEvent, { kind: K }> => event.kind === kind);
-  const said = last("state")?.state ?? "interrupted";
-  const step = last("step");
-  const isOver = !alive.includes(said);
-  const adapter = last("checkpoint")?.path ?? null;
+  const [process, end] = await Promise.all([
+    readProcess(folder),
+    logEnd(folder, config.settings.evaluateEvery),
+  ]);
+  const { step, state: said = "interrupted" } = end;
   return {
     ...blank(folder),
     name: config.name,
-    base: await baseName(config.base),
+    base: await nameOf(config.base),
     method: await methodOf(config),
     // A process that is gone without having said so was killed, or the machine went down.
-    state: !isOver && !process ? "interrupted" : said,
+    state: alive.includes(said) && !process ? "interrupted" : said,
     step: step?.step ?? 0,
     totalSteps: step?.totalSteps ?? null,
     loss: step?.loss ?? null,
-    evaluationLoss: last("evaluation")?.loss ?? null,
-    startedAt: events[0]?.at ?? null,
-    endedAt: process ? null : (events.at(-1)?.at ?? null),
-    adapter: adapter !== null && (await isFolder(adapter)) ? adapter : null,
+    evaluationLoss: end.evaluation?.loss ?? null,
+    startedAt: end.first?.at ?? null,
+    endedAt: process ? null : (end.last?.at ?? null),
+    adapter: await adapterOf(folder, said),
     process,
   };
+}
+
+/** Of a run that came to its end the adapter itself, else the last checkpoint. */
+async function adapterOf(folder: string, state: RunState): Promise<string | null> {
+  if (state === "finished" && (await isFile(path.join(folder, adapterConfigName)))) return folder;
+  const [last] = await checkpointsIn(folder);
+  return last?.folder ?? null;
 }
 
 /** "DoRA": the method as people call it. */
@@ -140,18 +163,10 @@ async function baseName(folder: string): Promise<string> {
   }
 }
 
-function processFile(folder: string): string {
-  return path.join(folder, "process.json");
-}
-
 /** The process that trains here, where it lives. */
 export async function readProcess(folder: string): Promise<RunProcess | null> {
-  try {
-    const known = JSON.parse(await readFile(processFile(folder), "utf8")) as RunProcess;
-    return isRunning(known.pid) ? known : null;
-  } catch {
-    return null;
-  }
+  const known = await readProcessFile(folder);
+  return known && isRunning(known.pid) ? known : null;
 }
 
 export async function writeProcess(folder: string, process: RunProcess): Promise<void> {

@@ -10,6 +10,7 @@ import type { TrainingEnd, TrainingEvent } from "../../core/train/events.ts";
 import type { Trainer } from "../../core/train/trainer.ts";
 import { type RunConfig, type RunState, runVersion } from "../../protocol/trainingContract.ts";
 import { openRun } from "./openRun.ts";
+import { logEnd } from "./logEnd.ts";
 import { readRunConfig } from "./runConfig.ts";
 import { previewOf } from "./runData.ts";
 import { readProcess, removeProcess, writeProcess } from "./runFolder.ts";
@@ -36,7 +37,6 @@ class RunProcess implements RunControls {
   private readonly ending = new AbortController();
   private server: RunServer | undefined;
   private run: TrainingRun | undefined;
-  private bestStep: number | null = null;
   private samples: Samples | undefined;
 
   constructor(
@@ -105,6 +105,7 @@ class RunProcess implements RunControls {
   private async train(): Promise<TrainingEnd> {
     const { folder, config } = this;
     const { signal } = this.ending;
+    const before = await logEnd(folder, 0);
     this.become("preparing");
     const opened = await openRun(config, { onProgress: (event) => this.progress(event), signal });
     const scratch = await mkdtemp(path.join(tmpdir(), "graft-samples-"));
@@ -128,7 +129,7 @@ class RunProcess implements RunControls {
       });
       try {
         this.run = run;
-        this.become("running");
+        this.goOn(before.step !== undefined);
         return await run.train();
       } finally {
         this.run = undefined;
@@ -154,7 +155,6 @@ class RunProcess implements RunControls {
         });
       }
       case "evaluation":
-        if (event.isBest) this.bestStep = event.step;
         return this.tell(event);
       case "checkpoint": {
         const { step, folder } = event;
@@ -162,7 +162,7 @@ class RunProcess implements RunControls {
           kind: "checkpoint",
           step,
           path: folder,
-          isBest: step === this.bestStep,
+          isBest: step === this.trainer?.history.bestStep,
         });
       }
       case "samples":
@@ -174,6 +174,12 @@ class RunProcess implements RunControls {
       case "resumed":
         return this.become("running");
     }
+  }
+
+  /** @param hasSteps whether steps were reported before, by a process that is gone */
+  private goOn(hasSteps: boolean): void {
+    this.state = "running";
+    this.tell({ kind: "state", state: "running", ...(hasSteps && { from: this.step }) });
   }
 
   private async answer(): Promise<[]> {

@@ -1,11 +1,20 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { readEvents, RunLog, thinned } from "../../../extension/engine/training/runLog.ts";
+import { readEvents, RunLog } from "../../../extension/engine/training/runLog.ts";
+import { joined, thinned } from "../../../extension/protocol/runSteps.ts";
 import { runsHandlers } from "../../../extension/engine/training/handlers.ts";
 import {
   createRun,
@@ -99,6 +108,89 @@ test("a config that cannot be read is said of its run, and refused before there 
     );
   await assert.rejects(asked(), { code: "bad-file", message: /settings\.batchSize/ });
   assert(!existsSync(join(parent, "bad")));
+});
+
+test("what a run reported behind the checkpoint that it goes on from counts no more", async () => {
+  const folder = await createRun(join(place, "again"), config("again"));
+  const log = new RunLog(folder);
+  log.append({ kind: "state", state: "running" });
+  for (const at of [1, 2, 3, 4, 5]) log.append(step(at, 10 - at));
+  log.append({ kind: "evaluation", step: 5, epoch: 0, loss: 1, isBest: true, seconds: 0 });
+  log.append({ kind: "state", state: "preparing" });
+  log.append({ kind: "state", state: "running", from: 3 });
+  const { summary, events } = await readRun(folder);
+  const steps = (of: RunEvent[]): number[] =>
+    of.flatMap((event) => (event.kind === "step" ? [event.step] : []));
+  assert.deepEqual([summary.step, summary.loss, steps(events)], [3, 7, [1, 2, 3]]);
+  assert(!events.some(({ kind }) => kind === "evaluation"));
+  for (const at of [4, 5]) log.append(step(at, 1));
+  const later = await readRun(folder);
+  assert.deepEqual([later.summary.loss, steps(later.events)], [1, [1, 2, 3, 4, 5]]);
+  // Pages that watched all of it end with the same.
+  const told: RunEvent[] = [];
+  for await (const event of readEvents(folder)) told.push(event);
+  assert.deepEqual(joined(told.slice(0, 8), told.slice(8)), later.events);
+});
+
+test("a list of runs reads the ends of their logs alone", async () => {
+  const parent = join(place, "long");
+  const folder = await createRun(parent, {
+    ...config("long"),
+    settings: { ...config("long").settings, evaluateEvery: 1000 },
+  });
+  const log = new RunLog(folder);
+  log.append({ kind: "state", state: "preparing" });
+  const first = readFileSync(join(folder, "log.jsonl"), "utf8");
+  const line = (event: object): string => `${JSON.stringify({ at: "2026-01-01", ...event })}\n`;
+  const evaluation = {
+    kind: "evaluation",
+    step: 1500,
+    epoch: 0,
+    loss: 0.5,
+    isBest: true,
+    seconds: 0,
+  };
+  const lines = [
+    // What is not read need not be whole.
+    "not an event\n".repeat(50_000),
+    line(evaluation),
+    ...Array.from({ length: 900 }, (_, i) => line(step(1501 + i, 2))),
+  ];
+  appendFileSync(join(folder, "log.jsonl"), lines.join(""));
+  const [summary] = await listRuns([parent]);
+  assert.deepEqual(
+    [summary?.step, summary?.loss, summary?.evaluationLoss, summary?.state],
+    [2400, 2, 0.5, "interrupted"],
+  );
+  assert.equal(summary?.startedAt, (JSON.parse(first) as RunEvent).at);
+  assert.equal(summary.endedAt, "2026-01-01");
+});
+
+test("a run that came to its end offers the adapter itself, one that did not its last checkpoint", async () => {
+  const folder = await createRun(join(place, "ended"), config("ended"));
+  mkdirSync(join(folder, "checkpoint-8"));
+  mkdirSync(join(folder, "checkpoint-16"));
+  writeFileSync(join(folder, "adapter_config.json"), "{}");
+  const log = new RunLog(folder);
+  log.append({ kind: "state", state: "stopped" });
+  assert.equal((await readRun(folder)).summary.adapter, join(folder, "checkpoint-16"));
+  log.append({ kind: "state", state: "finished" });
+  assert.equal((await readRun(folder)).summary.adapter, folder);
+});
+
+test("one bad step among many is not thinned away", () => {
+  const events = Array.from(
+    { length: 10_000 },
+    (_, at) => ({ at: "", ...step(at + 1, at === 5678 ? 99 : 1) }) as RunEvent,
+  );
+  const left = thinned(events, 200);
+  assert(left.length <= 201);
+  const losses = left.flatMap((event) => (event.kind === "step" ? [event.loss] : []));
+  assert.equal(Math.max(...losses), 99);
+  // What was thinned and has grown since is thinned evenly again.
+  const grown = thinned([...thinned(events.slice(0, 9000), 200), ...events.slice(9000)], 200);
+  const late = grown.filter((event) => event.kind === "step" && event.step > 9000).length;
+  assert(late < 40, `${late} of the last tenth`);
 });
 
 test("of many steps an even part is left, the last always, and nothing else is", () => {
