@@ -116,7 +116,7 @@ export class EngineProcess {
     const child = this.options.fork();
     this.child = child;
     this.listen(child);
-    const connection: EngineConnection = new Connection(transportOf(child), {});
+    const connection: EngineConnection = new Connection(processTransport(child), {});
     this.connection = connection;
     void this.greet(child, connection, { as, crash });
   }
@@ -211,7 +211,7 @@ export class EngineProcess {
 }
 
 /** Process IPC as a transport; plain JSON, so that a later engine may live elsewhere. */
-function transportOf(child: ChildProcess): Transport {
+export function processTransport(child: ChildProcess): Transport {
   return {
     send(message) {
       // Sending to a dying process reports through the callback; the exit event says the rest.

@@ -8,10 +8,11 @@ import type { Graft } from "./context.ts";
 import { Hub } from "./hub.ts";
 import { AdapterConfigLanguage } from "./language/adapterConfigLanguage.ts";
 import { Layout } from "./layout.ts";
-import { createModels } from "./models.ts";
+import { createModels, forkEngine } from "./models.ts";
 import { ModelWatch } from "./modelWatch.ts";
 import { RecentLog } from "./recentLog.ts";
 import { createRuns } from "./training/createRuns.ts";
+import { estimateApart } from "./training/estimate.ts";
 import { AdapterTree } from "./views/adapterTree.ts";
 import { Answers } from "./views/answers.ts";
 import { BaseModelTree } from "./views/baseModelTree.ts";
@@ -73,7 +74,10 @@ function start(extension: vscode.ExtensionContext, output: vscode.LogOutputChann
     reports: new Reports(extension),
     runs,
     runPanels: new RunPanels(extension, { runs, engine }),
-    trainPanels: new TrainPanels(extension, { session, engine, runs }),
+    trainPanels: new TrainPanels(extension, {
+      ...{ session, engine, runs },
+      estimate: (config, options) => estimateApart(config, () => forkEngine(extension), options),
+    }),
   };
   const refresh = (): void => void session.refresh().catch((error) => presentError(graft, error));
   extension.subscriptions.push(

@@ -18,7 +18,7 @@ export function createModels(
   log: vscode.LogOutputChannel,
 ): { engine: EngineProcess; session: Session } {
   const engine: EngineProcess = new EngineProcess({
-    fork: () => forkEngine(extension.asAbsolutePath("dist/engine.cjs")),
+    fork: () => forkEngine(extension),
     log,
     restore: (connection) => session.restoreAfterCrash(connection),
     onState: (state) => {
@@ -58,8 +58,9 @@ export function createModels(
   return { engine, session };
 }
 
-function forkEngine(file: string): ReturnType<typeof fork> {
-  return fork(file, [], {
+/** A process of the engine, which speaks over its channel. */
+export function forkEngine(extension: vscode.ExtensionContext): ReturnType<typeof fork> {
+  return fork(extension.asAbsolutePath("dist/engine.cjs"), [], {
     env: {
       ...process.env,
       ELECTRON_RUN_AS_NODE: "1",

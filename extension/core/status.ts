@@ -5,7 +5,8 @@
  */
 import { elementCount } from "./base/shape.ts";
 import type { BaseModel } from "./baseModel.ts";
-import { weightName } from "./checkpoint/modules.ts";
+import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
+import { type ModuleTree, weightName } from "./checkpoint/modules.ts";
 import { layerType, pythonNames } from "./peft/adapterLayers.ts";
 import type { ParameterCounts } from "./peft/method.ts";
 import type { LoadedAdapter } from "./peftModel.ts";
@@ -66,16 +67,19 @@ export function countModel(state: ModelState): { trainable: number; total: numbe
       if (state.trainable.has(name)) return counts.trainable;
       return active.includes(name) ? counts.alwaysTrainable : 0;
     }),
-    total: baseParameters(base) + sum((counts) => counts.added),
+    total: baseParameters(base.checkpoint, base.adaptable.tree) + sum((counts) => counts.added),
   };
 }
 
 /** Tensors of old checkpoints that PyTorch holds as buffers. */
 const buffers = /(^|\.)(rotary_emb\.inv_freq|attn\.(masked_)?bias|attention\.(masked_)?bias)$/;
 
-/** A base's own parameters; a table that is tied to a head counts once. */
-function baseParameters({ checkpoint, adaptable }: BaseModel): number {
-  const twins = adaptable.tree.modules
+/** A base's own parameters as PEFT counts them; a table that is tied to a head counts once. */
+export function baseParameters(
+  checkpoint: Pick<BaseCheckpoint, "weights" | "parameters">,
+  tree: ModuleTree,
+): number {
+  const twins = tree.modules
     .filter((module) => weightName(module) !== `${module.path}.weight`)
     .map(({ path }) => `${path}.weight`);
   const others = [...checkpoint.weights].filter(

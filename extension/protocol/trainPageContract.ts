@@ -1,6 +1,13 @@
 /** Host ⇄ the form that starts runs. Types only. */
 import type { ProgressEvent } from "./engineContract.ts";
-import type { DataPreview, RunConfig, TrainingData, TrainingEstimate } from "./trainingContract.ts";
+import type {
+  DataColumns,
+  DataPreview,
+  RunConfig,
+  TrainableCount,
+  TrainingData,
+  TrainingEstimate,
+} from "./trainingContract.ts";
 
 /** A field of a method's config, as the form draws it. */
 export interface MethodField {
@@ -32,10 +39,12 @@ export interface BaseChoice {
 
 /** What a base has, and what a config chooses of it. */
 export interface BaseModules {
-  /** Names that target_modules may have: the ends of paths, with how many modules have each. */
-  names: { name: string; count: number }[];
+  /** Names that target_modules may have: the ends of paths, how many modules have each, and their weights. */
+  names: { name: string; count: number; parameters: number }[];
   /** Modules that the config targets; null where that is not known. */
   chosen: number | null;
+  /** What would be trained; null where the adapter cannot be trained on the base. */
+  count: TrainableCount | null;
   /** What loading would refuse, and the field that it is about. */
   problem: { message: string; field: string | null } | null;
 }
@@ -60,9 +69,10 @@ export type TrainPageHostContract = {
   /** Paths of what was dragged onto the form. */
   droppedFiles: { params: { uris: string[] }; result: string[] };
   describeBase: {
-    params: { base: string; config: Record<string, unknown> };
+    params: Pick<RunConfig, "base" | "adapter">;
     result: BaseModules;
   };
+  describeData: { params: { files: string[] }; result: DataColumns };
   preview: {
     params: { base: string; data: TrainingData };
     result: DataPreview;

@@ -24,6 +24,8 @@ export interface TrainingData {
   evaluationShare?: number;
   /** What the model is for; read off the fields when absent. */
   task?: "causal" | "sequence-classification" | "token-classification";
+  /** How records are read; told by their fields when absent. */
+  format?: DataFormat;
   /** Which field or column holds what, where names are others than usual. */
   fields?: Partial<Record<DataField, string>>;
   /** "answers" when absent: completions and the assistant's turns alone; "all" learns every token. */
@@ -86,8 +88,17 @@ export interface DataStatistics {
   median: number;
 }
 
+/** The columns of a table, or the fields of the first record. */
+export interface DataColumns {
+  columns: { name: string; sample: string }[];
+  /** True where a file is plain text, whose texts have no fields. */
+  hasPlainText: boolean;
+}
+
 export interface DataPreview {
   format: DataFormat;
+  /** Which field or column was taken for what. */
+  fields: Partial<Record<DataField, string>>;
   examples: { segments: TextSegment[]; label?: string; tokens: number }[];
   training: DataStatistics;
   evaluation: DataStatistics;
@@ -124,10 +135,17 @@ export interface TrainingSettings {
   /** In steps; 0 is never. */
   evaluateEvery: number;
   saveEvery: number;
-  /** How many checkpoints are kept beside the best; 0 keeps all. */
+  /** How many checkpoints are kept, the last and the best always among them; 0 keeps all. */
   keepCheckpoints: number;
   /** Evaluations without a better loss after which a run ends; 0 is never. */
   earlyStopping: number;
+  /** By how much a loss has to be less to be better for `earlyStopping`; 0 when absent. */
+  earlyStoppingThreshold?: number;
+  /**
+   * Each best evaluation is saved, and the adapter at the end is the best one's (transformers'
+   * load_best_model_at_end); a run that is stopped by hand keeps what it has.
+   */
+  loadBest?: boolean;
 }
 
 /** Everything that a run is made of: the same config gives the same run. */
@@ -179,6 +197,8 @@ export type RunEvent = { at: string } & (
       /** A sentence, of "failed" and where there is something to say. */
       message?: string;
       code?: string;
+      /** The run goes on from this step: what it reported of later ones before counts no more. */
+      from?: number;
     }
   | { kind: "progress"; step: string; done?: number; total?: number }
   | { kind: "data"; preview: Omit<DataPreview, "examples" | "problems"> }
@@ -230,6 +250,15 @@ export interface RunSummary {
   problem?: string;
 }
 
+/** What training an adapter on a base would change, from headers alone. */
+export interface TrainableCount {
+  /** As PEFT's print_trainable_parameters counts them. */
+  trained: number;
+  all: number;
+  /** Tokens that the base reads at most; null where its config does not say. */
+  context: number | null;
+}
+
 export interface TrainingEstimate {
   /** Measured by one step with the longest batch. */
   secondsPerStep: number;
@@ -262,6 +291,10 @@ export type TrainingContract = {
     result: DataPreview;
     event: ProgressEvent;
   };
+  /** What the files' records have, so that a user can say which field is which. */
+  describeTrainingData: { params: { files: string[] }; result: DataColumns };
+  /** @throws what keeps the adapter from being trained on the base; `details.field` where it is of one */
+  countTrainable: { params: Pick<RunConfig, "base" | "adapter">; result: TrainableCount };
   /** Runs one step with the longest batch, and writes nothing. */
   estimateTraining: {
     params: { config: RunConfig };

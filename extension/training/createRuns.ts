@@ -18,7 +18,10 @@ export function createRuns(
   const runs = new Runs({
     engine,
     parents: () => [placeOfRuns()],
-    launch: (folder) => launchRun(folder, { program, l10n: vscode.l10n.uri?.fsPath ?? "" }),
+    launch: (folder) => {
+      const tokens = vscode.Uri.joinPath(extension.globalStorageUri, "tokens").fsPath;
+      return launchRun(folder, { program, tokens, l10n: vscode.l10n.uri?.fsPath ?? "" });
+    },
     warn: (text) => log.warn(text),
   });
   const { workspaceState } = extension;

@@ -20,6 +20,7 @@ export const defaultSettings: TrainingSettings = {
   saveEvery: 50,
   keepCheckpoints: 2,
   earlyStopping: 0,
+  loadBest: true,
 };
 
 /** What the form begins with: LoRA on all linear layers, or an adapter that is trained on. */
@@ -60,5 +61,6 @@ export function draftOf(value: unknown): RunConfig | null {
     Array.isArray(draft.samplePrompts);
   if (!isWhole) return null;
   const whole = draft as RunConfig;
-  return { ...whole, settings: { ...defaultSettings, ...whole.settings } };
+  // A run of before this was asked did not load its best; the same config gives the same run.
+  return { ...whole, settings: { ...defaultSettings, loadBest: false, ...whole.settings } };
 }

@@ -1,20 +1,19 @@
 import { readFile } from "node:fs/promises";
-import * as path from "node:path";
 import * as vscode from "vscode";
 import type { EngineProcess } from "../engineProcess.ts";
-import type { ConfigFacts } from "../protocol/configContract.ts";
-import { Connection, type Handlers } from "../protocol/connection.ts";
+import { Connection, type Handlers, type RequestOptions } from "../protocol/connection.ts";
+import type { ProgressEvent } from "../protocol/engineContract.ts";
 import type {
   BaseChoice,
-  BaseModules,
   MethodForm,
   TrainPageContract,
   TrainPageHostContract,
 } from "../protocol/trainPageContract.ts";
-import type { RunConfig } from "../protocol/trainingContract.ts";
+import type { RunConfig, TrainingEstimate } from "../protocol/trainingContract.ts";
 import type { Session } from "../session.ts";
 import { placeOfRuns } from "../training/createRuns.ts";
 import { draftOf, newDraft } from "../training/draft.ts";
+import { describeBase } from "../training/baseModules.ts";
 import { type ConfigSchema, methodForms } from "../training/methodForms.ts";
 import type { Runs } from "../training/runs.ts";
 import { formatCount } from "./format.ts";
@@ -27,6 +26,8 @@ interface Parts {
   session: Session;
   engine: Pick<EngineProcess, "request">;
   runs: Runs;
+  /** Measures a run beside the engine. */
+  estimate(config: RunConfig, options: RequestOptions<ProgressEvent>): Promise<TrainingEstimate>;
 }
 
 /** Forms that start runs. One that begins empty is there once; each adapter or run has its own. */
@@ -100,7 +101,7 @@ function subjectOf({ name, base, adapter }: RunConfig): string {
 }
 
 function handlersOf(
-  { session, engine, runs }: Parts,
+  { session, engine, runs, estimate }: Parts,
   page: { draft: RunConfig; schema: string; close(): void },
 ): Handlers<TrainPageHostContract> {
   return {
@@ -116,17 +117,12 @@ function handlersOf(
       uris
         .map((uri) => vscode.Uri.parse(uri))
         .flatMap((u) => (u.scheme === "file" ? u.fsPath : [])),
-    describeBase: async ({ base, config }) => {
-      const text = JSON.stringify({ ...config, base_model_name_or_path: base });
-      // No adapter is there yet: what the config says is held against the base alone.
-      const file = path.join(placeOfRuns(), "adapter_config.json");
-      const params = { path: file, text, standIn: base };
-      return modulesOf(await engine.request("describeConfig", params));
-    },
+    describeBase: (params, { signal }) => describeBase(engine, params, signal),
+    describeData: (params, { signal }) =>
+      engine.request("describeTrainingData", params, { signal }),
     preview: ({ base, data }, { signal, emit }) =>
       engine.request("previewTrainingData", { base, data, examples: 3 }, { signal, onEvent: emit }),
-    estimate: ({ config }, { signal, emit }) =>
-      engine.request("estimateTraining", { config }, { signal, onEvent: emit }),
+    estimate: ({ config }, { signal, emit }) => estimate(config, { signal, onEvent: emit }),
     openFile: async ({ file, line }) => {
       const at = new vscode.Position(Math.max(0, (line ?? 1) - 1), 0);
       const options = { selection: new vscode.Range(at, at), preview: true };
@@ -162,25 +158,6 @@ function basesOf({ state }: Session): BaseChoice[] {
       detail: [modelType, formatCount(parameters), dtype].filter(Boolean).join(" · "),
       isLoaded: state.base?.path === folder,
     }));
-}
-
-/** The ends of a base's linear layers, as target_modules names them, most frequent first. */
-function modulesOf({ base, patterns, problem, baseProblem }: ConfigFacts): BaseModules {
-  const counts = new Map<string, number>();
-  for (const { path: full, kind } of base?.modules ?? []) {
-    if (kind !== "linear") continue;
-    const name = full.slice(full.lastIndexOf(".") + 1);
-    counts.set(name, (counts.get(name) ?? 0) + 1);
-  }
-  const targets = patterns.filter(({ kind }) => kind === "target" || kind === "regex");
-  const names = [...counts].map(([name, count]) => ({ name, count }));
-  const chosen = targets.reduce((sum, target) => sum + target.chosen, 0);
-  const found = problem ?? (baseProblem === "" ? null : { message: baseProblem, field: "base" });
-  return {
-    names: names.sort((a, b) => b.count - a.count),
-    chosen: base && targets.length > 0 ? chosen : null,
-    problem: found && { message: found.message, field: found.field },
-  };
 }
 
 async function pickFolder(): Promise<string | null> {

@@ -1,8 +1,10 @@
 import type { TrainingData } from "../../extension/protocol/trainingContract.ts";
 import { element } from "../shared/element.ts";
-import { icon } from "../shared/icon.ts";
 import { withData } from "./draft.ts";
-import { details, numberField, problemLine, section, selectField, switchField } from "./fields.ts";
+import { evaluationFields } from "./evaluationFields.ts";
+import { details, numberField, section, selectField, switchField } from "./fields.ts";
+import { filesField } from "./filesField.ts";
+import { recordsGroup } from "./formatFields.ts";
 import type { TrainPage } from "./page.ts";
 import { text } from "./strings.ts";
 
@@ -10,11 +12,11 @@ import { text } from "./strings.ts";
 export function dataSection(page: TrainPage, preview: HTMLElement): HTMLElement {
   const { data } = page.draft;
   const set = (change: Partial<TrainingData>): void => page.change(withData(page.draft, change));
-  const share = data.evaluationShare === undefined ? 0 : data.evaluationShare * 100;
   return section(
     "data",
     text.data,
-    filesField(page),
+    filesField(page, "files", text.files),
+    recordsGroup(page),
     element(
       "div",
       { class: "fields" },
@@ -31,23 +33,14 @@ export function dataSection(page: TrainPage, preview: HTMLElement): HTMLElement 
       ),
       numberField(
         {
-          ...{ id: "maxLength", label: text.maxLength, value: data.maxLength },
+          ...{ id: "maxLength", label: text.maxLength, value: data.maxLength, hint: "" },
           rule: { isWhole: true, minimum: 1, isOptional: true },
         },
         { take: (maxLength) => set({ maxLength }), host: page },
       ),
-      numberField(
-        {
-          ...{ id: "evaluationShare", label: text.evaluationShare },
-          value: Number(share.toPrecision(6)),
-          rule: { minimum: 0, maximum: 90 },
-        },
-        {
-          take: (percent) => set({ evaluationShare: percent ? percent / 100 : undefined }),
-          host: page,
-        },
-      ),
+      packingField(data, set),
     ),
+    evaluationFields(page),
     details(
       {
         ...{ id: "more-data", summary: text.moreData, isOpen: page.isOpen("more-data") },
@@ -85,22 +78,29 @@ function moreFields(
       },
       (overlong) => set({ overlong }),
     ),
-    selectField(
-      {
-        ...{ id: "packing", label: text.packing, value: data.packing ?? "none" },
-        options: [
-          ["none", text.packings.none],
-          ["fit", text.packings.fit],
-          ["wrap", text.packings.wrap],
-        ],
-      },
-      (packing) => set({ packing }),
-    ),
     switchField(
       { id: "skipBroken", label: text.skipBroken, value: data.skipBroken ?? false },
       (skipBroken) => set({ skipBroken: skipBroken || undefined }),
     ),
   ];
+}
+
+function packingField(
+  data: TrainingData,
+  set: (change: Partial<TrainingData>) => void,
+): HTMLElement {
+  return selectField(
+    {
+      ...{ id: "packing", label: text.packing, value: data.packing ?? "none" },
+      hint: text.packingHint,
+      options: [
+        ["none", text.packings.none],
+        ["fit", text.packings.fit],
+        ["wrap", text.packings.wrap],
+      ],
+    },
+    (packing) => set({ packing: packing === "none" ? undefined : packing }),
+  );
 }
 
 const taskTypes = {
@@ -122,74 +122,12 @@ function taskField(page: TrainPage): HTMLElement {
       ],
     },
     (next) => {
-      const draft = withData(page.draft, { task: next });
+      // Another task reads its records in other ways.
+      const draft = withData(page.draft, { task: next, format: undefined, fields: undefined });
       const { adapter } = draft;
-      if (adapter.kind === "continue") return page.change(draft);
+      if (adapter.kind === "continue") return page.change(draft, true);
       const config = { ...adapter.config, task_type: taskTypes[next] };
-      page.change({ ...draft, adapter: { kind: "new", config } });
+      page.change({ ...draft, adapter: { kind: "new", config } }, true);
     },
   );
-}
-
-function filesField(page: TrainPage): HTMLElement {
-  const { files } = page.draft.data;
-  const remove = (file: string): void => {
-    const rest = files.filter((each) => each !== file);
-    page.change(withData(page.draft, { files: rest }), true);
-  };
-  const rows = files.map((file, at) =>
-    element(
-      "li",
-      {},
-      element("span", { class: "path" }, file),
-      element(
-        "button",
-        {
-          class: "tool",
-          attributes: {
-            ...{ type: "button", id: `remove-${at}` },
-            "aria-label": text.remove(file),
-            title: text.remove(file),
-          },
-          on: { click: () => remove(file) },
-        },
-        icon("close"),
-      ),
-    ),
-  );
-  const list = element(
-    "div",
-    {
-      class: "drop",
-      attributes: { id: "files", role: "group", "aria-label": text.files },
-      on: {
-        dragover: (event) => event.preventDefault(),
-        drop: (event) => {
-          event.preventDefault();
-          page.drop(urisOf(event.dataTransfer));
-        },
-      },
-    },
-    rows.length > 0 && element("ul", {}, ...rows),
-    element(
-      "vscode-button",
-      {
-        attributes: { id: "add-files", appearance: "secondary" },
-        on: { click: () => page.pickFiles() },
-      },
-      text.addFiles,
-    ),
-    element("p", { class: "hint" }, text.filesHint),
-    problemLine("files"),
-  );
-  return list;
-}
-
-/** What VS Code's explorer, or a file manager, says of what is dragged. */
-function urisOf(transfer: DataTransfer | null): string[] {
-  const lists = ["application/vnd.code.uri-list", "text/uri-list"].map(
-    (type) => transfer?.getData(type) ?? "",
-  );
-  const list = lists.find((each) => each !== "") ?? "";
-  return list.split(/\r?\n/).filter((line) => line !== "" && !line.startsWith("#"));
 }

@@ -1,6 +1,10 @@
 /** What the form makes of a run's config, and what is wrong with it. Pure. */
 import type { MethodField } from "../../extension/protocol/trainPageContract.ts";
-import type { RunConfig, TrainingSettings } from "../../extension/protocol/trainingContract.ts";
+import type {
+  RunConfig,
+  TrainingData,
+  TrainingSettings,
+} from "../../extension/protocol/trainingContract.ts";
 import { text } from "./strings.ts";
 
 /** By the id of a field. */
@@ -86,15 +90,29 @@ export function withMethod(
   return { ...Object.fromEntries(kept), peft_type: peftType };
 }
 
-/** What is missing before a run can start. */
-export function missing({ name, base, data, settings }: RunConfig): Problems {
+/** What is missing before a run can start; said once the user has tried. */
+export function missing({ name, base, data }: RunConfig): Problems {
   const found: Record<string, string> = {};
   if (!/[\p{L}\p{N}]/u.test(name)) found["name"] = text.noName;
   if (base === "") found["base"] = text.noBase;
   if (data.files.length === 0) found["files"] = text.noFiles;
-  const evaluates = (data.evaluationShare ?? 0) > 0 || (data.evaluationFiles?.length ?? 0) > 0;
-  if (settings.earlyStopping > 0 && !(evaluates && settings.evaluateEvery > 0))
+  if (data.evaluationFiles?.length === 0) found["evaluationFiles"] = text.noFiles;
+  return found;
+}
+
+/** What is filled in but does not go together; said at once. @param context tokens that the base reads */
+export function conflicts({ data, settings }: RunConfig, context: number | null): Problems {
+  const found: Record<string, string> = {};
+  const { evaluateEvery, earlyStopping, warmupSteps, maxSteps } = settings;
+  const hasTexts = (data.evaluationShare ?? 0) > 0 || data.evaluationFiles !== undefined;
+  if (earlyStopping > 0 && !(hasTexts && evaluateEvery > 0))
     found["earlyStopping"] = text.noEvaluation;
+  if (maxSteps !== undefined && warmupSteps >= maxSteps && warmupSteps > 0)
+    found["warmupSteps"] = text.onlyWarmUp(maxSteps);
+  if (context !== null && (data.maxLength ?? 0) > context)
+    found["maxLength"] = text.beyondContext(context);
+  const both = data.evaluationFiles?.find((file) => data.files.includes(file));
+  if (both !== undefined) found["evaluationFiles"] = text.learnedToo;
   return found;
 }
 
@@ -122,4 +140,25 @@ export function promptsOf(typed: string): string[] {
     .split("\n")
     .map((line) => line.trim())
     .filter((line) => line !== "");
+}
+
+/** Names of the fields whose name or meaning has all words that are looked for. */
+export function foundFields(
+  fields: readonly Pick<MethodField, "name" | "meaning">[],
+  wanted: string,
+): Set<string> {
+  const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
+  const has = ({ name, meaning }: Pick<MethodField, "name" | "meaning">): boolean => {
+    const all = `${name} ${name.replaceAll("_", " ")} ${meaning}`.toLowerCase();
+    return words.every((word) => all.includes(word));
+  };
+  return new Set(fields.filter(has).map(({ name }) => name));
+}
+
+export type EvaluationKind = "none" | "share" | "files";
+
+/** What a run is evaluated on. */
+export function evaluationKind({ evaluationFiles, evaluationShare }: TrainingData): EvaluationKind {
+  if (evaluationFiles !== undefined) return "files";
+  return evaluationShare !== undefined && evaluationShare > 0 ? "share" : "none";
 }

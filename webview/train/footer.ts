@@ -2,19 +2,21 @@ import type { TrainingEstimate } from "../../extension/protocol/trainingContract
 import { element } from "../shared/element.ts";
 import * as format from "../shared/format.ts";
 import { icon } from "../shared/icon.ts";
+import type { Progress } from "../shared/computing.ts";
+import { progressLine } from "../shared/progressLine.ts";
 import { text } from "./strings.ts";
 
 export type EstimateState =
   | { kind: "none" | "starting" }
-  | { kind: "measuring"; step: string }
-  | { kind: "failed"; message: string }
+  | { kind: "measuring"; progress: Progress | null }
+  | { kind: "failed"; message: string; isTooLarge: boolean }
   | { kind: "measured"; estimate: TrainingEstimate };
 
 /** What a run would cost, and the button that starts it. */
 export function footerView(
   state: EstimateState,
   problem: string | null,
-  on: { estimate(): void; start(): void },
+  on: { estimate(): void; cancel(): void; start(): void; advice: readonly FooterAdvice[] },
 ): HTMLElement[] {
   const isBusy = state.kind === "starting" || state.kind === "measuring";
   const buttons = element(
@@ -43,35 +45,87 @@ export function footerView(
   );
   const failure = problem ?? (state.kind === "failed" ? state.message : null);
   return [
-    element("div", { attributes: { id: "estimated", role: "status" } }, ...estimateView(state)),
-    ...(failure === null ? [] : [notice("error", failure)]),
+    element(
+      "div",
+      { attributes: { id: "estimated", role: "status" } },
+      ...estimateView(state, on.cancel),
+    ),
+    ...(isTooLarge(state) ? [notice("warning", text.tooLarge, adviceView(on.advice))] : []),
+    ...(failure === null
+      ? []
+      : [
+          notice(
+            "error",
+            failure,
+            state.kind === "failed" && state.isTooLarge && adviceView(on.advice),
+          ),
+        ]),
     buttons,
   ];
 }
 
-function estimateView(state: EstimateState): HTMLElement[] {
-  if (state.kind === "measuring") return [element("p", { class: "hint" }, state.step)];
+export interface FooterAdvice {
+  readonly id: string;
+  readonly label: string;
+  take(): void;
+}
+
+function isTooLarge(state: EstimateState): boolean {
+  return state.kind === "measured" && state.estimate.memory > state.estimate.freeMemory;
+}
+
+/** What would make the run fit, each a click away. */
+function adviceView(advice: readonly FooterAdvice[]): HTMLElement {
+  const rows = advice.map(({ id, label, take }) =>
+    element(
+      "li",
+      {},
+      element(
+        "button",
+        {
+          class: "link-button",
+          attributes: { type: "button", id: `advice-${id}` },
+          on: { click: take },
+        },
+        label,
+      ),
+    ),
+  );
+  return element("ul", { class: "advice" }, ...rows);
+}
+
+function estimateView(state: EstimateState, cancel: () => void): HTMLElement[] {
+  if (state.kind === "measuring") {
+    const { progress } = state;
+    const again = (): void => undefined;
+    const texts = { cancel: text.cancel, cancelled: "", failed: "", again: "" };
+    const running = { kind: "running", progress } as const;
+    const title = text.estimating;
+    return [progressLine({ id: "measuring", state: running, title, texts, cancel, again })];
+  }
   if (state.kind !== "measured") return [];
   const { estimate } = state;
   const { steps, seconds, secondsPerStep, memory, freeMemory } = estimate;
-  const { trainableParameters: trained, parameters } = estimate;
   const facts = format.factLine(
     text.steps(format.exactCount(steps)),
     text.takes(duration(seconds)),
     text.perStep(format.plain(secondsPerStep)),
     text.memory(format.bytes(memory), format.bytes(freeMemory)),
-    text.trained(format.count(trained), format.percent(parameters > 0 ? trained / parameters : 0)),
+    memory <= freeMemory && text.fits,
   );
-  const line = element("p", { class: "facts" }, facts);
-  return memory > freeMemory ? [line, notice("warning", text.tooLarge)] : [line];
+  return [element("p", { class: "facts" }, facts)];
 }
 
-function notice(kind: "error" | "warning", sentence: string): HTMLElement {
+function notice(
+  kind: "error" | "warning",
+  sentence: string,
+  more: HTMLElement | false = false,
+): HTMLElement {
   return element(
     "div",
     { class: `notice ${kind}`, attributes: { role: "alert" } },
     icon(kind),
-    element("div", { class: "notice-text" }, element("p", {}, sentence)),
+    element("div", { class: "notice-text" }, element("p", {}, sentence), more),
   );
 }
 

@@ -5,25 +5,31 @@ import type {
   TrainPageHostContract,
   TrainPageState,
 } from "../../extension/protocol/trainPageContract.ts";
-import type { RunConfig } from "../../extension/protocol/trainingContract.ts";
-import { element, setAttribute } from "../shared/element.ts";
+import type { DataColumns, RunConfig } from "../../extension/protocol/trainingContract.ts";
+import type { Progress } from "../shared/computing.ts";
+import { failureOf } from "../shared/failure.ts";
+import { element } from "../shared/element.ts";
 import { keepFocus } from "../shared/focus.ts";
 import { connectToHost, loadState, saveState } from "../shared/host.ts";
 import { registerToolkit } from "../shared/toolkit.ts";
-import { dataSection } from "./dataSection.ts";
-import { missing, type Problems, withData } from "./draft.ts";
+import { conflicts, missing, type Problems, withData } from "./draft.ts";
 import { type EstimateState, footerView } from "./footer.ts";
-import { field } from "./fields.ts";
-import { baseField, methodSection } from "./methodSection.ts";
-import type { TrainPage } from "./page.ts";
-import { type PreviewState, previewView } from "./previewView.ts";
-import { settingsSection } from "./settingsSection.ts";
+import { formView } from "./formView.ts";
+import {
+  lengthHint,
+  memoryAdvice,
+  previewProblem,
+  type PreviewState,
+  rateHint,
+  trainableLine,
+} from "./hints.ts";
+import { later } from "./later.ts";
+import { markProblems, placeOf, sayHints, visitProblem } from "./marks.ts";
+import type { FileList, TrainPage } from "./page.ts";
+import { previewView } from "./previewView.ts";
 import { text } from "./strings.ts";
 
 registerToolkit();
-
-/** Typing is over when nothing was typed for this long, in milliseconds. */
-const quiet = 400;
 
 const saved = (loadState() ?? {}) as { draft?: RunConfig; open?: unknown };
 const open = new Set(
@@ -32,6 +38,7 @@ const open = new Set(
 const typedProblems = new Map<string, string>();
 let state: TrainPageState;
 let modules: BaseModules | null = null;
+let columns: DataColumns | null = null;
 let preview: PreviewState = { kind: "none" };
 let estimate: EstimateState = { kind: "none" };
 /** What is missing is said once the user has tried to go on. */
@@ -39,7 +46,6 @@ let isTried = false;
 let startProblem: string | null = null;
 let reading: AbortController | undefined;
 let estimating: AbortController | undefined;
-let timer = 0;
 
 const previewBox = element("div", { class: "preview", attributes: { id: "preview" } });
 const footer = element("footer", { class: "footer" });
@@ -64,6 +70,12 @@ const page = {
   get modules() {
     return modules;
   },
+  get columns() {
+    return columns;
+  },
+  get preview() {
+    return preview.kind === "shown" ? preview.preview : null;
+  },
   draft: undefined as unknown as RunConfig,
   change(draft, redraws = false) {
     const before = page.draft;
@@ -77,6 +89,7 @@ const page = {
     drawFooter();
     if (before.base !== draft.base || before.adapter !== draft.adapter) later(readBase);
     if (before.base !== draft.base || before.data !== draft.data) later(readData);
+    if (before.data.files !== draft.data.files) later(readColumns);
   },
   typed(id, problem) {
     if (problem === null) typedProblems.delete(id);
@@ -93,14 +106,16 @@ const page = {
     void host.request("browseBase", null).then((base) => {
       if (base !== null) page.change({ ...page.draft, base }, true);
     }, failed),
-  pickFiles: () => void host.request("pickFiles", null).then(addFiles, failed),
-  drop: (uris) => void host.request("droppedFiles", { uris }).then(addFiles, failed),
+  pickFiles: (list) =>
+    void host.request("pickFiles", null).then((files) => addFiles(list, files), failed),
+  drop: (list, uris) =>
+    void host.request("droppedFiles", { uris }).then((files) => addFiles(list, files), failed),
 } satisfies TrainPage;
 
-function addFiles(files: string[] | null): void {
+function addFiles(list: FileList, files: string[] | null): void {
   if (files === null || files.length === 0) return;
-  const all = [...new Set([...page.draft.data.files, ...files])];
-  page.change(withData(page.draft, { files: all }), true);
+  const all = [...new Set([...(page.draft.data[list] ?? []), ...files])];
+  page.change(withData(page.draft, { [list]: all }), true);
 }
 
 function failed(thrown: unknown): void {
@@ -113,40 +128,36 @@ function save(): void {
   saveState({ draft: page.draft, open: [...open] });
 }
 
-const waiting = new Set<() => Promise<void>>();
-
-/** Asks the host once typing is over. */
-function later(read: () => Promise<void>): void {
-  waiting.add(read);
-  clearTimeout(timer);
-  timer = window.setTimeout(() => {
-    const now = [...waiting];
-    waiting.clear();
-    for (const each of now) void each();
-  }, quiet);
-}
-
 async function readBase(): Promise<void> {
   const { base, adapter } = page.draft;
   if (base === "") return;
-  const config = adapter.kind === "new" ? adapter.config : {};
-  const found = await host.request("describeBase", { base, config }).catch((thrown: Error) => ({
-    names: [],
-    chosen: null,
+  const found = await host.request("describeBase", { base, adapter }).catch((thrown: Error) => ({
+    ...{ names: [], chosen: null, count: null },
     problem: { message: thrown.message, field: "base" },
   }));
   if (page.draft.base !== base || page.draft.adapter !== adapter) return;
-  // Other names are other boxes; else only the count is another.
+  // Other names are other boxes; else only the counts are others.
   const isOther = JSON.stringify(found.names) !== JSON.stringify(modules?.names);
   modules = found;
   if (isOther) draw();
   else drawProblems();
 }
 
+async function readColumns(): Promise<void> {
+  const { files } = page.draft.data;
+  // What keeps a file from being read is said by the preview.
+  const found =
+    files.length === 0 ? null : await host.request("describeData", { files }).catch(() => null);
+  if (page.draft.data.files !== files) return;
+  const isOther = JSON.stringify(found) !== JSON.stringify(columns);
+  columns = found;
+  if (isOther) draw();
+}
+
 async function readData(): Promise<void> {
   reading?.abort();
   const { base, data } = page.draft;
-  if (base === "" || data.files.length === 0) return drawPreview({ kind: "none" });
+  if (base === "" || data.files.length === 0) return showPreview({ kind: "none" });
   const controller = new AbortController();
   reading = controller;
   drawPreview({ kind: "reading" });
@@ -155,40 +166,41 @@ async function readData(): Promise<void> {
     (found): PreviewState => ({ kind: "shown", preview: found }),
     (thrown: Error): PreviewState => ({ kind: "failed", message: thrown.message }),
   );
-  if (!signal.aborted) drawPreview(next);
+  if (!signal.aborted) showPreview(next);
+}
+
+/** Fields that were found in other places are drawn anew; what is typed stays. */
+function showPreview(next: PreviewState): void {
+  const before = JSON.stringify([page.preview?.format, page.preview?.fields]);
+  drawPreview(next);
+  const isOther = before !== JSON.stringify([page.preview?.format, page.preview?.fields]);
+  if (isOther && typedProblems.size === 0) draw();
+  else drawProblems();
 }
 
 function problems(): Problems {
   const named = modules?.problem;
   const isNew = page.draft.adapter.kind === "new";
+  const unreadable = previewProblem(preview, page.draft.data.skipBroken ?? false);
   return {
+    ...(unreadable !== null && { files: unreadable }),
     ...(isTried ? missing(page.draft) : {}),
+    ...conflicts(page.draft, modules?.count?.context ?? null),
     ...(named && (isNew || named.field === "base") && { [placeOf(named.field)]: named.message }),
     ...(modules?.chosen === 0 && isNew && { target_modules: text.noTargets }),
     ...Object.fromEntries(typedProblems),
   };
 }
 
-/** Where a field's problem is said; what is of no field, or of none that is seen, at the method. */
-function placeOf(name: string | null): string {
-  const found = [name ?? "", `field-${name ?? ""}`].find((id) =>
-    document.getElementById(`problem-${id}`),
-  );
-  return found ?? "method";
-}
-
 function drawProblems(): void {
-  const found = problems();
-  for (const line of main.querySelectorAll<HTMLElement>('[id^="problem-"]')) {
-    const id = line.id.slice("problem-".length);
-    const said = found[id] ?? "";
-    if (line.textContent !== said) line.textContent = said;
-    const widget = document.getElementById(id);
-    if (widget?.matches("input, select, textarea"))
-      setAttribute(widget, "aria-invalid", said === "" ? null : "true");
-  }
-  const count = document.getElementById("target-count");
-  if (count) count.textContent = modules?.chosen ? text.targetCount(modules.chosen) : "";
+  markProblems(main, problems());
+  const count = modules?.count ?? null;
+  sayHints({
+    "target-count": modules?.chosen ? text.targetCount(modules.chosen) : "",
+    trainable: count ? trainableLine(count) : "",
+    "hint-maxLength": lengthHint(page.preview, count),
+    "hint-learningRate": rateHint(page.draft),
+  });
 }
 
 function drawPreview(next: PreviewState): void {
@@ -199,7 +211,19 @@ function drawPreview(next: PreviewState): void {
 }
 
 function drawFooter(): void {
-  const on = { estimate: () => void measure(), start: () => void start() };
+  const on = {
+    estimate: () => void measure(),
+    cancel: () => {
+      estimating?.abort();
+      estimate = { kind: "none" };
+      drawFooter();
+    },
+    start: () => void start(),
+    advice: memoryAdvice(page.draft).map(({ apply, ...each }) => ({
+      ...each,
+      take: () => page.change(apply(page.draft), true),
+    })),
+  };
   keepFocus(() => footer.replaceChildren(...footerView(estimate, startProblem, on)));
 }
 
@@ -207,14 +231,7 @@ function drawFooter(): void {
 function check(): boolean {
   isTried = true;
   drawProblems();
-  const wrong = main.querySelector<HTMLElement>('[id^="problem-"]:not(:empty)');
-  if (!wrong) return true;
-  const widget = document.getElementById(wrong.id.slice("problem-".length));
-  for (let at = wrong.closest("details"); at; at = at.parentElement?.closest("details") ?? null)
-    at.open = true;
-  (widget ?? wrong).focus();
-  wrong.scrollIntoView({ block: "center" });
-  return false;
+  return visitProblem(main);
 }
 
 async function measure(): Promise<void> {
@@ -222,17 +239,20 @@ async function measure(): Promise<void> {
   const config = page.draft;
   const controller = new AbortController();
   estimating = controller;
-  estimate = { kind: "measuring", step: text.estimating };
+  estimate = { kind: "measuring", progress: null };
   drawFooter();
   const { signal } = controller;
-  const onEvent = ({ step }: { step: string }): void => {
+  const onEvent = (progress: Progress): void => {
     if (signal.aborted) return;
-    estimate = { kind: "measuring", step };
+    estimate = { kind: "measuring", progress };
     drawFooter();
   };
   const next = await host.request("estimate", { config }, { signal, onEvent }).then(
     (found): EstimateState => ({ kind: "measured", estimate: found }),
-    (thrown: Error): EstimateState => ({ kind: "failed", message: thrown.message }),
+    (thrown: unknown): EstimateState => {
+      const { code, message } = failureOf(thrown);
+      return { kind: "failed", message, isTooLarge: code === "no-memory" };
+    },
   );
   if (signal.aborted) return;
   estimate = next;
@@ -257,32 +277,7 @@ async function start(): Promise<void> {
 function draw(): void {
   // Fields are made anew, with values that are.
   typedProblems.clear();
-  const { draft } = page;
-  const isNew = draft.adapter.kind === "new";
-  const name = element("input", {
-    attributes: {
-      id: "name",
-      type: "text",
-      value: draft.name,
-      "aria-describedby": "hint-name problem-name",
-    },
-    on: { input: () => page.change({ ...page.draft, name: name.value }) },
-  });
-  const named = { id: "name", label: text.name, hint: text.nameHint(state.place) };
-  keepFocus(() =>
-    form.replaceChildren(
-      element(
-        "header",
-        {},
-        element("h1", {}, isNew ? text.title : text.continueTitle),
-        element("div", { class: "fields" }, field(named, name), baseField(page)),
-      ),
-      methodSection(page),
-      dataSection(page, previewBox),
-      settingsSection(page),
-      footer,
-    ),
-  );
+  keepFocus(() => form.replaceChildren(...formView(page, { preview: previewBox, footer })));
   drawProblems();
 }
 
@@ -296,6 +291,7 @@ void host.request("ready", { draft: saved.draft ?? null }).then(
     drawFooter();
     void readBase();
     void readData();
+    void readColumns();
   },
   (thrown: Error) => {
     const problem = element(

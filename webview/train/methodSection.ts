@@ -1,7 +1,8 @@
 import type { MethodField } from "../../extension/protocol/trainPageContract.ts";
 import { choice } from "../shared/choice.ts";
 import { element } from "../shared/element.ts";
-import { fieldText, parseField, withField, withMethod } from "./draft.ts";
+import * as format from "../shared/format.ts";
+import { fieldText, foundFields, parseField, withField, withMethod } from "./draft.ts";
 import {
   details,
   field,
@@ -21,7 +22,8 @@ export function methodSection(page: TrainPage): HTMLElement {
   const { adapter } = page.draft;
   if (adapter.kind === "continue") {
     const from = element("p", { class: "path", attributes: { id: "start" } }, adapter.path);
-    return section("adapter", text.adapter, element("p", { class: "hint" }, text.start), from);
+    const hint = element("p", { class: "hint" }, text.start);
+    return section("adapter", text.adapter, hint, from, problemLine("adapter"), trainedLine());
   }
   const { config } = adapter;
   const { methods } = page.state;
@@ -51,17 +53,51 @@ export function methodSection(page: TrainPage): HTMLElement {
     "adapter",
     text.adapter,
     element("div", { class: "fields" }, chosen, ...common.map(draw)),
-    others.length === 0
-      ? null
-      : details(
-          {
-            ...{ id: "all-fields", summary: text.allFields(others.length) },
-            isOpen: page.isOpen("all-fields"),
-            toggle: (isOpen) => page.setOpen("all-fields", isOpen),
-          },
-          ...others.map(draw),
-        ),
+    trainedLine(),
+    others.length === 0 ? null : otherFields(page, others, draw),
   );
+}
+
+/** How much is trained; written where the base is described. */
+function trainedLine(): HTMLElement {
+  return element("p", { class: "trained", attributes: { id: "trainable", role: "status" } });
+}
+
+/** Fewer than these are found by eye. */
+const searchable = 8;
+
+/** Fields that most leave as they are, found by name or meaning. */
+function otherFields(
+  page: TrainPage,
+  others: readonly MethodField[],
+  draw: (each: MethodField) => HTMLElement,
+): HTMLElement {
+  const drawn = others.map((each) => ({ each, row: draw(each) }));
+  const none = element("p", { class: "hint", attributes: { role: "status" } });
+  const search = element("input", {
+    attributes: {
+      ...{ id: "search-fields", type: "text", placeholder: text.searchFields, spellcheck: "false" },
+      "aria-label": text.searchFields,
+    },
+    on: {
+      input: () => {
+        const found = foundFields(others, search.value);
+        for (const { each, row } of drawn) row.hidden = !found.has(each.name);
+        none.textContent = found.size === 0 ? text.noField : "";
+      },
+    },
+  });
+  const made = details(
+    {
+      ...{ id: "all-fields", summary: text.allFields(others.length) },
+      isOpen: page.isOpen("all-fields"),
+      toggle: (isOpen) => page.setOpen("all-fields", isOpen),
+    },
+    ...drawn.map(({ row }) => row),
+  );
+  const box = element("div", { class: "widget search" }, search, none);
+  if (others.length > searchable) made.querySelector("summary")?.after(box);
+  return made;
 }
 
 function configOf({ draft }: TrainPage): Config {
@@ -151,8 +187,8 @@ function nameBoxes(
   let chosen = [...value];
   const known = page.modules?.names ?? [];
   const others = value.filter((name) => !known.some((each) => each.name === name));
-  const all = [...known, ...others.map((name) => ({ name, count: 0 }))];
-  const boxes = all.map(({ name, count }) => {
+  const all = [...known, ...others.map((name) => ({ name, count: 0, parameters: 0 }))];
+  const boxes = all.map(({ name, count, parameters }) => {
     const id = `target-${name}`;
     const box = element("input", {
       attributes: { id, type: "checkbox", checked: chosen.includes(name) },
@@ -163,12 +199,17 @@ function nameBoxes(
         },
       },
     });
-    const label = count > 0 ? `${name} × ${count}` : name;
+    const size = format.factLine(
+      count > 0 && `× ${count}`,
+      parameters > 0 && format.count(parameters),
+    );
     return element(
       "div",
       { class: "box" },
       box,
-      element("label", { attributes: { for: id } }, label),
+      element("label", { attributes: { for: id } }, name),
+      size !== "" &&
+        element("span", { class: "muted", attributes: { title: text.baseSize } }, size),
     );
   });
   return element(

@@ -1,13 +1,8 @@
 import type { DataPreview } from "../../extension/protocol/trainingContract.ts";
 import { element } from "../shared/element.ts";
 import * as format from "../shared/format.ts";
+import type { PreviewState } from "./hints.ts";
 import { text } from "./strings.ts";
-
-export type PreviewState =
-  | { kind: "none" }
-  | { kind: "reading" }
-  | { kind: "failed"; message: string }
-  | { kind: "shown"; preview: DataPreview };
 
 /** The first texts as the model sees them; what is not learned is grey. */
 export function previewView(
@@ -24,10 +19,8 @@ export function previewView(
         element("p", { class: "hint", attributes: { role: "status" } }, text.previewing),
       ];
     case "failed":
-      return [
-        heading,
-        element("p", { class: "problem", attributes: { role: "alert" } }, state.message),
-      ];
+      // Why stands at the files.
+      return [heading, element("p", { class: "hint" }, text.previewFailed)];
     case "shown":
       return [heading, ...shown(state.preview, openFile)];
     default:

@@ -21,9 +21,12 @@ const count = { isWhole: true, minimum: 0 } as const;
 
 const common: readonly NumberSetting[] = [
   { key: "epochs", label: text.epochs, rule: { minimum: 0, isAbove: true } },
-  { key: "maxSteps", label: text.maxSteps, rule: { ...whole, isOptional: true } },
-  { key: "batchSize", label: text.batchSize, rule: whole },
-  { key: "learningRate", label: text.learningRate, rule: { minimum: 0, isAbove: true } },
+  {
+    ...{ key: "maxSteps", label: text.maxSteps, rule: { ...whole, isOptional: true } },
+    hint: text.stepsWin,
+  },
+  { key: "batchSize", label: text.batchSize, rule: whole, hint: text.batchHint },
+  { key: "learningRate", label: text.learningRate, rule: { minimum: 0, isAbove: true }, hint: "" },
 ];
 
 const others: readonly NumberSetting[] = [
@@ -43,7 +46,14 @@ const others: readonly NumberSetting[] = [
   { key: "saveEvery", label: text.saveEvery, rule: count, hint: text.zeroNever },
   { key: "keepCheckpoints", label: text.keepCheckpoints, rule: count, hint: text.zeroAll },
   { key: "earlyStopping", label: text.earlyStopping, rule: count, hint: text.zeroNever },
+  {
+    ...{ key: "earlyStoppingThreshold", label: text.earlyStoppingThreshold },
+    rule: { minimum: 0, isOptional: true },
+  },
 ];
+
+/** Yes or no; what is absent is no. */
+const switches = ["loadBest", "gradientCheckpointing", "groupByLength"] as const;
 
 /** How it is trained: what most runs set, then the rest. */
 export function settingsSection(page: TrainPage): HTMLElement {
@@ -66,8 +76,8 @@ export function settingsSection(page: TrainPage): HTMLElement {
       optimizerField(page),
       precisionField(page),
       ...others.map(number),
-      ...(["gradientCheckpointing", "groupByLength"] as const).map((key) =>
-        switchField({ id: key, label: text[key], value: settings[key] }, (value) =>
+      ...switches.map((key) =>
+        switchField({ id: key, label: text[key], value: settings[key] ?? false }, (value) =>
           page.change(withSetting(page.draft, key, value)),
         ),
       ),

@@ -1,5 +1,5 @@
 /** Every sentence of the form that starts runs, in one place for translation. */
-import type { DataFormat } from "../../extension/protocol/trainingContract.ts";
+import type { DataField, DataFormat } from "../../extension/protocol/trainingContract.ts";
 import { t } from "../shared/l10n.ts";
 import type { NumberRule } from "./draft.ts";
 
@@ -19,6 +19,9 @@ export const text = {
   adapter: t("Adapter"),
   method: t("Method"),
   allFields: (count: number) => t("All fields ({0} more)", count),
+  searchFields: t("Find a field by name or meaning"),
+  noField: t("No field is called so, or means that"),
+  baseSize: t("How many there are, and how many parameters of the base they hold"),
   targets: t("Modules"),
   allLinear: t("All linear layers"),
   usual: t("The method's usual ones"),
@@ -49,7 +52,40 @@ export const text = {
     chat: t("Always"),
     plain: t("Never"),
   },
+  records: t("What the records hold"),
+  format: t("Format"),
+  told: t("Told by the fields"),
+  asFound: (what: string) => t("As found: {0}", what),
+  noColumn: t("None"),
+  chooseColumn: t("Choose a field"),
+  columns: {
+    messages: t("Messages"),
+    system: t("System message"),
+    tools: t("Tools"),
+    prompt: t("Prompt"),
+    completion: t("Completion"),
+    input: t("Further input"),
+    text: t("Text"),
+    pair: t("Second text"),
+    label: t("Label"),
+    words: t("Words"),
+    tags: t("Tags of words"),
+  } satisfies Record<DataField, string>,
+  textUnit: t("One text is"),
+  textUnits: {
+    paragraph: t("What stands between empty lines"),
+    line: t("A line"),
+    document: t("A whole file"),
+  },
   maxLength: t("Longest text, tokens"),
+  contextLimit: (count: string) => t("The base reads {0} at most.", count),
+  longestOf: (longest: string, count: string) =>
+    t("The longest of {1} texts has {0} tokens.", longest, count),
+  longestOfFirst: (longest: string, count: string) =>
+    t("The longest of the first {1} texts has {0} tokens.", longest, count),
+  cutLoses: (texts: string, tokens: string) => t("{0} are cut and lose {1} tokens.", texts, tokens),
+  leftOut: (texts: string) => t("{0} are left out: nothing of them is learned.", texts),
+  noneCut: t("None is cut."),
   overlong: t("Longer texts"),
   cut: t("Are cut"),
   split: t("Are split"),
@@ -59,7 +95,16 @@ export const text = {
     fit: t("Whole texts in one row"),
     wrap: t("All texts joined and cut"),
   },
+  packingHint: t("Several short texts in one row waste no padding."),
+  evaluationOn: t("Evaluate on"),
+  evaluationKinds: {
+    share: t("A share of the texts"),
+    files: t("Files of their own"),
+    none: t("Nothing"),
+  },
+  evaluationFiles: t("Files for evaluation"),
   evaluationShare: t("Kept for evaluation, %"),
+  evaluationHint: t("Chosen by what the texts are, so the same ones every time; not learned from."),
   skipBroken: t("Leave out broken records"),
   moreData: t("More about the data"),
 
@@ -67,6 +112,7 @@ export const text = {
   previewHint: t("Grey is read, the rest is learned."),
   previewEmpty: t("Choose a base model and files to see what the model will see."),
   previewing: t("Reading the data…"),
+  previewFailed: t("It is shown once the files can be read."),
   formats: {
     chat: t("Conversations"),
     instruction: t("Prompts and completions"),
@@ -84,6 +130,8 @@ export const text = {
   label: (label: string) => t("Label: {0}", label),
   broken: (count: string) =>
     count === "1" ? t("1 broken record") : t("{0} broken records", count),
+  brokenStops: (count: string) =>
+    t("{0} records are broken (see below). Correct them, or leave them out.", count),
   atLine: (line: number) => t("line {0}", line),
 
   settings: t("Training"),
@@ -92,7 +140,12 @@ export const text = {
   maxSteps: t("At most steps"),
   batchSize: t("Texts at a time"),
   gradientAccumulation: t("Batches a step"),
+  batchHint: t("More are steadier and need more memory."),
+  stepsWin: t("Ends the run there, whatever the passes say."),
   learningRate: t("Learning rate"),
+  usualRate: (low: string, high: string) => t("Usual for this method: {0} to {1}.", low, high),
+  rateHigh: t("This is far more: the loss may rise."),
+  rateLow: t("This is far less: little may be learned."),
   schedule: t("Schedule"),
   schedules: {
     linear: t("Linear"),
@@ -112,6 +165,8 @@ export const text = {
   saveEvery: t("Save every … steps"),
   keepCheckpoints: t("Checkpoints to keep"),
   earlyStopping: t("Stop after … evaluations without a better one"),
+  earlyStoppingThreshold: t("Better means less by at least"),
+  loadBest: t("Keep the adapter whose evaluation was the best"),
   zeroNever: t("0 is never"),
   zeroAll: t("0 keeps all"),
   zeroNoClip: t("0 does not clip"),
@@ -126,11 +181,13 @@ export const text = {
   takes: (duration: string) => t("about {0}", duration),
   perStep: (seconds: string) => t("{0} s a step", seconds),
   memory: (needed: string, free: string) => t("{0} of memory, {1} are free", needed, free),
-  trained: (count: string, share: string) =>
-    t("trains {0} parameters, {1} of the base", count, share),
-  tooLarge: t(
-    "That is more memory than is free: take fewer or shorter texts at a time, or compute activations anew.",
-  ),
+  fits: t("it fits"),
+  cancel: t("Cancel"),
+  tooLarge: t("That is more memory than is free. What would help:"),
+  smallerBatch: (size: number, batches: number) =>
+    t("{0} texts at a time, {1} batches a step", size, batches),
+  keepIn: (dtype: string) => t("Keep the base in {0}", dtype),
+  shorter: (tokens: string) => t("Texts of at most {0} tokens", tokens),
   begin: t("Start Training"),
   starting: t("Starting…"),
   seconds: (value: number) => t("{0} s", value),
@@ -141,6 +198,10 @@ export const text = {
   noBase: t("Choose the base model that learns"),
   noFiles: t("Choose the files that are learned from"),
   noEvaluation: t("Needs evaluations: keep a share of the texts for them"),
+  onlyWarmUp: (steps: number) =>
+    t("The run ends at step {0}, before it is warm: take fewer steps", steps),
+  beyondContext: (count: number) => t("The base reads at most {0} tokens", count),
+  learnedToo: t("One of them is learned from as well, so evaluating on it tells nothing"),
   noTargets: t("None of the base's modules is chosen"),
   notJson: t("This is no JSON"),
   numberRule({ isWhole = false, minimum, isAbove = false, maximum }: NumberRule): string {

@@ -1,5 +1,9 @@
+import { t } from "@vscode/l10n";
+import { noMemory } from "../../core/base/errors.ts";
 import { freeMemory } from "../../core/base/machine.ts";
+import { type OnProgress, showBytes } from "../../core/base/progress.ts";
 import { elementCount } from "../../core/base/shape.ts";
+import { estimateMemory } from "../../core/memoryEstimate.ts";
 import {
   type AdapterStart,
   openTrainingBase,
@@ -43,12 +47,14 @@ export async function estimateTraining(
     const precision = (config.dtype ?? "auto") as Precision;
     const base = await openTrainingBase(config.base, { precision, onProgress: emit, signal }, own);
     try {
+      await checkRoom(base);
       const share = dataset.isWhole || read.done === 0 ? 1 : read.total / read.done;
       const batches = Math.ceil((dataset.training.count * share) / options.batchSize);
       const { steps } = runLength(batches, options);
       const { usualSeconds, ...measured } = await measure(base, adapter, {
         dataset,
         options,
+        onProgress: emit,
         signal,
       });
       return { ...measured, steps, seconds: steps * usualSeconds };
@@ -60,18 +66,40 @@ export async function estimateTraining(
   }
 }
 
+/**
+ * A base whose weights alone are more than is free would have the machine swap before it is measured.
+ * @throws no-memory
+ */
+async function checkRoom({ checkpoint, base }: TrainingBase): Promise<void> {
+  const { weights, embeddings } = estimateMemory({ checkpoint, base }, { tokens: 1 });
+  const { free } = await freeMemory();
+  if (weights + embeddings <= free) return;
+  throw noMemory(
+    t(
+      "{0} alone needs about {1} in training, {2} are free",
+      checkpoint.name,
+      showBytes(weights + embeddings),
+      showBytes(free),
+    ),
+    t("Keep the base in int4 or int8, free memory, or choose a smaller one."),
+    { needed: weights + embeddings, free },
+  );
+}
+
 type Measured = Omit<TrainingEstimate, "steps" | "seconds"> & { usualSeconds: number };
 
 async function measure(
   base: TrainingBase,
   adapter: AdapterStart,
-  at: { dataset: Dataset; options: TrainingOptions; signal: AbortSignal },
+  at: { dataset: Dataset; options: TrainingOptions; onProgress: OnProgress; signal: AbortSignal },
 ): Promise<Measured> {
-  const { dataset, options, signal } = at;
+  const { dataset, options, onProgress, signal } = at;
   const { free } = await freeMemory();
   const before = process.memoryUsage.rss();
+  onProgress({ step: t("Building the graph of training") });
   const parts = await prepareTraining(base, adapter, { seed: options.seed, signal });
   const model = await openTrainingModel(parts, options);
+  onProgress({ step: t("Taking a step with the longest texts") });
   const step = await measureStep(model, dataset, options).finally(() => model.dispose());
   const trained = parts.adapter.parameters.filter(({ isTrained }) => isTrained);
   return {

@@ -41,7 +41,9 @@ export async function openRun(config: RunConfig, work: Work): Promise<OpenedRun>
   const precision = (config.dtype ?? "auto") as Precision;
   const base = await openTrainingBase(config.base, { precision, ...work }, own);
   try {
-    const { dataset: data } = await openRunData(config.base, config.data, work);
+    // The editor says where; a run that is started without one keeps nothing.
+    const cache = process.env["GRAFT_TOKENS"];
+    const { dataset: data } = await openRunData(config.base, config.data, { ...work, cache });
     const loss: LossKind | undefined = data.isMultiLabel ? "choices" : undefined;
     const dispose = async (): Promise<void> => {
       data.dispose();
@@ -55,7 +57,7 @@ export async function openRun(config: RunConfig, work: Work): Promise<OpenedRun>
 }
 
 export async function adapterStart(
-  { adapter }: RunConfig,
+  { adapter }: Pick<RunConfig, "adapter">,
   signal: AbortSignal,
 ): Promise<AdapterStart> {
   if (adapter.kind === "continue") return continued(adapter.path, signal);
@@ -67,6 +69,7 @@ export async function adapterStart(
 export function optionsOf({ settings }: RunConfig): TrainingWish {
   const never = Number.MAX_SAFE_INTEGER;
   const { schedule, warmupSteps, optimizer, maxGradientNorm, loraPlusRatio } = settings;
+  const { earlyStoppingThreshold = 0 } = settings;
   return {
     epochs: settings.epochs,
     ...(settings.maxSteps !== undefined && { maxSteps: settings.maxSteps }),
@@ -84,6 +87,9 @@ export function optionsOf({ settings }: RunConfig): TrainingWish {
     evalSteps: settings.evaluateEvery || never,
     saveSteps: settings.saveEvery || never,
     ...(settings.keepCheckpoints > 0 && { saveTotalLimit: settings.keepCheckpoints }),
-    ...(settings.earlyStopping > 0 && { earlyStopping: { patience: settings.earlyStopping } }),
+    ...(settings.loadBest === true && { loadBestModelAtEnd: true }),
+    ...(settings.earlyStopping > 0 && {
+      earlyStopping: { patience: settings.earlyStopping, threshold: earlyStoppingThreshold },
+    }),
   };
 }

@@ -15,6 +15,7 @@ const data = z.object({
   evaluationFiles: z.array(z.string()).optional(),
   evaluationShare: z.number().min(0).max(1).optional(),
   task: z.enum(["causal", "sequence-classification", "token-classification"]).optional(),
+  format: z.enum(["chat", "instruction", "text", "classification", "tags"]).optional(),
   fields: z.record(z.string(), z.string()).optional(),
   learn: z.enum(["answers", "all"]).optional(),
   template: z.enum(["auto", "chat", "plain"]).optional(),
@@ -44,6 +45,8 @@ const settings = z.object({
   saveEvery: count,
   keepCheckpoints: count,
   earlyStopping: count,
+  earlyStoppingThreshold: z.number().min(0).optional(),
+  loadBest: z.boolean().optional(),
 });
 
 const adapter = z.discriminatedUnion("kind", [

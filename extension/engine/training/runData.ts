@@ -1,3 +1,6 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import * as path from "node:path";
 import { t } from "@vscode/l10n";
 import { unsupported } from "../../core/base/errors.ts";
 import type { OnProgress } from "../../core/base/progress.ts";
@@ -12,6 +15,8 @@ export interface RunDataOptions {
   readonly limit?: number | null;
   /** Where tokens go that are too many for memory. */
   readonly scratch?: string;
+  /** Folder in which files are kept as tokens. */
+  readonly cache?: string | undefined;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
@@ -34,11 +39,38 @@ export async function openRunData(
   const maxLength = Math.min(data.maxLength ?? 1024, context ?? Infinity);
   const hasLabels = config.raw["id2label"] !== undefined && config.raw["id2label"] !== null;
   const labels = hasLabels ? labelNames(config) : [];
-  const dataset = await openDataset({ ...data, maxLength }, tokenizer, { ...options, labels });
+  const { cache: folder, ...others } = options;
+  const cache =
+    folder === undefined ? undefined : { folder, tokenizer: await tokenizerDigest(base) };
+  const made = { ...others, cache, labels };
+  const dataset = await openDataset({ ...data, maxLength }, tokenizer, made);
   return { dataset, tokenizer };
 }
 
-function contextOf(raw: Readonly<Record<string, unknown>>): number | null {
+/** Files that decide which tokens a text becomes. */
+const tokenizerFiles = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "chat_template.jinja",
+  "chat_template.json",
+  "config.json",
+  "generation_config.json",
+];
+
+async function tokenizerDigest(base: string): Promise<string> {
+  const hash = createHash("sha256");
+  for (const name of tokenizerFiles) {
+    const content = await readFile(path.join(base, name)).catch(() => null);
+    hash.update(`${name} ${content?.length ?? -1}\n`);
+    if (content) hash.update(content);
+  }
+  return hash.digest("hex");
+}
+
+/** Tokens that a base reads at most, as its config names them. */
+export function contextOf(raw: Readonly<Record<string, unknown>>): number | null {
   const names = ["max_position_embeddings", "n_positions", "seq_length", "max_seq_len"];
   const found = names.map((name) => raw[name]).find((value) => typeof value === "number");
   return found ?? null;
@@ -49,6 +81,7 @@ export function previewOf(dataset: Dataset): DataPreview {
   const { format, examples, training, evaluation, labels, broken, notes, isWhole } = dataset;
   return {
     format,
+    fields: { ...dataset.fields },
     examples: examples.map((example) => ({
       ...example,
       segments: example.segments.map((segment) => ({ ...segment })),

@@ -1,5 +1,7 @@
 import type { Handlers } from "../../protocol/connection.ts";
 import type { TrainingContract } from "../../protocol/trainingContract.ts";
+import { countTrainable } from "./countTrainable.ts";
+import { dataColumns } from "./dataColumns.ts";
 import { estimateTraining } from "./estimate.ts";
 import { parseRunConfig } from "./runConfig.ts";
 import { openRunData, previewOf } from "./runData.ts";
@@ -23,6 +25,8 @@ export const trainingHandlers: Handlers<TrainingContract> = {
       dataset.dispose();
     }
   },
+  describeTrainingData: ({ files }, { signal }) => dataColumns(files, signal),
+  countTrainable: (params, { signal }) => countTrainable(params, signal),
   estimateTraining: ({ config }, context) =>
     estimateTraining(parseRunConfig(config, "run.json"), context),
 };

@@ -67,3 +67,63 @@ test("an estimate measures a step and counts what is trained", async () => {
     await rm(folder, { recursive: true });
   }
 });
+
+const signal = new AbortController().signal;
+const context = { emit: () => undefined, signal };
+
+test("fields of records are told before anything says what they are, and then which is which", async () => {
+  const folder = await mkdtemp(path.join(os.tmpdir(), "graft-columns-"));
+  try {
+    const table = path.join(folder, "a.csv");
+    await writeFile(table, 'ask,say,kind\n"Hi, you","Arr",x\n');
+    const notes = path.join(folder, "b.txt");
+    await writeFile(notes, "one\n\ntwo\n");
+    const described = await trainingHandlers.describeTrainingData({ files: [table] }, context);
+    assert.deepEqual(described, {
+      columns: [
+        { name: "ask", sample: "Hi, you" },
+        { name: "say", sample: "Arr" },
+        { name: "kind", sample: "x" },
+      ],
+      hasPlainText: false,
+    });
+    const plain = await trainingHandlers.describeTrainingData({ files: [notes] }, context);
+    assert.equal(plain.hasPlainText, true);
+    const look = async (data: Partial<RunConfig["data"]>) =>
+      trainingHandlers.previewTrainingData(
+        { base, data: { files: [table], ...data }, examples: 1 },
+        context,
+      );
+    await assert.rejects(look({}), { code: "bad-file", message: /ask, say, kind/ });
+    const fields = { prompt: "ask", completion: "say" };
+    const pairs = await look({ fields });
+    assert.equal(pairs.format, "instruction");
+    assert.deepEqual(pairs.fields, fields);
+    const texts = await look({ format: "text", fields: { ...fields, text: "say" } });
+    assert.deepEqual([texts.format, texts.fields], ["text", { text: "say" }]);
+    await assert.rejects(look({ format: "chat" }), { message: /“messages”/ });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("trainable parameters are counted as PEFT counts them, from headers alone", async () => {
+  const count = async (config: Record<string, unknown>): Promise<number[]> => {
+    const adapter = { kind: "new", config: { task_type: "CAUSAL_LM", ...config } } as const;
+    const { trained, all } = await trainingHandlers.countTrainable({ base, adapter }, context);
+    return [trained, all];
+  };
+  // print_trainable_parameters of PEFT 0.21 for the same configs on the sample's base.
+  const lora = { peft_type: "LORA", r: 8, target_modules: "all-linear" };
+  assert.deepEqual(await count(lora), [91_136, 1_362_336]);
+  assert.deepEqual(await count({ ...lora, modules_to_save: ["lm_head"] }), [254_976, 1_526_176]);
+  assert.deepEqual(
+    await count({ peft_type: "VERA", r: 8, target_modules: ["q_proj"] }),
+    [672, 1_271_872],
+  );
+  assert.deepEqual(
+    await count({ peft_type: "PROMPT_TUNING", num_virtual_tokens: 5 }),
+    [800, 1_272_000],
+  );
+  await assert.rejects(count({ ...lora, target_modules: ["nothing"] }), /nothing/);
+});

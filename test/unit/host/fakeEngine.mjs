@@ -16,6 +16,13 @@ process.on("message", ({ kind, id, method, params }) => {
     return answer({ version: 1, pid: process.pid, runtime: "fake", methods: [], families: [] });
   }
   if (method === "generate") return undefined; // never ends by itself
+  if (method === "estimateTraining") {
+    const { name } = params.config;
+    if (name === "hangs") return undefined;
+    if (name === "dies") return process.kill(process.pid, "SIGKILL");
+    process.send({ kind: "event", id, event: { step: "measuring" } });
+    return answer({ steps: 7 });
+  }
   if (method === "unloadBaseModel" && params.base === "die") process.kill(process.pid, "SIGKILL");
   return answer({ method, params });
 });

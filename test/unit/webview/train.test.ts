@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { MethodField } from "../../../extension/protocol/trainPageContract.ts";
+import type { DataPreview, RunConfig } from "../../../extension/protocol/trainingContract.ts";
 import { draftOf, newDraft } from "../../../extension/training/draft.ts";
 import { type ConfigSchema, methodForms } from "../../../extension/training/methodForms.ts";
 import {
+  conflicts,
+  evaluationKind,
   fieldText,
+  foundFields,
   missing,
   type NumberRule,
   parseField,
@@ -15,6 +19,14 @@ import {
   withMethod,
   withSetting,
 } from "../../../webview/train/draft.ts";
+import {
+  lengthHint,
+  memoryAdvice,
+  previewProblem,
+  rateHint,
+  trainableLine,
+  usualRange,
+} from "../../../webview/train/hints.ts";
 import schema from "../../../media/schemas/adapter_config.schema.json" with { type: "json" };
 
 const forms = methodForms(schema as unknown as ConfigSchema, ["LORA", "IA3", "NO_SUCH"]);
@@ -107,10 +119,8 @@ test("a form says at each field what is missing", () => {
   const whole = withData({ ...draft, base: "/base" }, { files: ["/data.jsonl"] });
   assert.deepEqual(missing(whole), {});
   assert.deepEqual(Object.keys(missing({ ...whole, name: " - " })), ["name"]);
-  const early = withSetting(whole, "earlyStopping", 2);
-  assert.deepEqual(missing(early), {});
-  const unseen = withData(early, { evaluationShare: undefined });
-  assert.deepEqual(Object.keys(missing(unseen)), ["earlyStopping"]);
+  const unseen = withData(whole, { evaluationFiles: [] });
+  assert.deepEqual(Object.keys(missing(unseen)), ["evaluationFiles"]);
 });
 
 test("settings that are left empty are not written", () => {
@@ -138,4 +148,114 @@ test("what a page saved is a draft only when it is whole", () => {
 
 test("prompts are lines with something in them", () => {
   assert.deepEqual(promptsOf(" a \n\nb\n"), ["a", "b"]);
+});
+
+test("what does not go together is said at once, at its field", () => {
+  const whole = withData({ ...newDraft(undefined), base: "/base" }, { files: ["/data.jsonl"] });
+  const check = (draft: RunConfig, expected: string[], context: number | null = 512): void =>
+    assert.deepEqual(Object.keys(conflicts(draft, context)), expected);
+  check(withData(whole, { maxLength: 512 }), []);
+  check(withData(whole, { maxLength: 513 }), ["maxLength"]);
+  check(withData(whole, { maxLength: 9999 }), [], null);
+  const early = withSetting(withData(whole, { maxLength: undefined }), "earlyStopping", 2);
+  check(early, []);
+  check(withData(early, { evaluationShare: undefined }), ["earlyStopping"]);
+  check(withSetting(early, "evaluateEvery", 0), ["earlyStopping"]);
+  const files = withData(early, { evaluationShare: undefined, evaluationFiles: ["/test.jsonl"] });
+  check(files, []);
+  check(withData(files, { evaluationFiles: ["/data.jsonl"] }), ["evaluationFiles"]);
+  const short = withSetting(withData(whole, { maxLength: undefined }), "maxSteps", 10);
+  check(short, ["warmupSteps"]);
+  check(withSetting(short, "warmupSteps", 9), []);
+});
+
+test("what a run is evaluated on is told by its config", () => {
+  const kinds = [{}, { evaluationShare: 0.1 }, { evaluationFiles: [] }].map((data) =>
+    evaluationKind({ files: [], ...data }),
+  );
+  assert.deepEqual(kinds, ["none", "share", "files"]);
+});
+
+test("fields are found by their names and by what they mean", () => {
+  const check = (wanted: string, ...names: string[]): void => {
+    const found = foundFields(lora, wanted);
+    for (const name of names) assert(found.has(name), `${wanted}: ${name}`);
+    assert(found.size < lora.length / 2, `${wanted} finds ${found.size}`);
+  };
+  check("rslora", "use_rslora");
+  check("rank pattern", "rank_pattern");
+  check("RANK_PATTERN", "rank_pattern");
+  assert.equal(foundFields(lora, " ").size, lora.length);
+  assert.equal(foundFields(lora, "no such thing").size, 0);
+});
+
+const statistics = {
+  ...{ examples: 100, rows: 100, tokens: 1000, learnedTokens: 500, cut: 0, cutTokens: 0 },
+  ...{ withoutLearned: 0, longest: 77, median: 10 },
+};
+const preview: DataPreview = {
+  ...{ format: "instruction", fields: {}, examples: [], labels: [], broken: 0, problems: [] },
+  ...{
+    training: statistics,
+    evaluation: { ...statistics, examples: 5 },
+    notes: [],
+    isWhole: false,
+  },
+};
+
+test("the longest text says how many are cut, and how many are left with nothing", () => {
+  const none = lengthHint(preview, { trained: 1, all: 2, context: 2048 });
+  assert.equal(
+    none,
+    "The longest of the first 105 texts has 77 tokens. None is cut. The base reads 2,048 at most.",
+  );
+  const training = { ...statistics, cut: 3, cutTokens: 40, withoutLearned: 2 };
+  const cut = lengthHint({ ...preview, training, isWhole: true }, null);
+  assert.match(cut, /of 105 texts/);
+  assert.match(cut, /3 are cut and lose 40 tokens\. 2 are left out/);
+  assert.equal(lengthHint(null, null), "");
+});
+
+test("a learning rate is held against what is usual for its method", () => {
+  const draft = newDraft(undefined);
+  const at = (learningRate: number, peft_type = "LORA"): string =>
+    rateHint({
+      ...withSetting(draft, "learningRate", learningRate),
+      adapter: { kind: "new", config: { peft_type } },
+    });
+  assert.equal(at(2e-4), "Usual for this method: 1e-4 to 5e-4.");
+  assert.match(at(0.1), /the loss may rise/);
+  assert.match(at(1e-6), /little may be learned/);
+  assert.doesNotMatch(at(3e-2, "PROMPT_TUNING"), /rise/);
+  const [low] = usualRange("LORA", "sgd");
+  assert(low > usualRange("LORA", "adamw")[0]);
+});
+
+test("trainable parameters are said as PEFT says them", () => {
+  assert.equal(
+    trainableLine({ trained: 294_912, all: 124_734_720, context: null }),
+    "trainable params: 294,912 || all params: 124,734,720 || trainable%: 0.2364",
+  );
+});
+
+test("each advice makes a run smaller, and none is given twice", () => {
+  let draft = newDraft({ path: "/b", parameters: 1e9 });
+  const seen: string[] = [];
+  for (let advice = memoryAdvice(draft); advice.length > 0; advice = memoryAdvice(draft)) {
+    const [first] = advice;
+    assert(first && seen.length < 20);
+    seen.push(first.id);
+    draft = first.apply(draft);
+  }
+  const { batchSize, gradientAccumulation, gradientCheckpointing } = draft.settings;
+  assert.deepEqual([batchSize, gradientCheckpointing, draft.dtype], [1, true, "int4"]);
+  // As many texts a step as before.
+  assert.equal(gradientAccumulation * batchSize, 4);
+});
+
+test("broken records stop a run unless they are left out", () => {
+  const shown = { kind: "shown", preview: { ...preview, broken: 3 } } as const;
+  assert.match(previewProblem(shown, false) ?? "", /3 records are broken/);
+  assert.equal(previewProblem(shown, true), null);
+  assert.equal(previewProblem({ kind: "failed", message: "No such file." }, true), "No such file.");
 });

@@ -3,31 +3,16 @@ import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import * as os from "node:os";
 import { badFile, throwIfAborted } from "../../base/errors.ts";
-import { isObject } from "../../base/json.ts";
-import { pause } from "../../base/pause.ts";
 import type { OnProgress } from "../../base/progress.ts";
 import type { Tokenizer } from "../../tokens/tokenizer.ts";
 import type { Split } from "./batch.ts";
 import { DatasetBuilder, type ReadText } from "./datasetBuilder.ts";
-import type { DataStatistics } from "./statistics.ts";
-import { type Example, fault, type Fault } from "./example.ts";
-import {
-  type DataFormat,
-  type DataTask,
-  explainFormats,
-  type FieldNames,
-  recogniseFormat,
-  type RecordFormat,
-} from "./formats.ts";
+import { FileTokens } from "./fileTokens.ts";
+import type { DataFormat, DataTask, FieldNames, RecordFormat } from "./formats.ts";
 import { type DataProblem, ProblemList } from "./problems.ts";
-import { readRecords } from "./records/readRecords.ts";
 import type { TextUnit } from "./records/plainText.ts";
-import type { RawRecord } from "./records/record.ts";
-import {
-  exampleTokenizer,
-  type ExampleTokenizer,
-  type TokenizedExample,
-} from "./tokenizeExample.ts";
+import type { DataStatistics } from "./statistics.ts";
+import type { ReadItem, TokenCacheOptions } from "./tokenCache.ts";
 
 /** Which texts, and how they are read; what is absent is as TRL has it. */
 export interface DataOptions {
@@ -36,6 +21,8 @@ export interface DataOptions {
   /** 0 to 1 of the texts, chosen by a hash of each: their order does not matter. */
   readonly evaluationShare?: number | undefined;
   readonly task?: DataTask | undefined;
+  /** Told by the fields of the first record when absent. */
+  readonly format?: DataFormat | undefined;
   readonly fields?: FieldNames | undefined;
   readonly learn?: "answers" | "all" | undefined;
   readonly template?: "auto" | "chat" | "plain" | undefined;
@@ -53,6 +40,8 @@ export interface OpenOptions {
   readonly labels?: readonly string[];
   /** Where tokens go that are too many for memory; the system's folder when absent. */
   readonly scratch?: string;
+  /** Where tokens of files are kept for the next time; without it, and of a preview, they are not. */
+  readonly cache?: TokenCacheOptions | undefined;
   /** Reads so many records at most, for a preview. */
   readonly limit?: number | null;
   /** Texts to keep for the preview. */
@@ -76,6 +65,8 @@ export interface PreviewedExample {
 /** Tokenised training data; `dispose` frees its tokens. */
 export interface Dataset {
   readonly format: DataFormat;
+  /** Which field was taken for what. */
+  readonly fields: FieldNames;
   readonly task: DataTask;
   readonly training: Split & { readonly statistics: DataStatistics };
   readonly evaluation: Split & { readonly statistics: DataStatistics };
@@ -123,32 +114,30 @@ export async function openDataset(
   }
 }
 
-/** How long reading may go on before whatever else waits gets its turn, in milliseconds. */
-const turn = 40;
-
 class Reader {
   readonly problems = new ProblemList();
   readonly hash = createHash("sha256");
   readonly builder: DatasetBuilder;
-  readonly tokens: ExampleTokenizer;
-  format: RecordFormat | null = null;
+  readonly tokens: FileTokens;
   isWhole = true;
-  private taken = 0;
-  private lastTurn = performance.now();
 
   constructor(
-    private readonly data: DataOptions,
+    data: DataOptions,
     tokenizer: Tokenizer,
     private readonly options: OpenOptions,
   ) {
     const { learn = "answers", template = "auto" } = data;
-    this.tokens = exampleTokenizer(tokenizer, { learn, template });
+    this.tokens = new FileTokens(data, tokenizer, options);
     this.builder = new DatasetBuilder(data, tokenizer, {
       labels: options.labels ?? [],
       scratch: options.scratch ?? os.tmpdir(),
       examples: options.examples ?? 0,
     });
     this.hash.update(JSON.stringify({ learn, template, maxLength: data.maxLength ?? null }));
+  }
+
+  get format(): RecordFormat | null {
+    return this.tokens.format;
   }
 
   async read(files: readonly string[], isEvaluation: boolean): Promise<void> {
@@ -163,75 +152,32 @@ class Reader {
     );
     const total = sizes.reduce((sum, size) => sum + size, 0);
     let before = 0;
-    this.taken = 0;
+    const budget = { left: this.options.limit ?? Infinity, isOver: false };
     for (const [i, file] of files.entries()) {
-      const records = readRecords(file, {
-        textUnit: this.data.textUnit ?? "paragraph",
-        signal,
-        onProblem: (place, message) => this.problems.add({ file, ...place, message }),
-        onBytes: (bytes) =>
-          onProgress?.({
-            step: t("Reading training data"),
-            done: before + bytes,
-            total,
-            unit: "bytes",
-          }),
-      });
-      for await (const some of records) {
-        for (const record of some) {
-          if (this.isFull()) return;
-          this.take(record, file, isEvaluation);
-          if (performance.now() - this.lastTurn > turn) await this.letOthers();
-        }
+      const onBytes = (bytes: number): void =>
+        onProgress?.({
+          step: t("Reading training data"),
+          done: before + bytes,
+          total,
+          unit: "bytes",
+        });
+      for await (const items of this.tokens.read(file, { onBytes, budget, signal })) {
+        for (const item of items) this.keep(item, file, isEvaluation);
+        throwIfAborted(signal);
+      }
+      if (budget.isOver) {
+        this.isWhole = false;
+        return;
       }
       before += sizes[i] as number;
     }
   }
 
-  private async letOthers(): Promise<void> {
-    throwIfAborted(this.options.signal);
-    await pause();
-    this.lastTurn = performance.now();
-  }
-
-  private isFull(): boolean {
-    const { limit = null } = this.options;
-    if (limit === null || this.taken < limit) return false;
-    this.isWhole = false;
-    return true;
-  }
-
-  private take(record: RawRecord, file: string, isEvaluation: boolean): void {
-    this.taken++;
-    const example = this.understand(record, file);
-    const tokenized = example.kind === "fault" ? example : this.tokenize(example);
-    if (tokenized.kind === "fault" || example.kind === "fault") {
-      const { path, message } = tokenized as Fault;
-      this.problems.add({ file, ...record.placeOf(path), message });
-      return;
-    }
-    const digest = createHash("sha1").update(JSON.stringify(example)).digest();
+  private keep(item: ReadItem, file: string, isEvaluation: boolean): void {
+    if (item.kind === "problem") return this.problems.add({ file, ...item.problem });
+    const { tokenized, digest } = item;
     this.hash.update(digest);
     const text: ReadText = { tokenized, digest, isEvaluation };
     this.builder.add(text);
-  }
-
-  private understand({ value }: RawRecord, file: string): Example | Fault {
-    const record = typeof value === "string" ? { text: value } : value;
-    if (!isObject(record)) return fault([], t("A record has to be an object or a text."));
-    if (this.format === null) {
-      this.format = recogniseFormat(record, this.data);
-      if (this.format === null) throw badFile(file, explainFormats(record, this.data.task), "");
-    }
-    return this.format.read(record);
-  }
-
-  /** A template's refusal of one conversation is that record's fault. */
-  private tokenize(example: Example): TokenizedExample | Fault {
-    try {
-      return this.tokens.tokenize(example);
-    } catch (error) {
-      return fault([], (error as Error).message);
-    }
   }
 }

@@ -111,6 +111,7 @@ export class DatasetBuilder {
     });
     return {
       format: format.format,
+      fields: format.fields,
       task: format.task,
       ...halves,
       labels: names,

@@ -46,16 +46,20 @@ const usualNames: Readonly<Record<DataField, readonly string[]>> = {
   tags: ["ner_tags", "tags", "pos_tags", "labels"],
 };
 
+/** What a user may say of a data set; the rest is told by its first record. */
+export interface FormatWish {
+  readonly fields?: FieldNames | undefined;
+  readonly task?: DataTask | undefined;
+  readonly format?: DataFormat | undefined;
+}
+
 /** Finds out by the fields of the first record what a data set is, as TRL does; null when it cannot. */
 export function recogniseFormat(
   record: JsonObject,
-  { fields = {}, task }: { fields?: FieldNames | undefined; task?: DataTask | undefined } = {},
+  { fields = {}, task, format }: FormatWish = {},
 ): RecordFormat | null {
-  const names: FieldNames = {};
-  for (const [field, usual] of Object.entries(usualNames) as [DataField, string[]][]) {
-    const name = fields[field] ?? usual.find((each) => Object.hasOwn(record, each));
-    if (name !== undefined) names[field] = name;
-  }
+  const names = fieldNames(record, fields);
+  if (format !== undefined) return chosenFormat(names, format);
   const { text, label, words, tags, messages, prompt, completion } = names;
   const isCausal = task === undefined || task === "causal";
   if (isCausal && messages !== undefined) return chat(names);
@@ -77,20 +81,58 @@ export function recogniseFormat(
   return isCausal && text !== undefined ? plain(names) : null;
 }
 
+/** Which of a record's fields hold what: those that are named, else by their usual names. */
+export function fieldNames(record: JsonObject, fields: FieldNames): FieldNames {
+  const names: FieldNames = {};
+  for (const [field, usual] of Object.entries(usualNames) as [DataField, string[]][]) {
+    const name = fields[field] ?? usual.find((each) => Object.hasOwn(record, each));
+    if (name !== undefined) names[field] = name;
+  }
+  return names;
+}
+
+/** A format that was asked for, where its fields are known. */
+function chosenFormat(names: FieldNames, format: DataFormat): RecordFormat | null {
+  const has = (...fields: DataField[]): boolean =>
+    fields.every((field) => names[field] !== undefined);
+  switch (format) {
+    case "chat":
+      return has("messages") ? chat(names) : null;
+    case "instruction":
+      return has("prompt", "completion") ? instruction(names) : null;
+    case "text":
+      return has("text") ? plain(names) : null;
+    case "classification":
+      return has("text", "label") ? classification(names) : null;
+    case "tags":
+      return has("words", "tags") ? tagged(names) : null;
+    default:
+      return format satisfies never;
+  }
+}
+
 /** What to do about a first record of no known format. */
-export function explainFormats(record: JsonObject, task: DataTask | undefined): string {
+export function explainFormats(record: JsonObject, { task, format }: FormatWish): string {
   const names = Object.keys(record).slice(0, 12).join(", ");
   if (Object.hasOwn(record, "chosen") && Object.hasOwn(record, "rejected")) {
     return t(
       "The records hold preferences (chosen, rejected), from which Graft does not learn yet. Keep the chosen answers as “messages” or as “prompt” and “completion”.",
     );
   }
-  const wanted =
-    task === "sequence-classification"
-      ? t("“text” and “label”")
-      : task === "token-classification"
-        ? t("“tokens” and “tags”, lists of the same length")
-        : t("“messages”, “prompt” and “completion”, or “text”");
+  const causal = t("“messages”, “prompt” and “completion”, or “text”");
+  const byFormat = {
+    chat: t("“messages”"),
+    instruction: t("“prompt” and “completion”"),
+    text: t("“text”"),
+    classification: t("“text” and “label”"),
+    tags: t("“tokens” and “tags”, lists of the same length"),
+  } as const;
+  const byTask = {
+    causal,
+    "sequence-classification": byFormat.classification,
+    "token-classification": byFormat.tags,
+  } as const;
+  const wanted = format !== undefined ? byFormat[format] : byTask[task ?? "causal"];
   return t(
     "The fields ({0}) do not say what is to be learned. Name them {1}, or choose which field is which.",
     names,

@@ -79,7 +79,7 @@ export class TokenStore {
   private spill(): void {
     const name = path.join(this.folder, `tokens-${randomBytes(6).toString("hex")}.tmp`);
     try {
-      this.file ??= { fd: openSync(name, "wx+"), path: name };
+      this.file ??= openScratch(name);
       const rest = this.length - this.written;
       const whole = this.blocks.splice(0, Math.floor(rest / blockLength));
       for (const block of whole) {
@@ -108,4 +108,11 @@ export class TokenStore {
       );
     }
   }
+}
+
+/** A file that is gone with its process, however that ends, where a system lets open files go. */
+function openScratch(name: string): { fd: number; path: string } {
+  const fd = openSync(name, "wx+");
+  if (process.platform !== "win32") rmSync(name);
+  return { fd, path: name };
 }

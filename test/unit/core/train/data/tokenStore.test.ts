@@ -12,7 +12,8 @@ test("what memory should not hold is in a file, reads the same, and is gone in t
     Int32Array.from({ length: 90_001 + i }, (__, j) => (j % 2 ? j * i : ~j)),
   );
   lists.forEach((list) => store.add(list));
-  assert.equal(readdirSync(folder).length, 1);
+  // Where a system lets open files go, nothing is left behind by a process that is killed.
+  assert.equal(readdirSync(folder).length, process.platform === "win32" ? 1 : 0);
   for (const [i, list] of lists.entries()) assert.deepEqual(store.read(i), list);
   store.dispose();
   assert.deepEqual(readdirSync(folder), []);
