@@ -90,13 +90,14 @@ export async function prepareTraining(
 ): Promise<ModelParts> {
   const config = start.kind === "new" ? start.config : start.checkpoint.config;
   const method = trainableMethodOf(config);
+  await method.look?.(config, base, at.signal);
   const adapter = method.prepare(config, base);
   const { values, warnings } = await valuesOf(method, adapter, { start, base, ...at });
   throwIfAborted(at.signal);
   const checkpoints: Value[] = [];
   const noted = noteBlocks(adapter.hook, checkpoints);
   const model = buildModel(checkpoint, noted, adapter.layers);
-  const quiet = method.prepare(withoutDropout(adapter.config), base);
+  const quiet = method.prepare(withoutDropout(adapter.config), base, { isQuiet: true });
   const evaluation =
     adapter.dropoutSeed === null ? model : buildModel(checkpoint, quiet.hook, quiet.layers);
   checkLayers(adapter, model);

@@ -24,7 +24,8 @@ import type { Split } from "./train/data/batch.ts";
 import type { TrainingEnd, TrainingEvent } from "./train/events.ts";
 import type { LossKind } from "./train/losses.ts";
 import { trainingOptions, type TrainingWish } from "./train/options.ts";
-import { restoreState, saveState } from "./train/runState.ts";
+import { recall, restoreState, saveState } from "./train/runState.ts";
+import { checkTasks } from "./train/taskFeeds.ts";
 import { Trainer, type TrainerHooks } from "./train/trainer.ts";
 import { trainingCard } from "./train/trainingCard.ts";
 
@@ -60,6 +61,8 @@ export class TrainingRun {
     const options = trainingOptions.parse(request.options ?? {});
     const { base, adapter, loss, signal, folder } = request;
     const parts = await prepareTraining(base, adapter, { seed: options.seed, loss, signal });
+    const { train: texts, evaluation } = request.data;
+    for (const split of [texts, evaluation ?? texts]) checkTasks(parts.adapter, split);
     const configText = savedConfig(parts.adapter.config.text, base);
     const model = await openTrainingModel(parts, options, request.session);
     try {
@@ -73,6 +76,7 @@ export class TrainingRun {
       );
       await mkdir(folder, { recursive: true });
       await run.resume();
+      run.tellRemarks();
       return run;
     } catch (error) {
       await model.dispose();
@@ -90,10 +94,8 @@ export class TrainingRun {
 
   /** Writes the adapter as it is now, as PEFT would load it. */
   async saveAdapter(folder: string): Promise<void> {
-    const { model } = this.trainer;
-    const values = model.parameters.values();
     await mkdir(folder, { recursive: true });
-    await writeAdapterFiles(folder, model.parts.adapter, { values, ...this.frame });
+    await writeAdapterFiles(folder, this.trainer.model, this.frame);
   }
 
   dispose(): Promise<void> {
@@ -129,6 +131,13 @@ export class TrainingRun {
     for (const text of notes) this.request.onEvent?.({ kind: "note", step, text });
   }
 
+  /** What the method's config asks for and this run does not do. */
+  private tellRemarks(): void {
+    const { model, length, history } = this.trainer;
+    const remarks = model.parts.adapter.remarks?.(length.steps) ?? [];
+    for (const text of remarks) this.request.onEvent?.({ kind: "note", step: history.step, text });
+  }
+
   /** Puts the best evaluation's values in place of the last ones, where the options ask for it. */
   private async takeBest({ finish, step, bestStep }: TrainingEnd): Promise<void> {
     const { options, model } = this.trainer;
@@ -151,18 +160,19 @@ export class TrainingRun {
 
   /** All parameters' values as a checkpoint has them. */
   private async valuesIn(folder: string): Promise<ParameterValues> {
-    const { adapter, values } = this.trainer.model.parts;
+    const { model } = this.trainer;
+    const { adapter, values } = model.parts;
     const { signal } = this.request;
     const checkpoint = await openAdapterCheckpoint(folder, signal);
-    return new Map([...values, ...(await storedValues(adapter, checkpoint, signal))]);
+    const stored = await storedValues(adapter, checkpoint, signal);
+    return new Map([...values, ...stored, ...(await recall(model, folder))]);
   }
 
   private async writeAdapter(end: TrainingEnd): Promise<void> {
     const { folder, dataNote } = this.request;
     const { model, options } = this.trainer;
     const { configText } = this;
-    const values = model.parameters.values();
-    await writeAdapterFiles(folder, model.parts.adapter, { values, ...this.frame });
+    await writeAdapterFiles(folder, model, this.frame);
     const file = path.join(folder, "README.md");
     const config = parseAdapterConfig(configText, file);
     const name = path.basename(path.resolve(folder));

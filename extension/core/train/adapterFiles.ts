@@ -1,11 +1,12 @@
 /** An adapter in training as PEFT's files. */
 import * as path from "node:path";
 import { writeAtomically } from "../base/files.ts";
-import { adapterConfigName } from "../checkpoint/adapterConfig.ts";
+import { adapterConfigName, parseAdapterConfig } from "../checkpoint/adapterConfig.ts";
 import type { MethodBase } from "../peft/method.ts";
 import { savedTensors } from "../peft/trainable/savedTensors.ts";
-import type { ParameterValues, TrainableAdapter } from "../peft/trainable/trainable.ts";
+import { withFields } from "../peft/trainable/completedConfig.ts";
 import { writeSafetensors } from "../safetensors/write.ts";
+import type { TrainingModel } from "./trainingModel.ts";
 
 /** What stands in an adapter's files beside its values. */
 export interface AdapterFrame {
@@ -15,15 +16,18 @@ export interface AdapterFrame {
   readonly base: MethodBase;
 }
 
-/** Writes adapter_config.json and adapter_model.safetensors. */
+/** Writes adapter_config.json and adapter_model.safetensors of an adapter as it is now. */
 export async function writeAdapterFiles(
   folder: string,
-  adapter: TrainableAdapter,
-  { values, configText, base }: { values: ParameterValues } & AdapterFrame,
+  model: TrainingModel,
+  { configText, base }: AdapterFrame,
 ): Promise<void> {
-  const tensors = await savedTensors(adapter, values, { base });
+  const { parameters, values, fields } = model.saved();
+  const { config } = model.parts.adapter;
+  const tensors = await savedTensors({ parameters, config }, values, { base });
   const weights = path.join(folder, "adapter_model.safetensors");
   await writeSafetensors(weights, tensors, { metadata: { format: "pt" } });
-  const config = path.join(folder, adapterConfigName);
-  await writeAtomically(config, (handle) => handle.writeFile(configText));
+  const file = path.join(folder, adapterConfigName);
+  const { text } = withFields(parseAdapterConfig(configText, file), fields);
+  await writeAtomically(file, (handle) => handle.writeFile(text));
 }

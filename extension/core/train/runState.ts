@@ -3,6 +3,8 @@ import { t } from "@vscode/l10n";
 import * as path from "node:path";
 import { isFile } from "../base/files.ts";
 import type { ParameterValues } from "../peft/trainable/trainable.ts";
+import { openSafetensors, readFloat32 } from "../safetensors/read.ts";
+import { type TensorData, writeSafetensors } from "../safetensors/write.ts";
 import { type AdapterFrame, writeAdapterFiles } from "./adapterFiles.ts";
 import { readOwnState, writeCheckpoint } from "./checkpointFolder.ts";
 import {
@@ -15,11 +17,13 @@ import { parameterGroups, type TrainedTensor } from "./parameterGroups.ts";
 import { positionAfter } from "./plan.ts";
 import type { Trainer } from "./trainer.ts";
 import { newHistory, readTrainerState, writeTrainerState } from "./trainerState.ts";
+import type { TrainingModel } from "./trainingModel.ts";
 
-const [optimizerName, scheduleName, stateName] = [
+const [optimizerName, scheduleName, stateName, memoryName] = [
   "optimizer.pt",
   "scheduler.pt",
   "trainer_state.json",
+  "graft_memory.safetensors",
 ] as const;
 
 /** Writes all that a run needs to go on, in the layout of transformers' Trainer with PEFT. */
@@ -33,8 +37,8 @@ export async function saveState(
   const own = { position: trainer.position, seed: options.seed, patience: trainer.patience };
   await writeCheckpoint(folder, own, async (scratch) => {
     const at = (name: string): string => path.join(scratch, name);
-    const values = parameters.values();
-    await writeAdapterFiles(scratch, model.parts.adapter, { values, ...frame });
+    await writeAdapterFiles(scratch, model, frame);
+    await writeMemory(at(memoryName), model);
     const state = { memory: parameters.memory(), updates: parameters.updates };
     const { optimizer } = options;
     await writeOptimizer(at(optimizerName), state, { groups, optimizer, factor });
@@ -71,7 +75,13 @@ export async function restoreState(
   } else notes.push(t("{0} has no optimizer.pt: the optimizer begins anew.", folder));
   // SGD does not count its steps.
   const updates = state.updates > 0 ? state.updates : history.step;
-  trainer.model.parameters.restore(values, { memory: state.memory, updates });
+  const { model } = trainer;
+  if (model.allocator && !(await isFile(at(memoryName)))) {
+    notes.push(
+      t("{0} does not say what the method remembers of its steps: that begins anew.", folder),
+    );
+  }
+  model.parameters.restore(values, { memory: state.memory, updates });
   trainer.history = history;
   trainer.patience = own?.patience ?? 0;
   const { gradientAccumulation: accumulation, seed } = trainer.options;
@@ -86,6 +96,28 @@ export async function restoreState(
     );
   }
   return notes;
+}
+
+/** What a method remembers of the steps so far. */
+async function writeMemory(file: string, { allocator, parameters }: TrainingModel): Promise<void> {
+  const memory = allocator?.memory(parameters.values());
+  if (!memory) return;
+  const tensors = [...memory].map(([name, own]): TensorData => {
+    const bytes = new Uint8Array(own.buffer, own.byteOffset, own.byteLength);
+    return { name, dtype: "F32", shape: [own.length], bytes };
+  });
+  await writeSafetensors(file, tensors, { metadata: { format: "pt" } });
+}
+
+/** Gives the method back what a checkpoint says that it remembered. @returns values that the adapter's files lack */
+export async function recall(
+  { allocator }: TrainingModel,
+  folder: string,
+): Promise<ParameterValues> {
+  const file = path.join(folder, memoryName);
+  if (!allocator || !(await isFile(file))) return new Map();
+  const { tensors } = await openSafetensors(file);
+  return allocator.restore(await readFloat32(file, tensors));
 }
 
 /** Orders in which an optimizer's file may count tensors: this run's groups, all in one, transformers'. */

@@ -181,10 +181,7 @@ export class Trainer {
     await pause(signal);
     const { maxGradNorm } = this.options;
     const limit = maxGradNorm > 0 ? maxGradNorm : Infinity;
-    const norm = await this.model.parameters.update(this.model.session, {
-      factor: this.factor,
-      limit,
-    });
+    const norm = await this.model.update({ factor: this.factor, limit });
     if (!Number.isFinite(norm)) throw this.notANumber(t("The norm of the gradients"), norm);
     const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0);
     this.advance(batches.length, tokens);

@@ -3,7 +3,12 @@ import type { CausalModel } from "../models/causalModel.ts";
 import type { EncoderModel } from "../models/encoderModel.ts";
 import type { Model } from "../models/model.ts";
 import type { Graph, Value } from "../onnx/graph.ts";
-import type { ParameterValues, TrainableAdapter } from "../peft/trainable/trainable.ts";
+import type {
+  Allocator,
+  ParameterValues,
+  SavedForm,
+  TrainableAdapter,
+} from "../peft/trainable/trainable.ts";
 import { int64Tensor, type SessionOptions, type Tensor } from "../session/ortSession.ts";
 import { TrainingSession } from "../session/trainingSession.ts";
 import { type Batch, ignored } from "./data/batch.ts";
@@ -14,6 +19,7 @@ import type { TrainingOptions } from "./options.ts";
 import { parameterGroups, type ParameterGroup } from "./parameterGroups.ts";
 import { ParameterState } from "./parameterState.ts";
 import { evaluationGraph, stepGraph } from "./stepGraph.ts";
+import { taskFeeds } from "./taskFeeds.ts";
 import { updateGraph } from "./updateGraph.ts";
 
 /** An adapter and the graphs that its hook was put into. */
@@ -37,6 +43,8 @@ export interface ModelParts {
 export class TrainingModel {
   /** After how many updates parameters were settled. */
   private settledAt = -1;
+  /** What acts between steps, with what it remembers of them; null for most methods. */
+  readonly allocator: Allocator | null;
 
   private constructor(
     readonly parts: ModelParts,
@@ -45,7 +53,16 @@ export class TrainingModel {
     readonly session: TrainingSession,
     private readonly graphs: { readonly step: Graph; readonly evaluation: Graph },
     private readonly feeds: ModelFeeds,
-  ) {}
+  ) {
+    this.allocator = parts.adapter.allocator?.() ?? null;
+  }
+
+  /** The adapter as its files have it now. */
+  saved(): SavedForm {
+    const values = this.parameters.values();
+    const { parameters } = this.parts.adapter;
+    return this.allocator?.saved(values) ?? { parameters, values, fields: {} };
+  }
 
   static async create(
     parts: ModelParts,
@@ -100,6 +117,25 @@ export class TrainingModel {
     return loss;
   }
 
+  /**
+   * One update by the gradients summed so far, and what the method does after it.
+   * @returns the norm of all gradients before clipping
+   */
+  async update(at: { factor: number; limit: number }): Promise<number> {
+    const { allocator, parameters, session } = this;
+    const gradients = allocator && parameters.gradients();
+    const norm = await parameters.update(session, at);
+    if (!allocator || !gradients || !Number.isFinite(norm)) return norm;
+    const clip = Math.min(1, at.limit / (norm + 1e-6));
+    if (clip < 1) {
+      for (const own of gradients.values())
+        for (let i = 0; i < own.length; i++) own[i] = (own[i] as number) * clip;
+    }
+    const values = parameters.values();
+    allocator.afterUpdate({ step: parameters.updates - 1, values, gradients });
+    return norm;
+  }
+
   /** What PEFT's forward writes into parameters, once after every update. */
   private settle(): void {
     const { settle } = this.parts.adapter;
@@ -125,7 +161,8 @@ export class TrainingModel {
     const { virtualTokens = 0, predictsFirst = false } = adapter;
     const place = { model, kind, virtualTokens, predictsFirst, isChunked, largestWidth };
     const own = lossFeeds(batch, at.share, place);
-    return this.feeds.feedsOf(batch, at.graph, { ...this.parameters.feeds(), ...own, ...at.seed });
+    const others = { ...this.parameters.feeds(), ...own, ...taskFeeds(adapter, batch), ...at.seed };
+    return this.feeds.feedsOf(batch, at.graph, others);
   }
 
   dispose(): Promise<void> {

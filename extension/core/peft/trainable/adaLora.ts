@@ -1,28 +1,60 @@
 /**
  * AdaLoRA (PEFT tuners/adalora/layer.py): ΔW = B (A ⊙ E) · alpha / (init_r + 1e-5), with a penalty that
- * keeps A and B orthogonal (model.py). PEFT takes ranks away only where a training loop calls its
- * update_and_allocate; transformers' Trainer does not, nor does Graft's: all of init_r stay.
+ * keeps A and B orthogonal (model.py). Ranks are taken away after every step (rankAllocator.ts), for
+ * which PEFT's users call update_and_allocate in loops of their own.
  */
+import { t } from "@vscode/l10n";
+import { GraftError } from "../../base/errors.ts";
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import { adaLora as method, type AdaLoraConfig, scale } from "../adaLora.ts";
 import { identity, linear, norm } from "./algebra.ts";
 import { normal, zeros } from "./draws.ts";
-import { moduleForm, numberOf } from "./moduleForm.ts";
+import { moduleForm, numberOf, type Settings } from "./moduleForm.ts";
+import { rankAllocator, type RankSchedule } from "./rankAllocator.ts";
 
 /** ‖P − I‖ of a square matrix, as a scalar. */
 function distance(g: GraphBuilder, product: Value, rank: number): Value {
   return g.reshape(norm(g, g.sub(product, identity(g, rank)), [0, 1]), []);
 }
 
+/** Ranks of an adapter that was saved after they were taken away. */
+function isSettled({ rank_pattern: pattern }: AdaLoraConfig): boolean {
+  return Object.keys(pattern).length > 0;
+}
+
+function scheduleOf({ config, file }: Settings<AdaLoraConfig>): RankSchedule {
+  const share = (field: string): number => {
+    const value = numberOf(config, field, 0.85);
+    if (value > 0 && value < 1) return value;
+    throw badField(file, field, t("is {0}, not between 0 and 1", value));
+  };
+  const deltaT = numberOf(config, "deltaT", 1);
+  if (!Number.isInteger(deltaT) || deltaT < 1) {
+    throw badField(file, "deltaT", t("is {0}, not a whole number from 1", deltaT));
+  }
+  const { tinit, tfinal, total_step: total, target_r: target } = config;
+  const [beta1, beta2] = [share("beta1"), share("beta2")];
+  return { tinit, tfinal, total: total ?? 0, deltaT, beta1, beta2, target };
+}
+
+function badField(file: string, field: string, problem: string): GraftError {
+  return new GraftError("bad-file", t('{0}: field "{1}" {2}.', file, field, problem), {
+    file,
+    field,
+  });
+}
+
 export const adaLora = moduleForm<AdaLoraConfig>({
   method,
   tensors: ({ path, in: inputs, out }, { config }) => {
     const { rank } = scale(config, path);
+    // Of a module that has no rank left nothing is in the graph.
+    const isTrained = rank > 0;
     return [
-      { suffix: "lora_A", shape: [rank, inputs] },
-      { suffix: "lora_B", shape: [out, rank] },
-      { suffix: "lora_E", shape: [rank, 1] },
+      { suffix: "lora_A", shape: [rank, inputs], isTrained },
+      { suffix: "lora_B", shape: [out, rank], isTrained },
+      { suffix: "lora_E", shape: [rank, 1], isTrained },
     ];
   },
   initialize: ({ path, in: inputs, out }, { config, random }) => {
@@ -37,6 +69,25 @@ export const adaLora = moduleForm<AdaLoraConfig>({
     if (config.init_lora_weights === false) return begun;
     const a = normal(random, [rank, inputs], [0, 0.02]);
     return { lora_A: a, lora_B: normal(random, [out, rank], [0, 0.02]), lora_E: zeros([rank, 1]) };
+  },
+  check: scheduleOf,
+  allocator: (context, parameters) => {
+    const { config, targets } = context;
+    if (isSettled(config)) return null;
+    const modules = targets.map(({ path }) => ({ path, rank: scale(config, path).rank }));
+    return rankAllocator(modules, scheduleOf(context), parameters);
+  },
+  remarks: ({ config }, steps) => {
+    const { total_step: total } = config;
+    if (isSettled(config)) return [t("The adapter's ranks are settled: none is taken away.")];
+    if (total === steps) return [];
+    return [
+      t(
+        "total_step is {0}, and this run has {1} steps: ranks are taken away as in a run of {0}.",
+        total ?? 0,
+        steps,
+      ),
+    ];
   },
   dropout: (config) => numberOf(config, "lora_dropout"),
   forward: (g, { module, config, x, base, own, dropout }) => {

@@ -1,7 +1,7 @@
 /**
- * Dropout whose masks follow from one number that is fed: the same number, the same masks, so that a
- * resumed run and a recomputed block see what the first pass saw. PEFT draws from torch's generator;
- * its masks are others.
+ * Dropout, and numbers by chance, that follow from one number that is fed: the same number, the same
+ * masks, so that a resumed run and a recomputed block see what the first pass saw. PEFT draws from
+ * torch's generator; its masks are others.
  *
  * Each token has two random words r and s, hashed from its index and the seed; each column of each
  * module has one of its own, c. A number stays where r · c + s (mod 2³²) lies below a threshold: any
@@ -19,13 +19,16 @@ interface Words {
   readonly s: Value;
 }
 
-interface DropoutAt {
-  readonly probability: number;
+interface DrawAt {
   /** What the masks of a module differ by from those of others. */
   readonly salt: string;
   readonly size: number;
   /** The value, or a name, for which the rows are counted: layers with as many tokens share words. */
-  readonly rows: Value | "stack";
+  readonly rows: Value | "stack" | "texts";
+}
+
+interface DropoutAt extends DrawAt {
+  readonly probability: number;
 }
 
 export class Dropout {
@@ -34,17 +37,30 @@ export class Dropout {
   constructor(private readonly inputs: ParameterInputs) {}
 
   /** x [..., size], some of it 0 and the rest scaled up. */
-  apply(g: GraphBuilder, x: Value, { probability, salt, size, rows }: DropoutAt): Value {
+  apply(g: GraphBuilder, x: Value, { probability, ...at }: DropoutAt): Value {
     if (probability <= 0) return x;
-    const own = this.words.get(g) ?? new Map<string, Words>();
-    this.words.set(g, own);
-    const words = own.get(rows) ?? tokenWords(g, x, this.seed(g));
-    own.set(rows, words);
-    const hashed = g.add(g.mul(words.r, columnWords(g, salt, size)), words.s);
+    const hashed = this.hashed(g, x, at);
     const threshold = Math.min(Math.round((1 - probability) * 2 ** 32) - 2 ** 31, 2 ** 31 - 1);
     const isKept = g.node("Less", [hashed, int32(g, threshold)])[0];
     const mask = g.scale(g.cast(isKept, onnxTypes.float32), 1 / (1 - probability));
     return g.mul(x, mask);
+  }
+
+  /** Numbers between 0 and 1, neither of them, for x's rows [..., any]: [..., size]. */
+  chance(g: GraphBuilder, x: Value, at: DrawAt): Value {
+    const word = g.cast(mixed(g, this.hashed(g, x, at)), onnxTypes.float32);
+    const share = g.add(g.scale(word, 2 ** -32), g.scalar(0.5));
+    // fp32 rounds the largest words to 1, the smallest to 0.
+    return g.max(g.node("Min", [share, g.scalar(1 - 2 ** -24)])[0], g.scalar(2 ** -26));
+  }
+
+  /** A word for each place, [..., size] int32. */
+  private hashed(g: GraphBuilder, x: Value, { salt, size, rows }: DrawAt): Value {
+    const own = this.words.get(g) ?? new Map<string, Words>();
+    this.words.set(g, own);
+    const words = own.get(rows) ?? tokenWords(g, x, this.seed(g));
+    own.set(rows, words);
+    return g.add(g.mul(words.r, columnWords(g, salt, size)), words.s);
   }
 
   private seed(g: GraphBuilder): Value {

@@ -19,6 +19,7 @@ import type { TunerConfig } from "../tuner/config.ts";
 import type { TunerPlan } from "../tuner/tuner.ts";
 import { Dropout } from "./dropout.ts";
 import { Invocation } from "./invocation.ts";
+import { taskIdsName } from "./names.ts";
 import { type ParameterInputs, peftPrefix } from "./parameters.ts";
 import type { TrainableTuner, TrainedLayer, TrainedModule } from "./tuner.ts";
 import { replacedColumns, replacedRows, type TokenTable } from "./tokenRows.ts";
@@ -35,6 +36,7 @@ interface HookAt<C extends TunerConfig> {
   readonly named: ReadonlyMap<string, ParameterTarget>;
   readonly tables: readonly TokenTable[];
   readonly dropout: Dropout;
+  readonly isQuiet: boolean;
   readonly invocation: Invocation | null;
 }
 
@@ -45,10 +47,12 @@ export function tunerHook<C extends TunerConfig>(
     inputs,
     whole,
     tokens: tables,
+    isQuiet,
   }: {
     inputs: ParameterInputs;
     whole: readonly WholeTensor[];
     tokens: readonly TokenTable[];
+    isQuiet: boolean;
   },
 ): LayerHook {
   const tokens = tuner.invocation?.(plan.config) ?? [];
@@ -65,6 +69,7 @@ export function tunerHook<C extends TunerConfig>(
     ),
     tables,
     dropout: new Dropout(inputs),
+    isQuiet,
     invocation: tokens.length > 0 ? new Invocation(tokens) : null,
   };
   return {
@@ -117,10 +122,13 @@ export function tunerHook<C extends TunerConfig>(
 function trainedModule<C extends TunerConfig, M extends TrainedModule<C>["module"]>(
   g: GraphBuilder,
   module: M,
-  { plan, inputs, dropout }: HookAt<C>,
+  { plan, inputs, dropout, isQuiet }: HookAt<C>,
 ): TrainedModule<C, M> {
   const { path } = module;
   const { config, file } = plan;
+  // Layers of one stack see as many tokens; what comes before and behind it may not.
+  const isInStack = layerIndex(path) !== null && !plan.base.hasEncoder;
+  const rowsOf = (x: Value): Value | "stack" => (isInStack ? "stack" : x);
   return {
     g,
     config,
@@ -129,10 +137,15 @@ function trainedModule<C extends TunerConfig, M extends TrainedModule<C>["module
     parameter: (suffix) => inputs.in(g, `${peftPrefix}${path}.${suffix}`),
     shared: (name) => inputs.in(g, `base_model.${name}`),
     dropout: (x, probability, size = module.kind === "norm" ? module.out : module.in) => {
-      // Layers of one stack see as many tokens; what comes before and behind it may not.
-      const isInStack = layerIndex(path) !== null && !plan.base.hasEncoder;
-      return dropout.apply(g, x, { probability, salt: path, size, rows: isInStack ? "stack" : x });
+      if (isQuiet) return x;
+      return dropout.apply(g, x, { probability, salt: path, size, rows: rowsOf(x) });
     },
+    chance: (x, { size, salt, isPerText }) => {
+      if (isQuiet) return null;
+      const rows = isPerText ? "texts" : rowsOf(x);
+      return dropout.chance(g, x, { salt: `${path}.${salt}`, size, rows });
+    },
+    tasks: () => inputs.declare(g, taskIdsName, () => g.input(taskIdsName, "int64", ["batch"])),
   };
 }
 

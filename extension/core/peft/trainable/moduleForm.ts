@@ -14,8 +14,14 @@ import type { MethodBase } from "../method.ts";
 import type { TunerConfig } from "../tuner/config.ts";
 import type { TunerMethod, TunerPlan } from "../tuner/tuner.ts";
 import { peftPrefix } from "./parameters.ts";
-import type { ParameterValues, TrainableMethod } from "./trainable.ts";
-import { type ExtraTensor, trainableTuner } from "./tuner.ts";
+import type {
+  Allocator,
+  Parameter,
+  ParameterValues,
+  TrainableAdapter,
+  TrainableMethod,
+} from "./trainable.ts";
+import { type ChanceAt, type ExtraTensor, trainableTuner } from "./tuner.ts";
 
 /** A tensor of one module: on disk its name is the module's path and this. */
 export interface OwnTensor {
@@ -39,12 +45,16 @@ export interface FormContext<C> extends Settings<C> {
   readonly targets: readonly LinearModule[];
 }
 
-export interface InitialContext<C> extends FormContext<C> {
-  readonly random: TorchGenerator;
+/** A context with the base's numbers. */
+export interface ReadContext<C> extends FormContext<C> {
   /** A layer's weight as y = W x: [out, in]. */
   weight(module: LinearModule): Promise<Float32Array>;
   /** [out], or null. */
   bias(module: LinearModule): Promise<Float32Array | null>;
+}
+
+export interface InitialContext<C> extends ReadContext<C> {
+  readonly random: TorchGenerator;
 }
 
 /** Tensors by suffix. */
@@ -67,6 +77,10 @@ export interface FormLayer<C> extends Settings<C> {
   shared(name: string): Value;
   /** x [..., in] with entries left out at random, as often as the config says. */
   dropout(x: Value, size?: number): Value;
+  /** Numbers between 0 and 1 for each of x's rows, drawn anew in every step; null in evaluation. */
+  chance(x: Value, at: ChanceAt): Value | null;
+  /** Each text's task, [batch] int64. */
+  tasks(): Value;
 }
 
 /** What a term of the loss is made of. */
@@ -94,6 +108,16 @@ export interface ModuleForm<C extends TunerConfig> {
   initializeShared?(context: InitialContext<C>): Initial | Promise<Initial>;
   /** How often dropout leaves an entry out; 0 when absent. */
   dropout?(config: C): number;
+  /** True where the formula draws in training (`chance`). */
+  readonly draws?: boolean;
+  /** How many tasks texts may be of, where the formula asks. */
+  tasks?(config: C): number;
+  /** Reads what the shapes of a module's tensors follow from, before `tensors` is asked. */
+  look?(context: ReadContext<C>): Promise<void>;
+  /** What acts between the steps of a run; null where nothing does. */
+  allocator?(context: FormContext<C>, parameters: readonly Parameter[]): Allocator | null;
+  /** Sentences on what the config asks for and a run of so many steps does not do. */
+  remarks?(context: FormContext<C>, steps: number): readonly string[];
   /** What PEFT's forward writes back into parameters before it computes with them. */
   settle?(tensor: Float32Array, at: Settled<C>): Float32Array;
   /** A number that is added to the loss; null for none. */
@@ -122,12 +146,15 @@ export function moduleForm<C extends TunerConfig>(form: ModuleForm<C>): Trainabl
     form.check?.(context);
     return context;
   };
-  const initial = (context: FormContext<C>, random: TorchGenerator): InitialContext<C> => ({
+  const reading = (context: FormContext<C>): ReadContext<C> => ({
     ...context,
-    random,
     weight: (module) => layerTensor(context.base, weightName(module)),
     bias: (module) =>
       module.hasBias ? layerTensor(context.base, `${module.path}.bias`) : Promise.resolve(null),
+  });
+  const initial = (context: FormContext<C>, random: TorchGenerator): InitialContext<C> => ({
+    ...reading(context),
+    random,
   });
   const rate = (config: C): number => form.dropout?.(config) ?? 0;
   const method = trainableTuner<C>({
@@ -138,6 +165,9 @@ export function moduleForm<C extends TunerConfig>(form: ModuleForm<C>): Trainabl
     },
     sharedTensors: (plan) => Object.fromEntries((form.shared?.(contextOf(plan)) ?? []).map(named)),
     dropout: rate,
+    draws: form.draws === true,
+    ...(form.tasks && { tasks: form.tasks }),
+    ...(form.look && { look: async (plan) => form.look?.(reading(contextOf(plan))) }),
     linear: (layer) => {
       const { g, config } = layer;
       return form.forward(g, {
@@ -151,6 +181,8 @@ export function moduleForm<C extends TunerConfig>(form: ModuleForm<C>): Trainabl
         own: (suffix) => layer.parameter(suffix),
         shared: (name) => layer.shared(name),
         dropout: (x, size) => layer.dropout(x, rate(config), size),
+        chance: (x, at) => layer.chance(x, at),
+        tasks: () => layer.tasks(),
       });
     },
     initialize: (module, { config, file, random }) => {
@@ -160,30 +192,42 @@ export function moduleForm<C extends TunerConfig>(form: ModuleForm<C>): Trainabl
     initializeShared: async (plan, { random }) =>
       (await form.initializeShared?.(initial(contextOf(plan), random))) ?? {},
   });
-  const { penalty, settle } = form;
-  if (!penalty && !settle) return method;
   return {
     ...method,
-    prepare: (config, base) => {
-      const adapter = method.prepare(config, base);
+    prepare: (config, base, options) => {
+      const adapter = method.prepare(config, base, options);
       const context = contextOf(form.method.plan(adapter.config, base));
-      const name = ({ path }: LinearModule, suffix: string): string =>
-        `${peftPrefix}${path}.${suffix}`;
-      const of = (module: LinearModule, suffix: string): Value => name(module, suffix) as Value;
-      const settleAll = (values: ParameterValues): ParameterValues =>
-        new Map(
-          context.targets.flatMap((module) =>
-            form.tensors(module, context).map(({ suffix }) => {
-              const own = values.get(name(module, suffix)) as Float32Array;
-              return [name(module, suffix), settle?.(own, { ...context, module, suffix }) ?? own];
-            }),
-          ),
-        );
-      return Object.assign(adapter, {
-        ...(penalty && { penalty: (g: GraphBuilder) => penalty(g, { ...context, of }) }),
-        ...(settle && { settle: settleAll }),
-      });
+      return Object.assign(adapter, behaviour(form, context, adapter.parameters));
     },
+  };
+}
+
+type Behaviour = Pick<TrainableAdapter, "penalty" | "settle" | "allocator" | "remarks">;
+
+/** What an adapter does beside computing. */
+function behaviour<C extends TunerConfig>(
+  form: ModuleForm<C>,
+  context: FormContext<C>,
+  parameters: readonly Parameter[],
+): Behaviour {
+  const { penalty, settle, remarks } = form;
+  const name = ({ path }: LinearModule, suffix: string): string => `${peftPrefix}${path}.${suffix}`;
+  const of = (module: LinearModule, suffix: string): Value => name(module, suffix) as Value;
+  const settleAll = (values: ParameterValues): ParameterValues =>
+    new Map(
+      context.targets.flatMap((module) =>
+        form.tensors(module, context).map(({ suffix }) => {
+          const own = values.get(name(module, suffix)) as Float32Array;
+          return [name(module, suffix), settle?.(own, { ...context, module, suffix }) ?? own];
+        }),
+      ),
+    );
+  const makeAllocator = (): Allocator | null => form.allocator?.(context, parameters) ?? null;
+  return {
+    ...(penalty && { penalty: (g: GraphBuilder) => penalty(g, { ...context, of }) }),
+    ...(settle && { settle: settleAll }),
+    ...(form.allocator && { allocator: makeAllocator }),
+    ...(remarks && { remarks: (steps: number) => remarks(context, steps) }),
   };
 }
 

@@ -13,7 +13,7 @@ const tableNames = ["embed_tokens", "lm_head"];
  * head, and the base's table beside an adapter of it where the config targets one by PEFT's names.
  */
 export async function savedTensors(
-  { parameters, config }: TrainableAdapter,
+  { parameters, config }: Pick<TrainableAdapter, "parameters" | "config">,
   values: ParameterValues,
   { base, signal }: { base: MethodBase; signal?: AbortSignal | undefined },
 ): Promise<TensorData[]> {

@@ -41,14 +41,20 @@ export interface TrainableAdapter {
   /** Declares one input for each parameter and puts the formula around the base's layers. */
   readonly hook: LayerHook;
   /**
-   * Name of one more graph input where there is dropout, int64 [1]: another number for every
-   * micro-batch, the same number for the same masks; null without dropout.
+   * Name of one more graph input where there is dropout or noise, int64 [1]: another number for every
+   * micro-batch, the same number for the same masks and draws; null where nothing is drawn.
    */
   readonly dropoutSeed: string | null;
   /** Parameters that PEFT's forward changes before it computes with them, as they are then: before a step. */
   settle?(values: ParameterValues): ParameterValues;
   /** A number that PEFT's forward adds to the loss, made of the inputs that are parameters; null for none. */
   penalty?(g: GraphBuilder): Value | null;
+  /** What it does between the steps of a run, a new one for each run; null or absent for most. */
+  allocator?(): Allocator | null;
+  /** Sentences on what the config asks for and a run of so many steps does not do. */
+  remarks?(steps: number): readonly string[];
+  /** How many tasks it has, each text being of one (`taskIdsName`); absent where there are none. */
+  readonly tasks?: number;
   /** Tokens that a prompt method puts before the sequence, whose rows the hook adds; 0 for others. */
   readonly virtualTokens?: number;
   /** True where the last of them predicts the sequence's first token: rows do, a prefix in the cache does not. */
@@ -58,17 +64,53 @@ export interface TrainableAdapter {
 /** Values of parameters by name, row-major. */
 export type ParameterValues = ReadonlyMap<string, Float32Array>;
 
+/** An update, as what follows it sees it. */
+export interface SeenUpdate {
+  /** Updates of the run before this one. */
+  readonly step: number;
+  /** As the update left them; what is written into them stays. */
+  readonly values: ParameterValues;
+  /** What the update was made of, clipped. */
+  readonly gradients: ParameterValues;
+}
+
+/** An adapter as its files have it, where that is not all that is trained. */
+export interface SavedForm {
+  readonly parameters: readonly Parameter[];
+  readonly values: ParameterValues;
+  /** Fields of adapter_config.json that follow from the run. */
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** What a method does between the steps of a run: AdaLoRA takes ranks away by what it saw. */
+export interface Allocator {
+  afterUpdate(update: SeenUpdate): void;
+  /** Of an adapter with these values. */
+  saved(values: ParameterValues): SavedForm;
+  /** All that a run needs beside its adapter's files to go on as if it had not stopped. */
+  memory(values: ParameterValues): ParameterValues;
+  /** Takes over a memory. @returns values that it holds and the files do not */
+  restore(memory: ParameterValues): ParameterValues;
+}
+
 export interface InitializeOptions {
   /** PEFT's draws come from one generator, in its order of modules. */
   readonly random: TorchGenerator;
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface PrepareOptions {
+  /** As in evaluation: nothing is left out and nothing is drawn. */
+  readonly isQuiet?: boolean;
+}
+
 /** A method's training form: one file each. */
 export interface TrainableMethod {
   readonly peftType: string;
+  /** Reads what shapes follow from beside the config, before `prepare`; absent for most. */
+  look?(config: AdapterConfig, base: MethodBase, signal?: AbortSignal): Promise<void>;
   /** @throws unsupported for what Graft does not train, by name */
-  prepare(config: AdapterConfig, base: MethodBase): TrainableAdapter;
+  prepare(config: AdapterConfig, base: MethodBase, options?: PrepareOptions): TrainableAdapter;
   /** A file's tensors as PEFT turns them for a base: those of older transformers' layers. */
   arrange?(tensors: readonly TensorEntry[], base: MethodBase, file: string): readonly TensorEntry[];
   /** What training begins with, for every parameter, as PEFT initialises a new adapter. */

@@ -25,6 +25,7 @@ import type {
   Parameter,
   ParameterKind,
   ParameterValues,
+  PrepareOptions,
   TrainableAdapter,
   TrainableMethod,
 } from "./trainable.ts";
@@ -46,6 +47,21 @@ export interface TrainedModule<C, M extends ModuleInfo = ModuleInfo> {
    * 0. The size is the module's inputs where none is given.
    */
   dropout(x: Value, probability: number, size?: number): Value;
+  /**
+   * A number between 0 and 1 for each of x's rows and `size` columns, drawn anew for every micro-batch;
+   * other numbers for another `salt`. Null in evaluation.
+   */
+  chance(x: Value, at: ChanceAt): Value | null;
+  /** Each text's task, [batch] int64. */
+  tasks(): Value;
+}
+
+/** What is drawn, and for what. */
+export interface ChanceAt {
+  readonly size: number;
+  readonly salt: string;
+  /** x's rows are texts, not tokens. */
+  readonly isPerText?: boolean;
 }
 
 /** A targeted linear layer. */
@@ -75,7 +91,10 @@ export interface TrainedTable<C> extends TrainedModule<C> {
 }
 
 /** A matrix of experts whose parameter is targeted. */
-export interface TrainedExperts<C> extends Omit<TrainedModule<C>, "module" | "dropout"> {
+export interface TrainedExperts<C> extends Omit<
+  TrainedModule<C>,
+  "module" | "dropout" | "chance" | "tasks"
+> {
   readonly target: ParameterTarget;
   readonly matrix: ExpertMatrix;
 }
@@ -142,6 +161,12 @@ export interface TrainableTuner<C extends TunerConfig> {
   ): Promise<Readonly<Record<string, Float32Array>>>;
   /** Probability of dropout, which the hook may need a seed for. */
   dropout?(config: C): number;
+  /** True where the formula draws in training (`chance`). */
+  readonly draws?: boolean;
+  /** How many tasks texts may be of, where a formula asks. */
+  tasks?(config: C): number;
+  /** Reads what the shapes of a module's tensors follow from, before anything else is asked. */
+  look?(plan: TunerPlan<C>, signal?: AbortSignal): Promise<void>;
 }
 
 /** A method and what it was prepared for. */
@@ -155,14 +180,24 @@ export interface Prepared<C extends TunerConfig> extends TrainableAdapter {
 export function trainableTuner<C extends TunerConfig>(tuner: TrainableTuner<C>): TrainableMethod {
   // What belongs to an adapter is asked for again when it is initialised.
   const prepared = new WeakMap<TrainableAdapter, Prepared<C>>();
-  const prepare = (config: AdapterConfig, base: MethodBase): Prepared<C> => {
-    const own = prepareTuner(tuner, config, base);
+  const prepare = (
+    config: AdapterConfig,
+    base: MethodBase,
+    options: PrepareOptions = {},
+  ): Prepared<C> => {
+    const own = prepareTuner(tuner, config, { base, ...options });
     prepared.set(own, own);
     return own;
   };
   return {
     peftType: tuner.method.peftType,
     prepare,
+    ...(tuner.look && {
+      look: async (config, base, signal) => {
+        const completed = completedConfig(config, base, tuner.method);
+        await tuner.look?.(tuner.method.plan(completed, base), signal);
+      },
+    }),
     arrange: (tensors, base, file) => tuner.method.arrange(tensors, base, file),
     initialize: (adapter, base, options) =>
       initialize(tuner, prepared.get(adapter) ?? prepare(adapter.config, base), options),
@@ -172,7 +207,7 @@ export function trainableTuner<C extends TunerConfig>(tuner: TrainableTuner<C>):
 function prepareTuner<C extends TunerConfig>(
   tuner: TrainableTuner<C>,
   given: AdapterConfig,
-  base: MethodBase,
+  { base, isQuiet = false }: PrepareOptions & { base: MethodBase },
 ): Prepared<C> {
   const config = completedConfig(given, base, tuner.method);
   const plan = tuner.method.plan(config, base);
@@ -190,7 +225,7 @@ function prepareTuner<C extends TunerConfig>(
   const tokens = [...tokenTables(plan), ...(tuner.tokens?.(plan) ?? [])];
   const parameters = parametersOf(tuner, plan, { whole, tokens });
   const inputs = new ParameterInputs(parameters);
-  const hasDropout = (tuner.dropout?.(plan.config) ?? 0) > 0;
+  const isDrawn = !isQuiet && ((tuner.dropout?.(plan.config) ?? 0) > 0 || tuner.draws === true);
   return {
     config,
     plan,
@@ -198,8 +233,9 @@ function prepareTuner<C extends TunerConfig>(
     tokens,
     parameters,
     layers: plan.layers,
-    hook: tunerHook(tuner, plan, { inputs, whole, tokens }),
-    dropoutSeed: hasDropout ? dropoutSeedName : null,
+    hook: tunerHook(tuner, plan, { inputs, whole, tokens, isQuiet }),
+    dropoutSeed: isDrawn ? dropoutSeedName : null,
+    ...(tuner.tasks && { tasks: tuner.tasks(plan.config) }),
   };
 }
 

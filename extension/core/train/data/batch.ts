@@ -27,6 +27,8 @@ export interface Batch {
   readonly segments?: Int32Array;
   /** [rows, length], of packed rows alone: places begin with 0 in every text. */
   readonly positionIds?: Int32Array;
+  /** [rows], which of an adapter's tasks each text is of; absent where the data do not say. */
+  readonly tasks?: Int32Array;
   /** Terms of the loss: labels that count, without the first of each row of a causal model. */
   readonly learnedTokens: number;
   /** Without padding. */
@@ -62,5 +64,14 @@ export interface Split {
   readonly count: number;
   /** Tokens of each text, cut and packed as they will be fed. */
   readonly lengths: Uint32Array;
+  /** Of the texts' tasks; absent where the data name none. */
+  readonly tasks?: TaskCount;
   plan(options: EpochOptions): EpochPlan;
+}
+
+/** Which tasks texts are of. */
+export interface TaskCount {
+  readonly largest: number;
+  /** Texts without a task. */
+  readonly missing: number;
 }

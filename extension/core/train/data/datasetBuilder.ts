@@ -44,6 +44,8 @@ export class DatasetBuilder {
   private readonly labels: LabelNames;
   /** Of classified texts, by number: places in `labels`. */
   private readonly places: (number | number[])[] = [];
+  /** By number of the text, where the data say it. */
+  private readonly tasks: (number | undefined)[] = [];
   /** Numbers of texts, of training and of evaluation. */
   private readonly halves = [
     { texts: [] as number[], counter: new Counter() },
@@ -88,6 +90,7 @@ export class DatasetBuilder {
     for (const codes of this.pieces(tokenized, half.counter)) {
       half.texts.push(this.store.count);
       if (places !== undefined) this.places[this.store.count] = places;
+      if (tokenized.task !== undefined) this.tasks[this.store.count] = tokenized.task;
       this.store.add(codes);
     }
     if (wanted > 0 && share < this.nearest.share && this.store.count > before)
@@ -229,6 +232,7 @@ export class DatasetBuilder {
       rows,
       isSegmented: packing === "fit",
       labelsOf: (text) => labelRow(this.places[text] ?? 0, names),
+      taskOf: (text) => this.tasks[text],
       tagOf: (place) => names.ids[place] ?? ignored,
       maxLength,
       padId: padOf(this.tokenizer),

@@ -30,6 +30,10 @@ export interface Fault {
   readonly message: string;
 }
 
+export function isFault(value: unknown): value is Fault {
+  return (value as Partial<Fault> | null)?.kind === "fault";
+}
+
 export function fault(path: readonly (string | number)[], message: string): Fault {
   return { kind: "fault", path, message };
 }

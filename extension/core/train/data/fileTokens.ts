@@ -6,10 +6,11 @@ import { isObject } from "../../base/json.ts";
 import { pause } from "../../base/pause.ts";
 import type { Tokenizer } from "../../tokens/tokenizer.ts";
 import type { DataOptions, OpenOptions } from "./dataset.ts";
-import { type Example, fault, type Fault } from "./example.ts";
+import { type Example, fault, type Fault, isFault } from "./example.ts";
 import { explainFormats, recogniseFormat, type RecordFormat } from "./formats.ts";
 import { readRecords } from "./records/readRecords.ts";
 import type { RawRecord } from "./records/record.ts";
+import { readTask } from "./tasks.ts";
 import { type ReadItem, TokenCache } from "./tokenCache.ts";
 import {
   exampleTokenizer,
@@ -73,7 +74,8 @@ export class FileTokens {
     await this.recognise(file, work);
     const { learn = "answers", template = "auto", textUnit = "paragraph" } = this.data;
     const format = this.format && [this.format.format, this.format.task, this.format.fields];
-    return new TokenCache(cache, { learn, template, textUnit, format });
+    const task = this.data.fields?.task ?? null;
+    return new TokenCache(cache, { learn, template, textUnit, format, task });
   }
 
   private get isRecognised(): boolean {
@@ -126,12 +128,17 @@ export class FileTokens {
   private itemOf(record: RawRecord, file: string): ReadItem {
     const example = this.understand(record, file);
     const tokenized = example.kind === "fault" ? example : this.tokenize(example);
-    if (tokenized.kind === "fault" || example.kind === "fault") {
-      const { path, message } = tokenized as Fault;
+    const task = readTask(record.value, this.data.fields?.task);
+    const problem = [tokenized, task].find((each) => isFault(each));
+    if (problem || tokenized.kind === "fault") {
+      const { path, message } = problem as Fault;
       return { kind: "problem", problem: { ...record.placeOf(path), message } };
     }
-    const digest = createHash("sha1").update(JSON.stringify(example)).digest();
-    return { kind: "text", tokenized, digest };
+    const own = typeof task === "number" ? { task } : {};
+    const digest = createHash("sha1")
+      .update(JSON.stringify({ ...example, ...own }))
+      .digest();
+    return { kind: "text", tokenized: { ...tokenized, ...own }, digest };
   }
 
   private understand({ value }: RawRecord, file: string): Example | Fault {

@@ -1,6 +1,7 @@
 import { t } from "@vscode/l10n";
 import { isObject, type JsonObject } from "../../base/json.ts";
 import { type Example, type Fault, fault, type Label } from "./example.ts";
+import { taskNames } from "./tasks.ts";
 import { readMessages } from "./messages.ts";
 
 export type DataTask = "causal" | "sequence-classification" | "token-classification";
@@ -16,7 +17,8 @@ export type DataField =
   | "label"
   | "pair"
   | "words"
-  | "tags";
+  | "tags"
+  | "task";
 
 export type FieldNames = Partial<Record<DataField, string>>;
 
@@ -44,6 +46,7 @@ const usualNames: Readonly<Record<DataField, readonly string[]>> = {
   label: ["label", "labels"],
   words: ["tokens", "words"],
   tags: ["ner_tags", "tags", "pos_tags", "labels"],
+  task: taskNames,
 };
 
 /** What a user may say of a data set; the rest is told by its first record. */

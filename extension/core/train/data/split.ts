@@ -1,4 +1,11 @@
-import { type Batch, type EpochOptions, type EpochPlan, ignored, type Split } from "./batch.ts";
+import {
+  type Batch,
+  type EpochOptions,
+  type EpochPlan,
+  ignored,
+  type Split,
+  type TaskCount,
+} from "./batch.ts";
 import { epochOrder } from "./order.ts";
 import type { Piece } from "./packing.ts";
 import type { TokenStore } from "./tokenStore.ts";
@@ -18,6 +25,8 @@ export interface SplitSource {
   readonly isSegmented: boolean;
   /** Labels of a text, by its number in the store; one, or 0 and 1 for each. */
   labelsOf(text: number): readonly number[];
+  /** Which task a text is of, by its number in the store; undefined where that is not said. */
+  taskOf(text: number): number | undefined;
   /** A token's label by what the store has of it. */
   tagOf(stored: number): number;
   readonly maxLength: number;
@@ -36,11 +45,24 @@ export function makeSplit(source: SplitSource): Split {
   const lengths = Uint32Array.from({ length: rows.length }, (_, row) =>
     piecesOf(row).reduce((sum, { from, to }) => sum + to - from, 0),
   );
+  const tasks = countTasks(source);
   return {
     count: rows.length,
     lengths,
+    ...(tasks && { tasks }),
     plan: (options) => planEpoch({ source, lengths, piecesOf }, options),
   };
+}
+
+/** Rows of several texts have no task of their own. */
+function countTasks({ rows, taskOf }: SplitSource): TaskCount | null {
+  let [largest, missing] = [-1, 0];
+  for (const row of rows) {
+    const task = typeof row === "number" ? taskOf(row) : undefined;
+    if (task === undefined) missing++;
+    else largest = Math.max(largest, task);
+  }
+  return largest < 0 ? null : { largest, missing };
 }
 
 interface Rows {
@@ -103,9 +125,17 @@ function makeBatch(rows: Rows, chosen: Int32Array): Batch {
     labels,
     ...(kind !== "causal" && { tokenTypes: into.second }),
     ...(isSegmented && { segments, positionIds }),
+    ...tasksOf(rows, chosen),
     learnedTokens,
     tokens,
   };
+}
+
+function tasksOf({ source, piecesOf }: Rows, chosen: Int32Array): Pick<Batch, "tasks"> {
+  if (typeof source.rows[0] !== "number") return {};
+  const tasks = Array.from(chosen, (row) => source.taskOf(piecesOf(row)[0]?.text ?? 0));
+  const isKnown = tasks.every((task) => task !== undefined);
+  return isKnown && tasks.length > 0 ? { tasks: Int32Array.from(tasks) } : {};
 }
 
 interface Matrices {

@@ -13,7 +13,7 @@ import type { DataProblem } from "./problems.ts";
 import type { TokenizedExample } from "./tokenizeExample.ts";
 
 /** Changes whenever texts become other tokens than before, or a file's bytes mean something else. */
-const cacheFormat = 1;
+const cacheFormat = 2;
 
 const magic = Buffer.from(`graft tokens ${cacheFormat}\n`);
 const digestBytes = 32;

@@ -18,6 +18,8 @@ export interface TokenizedExample {
   readonly label?: Label | readonly Label[];
   /** Of token classification, null where a token has none (transformers: a word's first token alone). */
   readonly tags?: readonly (Label | null)[];
+  /** Which of an adapter's tasks the text is of. */
+  readonly task?: number;
   /** The prompt alone is tokenised differently than before its completion. */
   readonly isBoundaryMoved?: boolean;
 }

@@ -324,3 +324,24 @@ test("files that are no training data are refused with what to do", async () => 
   await assert.rejects(open(Buffer.from("\ufefftext", "utf16le"), "csv"), /UTF-16/);
   await assert.rejects(open('[{"text":"a"},', "json"), /list is never closed/);
 });
+
+test("a record says its task by a number; other fields of that name are none", async () => {
+  const records = [
+    { text: "a cat", task: 2 },
+    { text: "a dog", task: "0" },
+    { text: "a cow", task: "animals" },
+  ];
+  const open = async (some: unknown[], options: Options = {}) =>
+    (await openDataset({ files: [await write(lines(some))], ...options }, sample)).training;
+  const training = await open(records);
+  assert.deepEqual(training.tasks, { largest: 2, missing: 1 });
+  assert.equal((await open(records.slice(2))).tasks, undefined);
+  const known = await open(records.slice(0, 2));
+  const plan = known.plan({ epoch: 0, batchSize: 2, seed: 0, isShuffled: false });
+  assert.deepEqual(plan.batch(0).tasks, Int32Array.of(2, 0));
+  assert.equal((await open(records.slice(0, 2), { packing: "fit" })).tasks, undefined);
+  await assert.rejects(open(records, { fields: { task: "task" } }), (error: GraftError) => {
+    assert.match(error.message, /:3:.*“task” has to be the number of a task/);
+    return true;
+  });
+});
