@@ -11,8 +11,10 @@ import json
 import math
 import pathlib
 import sys
+import types
 import warnings
 
+import numpy
 import peft
 import torch
 import transformers
@@ -72,8 +74,67 @@ CASES = {
         "PROMPT_TUNING", num_virtual_tokens=4, prompt_tuning_init="SAMPLE_VOCAB"
     ),
     "prefix_tuning": case("PREFIX_TUNING", num_virtual_tokens=3),
+    "adalora_ranks": pair("ADALORA", init_r=4, target_r=2, total_step=5, tfinal=2, lora_alpha=8),
+    "pvera": pair("PVERA", r=4, d_initial=0.3),
+    "tinylora": pair("TINYLORA", r=3, u=8),
+    "tinylora_tied": pair(
+        "TINYLORA", r=2, u=6, weight_tying=1.0, init_weights="uniform", save_projection=False
+    ),
+    "tinylora_embedding": case("TINYLORA", target_modules=["embed_tokens", "q_proj"], r=2, u=6),
+    "poly": pair("POLY", r=3, n_tasks=2, n_skills=3, n_splits=2),
+    "psoft": pair("PSOFT", r=6, psoft_alpha=12),
+    "psoft_series": pair(
+        "PSOFT", r=6, use_cayley_neumann=True, cayley_neumann_eps=0.2, psoft_mag_a=False
+    ),
+    "psoft_free": pair("PSOFT", r=5, psoft_orth=False, ab_svd_init="pissa_init", psoft_alpha=7),
+    "osf": case("OSF", target_modules=[*PAIR, "layers.0.mlp.down_proj"], effective_rank=24),
+    "adamss": pair("ADAMSS", r=12, num_subspaces=3, subspace_rank=2),
+    "adamss_dynamic": pair(
+        "ADAMSS", r=16, num_subspaces=3, subspace_rank=4, use_dynamic_rank=True, svd_threshold=0.6
+    ),
     "vblora": pair("VBLORA", r=2, num_vectors=12, vector_length=8, topk=2),
 }
+
+
+# What a case does beside: takes steps, moves ranks, draws nothing, is known up to directions' signs.
+HOW = {
+    "adalora_ranks": {"steps": 5, "allocates": True},
+    "pvera": {"quiet": True},
+    "poly": {"quiet": True},
+    "adamss": {"signless": True, "steps": 5},
+    "adamss_dynamic": {"signless": True},
+}
+
+
+class KMeans:
+    """Stands in for scikit-learn's, which AdaMSS asks for: Lloyd from rows that NumPy chooses."""
+
+    def __init__(self, n_clusters, max_iter, random_state, **_):
+        self.count, self.rounds, self.seed = n_clusters, max_iter, random_state
+
+    def fit_predict(self, rows):
+        rows = rows.astype(numpy.float64) - rows.mean(axis=0, dtype=numpy.float64)
+        random = numpy.random.RandomState(self.seed)
+        even = numpy.full(len(rows), 1 / len(rows))
+        centres = rows[random.choice(len(rows), size=self.count, replace=False, p=even)]
+        labels = None
+        for _ in range(self.rounds):
+            found = ((rows[:, None] - centres[None]) ** 2).sum(-1).argmin(1)
+            if labels is not None and (found == labels).all():
+                break
+            labels = found
+            centres = numpy.stack([rows[labels == i].mean(axis=0) for i in range(self.count)])
+        return labels
+
+
+def stand_in():
+    try:
+        import sklearn.cluster  # noqa: F401
+    except ImportError:
+        module = types.ModuleType("sklearn.cluster")
+        module.KMeans = KMeans
+        sys.modules["sklearn"] = types.ModuleType("sklearn")
+        sys.modules["sklearn.cluster"] = module
 
 
 def batch():
@@ -104,7 +165,15 @@ def perturb(parameters):
             parameter.add_(noise.float().view_as(parameter))
 
 
-def truth(config):
+def quieten(model):
+    for module in model.modules():
+        if hasattr(module, "_reparametrize"):
+            module._reparametrize = lambda mean, *_: mean
+        if hasattr(module, "module_logits"):
+            module.eval()
+
+
+def truth(config, how):
     torch.manual_seed(0)
     base = transformers.AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
     fields = {k: v for k, v in config.items() if k != "peft_type"}
@@ -114,33 +183,45 @@ def truth(config):
     model.train()
     parameters = trained(model)
     begun = {name: told(p) for name, p in parameters.items()}
-    perturb(parameters)
+    if how.get("quiet"):
+        quieten(model)
+    # Of directions without a sign nothing may depend on one.
+    if not how.get("signless"):
+        perturb(parameters)
+    steps = how.get("steps", STEPS)
     optimizer = torch.optim.AdamW(list(parameters.values()), lr=0.01, weight_decay=0.01)
     losses, gradients = [], {}
-    for step in range(STEPS + 1):
+    for step in range(steps + 1):
         loss = model(**batch(), **EXTRA.get(config["peft_type"], {})).loss
         losses.append(float(f"{loss.item():.8g}"))
-        if step == STEPS:
+        if step == steps:
             break
         optimizer.zero_grad()
         loss.backward()
         if step == 0:
             gradients = {n: told(p.grad) for n, p in parameters.items()}
         optimizer.step()
+        if how.get("allocates"):
+            model.base_model.update_and_allocate(step)
     tensors = {n: [begun[n], gradients[n], told(p)] for n, p in parameters.items()}
-    return {"config": config, "losses": losses, "tensors": tensors}
+    made = {"config": config, **({"how": how} if how else {}), "losses": losses, "tensors": tensors}
+    if how.get("allocates"):
+        pattern = model.peft_config["default"].rank_pattern
+        made["ranks"] = {short(name): [int(own) for own in kept] for name, kept in pattern.items()}
+    return made
 
 
-EXTRA = {}
+EXTRA = {"POLY": {"task_ids": torch.tensor([1, 0])}}
 
 
 def main():
     torch.set_num_threads(1)
+    stand_in()
     names = sys.argv[1:] or list(CASES)
     known = json.loads(OUT.read_text())["cases"] if OUT.exists() else {}
     for name in names:
         try:
-            known[name] = truth(CASES[name])
+            known[name] = truth(CASES[name], HOW.get(name, {}))
         except Exception as error:  # noqa: BLE001
             print(name, type(error).__name__, str(error)[:300])
     known = {name: known[name] for name in CASES if name in known}

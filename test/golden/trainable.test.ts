@@ -10,9 +10,19 @@ type Told = [norm: number, product: number];
 
 interface Truth {
   readonly config: Record<string, unknown>;
+  readonly how?: {
+    /** AdaLoRA's update_and_allocate after every step. */
+    readonly allocates?: true;
+    /** Nothing is drawn. */
+    readonly quiet?: true;
+    /** Directions are known up to their signs: norms are compared. */
+    readonly signless?: true;
+  };
   readonly losses: readonly number[];
   /** By name in PEFT: as it began, its gradient, after three steps. */
   readonly tensors: Readonly<Record<string, [Told, Told, Told]>>;
+  /** PEFT's rank_pattern at the end. */
+  readonly ranks?: Readonly<Record<string, number[]>>;
 }
 
 const fixtures = path.join(import.meta.dirname, "fixtures");
@@ -34,9 +44,13 @@ function told(values: Float32Array): Told {
 }
 
 /** Both sums within a part of the tensor's norm. */
-function close(own: Told, truth: Told, at: { part: number; what: string }): void {
+function close(
+  own: Told,
+  truth: Told,
+  at: { part: number; what: string; isSignless: boolean },
+): void {
   const bound = at.part * Math.max(truth[0], 1e-4);
-  for (const [i, value] of own.entries()) {
+  for (const [i, value] of own.slice(0, at.isSignless ? 1 : 2).entries()) {
     const wanted = truth[i] as number;
     assert(Math.abs(value - wanted) <= bound, `${at.what}: ${value} instead of ${wanted}`);
   }
@@ -61,7 +75,8 @@ describe("training forms", () => {
   for (const [name, truth] of Object.entries(cases)) {
     it(name, async () => {
       const config = parseAdapterConfig(JSON.stringify(truth.config), "adapter_config.json");
-      const step = await TrainingStep.create(tiny, config, 42);
+      const { allocates, quiet: isQuiet = false, signless: isSignless = false } = truth.how ?? {};
+      const step = await TrainingStep.create(tiny, config, { seed: 42, isQuiet });
       after(() => step.dispose());
       const trained = step.adapter.parameters.filter(({ isTrained }) => isTrained);
       const spelled = new Map(trained.map(({ name: own, torchName = own }) => [torchName, own]));
@@ -72,12 +87,14 @@ describe("training forms", () => {
       ) => {
         for (const [torch, sums] of Object.entries(truth.tensors)) {
           const what = `${["beginning", "gradient", "end"][at.index]} of ${torch}`;
-          close(told(of(spelled.get(torch) as string)), sums[at.index], { part: at.part, what });
+          const own = told(of(spelled.get(torch) as string));
+          close(own, sums[at.index], { part: at.part, what, isSignless });
         }
       };
       const value = (own: string): Float32Array => step.values.get(own) as Float32Array;
       compare(value, { index: 0, part: 1e-5 });
-      perturb(step);
+      if (!isSignless) perturb(step);
+      const allocator = (allocates && step.adapter.allocator?.()) ?? null;
       const optimizer = new AdamW({ rate: 0.01, decay: 0.01 });
       for (const [i, loss] of truth.losses.entries()) {
         for (const [own, settled] of step.adapter.settle?.(step.values) ?? [])
@@ -86,9 +103,16 @@ describe("training forms", () => {
         assert(Math.abs(made.loss - loss) < 1e-4, `loss ${i}: ${made.loss} instead of ${loss}`);
         if (i === 0)
           compare((own) => made.gradients.get(own) as Float32Array, { index: 1, part: 1e-4 });
-        if (i < truth.losses.length - 1) optimizer.update(step.values, made.gradients);
+        if (i === truth.losses.length - 1) continue;
+        optimizer.update(step.values, made.gradients);
+        allocator?.afterUpdate({ step: i, values: step.values, gradients: made.gradients });
       }
       compare(value, { index: 2, part: 1e-3 });
+      if (!truth.ranks) return;
+      const { rank_pattern: ranks } = allocator?.saved(step.values).fields ?? {};
+      const left = Object.entries(ranks as Record<string, boolean[]>);
+      const counted = left.map(([own, kept]) => [own, kept.map(Number)] as const);
+      assert.deepEqual(Object.fromEntries(counted), truth.ranks);
     });
   }
 });

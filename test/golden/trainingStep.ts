@@ -10,6 +10,7 @@ import { GraphBuilder } from "../../extension/core/onnx/builder.ts";
 import type { Graph, Value } from "../../extension/core/onnx/graph.ts";
 import type { MethodBase } from "../../extension/core/peft/method.ts";
 import { trainableMethodOf } from "../../extension/core/peft/trainable/index.ts";
+import { taskIdsName } from "../../extension/core/peft/trainable/names.ts";
 import type { TrainableAdapter } from "../../extension/core/peft/trainable/trainable.ts";
 import {
   float32Tensor,
@@ -48,10 +49,11 @@ export class TrainingStep {
   static async create(
     { checkpoint, base }: TinyBase,
     config: AdapterConfig,
-    seed: number,
+    { seed, isQuiet = false }: { seed: number; isQuiet?: boolean },
   ): Promise<TrainingStep> {
     const method = trainableMethodOf(config);
-    const adapter = method.prepare(config, base);
+    await method.look?.(config, base);
+    const adapter = method.prepare(config, base, { isQuiet });
     const random = torchGenerator(seed);
     const values = new Map(await method.initialize(adapter, base, { random }));
     const model = buildModel(checkpoint, adapter.hook, adapter.layers) as CausalModel;
@@ -79,6 +81,11 @@ export class TrainingStep {
         [batch, length - 1],
       ),
     };
+    // Texts are of the tasks 1, 0, 1, …
+    if (adapter.tasks !== undefined) {
+      const tasks = rows.map((_, row) => (row + 1) % 2);
+      feeds[taskIdsName] = int64Tensor(tasks, [batch]);
+    }
     for (const { name, shape } of adapter.parameters)
       feeds[name] = float32Tensor(values.get(name) as Float32Array, shape);
     const made = await this.session.run(feeds);

@@ -16,7 +16,7 @@ import { kMeans } from "../base/kMeans.ts";
 import { multiply, orthonormalColumns, symmetricEigen, transposed } from "../base/matrix.ts";
 import { misfit } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
-import { torchGenerator } from "../base/torchRandom.ts";
+import { type TorchGenerator, torchGenerator } from "../base/torchRandom.ts";
 import type { ModuleInfo } from "../checkpoint/modules.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
 import { loraTargets } from "./defaultTargets.ts";
@@ -26,7 +26,7 @@ import { tunerFields, wholeNumber } from "./tuner/config.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
 import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
 
-const projection = "adamss_newB";
+export const projection = "adamss_newB";
 
 const schema = z.looseObject({
   ...tunerFields,
@@ -36,7 +36,7 @@ const schema = z.looseObject({
   random_seed: z.int().default(0),
 });
 
-type AdamssConfig = z.infer<typeof schema>;
+export type AdamssConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
   r: { default: 100, meaning: t("Singular directions of each weight that updates live in.") },
@@ -78,7 +78,10 @@ export const adamss = tunerMethod<AdamssConfig>({
 });
 
 /** Rows and columns of the matrix that is decomposed: the bias is its last column. */
-function extent({ in: inputs, out, hasBias }: LinearModule): { rows: number; columns: number } {
+export function extent({ in: inputs, out, hasBias }: LinearModule): {
+  rows: number;
+  columns: number;
+} {
   return { rows: out, columns: inputs + (hasBias ? 1 : 0) };
 }
 
@@ -165,36 +168,58 @@ function withoutBiasColumn(
   return { lowRank: { a: kept, b, rank }, shift: Float32Array.from(shift) };
 }
 
-/** The cluster of each output feature (PEFT tuners/adamss/utils.py). */
+/** The cluster of each output feature. */
 async function clustersOf(
   module: LinearModule,
   clusters: number,
   context: TunerContext<AdamssConfig>,
 ): Promise<Int32Array> {
+  const [weight, bias] = [await context.weight(module), await context.bias(module)];
+  const { left, rank } = principal(module, { weight, bias }, context.config);
+  return rowClusters(left, { rows: module.out, rank, clusters });
+}
+
+/** Of the rows of left singular vectors [rows, rank] (PEFT tuners/adamss/utils.py, clustering_Z). */
+export function rowClusters(
+  left: Float64Array,
+  { rows, rank, clusters }: { rows: number; rank: number; clusters: number },
+): Int32Array {
+  const options = { clusters, iterations: 10, seed: 123_456_789 };
+  return kMeans(left, { count: rows, width: rank }, options);
+}
+
+/** Vectors of a matrix [rows, columns], as columns, up to their signs. */
+export interface Vectors {
+  /** [rows, rank] */
+  readonly left: Float64Array;
+  /** [columns, rank] */
+  readonly right: Float64Array;
+  readonly rank: number;
+}
+
+/** Of a layer's weight with its bias as the last column (slice_pca). */
+export function principal(
+  module: LinearModule,
+  { weight, bias }: { weight: Float32Array; bias: Float32Array | null },
+  config: AdamssConfig,
+): Vectors {
   const { rows, columns } = extent(module);
-  const rank = Math.min(context.config.r, rows, columns);
-  const weight = await context.weight(module);
-  const bias = await context.bias(module);
+  const rank = Math.min(config.r, rows, columns);
   const matrix = new Float64Array(rows * columns);
   for (let row = 0; row < rows; row++) {
     matrix.set(weight.subarray(row * module.in, (row + 1) * module.in), row * columns);
     if (module.hasBias) matrix[row * columns + module.in] = bias?.[row] ?? 0;
   }
-  const left = leftSingularVectors(
-    matrix,
-    { rows, columns },
-    { rank, seed: context.config.random_seed },
-  );
-  const options = { clusters, iterations: 10, seed: 123_456_789 };
-  return kMeans(left, { count: rows, width: rank }, options);
+  const random = torchGenerator(config.random_seed);
+  return lowRankVectors(matrix, { rows, columns, rank }, random);
 }
 
-/** U [rows, rank] of torch.svd_lowrank(matrix, rank, niter=2), up to the columns' signs. */
-function leftSingularVectors(
+/** torch.svd_lowrank(matrix, rank, niter=2), up to the columns' signs. */
+export function lowRankVectors(
   matrix: Float64Array,
-  { rows, columns }: { rows: number; columns: number },
-  { rank, seed }: { rank: number; seed: number },
-): Float64Array {
+  { rows, columns, rank }: { rows: number; columns: number; rank: number },
+  random: TorchGenerator,
+): Vectors {
   const isWide = rows < columns;
   const [tall, wide] = [matrix, transposed(matrix, rows, columns)];
   // torch turns a wide matrix round; a and at are the tall one [long, short] and its transpose.
@@ -202,7 +227,7 @@ function leftSingularVectors(
   const [long, short] = [Math.max(rows, columns), Math.min(rows, columns)];
   const down = { rows: long, inner: short, columns: rank };
   const up = { rows: short, inner: long, columns: rank };
-  const start = torchGenerator(seed).normal(short * rank);
+  const start = random.normal(short * rank);
   let q = orthonormalColumns(multiply(a, start, down), long, rank);
   for (let i = 0; i < 2; i++) {
     const p = orthonormalColumns(multiply(at, q, up), short, rank);
@@ -212,7 +237,9 @@ function leftSingularVectors(
   const b = multiply(at, q, up);
   const gram = multiply(transposed(b, short, rank), b, { rows: rank, inner: short, columns: rank });
   const { values, vectors } = symmetricEigen(gram, rank);
-  if (!isWide) return multiply(q, vectors, { rows: long, inner: rank, columns: rank });
-  const right = multiply(b, vectors, { rows: short, inner: rank, columns: rank });
-  return right.map((value, i) => value / Math.sqrt(values[i % rank] as number));
+  const near = multiply(q, vectors, { rows: long, inner: rank, columns: rank });
+  const far = multiply(b, vectors, { rows: short, inner: rank, columns: rank }).map(
+    (value, i) => value / Math.sqrt(values[i % rank] as number),
+  );
+  return isWide ? { left: far, right: near, rank } : { left: near, right: far, rank };
 }

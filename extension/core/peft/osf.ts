@@ -28,10 +28,14 @@ const osfSchema = z.looseObject({
     .transform((value) => value ?? {}),
 });
 
-type OsfConfig = z.infer<typeof osfSchema>;
+export type OsfConfig = z.infer<typeof osfSchema>;
 
 const prefix = "osf_svd_params";
-const [left, values, right] = [`${prefix}.U_low`, `${prefix}.S_low`, `${prefix}.V_low`] as const;
+export const [left, values, right] = [
+  `${prefix}.U_low`,
+  `${prefix}.S_low`,
+  `${prefix}.V_low`,
+] as const;
 
 const projections = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "down_proj", "up_proj"];
 const fused = ["query_key_value", "dense_4h_to_h"];
@@ -123,12 +127,14 @@ async function linearEffect(
   };
 }
 
-/** A share of 1.0 and a number of 1 look alike once parsed: the file may mean either. */
-function checkTrained(
+/**
+ * How many directions of a layer stay. A share of 1.0 and a number of 1 look alike once parsed: the file
+ * may mean either, and the number comes first.
+ */
+export function keptDirections(
   { path, in: columns, out: rows }: LinearModule,
-  tensors: ModuleTensors,
-  { config, file }: TunerContext<OsfConfig>,
-): void {
+  { config, file }: { config: OsfConfig; file: string },
+): readonly number[] {
   const smaller = Math.min(rows, columns);
   // PEFT searches these patterns anywhere in the name.
   const patterns = Object.fromEntries(
@@ -136,12 +142,20 @@ function checkTrained(
   );
   const given =
     matchPattern(patterns, path, { field: "rank_pattern", file }) ?? config.effective_rank;
-  const kept =
-    given === null
-      ? [Math.floor(smaller / 2)]
-      : given === 1
-        ? [1, smaller]
-        : [given > 0 && given < 1 ? Math.floor(smaller * given) : Math.trunc(given)];
+  if (given === null) return [Math.floor(smaller / 2)];
+  if (given === 1) return [1, smaller];
+  return [given > 0 && given < 1 ? Math.floor(smaller * given) : Math.trunc(given)];
+}
+
+function checkTrained(
+  module: LinearModule,
+  tensors: ModuleTensors,
+  context: TunerContext<OsfConfig>,
+): void {
+  const { path, in: columns, out: rows } = module;
+  const { file } = context;
+  const smaller = Math.min(rows, columns);
+  const kept = keptDirections(module, context);
   const [trained = 0] = tensors.shape(values);
   const isConsistent =
     tensors.shape(left)[1] === trained &&

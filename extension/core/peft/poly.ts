@@ -22,7 +22,7 @@ import { tunerFields, wholeNumber } from "./tuner/config.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
 import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
 
-const logits = "poly_router.module_logits";
+export const logits = "poly_router.module_logits";
 
 const schema = z.looseObject({
   ...tunerFields,
@@ -33,7 +33,7 @@ const schema = z.looseObject({
   n_splits: wholeNumber.default(1),
 });
 
-type PolyConfig = z.infer<typeof schema>;
+export type PolyConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
   r: { default: 8, meaning: t("Rank of each skill.") },

@@ -37,9 +37,9 @@ const psoftSchema = z.looseObject({
     .transform((value) => value ?? null),
 });
 
-type PsoftConfig = z.infer<typeof psoftSchema>;
+export type PsoftConfig = z.infer<typeof psoftSchema>;
 
-const [rotation, before, after] = [
+export const [rotation, before, after] = [
   "psoft_R.weight",
   "psoft_R.vector_a",
   "psoft_R.vector_b",
@@ -123,7 +123,7 @@ async function linearEffect(
 }
 
 /** What s B and A carry of the singular values: all on B, or halves with s between them. */
-function strengths(
+export function strengths(
   values: Float64Array,
   { ab_svd_init: start, psoft_alpha: alpha, r }: PsoftConfig,
 ): { onB: Float64Array; onA: Float64Array } {

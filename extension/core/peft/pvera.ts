@@ -19,7 +19,7 @@ const schema = z.looseObject({
   sample_at_inference: z.boolean().default(false),
 });
 
-type PveraConfig = z.infer<typeof schema>;
+export type PveraConfig = z.infer<typeof schema>;
 
 const [a, b] = ["pvera_A", "pvera_B"];
 

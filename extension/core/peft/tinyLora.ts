@@ -30,7 +30,7 @@ const tinyLoraSchema = z.looseObject({
   save_projection: z.boolean().default(true),
 });
 
-type TinyLoraConfig = z.infer<typeof tinyLoraSchema>;
+export type TinyLoraConfig = z.infer<typeof tinyLoraSchema>;
 
 export const tinyLora = tunerMethod<TinyLoraConfig>({
   peftType: "TINYLORA",
@@ -79,12 +79,12 @@ function check({ weight_tying: tying }: TinyLoraConfig, { file }: AdapterConfig)
 }
 
 /** The sides of A and B; an embedding's table is [vocabulary, dim] and taken as it stands. */
-function sidesOf(module: ModuleInfo): readonly [number, number] {
+export function sidesOf(module: ModuleInfo): readonly [number, number] {
   if (module.kind === "linear") return [module.in, module.out];
   return [module.out, module.kind === "embedding" ? module.in : 0];
 }
 
-function rankOf(module: ModuleInfo, { r }: TinyLoraConfig): number {
+export function rankOf(module: ModuleInfo, { r }: TinyLoraConfig): number {
   return Math.min(r, ...sidesOf(module));
 }
 
@@ -94,7 +94,7 @@ function mixing(
   tensors: ModuleTensors,
   { config, file, shared, targets }: TunerContext<TinyLoraConfig>,
 ): Float64Array {
-  const { u, projection_seed: seed } = config;
+  const { u } = config;
   const r = rankOf(module, config);
   const place = targets.findIndex(({ path }) => path === module.path);
   const name = `tinylora_v.${groupOf(place, targets.length, config)}`;
@@ -105,9 +105,7 @@ function mixing(
     );
   }
   const isStored = config.save_projection && tensors.has("tinylora_P");
-  const projections = isStored
-    ? tensors.values("tinylora_P")
-    : torchGenerator(seed + place).normal(u * r * r, 0, 1 / r ** 0.5);
+  const projections = isStored ? tensors.values("tinylora_P") : drawnProjections(place, r, config);
   if (projections.length !== u * r * r) {
     throw misfit(
       t("{0}: the projections of {1} are not [{2}, {3}, {4}].", file, module.path, u, r, r),
@@ -116,9 +114,23 @@ function mixing(
   return multiply(vector, projections, { rows: 1, inner: u, columns: r * r });
 }
 
+/** P [u, r, r] of the module at a place. */
+export function drawnProjections(
+  place: number,
+  r: number,
+  { u, projection_seed: seed }: TinyLoraConfig,
+): Float32Array {
+  return torchGenerator(seed + place).normal(u * r * r, 0, 1 / r ** 0.5);
+}
+
+/** How many vectors so many modules share. */
+export function groupCount(modules: number, { weight_tying: tying }: TinyLoraConfig): number {
+  return Math.max(1, roundToEven(modules * (1 - tying)));
+}
+
 /** Which vector the module at a place uses (tinylora/model.py, _create_and_replace). */
-function groupOf(place: number, modules: number, { weight_tying: tying }: TinyLoraConfig): number {
-  const groups = Math.max(1, roundToEven(modules * (1 - tying)));
+export function groupOf(place: number, modules: number, config: TinyLoraConfig): number {
+  const groups = groupCount(modules, config);
   const size = Math.max(1, Math.floor(modules / groups));
   return Math.min(Math.floor(place / size), groups - 1);
 }

@@ -3,6 +3,7 @@ import { unsupported } from "../../base/errors.ts";
 import { type AdapterConfig, methodLabels } from "../../checkpoint/adapterConfig.ts";
 import { methodOf } from "../index.ts";
 import { adaLora } from "./adaLora.ts";
+import { adamss } from "./adamss.ts";
 import { beft } from "./beft.ts";
 import { boft } from "./boft.ts";
 import { c3a } from "./c3a.ts";
@@ -17,11 +18,16 @@ import { loha } from "./loha.ts";
 import { lokr } from "./lokr.ts";
 import { miss } from "./miss.ts";
 import { oft } from "./oft.ts";
+import { osf } from "./osf.ts";
+import { poly } from "./poly.ts";
 import { prefixTuning } from "./prefixTuning.ts";
 import { promptTuning } from "./promptTuning.ts";
+import { psoft } from "./psoft.ts";
+import { pvera } from "./pvera.ts";
 import { randLora } from "./randLora.ts";
 import { road } from "./road.ts";
 import { shira } from "./shira.ts";
+import { tinyLora } from "./tinyLora.ts";
 import { vbLora } from "./vbLora.ts";
 import { vera } from "./vera.ts";
 import { lora } from "./lora.ts";
@@ -33,6 +39,7 @@ export const trainableMethods: readonly TrainableMethod[] = [
   lora,
   trainableTokens,
   adaLora,
+  adamss,
   beft,
   boft,
   c3a,
@@ -47,11 +54,16 @@ export const trainableMethods: readonly TrainableMethod[] = [
   lokr,
   miss,
   oft,
+  osf,
+  poly,
   prefixTuning,
   promptTuning,
+  psoft,
+  pvera,
   randLora,
   road,
   shira,
+  tinyLora,
   vbLora,
   vera,
 ];
@@ -61,15 +73,8 @@ const untrained: Readonly<Record<string, () => string>> = {
   BONE: () => t("PEFT 0.21 does not train it either; MISS is its newer name."),
   XLORA: () => t("Its router is trained on two passes of the base for every step."),
   SHADOW: () => t("Its companion is a decoder of its own, which is trained beside the base."),
-  POLY: () => t("Its router draws noise and needs a task for every row."),
-  PVERA: () => t("It draws noise in every layer."),
   MULTITASK_PROMPT_TUNING: () => t("It needs a task for every row."),
   P_TUNING: () => t("The encoder that makes its tokens is not built yet."),
-  OSF: () => t("It replaces weights by their singular vectors, whose signs PyTorch chooses."),
-  PSOFT: () => t("It rests on singular vectors of the base, whose signs PyTorch chooses."),
-  TINYLORA: () => t("It rests on singular vectors of the base, whose signs PyTorch chooses."),
-  ADAMSS: () =>
-    t("It rests on a clustering of singular vectors, drawn by PyTorch and scikit-learn."),
 };
 
 /** The training form of a config's method. @throws unsupported where there is none */

@@ -39,9 +39,11 @@ export function cayley(
   if (terms === null) return g.matMul(g.sub(unit, q), inverseOfTurned(g, q, size));
   let sum = unit;
   let power = q;
-  for (let term = 1; term < terms; term++) {
+  // As PEFT counts, three terms end where four do.
+  const last = terms > 2 ? Math.max(3, terms - 1) : terms - 1;
+  for (let term = 1; term <= last; term++) {
     if (term > 1) power = g.matMul(power, q);
-    sum = g.add(sum, g.scale(power, term === terms - 1 && term > 1 ? 1 : 2));
+    sum = g.add(sum, g.scale(power, term === last && term > 1 ? 1 : 2));
   }
   return sum;
 }

@@ -10,6 +10,41 @@ import {
   OrtSession,
 } from "../../../../../extension/core/session/ortSession.ts";
 
+test("numbers by chance are even, and independent from place to place", async (t) => {
+  const g = new GraphBuilder();
+  const dropout = new Dropout(new ParameterInputs([]));
+  const x = g.input("x", "float32", ["batch", "seq", size]);
+  for (const salt of ["a", "b"]) {
+    const y = dropout.chance(g, x, { salt, size, rows: "stack" });
+    g.output(y, salt, "float32", ["batch", "seq", size]);
+  }
+  const session = await OrtSession.create(g.build("chance"), { threads: 1 });
+  t.after(() => session.dispose());
+  const feeds = {
+    x: float32Tensor(new Float32Array(batch * seq * size), [batch, seq, size]),
+    [dropoutSeedName]: int64Tensor([7], [1]),
+  };
+  const made = await session.run(feeds);
+  const [a, b] = ["a", "b"].map((name) => made[name]?.data as Float32Array) as [
+    Float32Array,
+    Float32Array,
+  ];
+  assert(a.every((value) => value > 0 && value < 1));
+  const mean = (values: Float32Array): number =>
+    values.reduce((sum, value) => sum + value, 0) / values.length;
+  const centred = (values: Float32Array): Float32Array => values.map((value) => value - 0.5);
+  const product = (one: Float32Array, other: Float32Array): number =>
+    mean(one.map((value, i) => value * (other[i % other.length] as number))) * 12;
+  const shifted = (values: Float32Array, by: number): Float32Array =>
+    values.map((_, i) => values[(i + by) % values.length] as number);
+  const bound = 4 / Math.sqrt(a.length);
+  const own = centred(a);
+  assert(Math.abs(mean(own)) * Math.sqrt(12) < bound, `mean ${mean(a)}`);
+  assert(Math.abs(product(own, own) - 1) < bound, `variance ${product(own, own) / 12}`);
+  for (const other of [centred(b), shifted(own, 1), shifted(own, size)])
+    assert(Math.abs(product(own, other)) < bound, `correlation ${product(own, other)}`);
+});
+
 const [batch, seq, size, probability] = [4, 96, 64, 0.25];
 
 test("dropout's masks follow from the seed, leave out as asked and differ where they must", async (t) => {

@@ -24,6 +24,12 @@ const cases: readonly [model: string, fields: Record<string, unknown>][] = [
   ["llama-tied", { target_modules: ["q_proj"], trainable_token_indices: [3, 9] }],
   ["llama-tied", { peft_type: "TRAINABLE_TOKENS", token_indices: [3, 9, 5] }],
   ["llama-bias", { target_modules: ["o_proj"], bias: "all", lora_bias: true }],
+  ["llama-bias", { peft_type: "ADAMSS", target_modules: ["o_proj", "up_proj"], r: 9 }],
+  ["llama", { peft_type: "OSF", target_modules: ["v_proj", "down_proj"], effective_rank: 20 }],
+  ["llama", { peft_type: "PSOFT", target_modules: ["v_proj", "down_proj"], psoft_alpha: 3 }],
+  ["llama", { peft_type: "PVERA", target_modules: ["v_proj", "up_proj"] }],
+  ["llama", { peft_type: "POLY", target_modules: ["v_proj", "up_proj"], n_splits: 2 }],
+  ["llama", { peft_type: "TINYLORA", target_modules: ["embed_tokens", "up_proj"], u: 5 }],
   ["gpt2", { target_modules: ["c_attn"], bias: "lora_only", use_dora: true }],
   ["bert-seqcls", { task_type: "SEQ_CLS" }],
 ];
@@ -38,7 +44,8 @@ for (const [name, fields] of cases) {
     const base = describeBase(checkpoint);
     const config = adapterConfigOf({ peft_type: "LORA", r: 4, lora_alpha: 6, ...fields });
     const method = trainableMethodOf(config);
-    const adapter = method.prepare(config, base);
+    await method.look?.(config, base);
+    const adapter = method.prepare(config, base, { isQuiet: true });
     const random = torchGenerator(3);
     const values = new Map(await method.initialize(adapter, base, { random }));
     for (const { name: own, isTrained } of adapter.parameters) {

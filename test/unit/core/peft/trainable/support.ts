@@ -8,6 +8,7 @@ import type { BaseCheckpoint } from "../../../../../extension/core/checkpoint/ba
 import { buildModel } from "../../../../../extension/core/models/index.ts";
 import { openCheckpoint } from "../../../../../extension/core/models/openCheckpoint.ts";
 import { trainableMethodOf } from "../../../../../extension/core/peft/trainable/index.ts";
+import { taskIdsName } from "../../../../../extension/core/peft/trainable/names.ts";
 import { storedValues } from "../../../../../extension/core/peft/trainable/storedValues.ts";
 import type {
   ParameterValues,
@@ -46,6 +47,12 @@ async function sessionOf(
   }
 }
 
+/** Texts are of the tasks 0, 1, …, as many as there are. */
+function taskIdsOf(batch: Batch): Tensor {
+  const rows = batch.kind === "tokens" ? batch.ids.length : 1;
+  return int64Tensor([...new Array<number>(rows).keys()], [rows]);
+}
+
 /** The logits of a training form with these values. */
 export async function trainedLogits(
   checkpoint: BaseCheckpoint,
@@ -64,7 +71,9 @@ export async function trainedLogits(
     const { dropoutSeed } = adapter;
     const seeds: [string, Tensor][] =
       dropoutSeed === null ? [] : [[dropoutSeed, int64Tensor([seed], [1])]];
-    const tensors = new Map([...inputs.tensors, ...seeds]);
+    const tasks: [string, Tensor][] =
+      adapter.tasks === undefined ? [] : [[taskIdsName, taskIdsOf(batch)]];
+    const tensors = new Map([...inputs.tensors, ...seeds, ...tasks]);
     return (await session.predict(batch, { ...inputs, tensors })).data;
   } finally {
     await session.dispose();
@@ -82,7 +91,8 @@ export async function differenceFromPeft(name: string): Promise<number> {
   const base = describeBase(checkpoint);
   const stored = await openAdapterCheckpoint(folder);
   const method = trainableMethodOf(stored.config);
-  const adapter = method.prepare(stored.config, base);
+  await method.look?.(stored.config, base);
+  const adapter = method.prepare(stored.config, base, { isQuiet: true });
   const initial = await method.initialize(adapter, base, { random: torchGenerator(0) });
   const { values } = await storedValues(adapter, stored, { initial, base });
   const { ids, mask, tokenTypes, pixels, decoderIds } = batchOf(truths);

@@ -1,0 +1,192 @@
+/**
+ * AdaMSS (PEFT tuners/adamss/layer.py): rows of W fall into clusters, each with Δ = B A Vᵀ in the space of
+ * W's leading right singular vectors V. The file has V, and PEFT finds the same clusters again from the
+ * base (../adamss.ts); signs of V go into A and cancel.
+ */
+import { t } from "@vscode/l10n";
+import { type GraftError, misfit } from "../../base/errors.ts";
+import { householderBasis } from "../../base/householder.ts";
+import { multiply, symmetricEigen, transposed } from "../../base/matrix.ts";
+import type { TorchGenerator } from "../../base/torchRandom.ts";
+import type { LinearModule } from "../../onnx/layerHook.ts";
+import {
+  adamss as method,
+  type AdamssConfig,
+  extent,
+  lowRankVectors,
+  principal,
+  projection,
+  rowClusters,
+  type Vectors,
+} from "../adamss.ts";
+import type { MethodBase } from "../method.ts";
+import { linear, pick, slice } from "./algebra.ts";
+import { normal, zeros } from "./draws.ts";
+import { moduleForm, numberOf, type OwnTensor, type ReadContext } from "./moduleForm.ts";
+import { refuseField } from "./refuse.ts";
+
+/** What a layer's weight says. */
+interface Found {
+  readonly vectors: Vectors;
+  /** Rows of W by cluster. */
+  readonly clusters: readonly (readonly number[])[];
+  readonly ranks: readonly number[];
+}
+
+/** By base and what the clusters follow from: shapes are asked for more than once. */
+const known = new WeakMap<MethodBase, Map<string, Found>>();
+
+function keyOf({ path }: LinearModule, config: AdamssConfig): string {
+  const { r, num_subspaces: clusters, subspace_rank: rank, random_seed: seed } = config;
+  const isDynamic = config["use_dynamic_rank"] === true;
+  return JSON.stringify([path, r, clusters, rank, seed, isDynamic && threshold(config)]);
+}
+
+/** Every plan has a config object of its own. */
+const baseOf = new WeakMap<AdamssConfig, MethodBase>();
+
+function foundOf(module: LinearModule, { config }: { config: AdamssConfig }): Found {
+  const base = baseOf.get(config);
+  const found = base && known.get(base)?.get(keyOf(module, config));
+  if (!found) throw new Error(`${module.path} was not looked at`);
+  return found;
+}
+
+function threshold(config: AdamssConfig): number {
+  return numberOf(config, "svd_threshold", 0.1);
+}
+
+/** Rows of some of the left vectors [rows, rank]. */
+function rowsOf({ left, rank }: Vectors, rows: readonly number[]): Float64Array {
+  const out = new Float64Array(rows.length * rank);
+  rows.forEach((row, i) => out.set(left.subarray(row * rank, (row + 1) * rank), i * rank));
+  return out;
+}
+
+/** Z Zᵀ [n, n] of rows [n, rank]. */
+function gramOf(rows: Float64Array, count: number, rank: number): Float64Array {
+  const size = { rows: count, inner: rank, columns: count };
+  return multiply(rows, transposed(rows, count, rank), size);
+}
+
+/** How many directions a cluster's update has; `use_dynamic_rank` counts its large singular values. */
+function rankFor(gram: Float64Array, count: number, config: AdamssConfig): number {
+  const limit = Math.min(count, config.subspace_rank);
+  if (config["use_dynamic_rank"] !== true) return limit;
+  const { values } = symmetricEigen(gram, count);
+  const least = threshold(config) * (values[0] ?? 0);
+  return Math.max(1, Math.min(values.filter((value) => value > least).length, limit));
+}
+
+/** Rows of an orthogonal matrix are equally far from one another. */
+function withoutClusters(
+  { path, out }: LinearModule,
+  { config, file }: { config: AdamssConfig; file: string },
+): GraftError {
+  return misfit(
+    t(
+      '{0}: field "r" is {1}, and {2} has {3} outputs: with as many directions its rows form no clusters, and PEFT would find others each time. Choose a smaller r.',
+      file,
+      config.r,
+      path,
+      out,
+    ),
+    { file, field: "r" },
+  );
+}
+
+async function look(
+  module: LinearModule,
+  { config, weight, bias }: ReadContext<AdamssConfig>,
+): Promise<Found> {
+  const read = { weight: await weight(module), bias: await bias(module) };
+  const vectors = principal(module, read, config);
+  const { rank, left } = vectors;
+  const count = Math.min(config.num_subspaces, module.out);
+  const labels = rowClusters(left, { rows: module.out, rank, clusters: count });
+  const clusters = Array.from({ length: count }, (_, cluster) =>
+    [...labels.keys()].filter((row) => labels[row] === cluster),
+  );
+  const ranks = clusters.map((rows) => {
+    const gram = gramOf(rowsOf(vectors, rows), rows.length, rank);
+    return Math.min(rank, rankFor(gram, rows.length, config));
+  });
+  return { vectors, clusters, ranks };
+}
+
+/** A [own, rank]: an orthonormal basis of where a cluster's rows point most (update_layer). */
+function firstA(
+  rows: Float64Array,
+  { count, rank, own }: { count: number; rank: number; own: number },
+  random: TorchGenerator,
+): Float32Array {
+  const gram = gramOf(rows, count, rank);
+  const { left } = lowRankVectors(gram, { rows: count, columns: count, rank: own }, random);
+  const size = { rows: rank, inner: count, columns: own };
+  const basis = householderBasis(multiply(transposed(rows, count, rank), left, size), rank, own);
+  return Float32Array.from(transposed(basis, rank, own));
+}
+
+export const adamss = moduleForm<AdamssConfig>({
+  method,
+  check: ({ config, file, base, targets }) => {
+    baseOf.set(config, base);
+    const even = targets.find((module) => config.r >= module.out);
+    if (even) throw withoutClusters(even, { config, file });
+    if (config["use_asa"] === true) refuseField(file, "use_asa", method.peftType);
+  },
+  look: async (context) => {
+    const own = known.get(context.base) ?? new Map<string, Found>();
+    known.set(context.base, own);
+    for (const module of context.targets) {
+      const key = keyOf(module, context.config);
+      if (!own.has(key)) own.set(key, await look(module, context));
+    }
+  },
+  tensors: (module, context): OwnTensor[] => {
+    const { vectors, clusters, ranks } = foundOf(module, context);
+    const { rank } = vectors;
+    return [
+      ...ranks.map((own, i) => ({ suffix: `adamss_A.${i}`, shape: [own, rank] })),
+      ...clusters.map(({ length }, i) => ({
+        suffix: `adamss_B.${i}`,
+        shape: [length, ranks[i] ?? 0],
+      })),
+      { suffix: projection, shape: [rank, extent(module).columns], isTrained: false },
+    ];
+  },
+  initialize: (module, context) => {
+    const { config, random } = context;
+    const { vectors, clusters, ranks } = foundOf(module, context);
+    const { rank, right } = vectors;
+    const made: Record<string, Float32Array> = {
+      [projection]: Float32Array.from(transposed(right, extent(module).columns, rank)),
+    };
+    clusters.forEach((rows, i) => {
+      const [count, own] = [rows.length, ranks[i] as number];
+      // PEFT finds the dynamic rank by another decomposition, whose draws it does not depend on.
+      if (config["use_dynamic_rank"] === true) random.normal(count * count);
+      made[`adamss_A.${i}`] = firstA(rowsOf(vectors, rows), { count, rank, own }, random);
+      const isNeutral = (config["init_weights"] ?? "orthogonal") === "orthogonal";
+      const b = isNeutral ? zeros([count, own]) : normal(random, [count, own]);
+      made[`adamss_B.${i}`] = b.map((value) => value * 0.01);
+    });
+    return made;
+  },
+  forward: (g, { module, config, x, base, own }) => {
+    const { clusters } = foundOf(module, { config });
+    const { columns } = extent(module);
+    // The base's bias is the last column, where x would have a one.
+    const weight = slice(g, own(projection), { from: 0, to: module.in, axis: 1 });
+    const bias = slice(g, own(projection), { from: module.in, to: columns, axis: 1 });
+    const inner = linear(g, x, weight);
+    const projected = module.hasBias ? g.add(inner, g.reshape(bias, [-1])) : inner;
+    const parts = clusters.map((_, i) =>
+      linear(g, linear(g, projected, own(`adamss_A.${i}`)), own(`adamss_B.${i}`)),
+    );
+    const places = new Int32Array(module.out);
+    clusters.flat().forEach((row, place) => (places[row] = place));
+    const name = `adamss.${module.path}`;
+    return g.add(base(x), pick(g, g.concat(parts, -1), { name, places }));
+  },
+});
