@@ -2,7 +2,7 @@
 import { t } from "@vscode/l10n";
 import { mkdir } from "node:fs/promises";
 import * as path from "node:path";
-import { asGraftError, notFound, throwIfAborted } from "./base/errors.ts";
+import { asGraftError, diskFull, isNoRoom, notFound, throwIfAborted } from "./base/errors.ts";
 import { isFolder, writeAtomically } from "./base/files.ts";
 import { openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
 import { parseAdapterConfig } from "./checkpoint/adapterConfig.ts";
@@ -19,10 +19,23 @@ import { peftVersion, withInferenceMode } from "./savePretrained.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
 import { type AdapterFrame, writeAdapterFiles } from "./train/adapterFiles.ts";
 import type { ParameterValues } from "./peft/trainable/trainable.ts";
-import { checkpointName, lastWhole, readOwnState, removeOld } from "./train/checkpointFolder.ts";
+import {
+  checkpointName,
+  lastWhole,
+  readOwnState,
+  removeOld,
+  tidyCheckpoints,
+} from "./train/checkpointFolder.ts";
 import type { Split } from "./train/data/batch.ts";
 import type { TrainingEnd, TrainingEvent } from "./train/events.ts";
 import type { LossKind } from "./train/losses.ts";
+import {
+  baseIdentity,
+  compareConfigs,
+  compareMadeOf,
+  type MadeOf,
+  orderOf,
+} from "./train/madeOf.ts";
 import { trainingOptions, type TrainingWish } from "./train/options.ts";
 import { recall, restoreState, saveState } from "./train/runState.ts";
 import { checkTasks } from "./train/taskFeeds.ts";
@@ -32,7 +45,12 @@ import { trainingCard } from "./train/trainingCard.ts";
 export interface TrainRequest {
   readonly base: TrainingBase;
   readonly adapter: AdapterStart;
-  readonly data: { readonly train: Split; readonly evaluation?: Split | null };
+  readonly data: {
+    readonly train: Split;
+    readonly evaluation?: Split | null;
+    /** Of all texts: a run that goes on is refused with others. */
+    readonly fingerprint?: string;
+  };
   readonly options?: TrainingWish;
   /** The run's folder: checkpoints below it, the adapter itself at the end. */
   readonly folder: string;
@@ -44,6 +62,8 @@ export interface TrainRequest {
   readonly onEvent?: (event: TrainingEvent) => void;
   /** Answers of the model as it is, after an evaluation. */
   readonly samples?: TrainerHooks["samples"];
+  /** Pauses where a checkpoint finds no room, instead of ending. */
+  readonly waitsForRoom?: boolean;
   /** What the adapter was trained on, for its card: names of files, numbers of texts. */
   readonly dataNote?: string;
   readonly signal?: AbortSignal;
@@ -55,6 +75,7 @@ export class TrainingRun {
     readonly trainer: Trainer,
     private readonly request: TrainRequest,
     private readonly configText: string,
+    private readonly madeOf: MadeOf,
   ) {}
 
   static async open(request: TrainRequest): Promise<TrainingRun> {
@@ -64,17 +85,29 @@ export class TrainingRun {
     const { train: texts, evaluation } = request.data;
     for (const split of [texts, evaluation ?? texts]) checkTasks(parts.adapter, split);
     const configText = savedConfig(parts.adapter.config.text, base);
+    const madeOf = {
+      base: await baseIdentity(base.checkpoint),
+      data: request.data.fingerprint ?? null,
+      order: orderOf(options),
+    };
     const model = await openTrainingModel(parts, options, request.session);
     try {
       const save = (trainer: Trainer): Promise<string> => run.save(trainer);
-      const { onEvent, samples } = request;
-      const hooks = { save, ...(onEvent && { onEvent }), ...(samples && { samples }) };
+      const { onEvent, samples, waitsForRoom = false } = request;
+      const hooks = {
+        save,
+        waitsForRoom,
+        ...(onEvent && { onEvent }),
+        ...(samples && { samples }),
+      };
       const run = new TrainingRun(
         new Trainer(model, request.data, options, hooks),
         request,
         configText,
+        madeOf,
       );
       await mkdir(folder, { recursive: true });
+      await tidyCheckpoints(folder);
       await run.resume();
       run.tellRemarks();
       return run;
@@ -84,11 +117,24 @@ export class TrainingRun {
     }
   }
 
-  /** Trains to the end and writes the adapter and its card into the run's folder. */
+  /**
+   * Trains to the end and writes the adapter and its card into the run's folder.
+   * @throws disk-full where there is no room for them; the last checkpoint holds what was learned
+   */
   async train(signal = this.request.signal): Promise<TrainingEnd> {
     const end = await this.trainer.train(signal);
     await this.takeBest(end);
-    await this.writeAdapter(end);
+    const { folder } = this.request;
+    await this.writeAdapter(end).catch((error: unknown) => {
+      if (!isNoRoom(error)) throw error;
+      throw diskFull(
+        t(
+          "There is no room for the adapter in {0}. Make room and continue: its last checkpoint holds all that was learned.",
+          folder,
+        ),
+        { folder },
+      );
+    });
     return end;
   }
 
@@ -108,27 +154,49 @@ export class TrainingRun {
 
   private async save(trainer: Trainer): Promise<string> {
     const { folder } = this.request;
-    const { step, bestStep } = trainer.history;
-    const place = path.join(folder, checkpointName(step));
-    await saveState(trainer, place, this.frame);
-    const { saveTotalLimit } = trainer.options;
-    if (saveTotalLimit !== undefined)
-      await removeOld(folder, saveTotalLimit, { written: step, best: bestStep });
+    const { history, options } = trainer;
+    const place = path.join(folder, checkpointName(history.step));
+    await saveState(trainer, place, { ...this.frame, madeOf: this.madeOf });
+    const { saveTotalLimit } = options;
+    const kept = { written: history.step, best: history.bestStep };
+    if (saveTotalLimit !== undefined) await removeOld(folder, saveTotalLimit, kept);
     return place;
   }
 
   private async resume(): Promise<void> {
     const { resume = false, folder } = this.request;
     if (resume === false) return;
-    const found = resume === true ? await lastWhole(folder) : { folder: resume, skipped: [] };
-    if (!found) {
-      throw notFound(t("Checkpoint"), folder, t("None of this run is whole. Begin the run anew."));
+    const found =
+      resume === true ? await lastWhole(folder) : { folder: resume, skipped: [] as const };
+    if (found.folder === null) {
+      const problem = found.skipped.join("\n");
+      throw notFound(
+        t("Checkpoint"),
+        folder,
+        t("None of this run is whole. Begin the run anew.") + (problem && `\n${problem}`),
+      );
     }
+    const notes = await this.goOnFrom(found.folder);
+    const { step } = this.trainer.history;
+    for (const text of [...found.skipped, ...notes])
+      this.request.onEvent?.({ kind: "note", step, text });
+  }
+
+  /** @throws misfit where base, data or config are not those of the checkpoint */
+  private async goOnFrom(folder: string): Promise<string[]> {
     const { trainer } = this;
-    const values = await this.valuesIn(found.folder);
-    const notes = [...found.skipped, ...(await restoreState(trainer, found.folder, values))];
-    const { step } = trainer.history;
-    for (const text of notes) this.request.onEvent?.({ kind: "note", step, text });
+    const { signal, base, dataNote } = this.request;
+    const own = await readOwnState(folder);
+    const saved = await openAdapterCheckpoint(folder, signal);
+    const notes: string[] = [];
+    if (own?.madeOf) {
+      const names = { checkpoint: folder, base: base.checkpoint.dir, data: dataNote };
+      notes.push(...compareMadeOf(own.madeOf, this.madeOf, names));
+      compareConfigs(saved.config, parseAdapterConfig(this.configText, folder), folder);
+    }
+    const stored = await storedValues(trainer.model.parts.adapter, saved, signal);
+    const values = new Map([...trainer.model.parts.values, ...stored]);
+    return [...notes, ...(await restoreState(trainer, folder, { own, values }))];
   }
 
   /** What the method's config asks for and this run does not do. */

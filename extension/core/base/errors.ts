@@ -154,8 +154,18 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
 export function asGraftError(thrown: unknown): GraftError {
   if (thrown instanceof GraftError) return thrown;
   if (thrown instanceof Error && thrown.name === "AbortError") return cancelled();
+  if (isNoRoom(thrown)) {
+    const { path = "" } = thrown;
+    return diskFull(t("There is no room to write {0}. Make room and try again.", path), { path });
+  }
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   return new GraftError("internal", message);
+}
+
+/** A disk, or a user's share of it, that is full. */
+export function isNoRoom(thrown: unknown): thrown is NodeJS.ErrnoException {
+  const { code } = (thrown ?? {}) as NodeJS.ErrnoException;
+  return code === "ENOSPC" || code === "EDQUOT";
 }
 
 function join(statement: string, remedy: string): string {

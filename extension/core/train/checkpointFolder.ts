@@ -5,10 +5,11 @@ import { createReadStream } from "node:fs";
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import * as path from "node:path";
 import { z } from "zod";
-import { asGraftError, badFile, diskFull } from "../base/errors.ts";
+import { asGraftError, badFile, diskFull, isNoRoom } from "../base/errors.ts";
 import { isFile, isFolder, writeAtomically } from "../base/files.ts";
 import { parseFields, readJsonObject } from "../base/json.ts";
 import type { DataPosition } from "./data/batch.ts";
+import { type MadeOf, madeOf } from "./madeOf.ts";
 
 /** What Graft adds to transformers' files. */
 const ownName = "graft_state.json";
@@ -18,6 +19,7 @@ const own = z.looseObject({
   position: z.object({ epoch: z.int().nonnegative(), batch: z.int().nonnegative() }),
   seed: z.int().nonnegative(),
   patience: z.int().nonnegative().default(0),
+  madeOf: madeOf.optional(),
   files: z.record(z.string(), z.string()),
 });
 
@@ -27,6 +29,8 @@ export interface OwnState {
   readonly seed: number;
   /** Evaluations since the loss last fell. */
   readonly patience: number;
+  /** Absent in checkpoints of earlier versions. */
+  readonly madeOf?: MadeOf | undefined;
 }
 
 export function checkpointName(step: number): string {
@@ -70,8 +74,7 @@ export async function writeCheckpoint(
     await syncFolder(path.dirname(folder));
   } catch (error) {
     await rm(scratch, { recursive: true, force: true });
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== "ENOSPC" && code !== "EDQUOT") throw error;
+    if (!isNoRoom(error)) throw error;
     throw diskFull(
       t(
         "There is no room for {0}. Make room and continue: the checkpoints before it are kept.",
@@ -89,6 +92,17 @@ async function replace(scratch: string, folder: string): Promise<void> {
   if (await isFolder(folder)) await rename(folder, old);
   await rename(scratch, folder);
   await rm(old, { recursive: true, force: true });
+}
+
+/** Clears away what a run that died half-way has left: what was whole is put back, the rest goes. */
+export async function tidyCheckpoints(run: string): Promise<void> {
+  for (const name of await readdir(run).catch(() => [])) {
+    const found = /^\.(checkpoint-\d+)\.(part|old)$/.exec(name);
+    if (!found) continue;
+    const [place, folder] = [path.join(run, name), path.join(run, found[1] as string)];
+    if (found[2] === "old" && !(await isFolder(folder))) await rename(place, folder);
+    else await rm(place, { recursive: true, force: true });
+  }
 }
 
 /** Makes names durable; some systems cannot, and say so. */
@@ -112,7 +126,8 @@ async function digestOf(file: string): Promise<string> {
 export async function readOwnState(folder: string): Promise<OwnState | null> {
   const file = path.join(folder, ownName);
   if (!(await isFile(file))) return null;
-  const { files, position, seed, patience } = parseFields(own, await readJsonObject(file), file);
+  const state = parseFields(own, await readJsonObject(file), file);
+  const { files, position, seed, patience, madeOf: made } = state;
   for (const [name, digest] of Object.entries(files)) {
     const place = path.join(folder, path.basename(name));
     const found = (await isFile(place)) ? await digestOf(place) : null;
@@ -123,26 +138,23 @@ export async function readOwnState(folder: string): Promise<OwnState | null> {
       t("Continue from the checkpoint before it."),
     );
   }
-  return { position, seed, patience };
+  return { position, seed, patience, madeOf: made };
 }
 
-/**
- * The last checkpoint of a run that is whole; those that are not are named.
- * @returns null where there is none
- */
+/** The last checkpoint of a run that is whole; those after it that are not are named. */
 export async function lastWhole(
   run: string,
-): Promise<{ folder: string; step: number; skipped: readonly string[] } | null> {
+): Promise<{ folder: string | null; skipped: readonly string[] }> {
   const skipped: string[] = [];
-  for (const { folder, step } of await checkpointsIn(run)) {
+  for (const { folder } of await checkpointsIn(run)) {
     try {
       await readOwnState(folder);
-      return { folder, step, skipped };
+      return { folder, skipped };
     } catch (error) {
       skipped.push(asGraftError(error).message);
     }
   }
-  return null;
+  return { folder: null, skipped };
 }
 
 /**

@@ -6,7 +6,9 @@ export type TrainingEvent =
   | { readonly kind: "samples"; readonly step: number; readonly samples: readonly Sample[] }
   /** What is unusual, in a sentence. */
   | { readonly kind: "note"; readonly step: number; readonly text: string }
-  | { readonly kind: "paused" | "resumed"; readonly step: number };
+  /** `reason`: a sentence on why the run waits, where nobody asked it to. */
+  | { readonly kind: "paused"; readonly step: number; readonly reason?: string }
+  | { readonly kind: "resumed"; readonly step: number };
 
 export interface StepEvent {
   readonly kind: "step";

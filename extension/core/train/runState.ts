@@ -6,7 +6,8 @@ import type { ParameterValues } from "../peft/trainable/trainable.ts";
 import { openSafetensors, readFloat32 } from "../safetensors/read.ts";
 import { type TensorData, writeSafetensors } from "../safetensors/write.ts";
 import { type AdapterFrame, writeAdapterFiles } from "./adapterFiles.ts";
-import { readOwnState, writeCheckpoint } from "./checkpointFolder.ts";
+import { type OwnState, writeCheckpoint } from "./checkpointFolder.ts";
+import type { MadeOf } from "./madeOf.ts";
 import {
   readOptimizer,
   readScheduleStep,
@@ -30,11 +31,11 @@ const [optimizerName, scheduleName, stateName, memoryName] = [
 export async function saveState(
   trainer: Trainer,
   folder: string,
-  frame: AdapterFrame,
+  { madeOf, ...frame }: AdapterFrame & { madeOf: MadeOf },
 ): Promise<void> {
-  const { model, options, length, history, factor } = trainer;
+  const { model, options, length, history, factor, position, patience } = trainer;
   const { parameters, groups } = model;
-  const own = { position: trainer.position, seed: options.seed, patience: trainer.patience };
+  const own: OwnState = { position, seed: options.seed, patience, madeOf };
   await writeCheckpoint(folder, own, async (scratch) => {
     const at = (name: string): string => path.join(scratch, name);
     await writeAdapterFiles(scratch, model, frame);
@@ -50,15 +51,15 @@ export async function saveState(
 
 /**
  * Puts a trainer where a checkpoint is, one of transformers' Trainer too.
+ * @param own what Graft noted in it
  * @param values of all parameters, those that the checkpoint's adapter does not store among them
  * @returns sentences on what the checkpoint does not say
  */
 export async function restoreState(
   trainer: Trainer,
   folder: string,
-  values: ParameterValues,
+  { own, values }: { own: OwnState | null; values: ParameterValues },
 ): Promise<string[]> {
-  const own = await readOwnState(folder);
   const at = (name: string): string => path.join(folder, name);
   const notes: string[] = [];
   const hasState = await isFile(at(stateName));

@@ -1,9 +1,11 @@
 /** The loop of a run: batches to gradients, gradients to updates, and what happens in between. */
 import { t } from "@vscode/l10n";
-import { GraftError, throwIfAborted } from "../base/errors.ts";
+import { asGraftError, type GraftError } from "../base/errors.ts";
 import { pause } from "../base/pause.ts";
 import type { Batch, DataPosition, EpochPlan, Split } from "./data/batch.ts";
 import type { Sample, TrainingEnd, TrainingEvent } from "./events.ts";
+import { Gate, passed } from "./gate.ts";
+import { notFinite } from "./notFinite.ts";
 import type { TrainingOptions } from "./options.ts";
 import { epochPlan, runLength, type RunLength } from "./plan.ts";
 import { type Schedule, scheduleOf } from "./schedule.ts";
@@ -17,6 +19,8 @@ export interface TrainerHooks {
   readonly save?: (trainer: Trainer) => Promise<string>;
   /** Answers of the model as it is, after an evaluation. */
   readonly samples?: (trainer: Trainer) => Promise<readonly Sample[]>;
+  /** Where a checkpoint finds no room: the run pauses, and saves when it is resumed, instead of ending. */
+  readonly waitsForRoom?: boolean;
 }
 
 interface StepSums {
@@ -38,7 +42,7 @@ export class Trainer {
   private isAskedToSave = false;
   /** The step whose state is on the disk, or need not be. */
   private saved = 0;
-  private waiting: { readonly promise: Promise<void>; readonly go: () => void } | null = null;
+  private readonly gate = new Gate();
 
   constructor(
     readonly model: TrainingModel,
@@ -58,15 +62,11 @@ export class Trainer {
 
   /** Waits before the next step until `resume`; what was learned so far is saved. */
   pause(): void {
-    if (this.waiting) return;
-    let go = (): void => undefined;
-    const promise = new Promise<void>((resolve) => (go = resolve));
-    this.waiting = { promise, go };
+    this.gate.close();
   }
 
   resume(): void {
-    this.waiting?.go();
-    this.waiting = null;
+    this.gate.open();
   }
 
   /** Saves a checkpoint after the step that is under way. */
@@ -103,7 +103,7 @@ export class Trainer {
         if (await this.afterStep(signal)) finish = "early";
       }
     }
-    if (this.saved !== this.history.step) await this.save();
+    if (this.saved !== this.history.step) await this.save(signal);
     const { bestStep, bestLoss, step } = this.history;
     const loss = sums.steps === 0 ? 0 : sums.loss / sums.steps;
     const seconds = (performance.now() - started) / 1000;
@@ -116,20 +116,26 @@ export class Trainer {
     const isLast = loadBestModelAtEnd && evalSteps !== 0 && this.history.step >= this.length.steps;
     if (isLast || this.isDue(evalSteps)) await this.evaluateAndTell(signal);
     const isBest = loadBestModelAtEnd && this.history.bestStep === this.history.step;
-    if (isBest || this.isDue(saveSteps)) await this.save();
+    if (isBest || this.isDue(saveSteps)) await this.save(signal);
     return this.patience >= (this.options.earlyStopping?.patience ?? Infinity);
   }
 
   /** Saves as soon as the step that is under way is done; at once while the run is paused. */
   private async held(signal: AbortSignal | undefined): Promise<void> {
-    const { waiting } = this;
-    if (this.isAskedToSave || (waiting && this.saved !== this.history.step)) await this.save();
+    const { closed } = this.gate;
+    if (this.isAskedToSave || (closed && this.saved !== this.history.step)) await this.save(signal);
     this.isAskedToSave = false;
-    if (!waiting) return;
+    if (closed) await this.wait(closed, signal);
+  }
+
+  private async wait(
+    closed: Promise<void>,
+    signal: AbortSignal | undefined,
+    reason?: string,
+  ): Promise<void> {
     const { step } = this.history;
-    this.tell({ kind: "paused", step });
-    await Promise.race([waiting.promise, aborted(signal)]);
-    throwIfAborted(signal);
+    this.tell({ kind: "paused", step, ...(reason !== undefined && { reason }) });
+    await passed(closed, signal);
     this.tell({ kind: "resumed", step });
   }
 
@@ -259,45 +265,48 @@ export class Trainer {
     if (samples) this.tell({ kind: "samples", step: history.step, samples });
   }
 
-  private async save(): Promise<void> {
-    this.saved = this.history.step;
-    if (!this.hooks.save) return;
+  private async save(signal: AbortSignal | undefined): Promise<void> {
+    if (!this.hooks.save) {
+      this.saved = this.history.step;
+      return;
+    }
     const strange = this.model.parameters.notFinite();
     if (strange !== null) throw this.notANumber(strange, NaN);
-    const folder = await this.hooks.save(this);
+    const folder = await this.saveOrWait(signal, this.hooks.save);
+    this.saved = this.history.step;
     this.tell({ kind: "checkpoint", step: this.history.step, folder });
+  }
+
+  /** A run that may wait for room pauses where there is none, and tries again when it is resumed. */
+  private async saveOrWait(
+    signal: AbortSignal | undefined,
+    save: (trainer: Trainer) => Promise<string>,
+  ): Promise<string> {
+    for (;;) {
+      try {
+        return await save(this);
+      } catch (error) {
+        const { code, message } = asGraftError(error);
+        const mayWait = this.hooks.waitsForRoom === true && !this.isStopping;
+        if (code !== "disk-full" || !mayWait) throw error;
+        this.gate.close();
+        await this.wait(this.gate.closed ?? Promise.resolve(), signal, message);
+      }
+    }
   }
 
   private tell(event: TrainingEvent): void {
     this.hooks.onEvent?.(event);
   }
 
-  /** The run ends before such numbers are saved. */
   private notANumber(what: string, value: number): GraftError {
-    const step = this.history.step + 1;
-    return new GraftError(
-      "bad-request",
-      t(
-        "{0} is {1} at step {2}. Nothing of this step was kept. Continue from the last checkpoint with a lower learning rate (it was {3}) or a longer warm-up, or look at this step's texts.",
-        what,
-        String(value),
-        step,
-        this.options.learningRate,
-      ),
-      { reason: "not-finite", step, position: this.position },
-    );
+    const { history, position, options } = this;
+    const { learningRate } = options;
+    return notFinite({ what, value, step: history.step + 1, position, learningRate });
   }
 }
 
 /** Another number for every batch of a run, the same in every run of the same seed. */
 function dropoutSeed(seed: number, turn: number): number {
   return (Math.imul(seed ^ 0x9e37_79b9, 0x85eb_ca6b) + Math.imul(turn + 1, 0xc2b2_ae35)) >>> 0;
-}
-
-function aborted(signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    if (!signal) return;
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

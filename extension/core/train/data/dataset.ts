@@ -77,7 +77,7 @@ export interface Dataset {
   readonly broken: { readonly count: number; readonly problems: readonly DataProblem[] };
   /** Sentences on what was decided. */
   readonly notes: readonly string[];
-  /** Of the texts and how they are read, in their order: a run that goes on asks for the same. */
+  /** Of the texts' tokens and how they are read, in their order: a run that goes on asks for the same. */
   readonly fingerprint: string;
   readonly isWhole: boolean;
   /** The first texts as the model will see them. */
@@ -133,7 +133,9 @@ class Reader {
       scratch: options.scratch ?? os.tmpdir(),
       examples: options.examples ?? 0,
     });
-    this.hash.update(JSON.stringify({ learn, template, maxLength: data.maxLength ?? null }));
+    const { maxLength = null, overlong = null, packing = null, evaluationShare = 0 } = data;
+    const read = { learn, template, maxLength, overlong, packing, evaluationShare };
+    this.hash.update(JSON.stringify(read));
   }
 
   get format(): RecordFormat | null {
@@ -176,7 +178,8 @@ class Reader {
   private keep(item: ReadItem, file: string, isEvaluation: boolean): void {
     if (item.kind === "problem") return this.problems.add({ file, ...item.problem });
     const { tokenized, digest } = item;
-    this.hash.update(digest);
+    this.hash.update(digest).update(Int32Array.from(tokenized.ids));
+    if (isEvaluation) this.hash.update("evaluation");
     const text: ReadText = { tokenized, digest, isEvaluation };
     this.builder.add(text);
   }

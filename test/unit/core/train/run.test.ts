@@ -11,7 +11,12 @@ import {
 } from "../../../../extension/core/prepareTraining.ts";
 import { readTokenizer } from "../../../../extension/core/tokens/tokenizer.ts";
 import { train, type TrainRequest, TrainingRun } from "../../../../extension/core/trainAdapter.ts";
-import { checkpointsIn, removeOld } from "../../../../extension/core/train/checkpointFolder.ts";
+import {
+  checkpointsIn,
+  lastWhole,
+  removeOld,
+  tidyCheckpoints,
+} from "../../../../extension/core/train/checkpointFolder.ts";
 import type { Split } from "../../../../extension/core/train/data/batch.ts";
 import type { TrainingEvent } from "../../../../extension/core/train/events.ts";
 import { trainingOptions } from "../../../../extension/core/train/options.ts";
@@ -122,6 +127,18 @@ void test("what was half written when a run died is no checkpoint", async () => 
     (await readdir(path.join(root, "half"))).filter((name) => name.startsWith(".")),
     [],
   );
+});
+
+void test("a checkpoint that was being replaced when a run died is put back, half ones go", async () => {
+  await cp(path.join(root, "whole/checkpoint-4"), path.join(root, "died/.checkpoint-4.old"), {
+    recursive: true,
+  });
+  await cp(path.join(root, "whole/checkpoint-2"), path.join(root, "died/.checkpoint-4.part"), {
+    recursive: true,
+  });
+  await tidyCheckpoints(path.join(root, "died"));
+  assert.deepEqual(await readdir(path.join(root, "died")), ["checkpoint-4"]);
+  assert.deepEqual((await lastWhole(path.join(root, "died"))).skipped, []);
 });
 
 void test("a loss that is no number ends the run before it is saved", async () => {
