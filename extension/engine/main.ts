@@ -1,5 +1,6 @@
 import { t } from "@vscode/l10n";
 import "./texts.ts";
+import { asGraftError } from "../core/base/errors.ts";
 import { Connection, type Transport } from "../protocol/connection.ts";
 import type { EngineContract, EngineHostContract } from "../protocol/engineContract.ts";
 import { createService } from "./service.ts";
@@ -31,7 +32,7 @@ async function train(run: string): Promise<void> {
   try {
     process.exit(await trainIn(run));
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`${asGraftError(error).message}\n`);
     process.exit(1);
   }
 }

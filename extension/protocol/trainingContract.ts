@@ -200,6 +200,8 @@ export type RunEvent = { at: string } & (
       /** The run goes on from this step: what it reported of later ones before counts no more. */
       from?: number;
     }
+  /** What is unusual, in a sentence: a checkpoint that was passed over. */
+  | { kind: "note"; step: number; text: string }
   | { kind: "progress"; step: string; done?: number; total?: number }
   | { kind: "data"; preview: Omit<DataPreview, "examples" | "problems"> }
   | {
@@ -246,6 +248,8 @@ export interface RunSummary {
   adapter: string | null;
   /** Set while its process lives. */
   process: RunProcess | null;
+  /** What the run said when it came into its state; a sentence. */
+  message?: string;
   /** Why the folder cannot be read; a sentence. */
   problem?: string;
 }

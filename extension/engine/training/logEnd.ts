@@ -10,12 +10,14 @@ export interface LogEnd {
   readonly first: RunEvent | undefined;
   readonly last: RunEvent | undefined;
   readonly state: RunState | undefined;
+  /** What was said of the state. */
+  readonly message: string | undefined;
   readonly step: EventOf<"step"> | undefined;
   readonly evaluation: EventOf<"evaluation"> | undefined;
 }
 
 const nothing: LogEnd = {
-  ...{ first: undefined, last: undefined, state: undefined },
+  ...{ first: undefined, last: undefined, state: undefined, message: undefined },
   ...{ step: undefined, evaluation: undefined },
 };
 
@@ -37,8 +39,8 @@ export async function logEnd(folder: string, evaluateEvery: number): Promise<Log
       const event = parseEvent(line);
       if (event && found.take(event)) break;
     }
-    const { last, state, step, evaluation } = found;
-    return { first: await firstEvent(handle), last, state, step, evaluation };
+    const { last, state, message, step, evaluation } = found;
+    return { first: await firstEvent(handle), last, state, message, step, evaluation };
   } finally {
     await handle.close();
   }
@@ -48,6 +50,7 @@ export async function logEnd(folder: string, evaluateEvery: number): Promise<Log
 class Backwards implements Omit<LogEnd, "first"> {
   last: RunEvent | undefined;
   state: RunState | undefined;
+  message: string | undefined;
   step: EventOf<"step"> | undefined;
   evaluation: EventOf<"evaluation"> | undefined;
   /** What was reported behind it was taken back later. */
@@ -60,7 +63,7 @@ class Backwards implements Omit<LogEnd, "first"> {
     this.last ??= event;
     if (isBehind(event, this.from)) return false;
     if (event.kind === "state") {
-      this.state ??= event.state;
+      if (this.state === undefined) ({ state: this.state, message: this.message } = event);
       this.from = Math.min(this.from, event.from ?? Infinity);
     } else if (event.kind === "step") {
       this.step ??= event;

@@ -34,7 +34,11 @@ export interface OpenedRun {
 /** Opens all that a run needs but its sessions. @throws what is wrong with config, base or data */
 export async function openRun(config: RunConfig, work: Work): Promise<OpenedRun> {
   if (!(await isFolder(config.base))) {
-    throw notFound(t("Base model"), config.base, t("Choose a folder that is there."));
+    throw notFound(
+      t("Base model"),
+      config.base,
+      t("Put it back, or give its new place as “base” in run.json."),
+    );
   }
   const adapter = await adapterStart(config, work.signal);
   const own = adapter.kind === "new" ? adapter.config : adapter.checkpoint.config;

@@ -3,22 +3,15 @@ import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import * as path from "node:path";
 import { t } from "@vscode/l10n";
 import { badRequest } from "../../core/base/errors.ts";
-import { isFile, writeAtomically } from "../../core/base/files.ts";
+import { isFile } from "../../core/base/files.ts";
 import { readJsonObject } from "../../core/base/json.ts";
-import { isRunning } from "../../core/base/processes.ts";
 import { adapterConfigName, methodLabel } from "../../core/checkpoint/adapterConfig.ts";
 import { displayName } from "../../core/checkpoint/baseCheckpoint.ts";
 import { readModelConfig } from "../../core/checkpoint/modelConfig.ts";
-import type {
-  RunConfig,
-  RunEvent,
-  RunProcess,
-  RunState,
-  RunSummary,
-} from "../../protocol/trainingContract.ts";
-import { processFile, readProcessFile } from "../../protocol/runProcessFile.ts";
 import { checkpointsIn } from "../../core/train/checkpointFolder.ts";
+import type { RunConfig, RunEvent, RunState, RunSummary } from "../../protocol/trainingContract.ts";
 import { logEnd } from "./logEnd.ts";
+import { readProcess } from "./processFile.ts";
 import { configFile, readRunConfig, writeRunConfig } from "./runConfig.ts";
 import { readThinned } from "./runLog.ts";
 
@@ -45,7 +38,12 @@ export async function createRun(parent: string, config: RunConfig): Promise<stri
       if ((error as NodeJS.ErrnoException).code === "EEXIST") continue;
       throw error;
     }
-    await writeRunConfig(folder, config);
+    try {
+      await writeRunConfig(folder, config);
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    }
     return folder;
   }
 }
@@ -117,7 +115,7 @@ async function summaryOf(
     readProcess(folder),
     logEnd(folder, config.settings.evaluateEvery),
   ]);
-  const { step, state: said = "interrupted" } = end;
+  const { step, state: said = "interrupted", message } = end;
   return {
     ...blank(folder),
     name: config.name,
@@ -133,6 +131,7 @@ async function summaryOf(
     endedAt: process ? null : (end.last?.at ?? null),
     adapter: await adapterOf(folder, said),
     process,
+    ...(message !== undefined && { message }),
   };
 }
 
@@ -161,19 +160,4 @@ async function baseName(folder: string): Promise<string> {
   } catch {
     return path.basename(folder);
   }
-}
-
-/** The process that trains here, where it lives. */
-export async function readProcess(folder: string): Promise<RunProcess | null> {
-  const known = await readProcessFile(folder);
-  return known && isRunning(known.pid) ? known : null;
-}
-
-export async function writeProcess(folder: string, process: RunProcess): Promise<void> {
-  const text = `${JSON.stringify(process, null, 2)}\n`;
-  await writeAtomically(processFile(folder), async (handle) => void (await handle.write(text)));
-}
-
-export async function removeProcess(folder: string): Promise<void> {
-  await rm(processFile(folder), { force: true });
 }

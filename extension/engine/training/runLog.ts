@@ -4,10 +4,14 @@ import {
   closeSync,
   createReadStream,
   fstatSync,
+  ftruncateSync,
   openSync,
   readSync,
+  rmSync,
+  writeFileSync,
 } from "node:fs";
 import * as path from "node:path";
+import { isNoRoom } from "../../core/base/errors.ts";
 import type { RunEvent } from "../../protocol/trainingContract.ts";
 import { isBehind, thinned } from "../../protocol/runSteps.ts";
 
@@ -18,21 +22,73 @@ export function logFile(folder: string): string {
   return path.join(folder, "log.jsonl");
 }
 
+/** Held free for the last lines of a run whose disk is full, in bytes. */
+const reserved = 16 * 1024;
+/** Of lines that wait for room; the oldest steps go first. */
+const mostWaiting = 10_000;
+
 /** The log of a run that this process trains. */
 export class RunLog {
   private readonly file: string;
+  private readonly reserve: string;
+  /** Lines that found no room: they are written, in their order, as soon as there is some. */
+  private waiting: { event: RunEvent; line: string }[] = [];
 
   constructor(folder: string) {
     this.file = logFile(folder);
+    this.reserve = path.join(folder, ".log-reserve");
     // A process that was killed may have left half a line: what follows must not be part of it.
-    if (endsInLine(this.file)) appendFileSync(this.file, "\n");
+    if (endsInLine(this.file)) this.write("\n");
+    this.keepRoom();
   }
 
-  /** Appends at once: what was reported is there whatever becomes of the process. */
+  /**
+   * Appends at once: what was reported is there whatever becomes of the process. A disk that is full
+   * ends no run: lines wait in memory.
+   */
   append(event: NewRunEvent): RunEvent {
     const stamped = { at: new Date().toISOString(), ...event } as RunEvent;
-    appendFileSync(this.file, `${JSON.stringify(stamped)}\n`);
+    this.waiting.push({ event: stamped, line: `${JSON.stringify(stamped)}\n` });
+    if (this.write(this.waiting.map(({ line }) => line).join(""))) this.waiting = [];
+    else if (this.waiting.length > mostWaiting) {
+      const oldest = this.waiting.findIndex((each) => each.event.kind === "step");
+      this.waiting.splice(Math.max(0, oldest), 1);
+    }
     return stamped;
+  }
+
+  /** What a run says last finds room: first with all that waits, else without the steps among it. */
+  close(): void {
+    rmSync(this.reserve, { force: true });
+    if (this.waiting.length === 0) return;
+    const rest = this.waiting.filter(({ event }) => event.kind !== "step");
+    const [all, most] = [this.waiting, rest].map((lines) => lines.map(({ line }) => line).join(""));
+    if (!this.write(all ?? "") && !this.write(most ?? "")) this.write(rest.at(-1)?.line ?? "");
+  }
+
+  /** @returns false where there is no room; then the file is as it was */
+  private write(text: string): boolean {
+    const file = openSync(this.file, "a");
+    const { size } = fstatSync(file);
+    try {
+      appendFileSync(file, text);
+      return true;
+    } catch (error) {
+      if (!isNoRoom(error)) throw error;
+      ftruncateSync(file, size);
+      return false;
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  private keepRoom(): void {
+    try {
+      writeFileSync(this.reserve, Buffer.alloc(reserved, 1));
+    } catch (error) {
+      rmSync(this.reserve, { force: true });
+      if (!isNoRoom(error)) throw error;
+    }
   }
 }
 

@@ -5,7 +5,7 @@ import * as path from "node:path";
 import { t } from "@vscode/l10n";
 import { asGraftError, badRequest } from "../../core/base/errors.ts";
 import { TrainingRun } from "../../core/trainAdapter.ts";
-import { lastWhole } from "../../core/train/checkpointFolder.ts";
+import { checkpointsIn, lastWhole, tidyCheckpoints } from "../../core/train/checkpointFolder.ts";
 import type { TrainingEnd, TrainingEvent } from "../../core/train/events.ts";
 import type { Trainer } from "../../core/train/trainer.ts";
 import { type RunConfig, type RunState, runVersion } from "../../protocol/trainingContract.ts";
@@ -13,27 +13,32 @@ import { openRun } from "./openRun.ts";
 import { logEnd } from "./logEnd.ts";
 import { readRunConfig } from "./runConfig.ts";
 import { previewOf } from "./runData.ts";
-import { readProcess, removeProcess, writeProcess } from "./runFolder.ts";
+import { claimFolder, releaseFolder } from "./processFile.ts";
 import { type NewRunEvent, RunLog } from "./runLog.ts";
 import { Samples } from "./samples.ts";
 import { type RunControls, RunServer } from "./runServer.ts";
 
 /** Trains the run of a folder to its end. @returns the process' exit code */
 export async function trainIn(folder: string): Promise<number> {
-  const config = await readRunConfig(folder);
-  const other = await readProcess(folder);
-  if (other && other.pid !== process.pid) {
-    throw badRequest(
-      t("Process {0} trains in {1} already. Wait for it, or stop it.", other.pid, folder),
-    );
+  const run = new RunProcess(folder, await readRunConfig(folder));
+  const server = await RunServer.listen(run);
+  const startedAt = new Date().toISOString();
+  const own = { version: runVersion, pid: process.pid, socket: server.path, startedAt } as const;
+  try {
+    await claimFolder(folder, own);
+    try {
+      return await run.live(server);
+    } finally {
+      await releaseFolder(folder);
+    }
+  } finally {
+    await server.close();
   }
-  const run = new RunProcess(folder, config);
-  return run.live();
 }
 
 class RunProcess implements RunControls {
   state: RunState = "preparing";
-  private readonly log: RunLog;
+  private log: RunLog | undefined;
   private readonly ending = new AbortController();
   private server: RunServer | undefined;
   private run: TrainingRun | undefined;
@@ -42,9 +47,7 @@ class RunProcess implements RunControls {
   constructor(
     private readonly folder: string,
     private readonly config: RunConfig,
-  ) {
-    this.log = new RunLog(folder);
-  }
+  ) {}
 
   private get trainer(): Trainer | undefined {
     return this.run?.trainer;
@@ -54,30 +57,37 @@ class RunProcess implements RunControls {
     return this.trainer?.history.step ?? 0;
   }
 
-  async live(): Promise<number> {
-    this.server = await RunServer.listen(this);
-    const { path: socket } = this.server;
-    const startedAt = new Date().toISOString();
-    await writeProcess(this.folder, { version: runVersion, pid: process.pid, socket, startedAt });
+  /** @returns the process' exit code */
+  async live(server: RunServer): Promise<number> {
+    this.server = server;
+    this.log = new RunLog(this.folder);
     // As a system that shuts down asks for it: what is learned so far is kept.
-    process.once("SIGTERM", () => this.stop("keep"));
+    process.once("SIGTERM", this.onTerminated);
     try {
       const end = await this.train();
       this.become(end.finish === "stopped" ? "stopped" : "finished", messageOf(end));
       return 0;
     } catch (thrown) {
-      const { code, message } = asGraftError(thrown);
       if (this.ending.signal.aborted) {
-        this.become("stopped", t("What the last checkpoint holds is kept."));
+        this.become("stopped", await this.whatIsKept());
         return 0;
       }
-      this.tell({ kind: "state", state: "failed", message, code });
+      const { code, message } = asGraftError(thrown);
       this.state = "failed";
+      this.tell({ kind: "state", state: "failed", message, code });
       return 1;
     } finally {
-      await removeProcess(this.folder);
-      await this.server.close();
+      process.off("SIGTERM", this.onTerminated);
+      this.log.close();
     }
+  }
+
+  private readonly onTerminated = (): void => this.stop("keep");
+
+  private async whatIsKept(): Promise<string> {
+    return (await checkpointsIn(this.folder)).length > 0
+      ? t("What the last checkpoint holds is kept.")
+      : t("There was no checkpoint yet: nothing is kept.");
   }
 
   pause(): void {
@@ -116,10 +126,11 @@ class RunProcess implements RunControls {
       this.progress({ step: t("Building the graph of training") });
       this.samples = new Samples(config, { scratch, signal });
       const hasEvaluation = config.settings.evaluateEvery > 0 && data.evaluation.count > 0;
+      const { training: train, evaluation, fingerprint } = data;
       const run = await TrainingRun.open({
-        ...{ base, adapter, options, folder, signal },
-        data: { train: data.training, evaluation: hasEvaluation ? data.evaluation : null },
-        resume: (await lastWhole(folder)) !== null,
+        ...{ base, adapter, options, folder, signal, waitsForRoom: true },
+        data: { train, evaluation: hasEvaluation ? evaluation : null, fingerprint },
+        resume: await this.lastCheckpoint(),
         ...(loss !== undefined && { loss }),
         dataNote: config.data.files.map((file) => path.basename(file)).join(", "),
         onEvent: (event) => this.hear(event),
@@ -140,6 +151,20 @@ class RunProcess implements RunControls {
       await opened.dispose();
       await rm(scratch, { recursive: true, force: true });
     }
+  }
+
+  /** Where the run goes on; what is not whole is named. */
+  private async lastCheckpoint(): Promise<string | false> {
+    await tidyCheckpoints(this.folder);
+    const { folder, skipped } = await lastWhole(this.folder);
+    for (const text of skipped) this.note(text);
+    if (folder === null && skipped.length > 0)
+      this.note(t("No checkpoint is whole: the run begins anew."));
+    return folder ?? false;
+  }
+
+  private note(text: string): void {
+    this.tell({ kind: "note", step: this.step, text });
   }
 
   /** The core's events as the contract has them. */
@@ -168,9 +193,9 @@ class RunProcess implements RunControls {
       case "samples":
         return;
       case "note":
-        return this.tell({ kind: "state", state: this.state, message: event.text });
+        return this.tell(event);
       case "paused":
-        return this.become("paused");
+        return this.become("paused", event.reason);
       case "resumed":
         return this.become("running");
     }
@@ -186,8 +211,14 @@ class RunProcess implements RunControls {
     const { run, samples, state: before } = this;
     if (!run || !samples) return [];
     this.become("evaluating");
-    for (const sample of await samples.answer(run)) {
-      this.tell({ kind: "sample", step: this.step, ...sample });
+    try {
+      for (const sample of await samples.answer(run)) {
+        this.tell({ kind: "sample", step: this.step, ...sample });
+      }
+    } catch (thrown) {
+      this.ending.signal.throwIfAborted();
+      // Answers are there to be looked at: a run is not ended for the want of them.
+      this.note(t("Sample prompts could not be answered: {0}", asGraftError(thrown).message));
     }
     if (this.state === "evaluating") this.become(before);
     return [];
@@ -207,7 +238,7 @@ class RunProcess implements RunControls {
   }
 
   private tell(event: NewRunEvent): void {
-    this.server?.tell(this.log.append(event));
+    if (this.log) this.server?.tell(this.log.append(event));
   }
 }
 

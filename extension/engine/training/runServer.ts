@@ -1,7 +1,7 @@
 /** Where windows attach to a run: a socket in a temporary folder, or a named pipe. */
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
@@ -27,32 +27,52 @@ export interface RunControls {
   saveCheckpoint(): void;
 }
 
+/** How often a run looks whether its socket is still there, in milliseconds. */
+const lookEvery = 5000;
+
 /** Tells whoever watches what the run reports, and takes their wishes. */
 export class RunServer {
   private readonly watching = new Set<(event: RunEvent) => void>();
   private readonly sockets = new Set<Socket>();
   private readonly over = new AbortController();
 
-  private constructor(
-    private readonly server: Server,
-    readonly path: string,
-  ) {}
+  private server: Server | undefined;
+  private readonly looking: NodeJS.Timeout;
 
-  static async listen(controls: RunControls): Promise<RunServer> {
-    const where = socketPath();
-    const server = createServer();
-    const made = new RunServer(server, where);
-    server.on("connection", (socket) => {
-      made.sockets.add(socket);
-      socket.once("close", () => made.sockets.delete(socket));
+  private constructor(
+    private readonly controls: RunControls,
+    readonly path: string,
+    lookAgain: number,
+  ) {
+    this.looking = setInterval(() => void this.lookAgain().catch(() => undefined), lookAgain);
+    this.looking.unref();
+  }
+
+  static async listen(controls: RunControls, lookAgain = lookEvery): Promise<RunServer> {
+    const made = new RunServer(controls, socketPath(), lookAgain);
+    await made.open();
+    return made;
+  }
+
+  private async open(): Promise<void> {
+    const server = createServer((socket) => {
+      this.sockets.add(socket);
+      socket.once("close", () => this.sockets.delete(socket));
       new Connection<RunContract, RunHostContract>(
         socketTransport(socket),
-        made.handlers(controls),
+        this.handlers(this.controls),
       );
     });
-    server.listen(where);
+    server.listen(this.path);
     await once(server, "listening");
-    return made;
+    this.server = server;
+  }
+
+  /** Systems tidy up their temporary folder; a run without a socket could not be reached any more. */
+  private async lookAgain(): Promise<void> {
+    if (process.platform === "win32" || existsSync(this.path)) return;
+    this.server?.close();
+    await this.open();
   }
 
   tell(event: RunEvent): void {
@@ -61,10 +81,11 @@ export class RunServer {
 
   /** Ends what watchers asked for, gives their answers time to leave, and closes. */
   async close(): Promise<void> {
+    clearInterval(this.looking);
     this.over.abort();
     await new Promise((done) => setTimeout(done, 20));
     for (const socket of this.sockets) socket.end();
-    this.server.close();
+    this.server?.close();
     if (process.platform !== "win32") rmSync(this.path, { force: true });
   }
 
@@ -103,8 +124,16 @@ function nothing(_: void): null {
 
 /** Short: a socket's path has room for about a hundred bytes. */
 function socketPath(): string {
-  const name = `graft-run-${process.pid}-${randomBytes(4).toString("hex")}`;
+  const name = `${socketPrefix}${process.pid}-${randomBytes(4).toString("hex")}`;
+  return process.platform === "win32" ? pipes + name : path.join(tmpdir(), `${name}.sock`);
+}
+
+const pipes = "\\\\.\\pipe\\";
+const socketPrefix = "graft-run-";
+
+/** A folder that came from elsewhere may name anything: only what a run makes is connected to. */
+export function isSocketOfRun(where: string): boolean {
   return process.platform === "win32"
-    ? `\\\\.\\pipe\\${name}`
-    : path.join(tmpdir(), `${name}.sock`);
+    ? where.startsWith(pipes + socketPrefix)
+    : path.isAbsolute(where) && path.basename(where).startsWith(socketPrefix);
 }

@@ -16,12 +16,8 @@ import { after, test } from "node:test";
 import { readEvents, RunLog } from "../../../extension/engine/training/runLog.ts";
 import { joined, thinned } from "../../../extension/protocol/runSteps.ts";
 import { runsHandlers } from "../../../extension/engine/training/handlers.ts";
-import {
-  createRun,
-  listRuns,
-  readRun,
-  writeProcess,
-} from "../../../extension/engine/training/runFolder.ts";
+import { claimFolder, releaseFolder } from "../../../extension/engine/training/processFile.ts";
+import { createRun, listRuns, readRun } from "../../../extension/engine/training/runFolder.ts";
 import { type RunControls, RunServer } from "../../../extension/engine/training/runServer.ts";
 import { attach } from "../../../extension/training/attach.ts";
 import type { RunConfig, RunEvent } from "../../../extension/protocol/trainingContract.ts";
@@ -84,12 +80,15 @@ test("a run's summary is read off its log, broken lines or not", async () => {
   );
   assert.equal(events.length, 5);
 
-  const started = { version: 1, pid: process.pid, socket: "x", startedAt: "" } as const;
-  await writeProcess(folder, started);
+  const server = await RunServer.listen({} as RunControls);
+  const started = { version: 1, pid: process.pid, socket: server.path, startedAt: "" } as const;
+  await claimFolder(folder, started);
   assert.equal((await readRun(folder)).summary.state, "running");
+  await releaseFolder(folder);
   // An id that no process has.
-  await writeProcess(folder, { ...started, pid: 2 ** 22 + 1 });
+  await claimFolder(folder, { ...started, pid: 2 ** 22 + 1 });
   assert.equal((await readRun(folder)).summary.process, null);
+  await server.close();
   new RunLog(folder).append({ kind: "state", state: "finished" });
   assert.equal((await readRun(folder)).summary.state, "finished");
 });
