@@ -1,3 +1,4 @@
+import * as path from "node:path";
 import * as vscode from "vscode";
 import type { Command } from "../context.ts";
 import { HostError } from "../failure.ts";
@@ -15,7 +16,7 @@ export const deleteRun: Command = {
     if (!run) return;
     if (run.process !== null)
       throw new HostError("bad-request", vscode.l10n.t("{0} trains. Stop it first.", run.name));
-    const used = graft.session.state.loaded.filter(({ path }) => path.startsWith(run.folder));
+    const used = graft.session.state.loaded.filter(({ path }) => isIn(path, run.folder));
     const sentences = [
       vscode.l10n.t("The folder {0} is moved to the trash.", run.folder),
       run.adapter !== null && vscode.l10n.t("It holds the adapter that was trained."),
@@ -33,3 +34,8 @@ export const deleteRun: Command = {
     vscode.window.setStatusBarMessage(vscode.l10n.t("$(trash) {0} deleted", run.name), 5000);
   },
 };
+
+/** Another run's folder may begin with the same letters. */
+export function isIn(place: string, folder: string): boolean {
+  return place === folder || place.startsWith(folder + path.sep);
+}

@@ -16,12 +16,13 @@ import { askForBase } from "./askForBase.ts";
 
 /** Steps that several commands share; each says what is missing and offers what helps. */
 
-export function requireTrust(): boolean {
+export function requireTrust(
+  text = vscode.l10n.t(
+    "Loading models needs a trusted workspace. Adapters can be inspected without it.",
+  ),
+): boolean {
   if (vscode.workspace.isTrusted) return true;
   const manage = vscode.l10n.t("Manage Workspace Trust");
-  const text = vscode.l10n.t(
-    "Loading models needs a trusted workspace. Adapters can be inspected without it.",
-  );
   void vscode.window
     .showWarningMessage(text, manage)
     .then((chosen) => chosen && vscode.commands.executeCommand("workbench.trust.manage"));

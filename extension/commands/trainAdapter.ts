@@ -1,6 +1,7 @@
 import type { Command } from "../context.ts";
 import { newDraft } from "../training/draft.ts";
 import { wake } from "../wake.ts";
+import { trainingNeedsTrust } from "../training/trust.ts";
 import { pathOf } from "./pickers.ts";
 import { requireTrust } from "./steps.ts";
 
@@ -8,7 +9,7 @@ import { requireTrust } from "./steps.ts";
 export const trainAdapter: Command = {
   id: "graft.trainAdapter",
   async run(graft, argument) {
-    if (!requireTrust()) return;
+    if (!requireTrust(trainingNeedsTrust())) return;
     await wake(graft.session);
     const path = pathOf(argument);
     const base = graft.session.state.bases.find((each) => each.path === path);

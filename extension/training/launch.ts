@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, fstatSync, openSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { t } from "@vscode/l10n";
@@ -24,7 +25,8 @@ export interface LaunchOptions {
  */
 export async function launchRun(folder: string, options: LaunchOptions): Promise<RunProcess> {
   const { program, l10n, tokens, limit = 30_000 } = options;
-  const output = openSync(join(folder, "output.log"), "a");
+  const output = openSync(outputFile(folder), "a");
+  const before = fstatSync(output).size;
   const child = spawn(process.execPath, [program, folder], {
     cwd: folder,
     env: { ...process.env, ELECTRON_RUN_AS_NODE: "1", GRAFT_L10N: l10n, GRAFT_TOKENS: tokens },
@@ -40,14 +42,25 @@ export async function launchRun(folder: string, options: LaunchOptions): Promise
   for (const start = Date.now(); Date.now() - start < limit; await delay(50)) {
     const known = await readProcessFile(folder);
     if (known && known.pid === child.pid) return known;
-    if (ended !== undefined) throw notStarted(ended, folder);
+    if (ended !== undefined) throw notStarted(await said(folder, before, ended), folder);
   }
   child.kill();
   throw notStarted(t("it did not answer within {0} s", limit / 1000), folder);
 }
 
+function outputFile(folder: string): string {
+  return join(folder, "output.log");
+}
+
+/** The last line that the process printed, else how it ended. */
+async function said(folder: string, from: number, ended: string): Promise<string> {
+  const text = await readFile(outputFile(folder)).catch(() => Buffer.alloc(0));
+  const lines = text.subarray(from).toString("utf8").trim().split("\n");
+  return lines.at(-1)?.replace(/\.$/, "") || ended;
+}
+
 function notStarted(reason: string, folder: string): HostError {
-  const file = join(folder, "output.log");
+  const file = outputFile(folder);
   return new HostError(
     "internal",
     t("The run's process did not start ({0}). What it said stands in {1}.", reason, file),

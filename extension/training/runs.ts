@@ -33,6 +33,7 @@ export class Runs {
   private readonly links = new Map<string, RunLink>();
   private readonly listeners = new Set<(news: RunNews | null) => void>();
   private reading: Promise<void> | undefined;
+  private readonly interrupting = new Set<(run: RunSummary) => void>();
   /** Whether the folders were looked at since the window opened. */
   isRead = false;
 
@@ -51,6 +52,12 @@ export class Runs {
   onDidChange(listener: (news: RunNews | null) => void): { dispose(): void } {
     this.listeners.add(listener);
     return { dispose: () => void this.listeners.delete(listener) };
+  }
+
+  /** @param listener told of a run whose process is gone without a word, while this window followed it */
+  onInterrupted(listener: (run: RunSummary) => void): { dispose(): void } {
+    this.interrupting.add(listener);
+    return { dispose: () => void this.interrupting.delete(listener) };
   }
 
   /** Looks at the folders anew, and follows what trains. */
@@ -72,7 +79,14 @@ export class Runs {
 
   /** Starts the process of a run that has none: from its last good checkpoint, or its beginning. */
   async goOn(folder: string): Promise<void> {
-    await this.options.launch(folder);
+    try {
+      await this.options.launch(folder);
+    } catch (thrown) {
+      // Another window may have been faster: then the run goes on as it was asked to.
+      await this.refresh();
+      if (this.find(folder)?.process) return;
+      throw thrown;
+    }
     await this.refresh();
   }
 
@@ -89,6 +103,7 @@ export class Runs {
     for (const link of this.links.values()) link.close();
     this.links.clear();
     this.listeners.clear();
+    this.interrupting.clear();
   }
 
   private async read(): Promise<void> {
@@ -119,9 +134,17 @@ export class Runs {
         link.close();
         if (this.links.get(folder) !== link) return;
         this.links.delete(folder);
-        void this.refresh().catch((thrown) => this.options.warn(String(thrown)));
+        void this.ended(folder).catch((thrown) => this.options.warn(String(thrown)));
       });
     return link;
+  }
+
+  /** A process is gone: its folder tells whether it had said so. */
+  private async ended(folder: string): Promise<void> {
+    await this.refresh();
+    const run = this.find(folder);
+    if (run?.state !== "interrupted") return;
+    for (const listener of [...this.interrupting]) listener(run);
   }
 
   private heard(folder: string, event: RunEvent): void {
@@ -141,8 +164,13 @@ export class Runs {
 export function afterEvent(summary: RunSummary, event: RunEvent): RunSummary {
   switch (event.kind) {
     case "state": {
-      const { state, from } = event;
-      return { ...summary, state, ...(from !== undefined && { step: from }) };
+      const { message: _before, ...rest } = summary;
+      const { state, message, from: step } = event;
+      return {
+        ...{ ...rest, state },
+        ...(message !== undefined && { message }),
+        ...(step !== undefined && { step }),
+      };
     }
     case "step": {
       const { step, totalSteps, loss } = event;

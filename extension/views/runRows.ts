@@ -35,7 +35,7 @@ export function runRow(run: RunSummary): Row {
   const look = run.problem === undefined ? looks[run.state] : looks.failed;
   const description = [word, stepsOf(run), lossOf(run)].filter(Boolean).join(" · ");
   const facts: Row["facts"] = [
-    [t("State"), run.problem ?? word],
+    [t("State"), run.problem ?? [word, run.message].filter(Boolean).join(": ")],
     [t("Method"), run.method],
     [t("Base"), run.base],
     [t("Step"), stepsOf(run)],

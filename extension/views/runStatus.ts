@@ -17,7 +17,8 @@ export class RunStatus implements Disposable {
       drawing.request();
       if (news) sayEnd(news);
     });
-    this.subscriptions = Disposable.from(this.item, listening);
+    const interrupted = runs.onInterrupted(sayInterrupted);
+    this.subscriptions = Disposable.from(this.item, listening, interrupted);
     this.draw();
   }
 
@@ -60,7 +61,21 @@ function sayEnd({ summary, events }: RunNews): void {
     void window.showInformationMessage(text, load, show).then(open);
   }
   if (end?.state === "failed") {
-    const text = l10n.t("{0} could not be trained on: {1}", name, end.message ?? "");
+    const text = l10n.t("Training {0} has ended: {1}", name, end.message ?? "");
     void window.showErrorMessage(text, show).then(open);
   }
+}
+
+function sayInterrupted({ name, folder, step }: RunSummary): void {
+  const goOn = l10n.t("Continue Run");
+  const show = l10n.t("Show Run");
+  const text = l10n.t(
+    "Training {0} was interrupted at step {1}: its process is gone. Nothing that was saved is lost.",
+    name,
+    step,
+  );
+  void window.showWarningMessage(text, goOn, show).then((chosen) => {
+    const command = chosen === goOn ? "graft.continueRun" : "graft.showRun";
+    if (chosen !== undefined) void commands.executeCommand(command, folder);
+  });
 }

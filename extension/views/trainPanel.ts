@@ -16,6 +16,7 @@ import { draftOf, newDraft } from "../training/draft.ts";
 import { describeBase } from "../training/baseModules.ts";
 import { type ConfigSchema, methodForms } from "../training/methodForms.ts";
 import type { Runs } from "../training/runs.ts";
+import { refuseUntrusted } from "../training/trust.ts";
 import { formatCount } from "./format.ts";
 import { OpenPanels } from "./openPanels.ts";
 import { panelTransport, showPage } from "./webviewHtml.ts";
@@ -122,7 +123,10 @@ function handlersOf(
       engine.request("describeTrainingData", params, { signal }),
     preview: ({ base, data }, { signal, emit }) =>
       engine.request("previewTrainingData", { base, data, examples: 3 }, { signal, onEvent: emit }),
-    estimate: ({ config }, { signal, emit }) => estimate(config, { signal, onEvent: emit }),
+    estimate: ({ config }, { signal, emit }) => {
+      refuseUntrusted();
+      return estimate(config, { signal, onEvent: emit });
+    },
     openFile: async ({ file, line }) => {
       const at = new vscode.Position(Math.max(0, (line ?? 1) - 1), 0);
       const options = { selection: new vscode.Range(at, at), preview: true };
@@ -130,6 +134,7 @@ function handlersOf(
       return null;
     },
     start: async ({ config }) => {
+      refuseUntrusted();
       const folder = await runs.start(config);
       page.close();
       await vscode.commands.executeCommand("graft.showRun", folder);

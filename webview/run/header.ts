@@ -3,7 +3,7 @@ import type { RunState } from "../../extension/protocol/trainingContract.ts";
 import { element } from "../shared/element.ts";
 import * as format from "../shared/format.ts";
 import { icon } from "../shared/icon.ts";
-import { lastOf } from "./series.ts";
+import { lastOf, notesOf } from "./series.ts";
 import { text } from "./strings.ts";
 
 export type RunAction =
@@ -14,8 +14,9 @@ export function headerView(run: ShownRun): HTMLElement {
   const { summary, events } = run;
   const { state } = summary;
   const message = summary.problem ?? lastOf(events, "state")?.message;
-  const isBad = state === "failed" || summary.problem !== undefined;
+  const kind = kindOf(summary);
   const said = state === "interrupted" ? [text.interruptedMeaning, message] : [message];
+  const notes = notesOf(events).map((note) => notice(note, "info"));
   return element(
     "header",
     {},
@@ -32,20 +33,26 @@ export function headerView(run: ShownRun): HTMLElement {
     element("p", { class: "facts" }, text.onBase(summary.method, summary.base)),
     progressView(run),
     element("p", { class: "facts", attributes: { id: "facts" } }, factsOf(run)),
-    ...said.flatMap((sentence) => (sentence ? [notice(sentence, isBad)] : [])),
+    ...said.flatMap((sentence) => (sentence ? [notice(sentence, kind)] : [])),
+    ...notes,
   );
 }
 
-function notice(sentence: string, isBad: boolean): HTMLElement {
+type NoticeKind = "error" | "warning" | "info";
+
+function notice(sentence: string, kind: NoticeKind): HTMLElement {
   return element(
     "div",
-    {
-      class: `notice ${isBad ? "error" : "info"}`,
-      attributes: { role: isBad ? "alert" : "note" },
-    },
-    icon(isBad ? "error" : "info"),
+    { class: `notice ${kind}`, attributes: { role: kind === "error" ? "alert" : "note" } },
+    icon(kind),
     element("div", { class: "notice-text" }, element("p", {}, sentence)),
   );
+}
+
+/** What needs its reader to act stands out. */
+function kindOf({ state, problem, process }: ShownRun["summary"]): NoticeKind {
+  if (state === "failed" || problem !== undefined) return "error";
+  return state === "interrupted" || (state === "paused" && process) ? "warning" : "info";
 }
 
 function progressView({ summary, events }: ShownRun): HTMLElement {

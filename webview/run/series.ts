@@ -20,6 +20,14 @@ export function lastOf<K extends RunEvent["kind"]>(
   return events.findLast((event): event is EventOf<K> => event.kind === kind);
 }
 
+/** What the run has noted since it was started last, each once. */
+export function notesOf(events: readonly RunEvent[]): string[] {
+  const begun = events.findLastIndex(
+    (event) => event.kind === "state" && event.state === "preparing",
+  );
+  return [...new Set(eventsOf(events.slice(begun + 1), "note").map((note) => note.text))];
+}
+
 /** Adds what a run has reported since to what is shown; of many steps a part is left. */
 export function append(
   runs: readonly ShownRun[],

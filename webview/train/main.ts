@@ -26,7 +26,7 @@ import {
 import { later } from "./later.ts";
 import { markProblems, placeOf, sayHints, visitProblem } from "./marks.ts";
 import type { FileList, TrainPage } from "./page.ts";
-import { previewView } from "./previewView.ts";
+import { type PreviewActions, previewView } from "./previewView.ts";
 import { text } from "./strings.ts";
 
 registerToolkit();
@@ -205,9 +205,13 @@ function drawProblems(): void {
 
 function drawPreview(next: PreviewState): void {
   preview = next;
-  const openFile = (file: string, line: number): void =>
-    void host.request("openFile", { file, line }).catch(failed);
-  previewBox.replaceChildren(...previewView(preview, openFile));
+  const isLeftOut = page.draft.data.skipBroken === true;
+  const leaveOut = (): void => page.change(withData(page.draft, { skipBroken: true }), true);
+  const actions: PreviewActions = {
+    openFile: (file, line) => void host.request("openFile", { file, line }).catch(failed),
+    leaveOut: isLeftOut ? null : leaveOut,
+  };
+  previewBox.replaceChildren(...previewView(preview, actions));
 }
 
 function drawFooter(): void {

@@ -4,11 +4,14 @@ import * as format from "../shared/format.ts";
 import type { PreviewState } from "./hints.ts";
 import { text } from "./strings.ts";
 
+export interface PreviewActions {
+  openFile(file: string, line: number): void;
+  /** Learns from the rest; null where that was chosen. */
+  leaveOut: (() => void) | null;
+}
+
 /** The first texts as the model sees them; what is not learned is grey. */
-export function previewView(
-  state: PreviewState,
-  openFile: (file: string, line: number) => void,
-): HTMLElement[] {
+export function previewView(state: PreviewState, on: PreviewActions): HTMLElement[] {
   const heading = element("h3", {}, text.preview);
   switch (state.kind) {
     case "none":
@@ -22,16 +25,13 @@ export function previewView(
       // Why stands at the files.
       return [heading, element("p", { class: "hint" }, text.previewFailed)];
     case "shown":
-      return [heading, ...shown(state.preview, openFile)];
+      return [heading, ...shown(state.preview, on)];
     default:
       return state satisfies never;
   }
 }
 
-function shown(
-  preview: DataPreview,
-  openFile: (file: string, line: number) => void,
-): HTMLElement[] {
+function shown(preview: DataPreview, on: PreviewActions): HTMLElement[] {
   const { training, evaluation, notes } = preview;
   const facts = format.factLine(
     text.formats[preview.format],
@@ -45,7 +45,7 @@ function shown(
   return [
     element("p", { class: "facts", attributes: { id: "preview-facts" } }, facts),
     ...notes.map((note) => element("p", { class: "hint" }, note)),
-    ...problems(preview, openFile),
+    ...problems(preview, on),
     element("p", { class: "hint" }, text.previewHint),
     ...preview.examples.map(exampleView),
   ];
@@ -77,7 +77,7 @@ function exampleView(
 
 function problems(
   { broken, problems: found }: DataPreview,
-  openFile: (file: string, line: number) => void,
+  { openFile, leaveOut }: PreviewActions,
 ): HTMLElement[] {
   if (broken === 0) return [];
   const rows = found.slice(0, 10).map(({ file, line, message }) =>
@@ -103,6 +103,16 @@ function problems(
       { class: "problem", attributes: { role: "alert", id: "broken" } },
       count,
       element("ul", {}, ...rows),
+      leaveOut &&
+        element(
+          "button",
+          {
+            class: "link-button",
+            attributes: { type: "button", id: "leave-out" },
+            on: { click: leaveOut },
+          },
+          text.leaveOut,
+        ),
     ),
   ];
 }

@@ -132,6 +132,7 @@ export const text = {
     count === "1" ? t("1 broken record") : t("{0} broken records", count),
   brokenStops: (count: string) =>
     t("{0} records are broken (see below). Correct them, or leave them out.", count),
+  leaveOut: t("Leave Out Broken Records"),
   atLine: (line: number) => t("line {0}", line),
 
   settings: t("Training"),
