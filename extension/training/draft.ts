@@ -41,7 +41,7 @@ export function newDraft(
     name: adapter ? `${adapter.name}-more` : "my-adapter",
     base: base?.path ?? "",
     adapter: adapter ? { kind: "continue", path: adapter.path } : { kind: "new", config },
-    data: { files: [], evaluationShare: 0.05, maxLength: 1024 },
+    data: { files: [], evaluationShare: 0.05 },
     settings: { ...defaultSettings, ...(isTiny && { learningRate: 1e-3 }) },
     samplePrompts: [],
   };

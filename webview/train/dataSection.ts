@@ -16,11 +16,10 @@ export function dataSection(page: TrainPage, preview: HTMLElement): HTMLElement 
     "data",
     text.data,
     filesField(page, "files", text.files),
-    recordsGroup(page),
+    recordsGroup(page, taskField(page)),
     element(
       "div",
       { class: "fields" },
-      taskField(page),
       selectField(
         {
           ...{ id: "learn", label: text.learn, value: data.learn ?? "answers" },

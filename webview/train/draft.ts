@@ -100,8 +100,8 @@ export function missing({ name, base, data }: RunConfig): Problems {
   return found;
 }
 
-/** What is filled in but does not go together; said at once. @param context tokens that the base reads */
-export function conflicts({ data, settings }: RunConfig, context: number | null): Problems {
+/** What is filled in but does not go together; said at once. */
+export function conflicts({ data, settings }: RunConfig): Problems {
   const found: Record<string, string> = {};
   const { evaluateEvery, earlyStopping, warmupSteps, maxSteps } = settings;
   const hasTexts = (data.evaluationShare ?? 0) > 0 || data.evaluationFiles !== undefined;
@@ -109,8 +109,6 @@ export function conflicts({ data, settings }: RunConfig, context: number | null)
     found["earlyStopping"] = text.noEvaluation;
   if (maxSteps !== undefined && warmupSteps >= maxSteps && warmupSteps > 0)
     found["warmupSteps"] = text.onlyWarmUp(maxSteps);
-  if (context !== null && (data.maxLength ?? 0) > context)
-    found["maxLength"] = text.beyondContext(context);
   const both = data.evaluationFiles?.find((file) => data.files.includes(file));
   if (both !== undefined) found["evaluationFiles"] = text.learnedToo;
   return found;

@@ -109,7 +109,7 @@ function estimateView(state: EstimateState, cancel: () => void): HTMLElement[] {
   const facts = format.factLine(
     text.steps(format.exactCount(steps)),
     text.takes(duration(seconds)),
-    text.perStep(format.plain(secondsPerStep)),
+    text.perStep(format.plain(Number(secondsPerStep.toPrecision(2)))),
     text.memory(format.bytes(memory), format.bytes(freeMemory)),
     memory <= freeMemory && text.fits,
   );

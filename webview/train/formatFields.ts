@@ -105,10 +105,9 @@ export function textUnitField(page: TrainPage): HTMLElement | null {
   );
 }
 
-/** A heading over what the records' fields mean. */
-export function recordsGroup(page: TrainPage): HTMLElement | null {
-  const fields = [...formatFields(page), textUnitField(page)].filter((each) => each !== null);
-  if (fields.length === 0) return null;
+/** A heading over what is learned from the records, and what their fields mean. */
+export function recordsGroup(page: TrainPage, task: HTMLElement): HTMLElement {
+  const fields = [task, ...formatFields(page), textUnitField(page)].filter((each) => each !== null);
   return element(
     "div",
     { class: "group", attributes: { role: "group", "aria-labelledby": "records-title" } },

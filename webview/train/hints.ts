@@ -6,7 +6,7 @@ import type {
   TrainingSettings,
 } from "../../extension/protocol/trainingContract.ts";
 import * as format from "../shared/format.ts";
-import { withSetting } from "./draft.ts";
+import { type Problems, withSetting } from "./draft.ts";
 import { text } from "./strings.ts";
 
 type Range = readonly [low: number, high: number];
@@ -43,9 +43,14 @@ export function usualRange(peftType: string, optimizer: TrainingSettings["optimi
 /** Beyond so many times the usual a rate is more likely a slip than a wish. */
 const far = 10;
 
-export function rateHint({ adapter, settings }: RunConfig): string {
+/** Below this a base is a toy that learns only with big steps. */
+const tinyParameters = 20e6;
+
+export function rateHint({ adapter, settings }: RunConfig, count: TrainableCount | null): string {
   const peftType = adapter.kind === "new" ? String(adapter.config["peft_type"]) : "LORA";
-  const [low, high] = usualRange(peftType, settings.optimizer);
+  const steps = count !== null && count.all < tinyParameters ? 10 : 1;
+  const range = usualRange(peftType, settings.optimizer);
+  const [low, high] = range.map((rate) => rate * steps) as [number, number];
   const usual = text.usualRate(rateText(low), rateText(high));
   if (settings.learningRate > far * high) return `${usual} ${text.rateHigh}`;
   return settings.learningRate < low / far ? `${usual} ${text.rateLow}` : usual;
@@ -54,7 +59,7 @@ export function rateHint({ adapter, settings }: RunConfig): string {
 /** 0.0002 → "2e-4". */
 function rateText(rate: number): string {
   return rate < 0.01
-    ? rate.toExponential().replace("e-0", "e-")
+    ? Number(rate.toPrecision(3)).toExponential().replace("e-0", "e-")
     : String(Number(rate.toPrecision(3)));
 }
 
@@ -141,9 +146,11 @@ export type PreviewState =
   | { kind: "failed"; message: string }
   | { kind: "shown"; preview: DataPreview };
 
-/** What of the data would keep a run from starting; null for nothing. */
-export function previewProblem(state: PreviewState, skipsBroken: boolean): string | null {
-  if (state.kind === "failed") return state.message;
-  if (state.kind !== "shown" || skipsBroken || state.preview.broken === 0) return null;
-  return text.brokenStops(format.exactCount(state.preview.broken));
+/** What of the data would keep a run from starting, by the field that it is about. */
+export function previewProblems(state: PreviewState, skipsBroken: boolean): Problems {
+  if (state.kind === "failed") return { files: state.message };
+  if (state.kind !== "shown") return {};
+  const { broken, training } = state.preview;
+  if (broken > 0 && !skipsBroken) return { files: text.brokenStops(format.exactCount(broken)) };
+  return training.examples > 0 && training.rows === 0 ? { maxLength: text.nothingLeft } : {};
 }

@@ -18,7 +18,7 @@ import { formView } from "./formView.ts";
 import {
   lengthHint,
   memoryAdvice,
-  previewProblem,
+  previewProblems,
   type PreviewState,
   rateHint,
   trainableLine,
@@ -181,11 +181,10 @@ function showPreview(next: PreviewState): void {
 function problems(): Problems {
   const named = modules?.problem;
   const isNew = page.draft.adapter.kind === "new";
-  const unreadable = previewProblem(preview, page.draft.data.skipBroken ?? false);
   return {
-    ...(unreadable !== null && { files: unreadable }),
+    ...previewProblems(preview, page.draft.data.skipBroken ?? false),
     ...(isTried ? missing(page.draft) : {}),
-    ...conflicts(page.draft, modules?.count?.context ?? null),
+    ...conflicts(page.draft),
     ...(named && (isNew || named.field === "base") && { [placeOf(named.field)]: named.message }),
     ...(modules?.chosen === 0 && isNew && { target_modules: text.noTargets }),
     ...Object.fromEntries(typedProblems),
@@ -199,7 +198,7 @@ function drawProblems(): void {
     "target-count": modules?.chosen ? text.targetCount(modules.chosen) : "",
     trainable: count ? trainableLine(count) : "",
     "hint-maxLength": lengthHint(page.preview, count),
-    "hint-learningRate": rateHint(page.draft),
+    "hint-learningRate": rateHint(page.draft, count),
   });
 }
 

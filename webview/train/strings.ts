@@ -78,7 +78,7 @@ export const text = {
     document: t("A whole file"),
   },
   maxLength: t("Longest text, tokens"),
-  contextLimit: (count: string) => t("The base reads {0} at most.", count),
+  contextLimit: (count: string) => t("The base reads {0} at most, whatever stands here.", count),
   longestOf: (longest: string, count: string) =>
     t("The longest of {1} texts has {0} tokens.", longest, count),
   longestOfFirst: (longest: string, count: string) =>
@@ -131,8 +131,11 @@ export const text = {
   broken: (count: string) =>
     count === "1" ? t("1 broken record") : t("{0} broken records", count),
   brokenStops: (count: string) =>
-    t("{0} records are broken (see below). Correct them, or leave them out.", count),
+    count === "1"
+      ? t("1 record is broken (see below). Correct it, or leave it out.")
+      : t("{0} records are broken (see below). Correct them, or leave them out.", count),
   leaveOut: t("Leave Out Broken Records"),
+  nothingLeft: t("Nothing is left to learn: allow longer texts, or learn from everything"),
   atLine: (line: number) => t("line {0}", line),
 
   settings: t("Training"),
@@ -201,7 +204,6 @@ export const text = {
   noEvaluation: t("Needs evaluations: keep a share of the texts for them"),
   onlyWarmUp: (steps: number) =>
     t("The run ends at step {0}, before it is warm: take fewer steps", steps),
-  beyondContext: (count: number) => t("The base reads at most {0} tokens", count),
   learnedToo: t("One of them is learned from as well, so evaluating on it tells nothing"),
   noTargets: t("None of the base's modules is chosen"),
   notJson: t("This is no JSON"),

@@ -13,6 +13,7 @@ import type { DataPreview, TrainingData } from "../../protocol/trainingContract.
 export interface RunDataOptions {
   readonly examples?: number;
   readonly limit?: number | null;
+  readonly mayBeEmpty?: boolean;
   /** Where tokens go that are too many for memory. */
   readonly scratch?: string;
   /** Folder in which files are kept as tokens. */

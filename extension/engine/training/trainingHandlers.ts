@@ -17,7 +17,7 @@ export const trainingHandlers: Handlers<TrainingContract> = {
   ) => {
     // A preview shows what is broken beside what is not; only a run refuses.
     const whole = { ...data, skipBroken: true };
-    const options = { examples, limit, onProgress, signal };
+    const options = { examples, limit, mayBeEmpty: true, onProgress, signal };
     const { dataset } = await openRunData(base, whole, options);
     try {
       return previewOf(dataset);

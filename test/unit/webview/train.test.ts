@@ -22,7 +22,7 @@ import {
 import {
   lengthHint,
   memoryAdvice,
-  previewProblem,
+  previewProblems,
   rateHint,
   trainableLine,
   usualRange,
@@ -152,19 +152,17 @@ test("prompts are lines with something in them", () => {
 
 test("what does not go together is said at once, at its field", () => {
   const whole = withData({ ...newDraft(undefined), base: "/base" }, { files: ["/data.jsonl"] });
-  const check = (draft: RunConfig, expected: string[], context: number | null = 512): void =>
-    assert.deepEqual(Object.keys(conflicts(draft, context)), expected);
-  check(withData(whole, { maxLength: 512 }), []);
-  check(withData(whole, { maxLength: 513 }), ["maxLength"]);
-  check(withData(whole, { maxLength: 9999 }), [], null);
-  const early = withSetting(withData(whole, { maxLength: undefined }), "earlyStopping", 2);
+  const check = (draft: RunConfig, expected: string[]): void =>
+    assert.deepEqual(Object.keys(conflicts(draft)), expected);
+  check(whole, []);
+  const early = withSetting(whole, "earlyStopping", 2);
   check(early, []);
   check(withData(early, { evaluationShare: undefined }), ["earlyStopping"]);
   check(withSetting(early, "evaluateEvery", 0), ["earlyStopping"]);
   const files = withData(early, { evaluationShare: undefined, evaluationFiles: ["/test.jsonl"] });
   check(files, []);
   check(withData(files, { evaluationFiles: ["/data.jsonl"] }), ["evaluationFiles"]);
-  const short = withSetting(withData(whole, { maxLength: undefined }), "maxSteps", 10);
+  const short = withSetting(whole, "maxSteps", 10);
   check(short, ["warmupSteps"]);
   check(withSetting(short, "warmupSteps", 9), []);
 });
@@ -207,7 +205,7 @@ test("the longest text says how many are cut, and how many are left with nothing
   const none = lengthHint(preview, { trained: 1, all: 2, context: 2048 });
   assert.equal(
     none,
-    "The longest of the first 105 texts has 77 tokens. None is cut. The base reads 2,048 at most.",
+    "The longest of the first 105 texts has 77 tokens. None is cut. The base reads 2,048 at most, whatever stands here.",
   );
   const training = { ...statistics, cut: 3, cutTokens: 40, withoutLearned: 2 };
   const cut = lengthHint({ ...preview, training, isWhole: true }, null);
@@ -218,15 +216,20 @@ test("the longest text says how many are cut, and how many are left with nothing
 
 test("a learning rate is held against what is usual for its method", () => {
   const draft = newDraft(undefined);
-  const at = (learningRate: number, peft_type = "LORA"): string =>
-    rateHint({
-      ...withSetting(draft, "learningRate", learningRate),
-      adapter: { kind: "new", config: { peft_type } },
-    });
+  const at = (learningRate: number, peft_type = "LORA", all = 1e9): string =>
+    rateHint(
+      {
+        ...withSetting(draft, "learningRate", learningRate),
+        adapter: { kind: "new", config: { peft_type } },
+      },
+      { trained: 1, all, context: null },
+    );
   assert.equal(at(2e-4), "Usual for this method: 1e-4 to 5e-4.");
   assert.match(at(0.1), /the loss may rise/);
   assert.match(at(1e-6), /little may be learned/);
   assert.doesNotMatch(at(3e-2, "PROMPT_TUNING"), /rise/);
+  // A toy learns with bigger steps.
+  assert.match(at(1e-3, "LORA", 1e6), /1e-3 to 5e-3\.$/);
   const [low] = usualRange("LORA", "sgd");
   assert(low > usualRange("LORA", "adamw")[0]);
 });
@@ -255,7 +258,11 @@ test("each advice makes a run smaller, and none is given twice", () => {
 
 test("broken records stop a run unless they are left out", () => {
   const shown = { kind: "shown", preview: { ...preview, broken: 3 } } as const;
-  assert.match(previewProblem(shown, false) ?? "", /3 records are broken/);
-  assert.equal(previewProblem(shown, true), null);
-  assert.equal(previewProblem({ kind: "failed", message: "No such file." }, true), "No such file.");
+  assert.match(previewProblems(shown, false)["files"] ?? "", /3 records are broken/);
+  assert.deepEqual(previewProblems(shown, true), {});
+  const failed = previewProblems({ kind: "failed", message: "No such file." }, true);
+  assert.deepEqual(failed, { files: "No such file." });
+  const training = { ...statistics, rows: 0 };
+  const empty = previewProblems({ kind: "shown", preview: { ...preview, training } }, false);
+  assert.deepEqual(Object.keys(empty), ["maxLength"]);
 });

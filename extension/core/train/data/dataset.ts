@@ -44,6 +44,8 @@ export interface OpenOptions {
   readonly cache?: TokenCacheOptions | undefined;
   /** Reads so many records at most, for a preview. */
   readonly limit?: number | null;
+  /** Nothing to learn from is no error, of a preview. */
+  readonly mayBeEmpty?: boolean;
   /** Texts to keep for the preview. */
   readonly examples?: number;
   readonly onProgress?: OnProgress | undefined;
@@ -100,7 +102,7 @@ export async function openDataset(
     await reader.read(data.files, false);
     await reader.read(data.evaluationFiles ?? [], true);
     if (reader.problems.count > 0 && data.skipBroken !== true) throw reader.problems.asError();
-    if (builder.count === 0) {
+    if (builder.count === 0 && !(options.mayBeEmpty && reader.format)) {
       throw badFile(
         data.files.join(", "),
         t("holds nothing to learn from"),
