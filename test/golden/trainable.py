@@ -18,22 +18,27 @@ import numpy
 import peft
 import torch
 import transformers
+from peft.tuners.frod import model as frod_model
 
 warnings.filterwarnings("ignore")
 transformers.logging.disable_progress_bar()
 HERE = pathlib.Path(__file__).parent
 OUT = HERE / "fixtures" / "trainable.json"
-BASE = HERE / "fixtures" / "models" / "llama"
+MODELS = HERE / "fixtures" / "models"
 PAIR = ["layers.0.self_attn.v_proj", "layers.1.mlp.up_proj"]
 STEPS = 3
 
 
-def case(peft_type, _drop=(), **fields):
+def case(peft_type, **fields):
     return {"peft_type": peft_type, "task_type": "CAUSAL_LM", **fields}
 
 
 def pair(peft_type, **fields):
     return case(peft_type, target_modules=PAIR, **fields)
+
+
+def on(base, fields):
+    return {"base": base, **fields}
 
 
 CASES = {
@@ -92,6 +97,30 @@ CASES = {
     "adamss_dynamic": pair(
         "ADAMSS", r=16, num_subspaces=3, subspace_rank=4, use_dynamic_rank=True, svd_threshold=0.6
     ),
+    "waveft": pair("WAVEFT", n_frequency=40),
+    "waveft_db3": pair(
+        "WAVEFT", n_frequency=20, proportional_parameters=True, wavelet_family="db3", init_weights=False
+    ),
+    "waveft_bare": pair("WAVEFT", n_frequency=30, use_idwt=False),
+    "glora": pair("GLORA", r=3),
+    "glora_bias": on("llama-bias", pair("GLORA", r=2, init_weights=False, bias="glora_only")),
+    "glora_vector": on(
+        "llama-bias", pair("GLORA", config_A_B="vector", config_C="vector", config_D_E="vector")
+    ),
+    "glora_number": on(
+        "llama-bias", pair("GLORA", config_A_B="constant", config_C="none", init_weights=False)
+    ),
+    "peanut": pair("PEANUT", r=3, depth=2, act_fn="gelu", scaling=2.0),
+    "deft": pair("DEFT", r=4),
+    "deft_qr": pair("DEFT", r=4, decomposition_method="qr", alpha=8, init_weights=False),
+    "deft_para": pair("DEFT", r=3, decomposition_method="qr", para=True),
+    "unilora": pair("UNILORA", r=3, theta_d_length=50),
+    "unilora_stored": pair("UNILORA", r=2, theta_d_length=31, save_indices=True, init_weights=False),
+    "lily": case("LILY", target_modules=["v_proj", "up_proj"], r=3, num_B=3, scaling=2.0),
+    "lily_stride": case("LILY", target_modules=["q_proj", "o_proj"], r=2, stride_A=2, init_weights=False),
+    "frod": case("FROD", target_modules=["q_proj"], sparse_rate=0.05),
+    "supertuning": pair("SUPERTUNING", sparsity=0.95),
+    "supertuning_lora": pair("SUPERTUNING", sparsity=0.98, select_top=False, r=3),
     "vblora": pair("VBLORA", r=2, num_vectors=12, vector_length=8, topk=2),
 }
 
@@ -175,8 +204,9 @@ def quieten(model):
 
 def truth(config, how):
     torch.manual_seed(0)
-    base = transformers.AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
-    fields = {k: v for k, v in config.items() if k != "peft_type"}
+    folder = MODELS / config.get("base", "llama")
+    base = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    fields = {k: v for k, v in config.items() if k not in ("peft_type", "base")}
     made = peft.PEFT_TYPE_TO_CONFIG_MAPPING[peft.PeftType(config["peft_type"])](**fields)
     torch.manual_seed(42)
     model = peft.get_peft_model(base, made)
@@ -212,6 +242,16 @@ def truth(config, how):
 
 
 EXTRA = {"POLY": {"task_ids": torch.tensor([1, 0])}}
+
+
+def exact_basis(matrices, ridge, made=frod_model._projection_from_weights):
+    """FRoD's basis in double precision, and with signs that do not depend on a LAPACK."""
+    basis = made([matrix.double() for matrix in matrices], ridge)
+    largest = basis.gather(0, basis.abs().argmax(dim=0, keepdim=True))
+    return (basis * largest.sign()).float()
+
+
+frod_model._projection_from_weights = exact_basis
 
 
 def main():

@@ -2,14 +2,15 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, describe, it } from "node:test";
 import { parseAdapterConfig } from "../../extension/core/checkpoint/adapterConfig.ts";
 import { AdamW, openTiny, type TinyBase, TrainingStep } from "./trainingStep.ts";
 
 type Told = [norm: number, product: number];
 
 interface Truth {
-  readonly config: Record<string, unknown>;
+  /** `base`: the model's folder where it is not the tiny llama's. */
+  readonly config: Record<string, unknown> & { base?: string };
   readonly how?: {
     /** AdaLoRA's update_and_allocate after every step. */
     readonly allocates?: true;
@@ -68,15 +69,18 @@ function perturb(step: TrainingStep): void {
 }
 
 describe("training forms", () => {
-  let tiny: TinyBase;
-  before(async () => {
-    tiny = await openTiny(path.join(fixtures, "models", "llama"));
-  });
+  const bases = new Map<string, Promise<TinyBase>>();
+  const baseOf = (name: string): Promise<TinyBase> => {
+    const known = bases.get(name) ?? openTiny(path.join(fixtures, "models", name));
+    bases.set(name, known);
+    return known;
+  };
   for (const [name, truth] of Object.entries(cases)) {
     it(name, async () => {
-      const config = parseAdapterConfig(JSON.stringify(truth.config), "adapter_config.json");
+      const { base = "llama", ...fields } = truth.config;
+      const config = parseAdapterConfig(JSON.stringify(fields), "adapter_config.json");
       const { allocates, quiet: isQuiet = false, signless: isSignless = false } = truth.how ?? {};
-      const step = await TrainingStep.create(tiny, config, { seed: 42, isQuiet });
+      const step = await TrainingStep.create(await baseOf(base), config, { seed: 42, isQuiet });
       after(() => step.dispose());
       const trained = step.adapter.parameters.filter(({ isTrained }) => isTrained);
       const spelled = new Map(trained.map(({ name: own, torchName = own }) => [torchName, own]));

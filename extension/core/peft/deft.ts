@@ -27,7 +27,7 @@ const deftSchema = z.looseObject({
   para: z.boolean().default(false),
 });
 
-type DeftConfig = z.infer<typeof deftSchema>;
+export type DeftConfig = z.infer<typeof deftSchema>;
 
 export const deft = tunerMethod<DeftConfig>({
   peftType: "DEFT",
@@ -61,8 +61,13 @@ export const deft = tunerMethod<DeftConfig>({
 });
 
 /** PEFT caps the rank at the number of outputs. */
-function rankOf(module: ModuleInfo, { r }: DeftConfig): number {
+export function rankOf(module: ModuleInfo, { r }: DeftConfig): number {
   return Math.min(r, module.out);
+}
+
+/** An alpha of 0 counts as none (deft/layer.py). */
+export function scalingOf({ alpha }: DeftConfig, rank: number): number {
+  return alpha ? alpha / rank : 1;
 }
 
 async function linearEffect(
@@ -81,8 +86,7 @@ async function linearEffect(
     inner: module.out,
     columns: module.in,
   });
-  // An alpha of 0 counts as none (deft/layer.py).
-  const scaling = config.alpha ? config.alpha / rank : 1;
+  const scaling = scalingOf(config, rank);
   const written = config.para ? null : tensors.values("deft_R");
   const a = Float32Array.from(taken, (value, i) => scaling * (written?.[i] ?? 0) - value);
   return { lowRank: { a, b: Float32Array.from(q), rank } };

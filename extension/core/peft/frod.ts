@@ -30,7 +30,7 @@ const schema = z.looseObject({
     .default("none"),
 });
 
-type FrodConfig = z.infer<typeof schema>;
+export type FrodConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
   projection_prng_key: { default: 0, meaning: t("Seed of the sparse entries' positions.") },
@@ -46,8 +46,8 @@ const fields: Readonly<Record<string, FieldInfo>> = {
 };
 
 const bases = /^frod_(V|s_indices|s_size)\./;
-const lambda = "frod_lambda_l";
-const entries = "frod_lambda_s_values";
+export const lambda = "frod_lambda_l";
+export const entries = "frod_lambda_s_values";
 
 export const frod = tunerMethod<FrodConfig>({
   peftType: "FROD",
@@ -98,7 +98,7 @@ async function linearEffect(
     throw badFile(file, t("the basis or the positions of {0} do not fit {1}", role, module.path));
   }
   const weight = await context.weight(module);
-  const u = directions(solveBasis(v, weight, { module, file }), { rows: inputs, columns: out });
+  const { directions: u } = spectrum(v, weight, { module, file });
   // Rows of (U (S + Λ))ᵀ: row j is λ_j u_j, and each entry (i, j) of S adds s u_i.
   const product = new Float64Array(inputs * out);
   const add = (to: number, from: number, factor: number): void => {
@@ -137,22 +137,30 @@ function solveBasis(
   );
 }
 
-/** Rows of a matrix at length 1, rounded to fp32 as PEFT keeps them; tiny ones become zero. */
-function directions(
-  matrix: Float64Array,
-  { rows, columns }: { rows: number; columns: number },
-): Float32Array {
-  const out = new Float32Array(matrix.length);
+/**
+ * The columns of W V⁻ᵀ by their lengths [in] and as directions [in, out], rounded to fp32 as PEFT keeps them;
+ * tiny ones become zero.
+ */
+export function spectrum(
+  v: Float32Array,
+  weight: Float32Array,
+  at: { module: LinearModule; file: string },
+): { lengths: Float32Array; directions: Float32Array } {
+  const { in: rows, out: columns } = at.module;
+  const matrix = solveBasis(v, weight, at);
+  const lengths = new Float32Array(rows);
+  const directions = new Float32Array(matrix.length);
   for (let row = 0; row < rows; row++) {
     const own = matrix.subarray(row * columns, (row + 1) * columns);
     const norm = Math.sqrt(own.reduce((sum, value) => sum + value * value, 0));
-    if (norm > 1e-12) own.forEach((value, k) => (out[row * columns + k] = value / norm));
+    lengths[row] = norm;
+    if (norm > 1e-12) own.forEach((value, k) => (directions[row * columns + k] = value / norm));
   }
-  return out;
+  return { lengths, directions };
 }
 
 /** The role by which modules share a basis: the last two names of the path (PEFT frod/model.py). */
-function roleOf(path: string): string {
+export function roleOf(path: string): string {
   const parts = path.split(".");
   const [before, parent, own] = [parts.at(-3), parts.at(-2), parts.at(-1) as string];
   if (parent === undefined || /^\d+$/.test(parent)) return own;

@@ -33,7 +33,7 @@ const schema = z.looseObject({
   config_D_E: z.enum(["vector", "constant", "none"]).default("constant"),
 });
 
-type GloraConfig = z.infer<typeof schema>;
+export type GloraConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
   r: { default: 8, meaning: t("Rank of the parts that are a product of two factors.") },
@@ -64,7 +64,8 @@ export const glora = tunerMethod<GloraConfig>({
   linear: linearEffect,
 });
 
-function shapes(module: ModuleInfo, config: GloraConfig): Record<string, Shape> {
+/** In PEFT's order of parameters. */
+export function shapes(module: ModuleInfo, config: GloraConfig): Record<string, Shape> {
   if (module.kind !== "linear") return {};
   const { r } = config;
   const { in: inputs, out } = module;

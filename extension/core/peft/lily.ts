@@ -29,7 +29,7 @@ const schema = z.looseObject({
   scaling: z.number().default(1),
 });
 
-type LilyConfig = z.infer<typeof schema>;
+export type LilyConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
   r: { default: 32, meaning: t("Rank of the update.") },
@@ -53,21 +53,41 @@ export const lily = tunerMethod<LilyConfig>({
   linear: linearEffect,
 });
 
-/** Layers of one name and size share their up projections, and so many in a row the down projection. */
 function isOwn(
   suffix: string,
-  at: { module: ModuleInfo; config: LilyConfig; targets: readonly ModuleInfo[] },
+  { module, ...at }: { module: ModuleInfo; config: LilyConfig; targets: readonly ModuleInfo[] },
 ): boolean {
-  if (suffix === "lily_router.weight") return true;
-  const place = at.targets
-    .filter((each) => groupOf(each) === groupOf(at.module))
-    .findIndex(({ path }) => path === at.module.path);
-  return suffix === "lily_B.weight" ? place === 0 : place % at.config.stride_A === 0;
+  if (suffix === "lily_router.weight" || module.kind !== "linear") return true;
+  const linear = at.targets.filter((each) => each.kind === "linear");
+  return sharersOf(module, suffix, { ...at, targets: linear })[0].path === module.path;
 }
 
-function groupOf(module: ModuleInfo): string {
-  const name = module.path.split(".").at(-1);
-  return module.kind === "norm" ? "" : `${name} ${module.in} ${module.out}`;
+/**
+ * The layers that have one tensor, in the model's order (lily/model.py, _post_injection_hook): layers that
+ * the same name in target_modules chooses and that are of one size share their up projections, and so
+ * many of them in a row the down projection.
+ */
+export function sharersOf(
+  module: LinearModule,
+  suffix: string,
+  { config, targets }: { config: LilyConfig; targets: readonly LinearModule[] },
+): [LinearModule, ...LinearModule[]] {
+  const key = groupOf(module, config);
+  const group = targets.filter((each) => groupOf(each, config) === key);
+  const { stride_A: stride } = config;
+  const start = Math.floor(group.findIndex(({ path }) => path === module.path) / stride) * stride;
+  const all = suffix === "lily_B.weight" ? group : group.slice(start, start + stride);
+  const [first = module, ...others] = all;
+  return [first, ...others];
+}
+
+function groupOf(module: LinearModule, { target_modules: names }: LilyConfig): string {
+  const { path, in: inputs, out } = module;
+  // A regex makes one kind of all layers of a size; names that nobody gave are the ends of paths.
+  const chosen = Array.isArray(names)
+    ? names.findLast((name) => path.endsWith(name))
+    : (names ?? path.split(".").at(-1));
+  return `${chosen} ${inputs} ${out}`;
 }
 
 function shapes(module: ModuleInfo, { r, num_B: experts }: LilyConfig): Record<string, Shape> {

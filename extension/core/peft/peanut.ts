@@ -30,7 +30,7 @@ const schema = z.looseObject({
   scaling: z.number().default(1),
 });
 
-type PeanutConfig = z.infer<typeof schema>;
+export type PeanutConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
   r: { default: 32, meaning: t("Rank: width of the network and of its update.") },

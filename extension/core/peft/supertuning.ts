@@ -18,10 +18,14 @@ import { tunerFields, wholeNumber } from "./tuner/config.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
 import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
 
-const values = "supertuning_values";
-const indices = "supertuning_indices";
-const a = "supertuning_lora_A.weight";
-const b = "supertuning_lora_B.weight";
+/** What the tensors of a module are called. */
+export const names = {
+  values: "supertuning_values",
+  indices: "supertuning_indices",
+  a: "supertuning_lora_A.weight",
+  b: "supertuning_lora_B.weight",
+} as const;
+const { values, indices, a, b } = names;
 
 const schema = z
   .looseObject({
@@ -40,7 +44,7 @@ const schema = z
     message: t("It needs a rank r beside it."),
   });
 
-type SupertuningConfig = z.infer<typeof schema>;
+export type SupertuningConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
   sparsity: { default: 0.99, meaning: t("Share of each weight's entries that stay as they are.") },
@@ -72,11 +76,11 @@ export const supertuning = tunerMethod<SupertuningConfig>({
   linear: linearEffect,
 });
 
-function alphaOf({ r, lora_alpha: alpha }: SupertuningConfig): number | null {
+export function alphaOf({ r, lora_alpha: alpha }: SupertuningConfig): number | null {
   return alpha ?? (r === null ? null : 2 * r);
 }
 
-function shapes(module: ModuleInfo, config: SupertuningConfig): Record<string, Shape> {
+export function shapes(module: ModuleInfo, config: SupertuningConfig): Record<string, Shape> {
   if (module.kind !== "linear") return {};
   // The product as Python computes it: 1 - sparsity is rounded first.
   const count = Math.trunc(module.in * module.out * (1 - config.sparsity));
@@ -117,7 +121,7 @@ async function linearEffect(
 }
 
 /** Positions of the `count` entries of largest or smallest magnitude, in that order (torch.topk). */
-function extremes(weight: Float32Array, count: number, largest: boolean): number[] {
+export function extremes(weight: Float32Array, count: number, largest: boolean): number[] {
   const magnitude = (i: number): number => Math.abs(weight[i] as number);
   const order = Uint32Array.from(weight, (_, i) => i);
   order.sort((i, j) => (largest ? magnitude(j) - magnitude(i) : magnitude(i) - magnitude(j)));

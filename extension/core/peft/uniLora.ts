@@ -19,7 +19,7 @@ import { tunerFields, wholeNumber } from "./tuner/config.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
 import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
 
-const theta = "unilora_theta_d";
+export const theta = "unilora_theta_d";
 
 const schema = z.looseObject({
   ...tunerFields,
@@ -32,7 +32,7 @@ const schema = z.looseObject({
     .default("none"),
 });
 
-type UniLoraConfig = z.infer<typeof schema>;
+export type UniLoraConfig = z.infer<typeof schema>;
 
 const fields: Readonly<Record<string, FieldInfo>> = {
   r: { default: 4, meaning: t("Rank of each module's update.") },
@@ -67,7 +67,7 @@ function stored(): string[] {
   return ["A", "B"].flatMap((side) => [`unilora_indices_${side}`, `unilora_scales_${side}`]);
 }
 
-function shapes(module: ModuleInfo, config: UniLoraConfig): Record<string, Shape> {
+export function shapes(module: ModuleInfo, config: UniLoraConfig): Record<string, Shape> {
   if (module.kind !== "linear" || !config.save_indices) return {};
   const [a, b] = [
     [config.r, module.in],
@@ -121,7 +121,7 @@ function storedFactor(
 }
 
 /** Where each module's entries begin in the shuffled list, and that list; made once an adapter. */
-interface Assignment {
+export interface Assignment {
   readonly starts: ReadonlyMap<string, number>;
   readonly places: Int32Array;
   readonly counts: Int32Array;
@@ -134,9 +134,7 @@ function shuffledFactors(
   vector: Float32Array,
   { config, targets }: TunerContext<UniLoraConfig>,
 ): Factors {
-  const known = assignments.get(targets) ?? assign(targets, config);
-  assignments.set(targets, known);
-  const { starts, places, counts } = known;
+  const { starts, places, counts } = assignmentOf(targets, config);
   const start = starts.get(module.path) as number;
   const factor = (from: number, count: number): Float32Array =>
     Float32Array.from(places.subarray(from, from + count), (place) => {
@@ -145,6 +143,12 @@ function shuffledFactors(
     });
   const sizeOfA = config.r * module.in;
   return [factor(start, sizeOfA), factor(start + sizeOfA, config.r * module.out)];
+}
+
+export function assignmentOf(targets: readonly ModuleInfo[], config: UniLoraConfig): Assignment {
+  const known = assignments.get(targets) ?? assign(targets, config);
+  assignments.set(targets, known);
+  return known;
 }
 
 /** Each entry is used ⌊D/d⌋ or ⌈D/d⌉ times (PEFT UniLoraModel.generate_index). */

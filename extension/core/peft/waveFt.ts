@@ -31,7 +31,7 @@ const waveFtSchema = z.looseObject({
   random_loc_seed: z.int(t("It must be a whole number.")).default(777),
 });
 
-type WaveFtConfig = z.infer<typeof waveFtSchema>;
+export type WaveFtConfig = z.infer<typeof waveFtSchema>;
 
 export const waveFt = tunerMethod<WaveFtConfig>({
   peftType: "WAVEFT",
@@ -78,7 +78,8 @@ function check(
   }
 }
 
-function ownCount({ path }: ModuleInfo, config: WaveFtConfig, file: string): number {
+/** A module's number of coefficients where it is no share of all. */
+export function ownCount({ path }: ModuleInfo, config: WaveFtConfig, file: string): number {
   const place = { field: "n_frequency_pattern", file };
   return matchPattern(config.n_frequency_pattern, path, place) ?? config.n_frequency;
 }
@@ -117,7 +118,7 @@ function linearEffect(
 }
 
 /** A module's share of n coefficients a module, by its size among the targets; at least 1. */
-function proportionalCount(
+export function proportionalCount(
   module: LinearModule,
   { n_frequency: count }: WaveFtConfig,
   targets: readonly ModuleInfo[],
@@ -134,16 +135,27 @@ export function roundToEven(value: number): number {
   return below % 2 === 0 ? below : below + 1;
 }
 
-/** One step of the inverse transform in two dimensions (waveft/waverec2d.py), by its patches. */
-function fromWavelets(
+/** What coefficients add to the entries of a weight: entry to[i] gets coefficient of[i] · factors[i]. */
+export interface Patches {
+  readonly of: Int32Array;
+  readonly to: Int32Array;
+  readonly factors: Float32Array;
+}
+
+/**
+ * One step of the inverse transform in two dimensions (waveft/waverec2d.py), by the patches that it makes
+ * of the coefficients at some places.
+ */
+export function patches(
   { in: inputs, out }: LinearModule,
-  spectrum: { places: Int32Array; values: Float32Array; filter: readonly number[] },
-): Float32Array {
-  const { places, values, filter: low } = spectrum;
+  { places, filter: low }: { places: Int32Array; filter: readonly number[] },
+): Patches {
   const length = low.length;
   const high = low.map((_, i) => (i % 2 === 0 ? 1 : -1) * (low[length - 1 - i] as number));
   const [rows, columns] = [padded(out, length), padded(inputs, length)];
-  const sum = new Float64Array(out * inputs);
+  const most = places.length * length * length;
+  const [of, to, factors] = [new Int32Array(most), new Int32Array(most), new Float32Array(most)];
+  let count = 0;
   places.forEach((place, i) => {
     const row = Math.floor(place / inputs) + rows.offset;
     const column = (place % inputs) + columns.offset;
@@ -153,12 +165,30 @@ function fromWavelets(
     const top = 2 * (row % rows.half) - (length - 2);
     const left = 2 * (column % columns.half) - (length - 2);
     for (let k = Math.max(0, -top); k < length && top + k < out; k++) {
-      const factor = (values[i] as number) * (down[k] as number);
-      for (let l = Math.max(0, -left); l < length && left + l < inputs; l++) {
-        const at = (top + k) * inputs + left + l;
-        sum[at] = (sum[at] as number) + factor * (across[l] as number);
+      for (let l = Math.max(0, -left); l < length && left + l < inputs; l++, count++) {
+        of[count] = i;
+        to[count] = (top + k) * inputs + left + l;
+        factors[count] = (down[k] as number) * (across[l] as number);
       }
     }
+  });
+  return {
+    of: of.subarray(0, count),
+    to: to.subarray(0, count),
+    factors: factors.subarray(0, count),
+  };
+}
+
+function fromWavelets(
+  module: LinearModule,
+  { values, ...at }: { places: Int32Array; values: Float32Array; filter: readonly number[] },
+): Float32Array {
+  const sum = new Float64Array(module.out * module.in);
+  const { of, to, factors } = patches(module, at);
+  of.forEach((coefficient, i) => {
+    const entry = to[i] as number;
+    const added = (values[coefficient] as number) * (factors[i] as number);
+    sum[entry] = (sum[entry] as number) + added;
   });
   return Float32Array.from(sum);
 }

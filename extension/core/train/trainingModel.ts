@@ -110,7 +110,8 @@ export class TrainingModel {
   async step(batch: Batch, at: { share: number; seed: number }): Promise<number> {
     const { dropoutSeed } = this.parts.adapter;
     this.settle();
-    const seed = dropoutSeed === null ? {} : { [dropoutSeed]: int64Tensor([at.seed], [1]) };
+    const isDrawn = this.graphs.step.inputs.some(({ name }) => name === dropoutSeed);
+    const seed = isDrawn ? { [String(dropoutSeed)]: int64Tensor([at.seed], [1]) } : {};
     const feeds = this.feedsOf(batch, { graph: this.graphs.step, share: at.share, seed });
     const { loss, gradients } = await this.session.step(feeds);
     if (Number.isFinite(loss)) this.parameters.accumulate(gradients);
@@ -147,6 +148,7 @@ export class TrainingModel {
 
   /** Sum of a batch's terms. */
   async evaluate(batch: Batch): Promise<number> {
+    this.settle();
     const graph = this.graphs.evaluation;
     return this.session.evaluate(this.feedsOf(batch, { graph, share: 1, seed: {} }));
   }

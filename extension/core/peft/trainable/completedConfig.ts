@@ -31,9 +31,55 @@ export function completedConfig<C extends TunerConfig>(
     const usual = method.defaultTargets(base.modelType);
     return usual === null ? withHeads : withFields(withHeads, { target_modules: usual });
   }
-  if (targets !== "all-linear") return withHeads;
+  const isMany = Array.isArray(targets) && targets.length >= shortenedFrom;
+  if (targets !== "all-linear" && !(isMany && method.peftType !== "IA3")) return withHeads;
   const paths = method.plan(withHeads, base).targets.map(({ module }) => module.path);
-  return withFields(withHeads, { target_modules: paths });
+  const names = isMany ? targets.map(String) : paths;
+  return withFields(withHeads, { target_modules: shortened(names, { paths, base }) });
+}
+
+/** From so many names on PEFT looks for fewer that choose the same modules. */
+const shortenedFrom = 20;
+
+function shortened(
+  names: readonly string[],
+  { paths, base }: { paths: readonly string[]; base: MethodBase },
+): readonly string[] {
+  if (names.length < shortenedFrom) return names;
+  const targeted = new Set(paths);
+  const others = base.tree.modules.flatMap(({ path }) => {
+    const parents = path.split(".").map((_, i, parts) => parts.slice(0, i).join("."));
+    return [...parents.slice(1), ...(targeted.has(path) ? [] : [path])];
+  });
+  const fewer = fewestNames(names, others);
+  return fewer.length < names.length ? fewer : names;
+}
+
+/** Ends of names by which they differ from others (PEFT tuners_utils.py, _find_minimal_target_modules). */
+export function fewestNames(names: readonly string[], others: readonly string[]): string[] {
+  const foreign = new Set(others.flatMap(endsOf));
+  const items = [...new Set(names)].map((name) => ({ name, ends: endsOf(name) }));
+  items.sort((a, b) => compared(a.ends, b.ends));
+  const chosen = new Set<string>();
+  for (const { name, ends } of items) {
+    if ([...chosen].some((end) => name.endsWith(`.${end}`))) continue;
+    const end = ends.find((each) => !chosen.has(each) && !foreign.has(each));
+    if (end !== undefined) chosen.add(end);
+  }
+  return chosen.size === 0 ? [...names] : [...chosen];
+}
+
+/** "b.c", "a.b.c" of "a.b.c" after "c": shortest first. */
+function endsOf(name: string): string[] {
+  const parts = name.split(".");
+  return parts.map((_, i) => parts.slice(parts.length - 1 - i).join("."));
+}
+
+function compared(a: readonly string[], b: readonly string[]): number {
+  const at = a.findIndex((end, i) => end !== b[i]);
+  if (at === -1) return a.length - b.length;
+  const [own, other] = [a[at] as string, b[at]];
+  return other === undefined || own > other ? 1 : -1;
 }
 
 /** The config with some fields changed, everything else as it was spelled. */

@@ -31,6 +31,20 @@ interface DropoutAt extends DrawAt {
   readonly probability: number;
 }
 
+interface MaskAt {
+  readonly size: number;
+  /** What masks of a module differ by. */
+  readonly key: string;
+}
+
+/** Masks [size] of a module, 1 where something is left out. */
+export interface ModuleMasks {
+  /** Each with this probability. */
+  some(probability: number, at: MaskAt): Value;
+  /** So many of them, whichever. */
+  exactly(count: number, at: MaskAt): Value;
+}
+
 export class Dropout {
   private readonly words = new WeakMap<GraphBuilder, Map<string, Words>>();
 
@@ -39,9 +53,10 @@ export class Dropout {
   /** x [..., size], some of it 0 and the rest scaled up. */
   apply(g: GraphBuilder, x: Value, { probability, ...at }: DropoutAt): Value {
     if (probability <= 0) return x;
-    const hashed = this.hashed(g, x, at);
-    const threshold = Math.min(Math.round((1 - probability) * 2 ** 32) - 2 ** 31, 2 ** 31 - 1);
-    const isKept = g.node("Less", [hashed, int32(g, threshold)])[0];
+    const isKept = g.node("Less", [
+      this.hashed(g, x, at),
+      int32(g, thresholdOf(1 - probability)),
+    ])[0];
     const mask = g.scale(g.cast(isKept, onnxTypes.float32), 1 / (1 - probability));
     return g.mul(x, mask);
   }
@@ -63,6 +78,20 @@ export class Dropout {
     return g.add(g.mul(words.r, columnWords(g, salt, size)), words.s);
   }
 
+  /** What is left out of a module beside single numbers. */
+  masks(g: GraphBuilder, path: string): ModuleMasks {
+    const words = ({ size, key }: MaskAt): Value =>
+      placeWords(g, { seed: this.seed(g), salt: `${path}.${key}`, size });
+    const some: ModuleMasks["some"] = (probability, at) => {
+      const isLeftOut = g.node("Less", [words(at), int32(g, thresholdOf(probability))])[0];
+      return g.cast(isLeftOut, onnxTypes.float32);
+    };
+    return {
+      some,
+      exactly: (count, at) => (count === 0 ? some(0, at) : largest(g, words(at), count)),
+    };
+  }
+
   private seed(g: GraphBuilder): Value {
     return this.inputs.declare(g, dropoutSeedName, () => g.input(dropoutSeedName, "int64", [1]));
   }
@@ -74,14 +103,41 @@ function tokenWords(g: GraphBuilder, x: Value, seed: Value): Words {
   const [count] = g.node("ReduceProd", [leading], { attributes: { keepdims: int(0) } });
   const index = g.cast(g.range(g.int64Scalar(0), count), onnxTypes.int32);
   const shape = g.concat([leading, g.int64s([1])], 0);
-  const [low] = g.node("Mod", [seed, g.int64s([2 ** 31])]);
-  const own = g.mul(g.cast(low, onnxTypes.int32), int32(g, 0x27d4_eb2f));
+  const own = seedWord(g, seed);
   const word = (offset: number): Value => {
     const start = mixed(g, g.add(own, int32(g, offset)));
     const spread = g.add(g.mul(index, int32(g, 0x9e37_79b1)), start);
     return g.reshapeTo(mixed(g, spread), shape);
   };
   return { r: word(0x165667b1), s: word(0x61c88647) };
+}
+
+/** 1 at the largest `count` of some words, 0 elsewhere. */
+function largest(g: GraphBuilder, words: Value, count: number): Value {
+  const order = g.cast(words, onnxTypes.float32);
+  const places = g.node("TopK", [order, g.int64s([count])], { count: 2 })[1] as Value;
+  const ones = g.float32s(`const.ones.${count}`, new Float32Array(count).fill(1), [count]);
+  const attributes = { axis: int(0) };
+  return g.node("ScatterElements", [g.scale(order, 0), places, ones], { attributes })[0];
+}
+
+/** A word for each of `size` places of a module, [size] int32. */
+function placeWords(
+  g: GraphBuilder,
+  { seed, salt, size }: { seed: Value; salt: string; size: number },
+): Value {
+  const start = mixed(g, g.add(seedWord(g, seed), int32(g, hashOf(salt) | 0)));
+  return mixed(g, g.add(columnWords(g, salt, size), start));
+}
+
+function seedWord(g: GraphBuilder, seed: Value): Value {
+  const [low] = g.node("Mod", [seed, g.int64s([2 ** 31])]);
+  return g.mul(g.cast(low, onnxTypes.int32), int32(g, 0x27d4_eb2f));
+}
+
+/** Words below it are as many as a share of all. */
+function thresholdOf(share: number): number {
+  return Math.min(Math.round(share * 2 ** 32) - 2 ** 31, 2 ** 31 - 1);
 }
 
 /** MurmurHash3's last step (Appleby): every bit of the result depends on every bit of x, int32. */

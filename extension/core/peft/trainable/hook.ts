@@ -122,7 +122,7 @@ export function tunerHook<C extends TunerConfig>(
 function trainedModule<C extends TunerConfig, M extends TrainedModule<C>["module"]>(
   g: GraphBuilder,
   module: M,
-  { plan, inputs, dropout, isQuiet }: HookAt<C>,
+  { tuner, plan, inputs, dropout, isQuiet }: HookAt<C>,
 ): TrainedModule<C, M> {
   const { path } = module;
   const { config, file } = plan;
@@ -134,7 +134,10 @@ function trainedModule<C extends TunerConfig, M extends TrainedModule<C>["module
     config,
     file,
     module,
-    parameter: (suffix) => inputs.in(g, `${peftPrefix}${path}.${suffix}`),
+    parameter: (suffix) => {
+      const owner = tuner.ownerOf?.(module, suffix, plan) ?? path;
+      return inputs.in(g, `${peftPrefix}${owner}.${suffix}`);
+    },
     shared: (name) => inputs.in(g, `base_model.${name}`),
     dropout: (x, probability, size = module.kind === "norm" ? module.out : module.in) => {
       if (isQuiet) return x;
@@ -146,6 +149,7 @@ function trainedModule<C extends TunerConfig, M extends TrainedModule<C>["module
       return dropout.chance(g, x, { salt: `${path}.${salt}`, size, rows });
     },
     tasks: () => inputs.declare(g, taskIdsName, () => g.input(taskIdsName, "int64", ["batch"])),
+    masks: dropout.masks(g, path),
   };
 }
 

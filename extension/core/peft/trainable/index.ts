@@ -8,11 +8,15 @@ import { beft } from "./beft.ts";
 import { boft } from "./boft.ts";
 import { c3a } from "./c3a.ts";
 import { deLora } from "./deLora.ts";
+import { deft } from "./deft.ts";
 import { fourierFt } from "./fourierFt.ts";
+import { frod } from "./frod.ts";
+import { glora } from "./glora.ts";
 import { graLora } from "./graLora.ts";
 import { hira } from "./hira.ts";
 import { hra } from "./hra.ts";
 import { ia3 } from "./ia3.ts";
+import { lily } from "./lily.ts";
 import { lnTuning } from "./lnTuning.ts";
 import { loha } from "./loha.ts";
 import { lokr } from "./lokr.ts";
@@ -20,6 +24,7 @@ import { miss } from "./miss.ts";
 import { oft } from "./oft.ts";
 import { osf } from "./osf.ts";
 import { poly } from "./poly.ts";
+import { peanut } from "./peanut.ts";
 import { prefixTuning } from "./prefixTuning.ts";
 import { promptTuning } from "./promptTuning.ts";
 import { psoft } from "./psoft.ts";
@@ -28,8 +33,11 @@ import { randLora } from "./randLora.ts";
 import { road } from "./road.ts";
 import { shira } from "./shira.ts";
 import { tinyLora } from "./tinyLora.ts";
+import { supertuning } from "./supertuning.ts";
+import { uniLora } from "./uniLora.ts";
 import { vbLora } from "./vbLora.ts";
 import { vera } from "./vera.ts";
+import { waveFt } from "./waveFt.ts";
 import { lora } from "./lora.ts";
 import { trainableTokens } from "./trainableTokens.ts";
 import type { TrainableMethod } from "./trainable.ts";
@@ -43,12 +51,16 @@ export const trainableMethods: readonly TrainableMethod[] = [
   beft,
   boft,
   c3a,
+  deft,
   deLora,
   fourierFt,
+  frod,
+  glora,
   graLora,
   hira,
   hra,
   ia3,
+  lily,
   lnTuning,
   loha,
   lokr,
@@ -56,6 +68,7 @@ export const trainableMethods: readonly TrainableMethod[] = [
   oft,
   osf,
   poly,
+  peanut,
   prefixTuning,
   promptTuning,
   psoft,
@@ -64,8 +77,11 @@ export const trainableMethods: readonly TrainableMethod[] = [
   road,
   shira,
   tinyLora,
+  supertuning,
+  uniLora,
   vbLora,
   vera,
+  waveFt,
 ];
 
 /** Why some methods that run are not trained. */

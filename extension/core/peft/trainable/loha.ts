@@ -7,8 +7,8 @@ import { loha as method, type LohaConfig } from "../loha.ts";
 import { lycorisScale } from "../lycorisConfig.ts";
 import { linear } from "./algebra.ts";
 import { kaimingOrZeros } from "./draws.ts";
+import { lycorisDropout, withLycorisDropout } from "./lycorisDropout.ts";
 import { moduleForm, type Settings, type OwnTensor } from "./moduleForm.ts";
-import { refuseDropout } from "./refuse.ts";
 
 function tensors(
   { path, in: inputs, out }: LinearModule,
@@ -25,9 +25,7 @@ function tensors(
 
 export const loha = moduleForm<LohaConfig>({
   method,
-  check: (context) => {
-    refuseDropout(context, ["rank_dropout", "module_dropout"], method.peftType);
-  },
+  dropout: lycorisDropout,
   tensors,
   initialize: (module, context) =>
     kaimingOrZeros(
@@ -35,10 +33,12 @@ export const loha = moduleForm<LohaConfig>({
       tensors(module, context),
       (suffix) => suffix === "hada_w2_b" && context.config.init_weights,
     ),
-  forward: (g, { module, config, file, x, base, own }) => {
+  forward: (g, layer) => {
+    const { module, config, file, x, base, own } = layer;
     const first = g.matMul(own("hada_w1_a"), own("hada_w1_b"));
     const second = g.matMul(own("hada_w2_a"), own("hada_w2_b"));
     const { scaling } = lycorisScale(config, module.path, file);
-    return g.add(base(x), linear(g, x, g.scale(g.mul(first, second), scaling)));
+    const delta = linear(g, x, g.scale(g.mul(first, second), scaling));
+    return g.add(base(x), withLycorisDropout(g, delta, { layer, isScaled: true }));
   },
 });

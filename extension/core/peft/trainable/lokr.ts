@@ -9,8 +9,8 @@ import { blocks, lokr as method, type LokrConfig } from "../lokr.ts";
 import { lycorisScale } from "../lycorisConfig.ts";
 import { linear } from "./algebra.ts";
 import { kaimingOrZeros } from "./draws.ts";
+import { lycorisDropout, withLycorisDropout } from "./lycorisDropout.ts";
 import { moduleForm, type Settings, type OwnTensor } from "./moduleForm.ts";
-import { refuseDropout } from "./refuse.ts";
 
 function tensors(module: LinearModule, { config, file }: Settings<LokrConfig>): OwnTensor[] {
   const { rank } = lycorisScale(config, module.path, file);
@@ -41,9 +41,7 @@ function factor(g: GraphBuilder, own: (suffix: string) => Value, at: [string, bo
 /** PEFT's lycoris way draws the second matrix's a after b is zero; the order of draws is the tensors'. */
 export const lokr = moduleForm<LokrConfig>({
   method,
-  check: (context) => {
-    refuseDropout(context, ["rank_dropout", "module_dropout"], method.peftType);
-  },
+  dropout: lycorisDropout,
   tensors,
   initialize: (module, context) =>
     kaimingOrZeros(context.random, tensors(module, context), (suffix) =>
@@ -58,6 +56,8 @@ export const lokr = moduleForm<LokrConfig>({
     const { scaling } = lycorisScale(config, module.path, file);
     const cut = g.reshape(x, [0, 0, left.in, right.in]);
     const mixed = g.matMul(first, linear(g, cut, g.scale(second, scaling)));
-    return g.add(base(x), g.reshape(mixed, [0, 0, module.out]));
+    const isScaled = (config as { rank_dropout_scale?: unknown }).rank_dropout_scale === true;
+    const delta = g.reshape(mixed, [0, 0, module.out]);
+    return g.add(base(x), withLycorisDropout(g, delta, { layer, isScaled }));
   },
 });

@@ -13,6 +13,7 @@ import type { LinearModule } from "../../onnx/layerHook.ts";
 import type { MethodBase } from "../method.ts";
 import type { TunerConfig } from "../tuner/config.ts";
 import type { TunerMethod, TunerPlan } from "../tuner/tuner.ts";
+import type { ModuleMasks } from "./dropout.ts";
 import { peftPrefix } from "./parameters.ts";
 import type {
   Allocator,
@@ -31,6 +32,8 @@ export interface OwnTensor {
   readonly isTrained?: boolean;
   /** False where PEFT makes it anew from config or base instead of saving it; true when absent. */
   readonly isStored?: boolean;
+  /** Modules that have the same tensor; the file has it under each of them. */
+  readonly sharers?: readonly LinearModule[];
 }
 
 /** A config and its file, for messages. */
@@ -57,16 +60,24 @@ export interface InitialContext<C> extends ReadContext<C> {
   readonly random: TorchGenerator;
 }
 
+/** A context with what modules share in an adapter. */
+export interface DerivedContext<C> extends ReadContext<C> {
+  shared(name: string): Float32Array;
+}
+
 /** Tensors by suffix. */
 export type Initial = Readonly<Record<string, Float32Array>>;
 
 /** One layer, seen from its method's formula. */
 export interface FormLayer<C> extends Settings<C> {
   readonly module: LinearModule;
+  readonly targets: readonly LinearModule[];
   /** [batch, seq, in] */
   readonly x: Value;
   /** The base layer, bias included. */
   base(x: Value): Value;
+  /** W x, without the bias. */
+  product(x: Value): Value;
   /** [out, in] */
   weight(): Value;
   /** [out], or null. */
@@ -81,6 +92,7 @@ export interface FormLayer<C> extends Settings<C> {
   chance(x: Value, at: ChanceAt): Value | null;
   /** Each text's task, [batch] int64. */
   tasks(): Value;
+  readonly masks: ModuleMasks;
 }
 
 /** What a term of the loss is made of. */
@@ -92,6 +104,8 @@ export interface PenaltyContext<C> extends FormContext<C> {
 export interface Settled<C> extends Settings<C> {
   readonly module: LinearModule;
   readonly suffix: string;
+  /** Tensors of the same module. */
+  of(suffix: string): Float32Array;
 }
 
 export interface ModuleForm<C extends TunerConfig> {
@@ -118,6 +132,10 @@ export interface ModuleForm<C extends TunerConfig> {
   allocator?(context: FormContext<C>, parameters: readonly Parameter[]): Allocator | null;
   /** Sentences on what the config asks for and a run of so many steps does not do. */
   remarks?(context: FormContext<C>, steps: number): readonly string[];
+  /** The module whose tensor this one computes with, itself when absent. */
+  owner?(module: LinearModule, suffix: string, context: FormContext<C>): LinearModule;
+  /** What follows from a file's values and is not in it, module by module. */
+  derive?(module: LinearModule, context: DerivedContext<C>): Promise<Initial>;
   /** What PEFT's forward writes back into parameters before it computes with them. */
   settle?(tensor: Float32Array, at: Settled<C>): Float32Array;
   /** A number that is added to the loss; null for none. */
@@ -163,6 +181,11 @@ export function moduleForm<C extends TunerConfig>(form: ModuleForm<C>): Trainabl
       const own = form.tensors(linearOf(module, { form, file: plan.file }), contextOf(plan));
       return Object.fromEntries(own.map(named));
     },
+    ownerOf: ({ path }, suffix, plan) => {
+      const context = contextOf(plan);
+      const module = context.targets.find((each) => each.path === path);
+      return (module && form.owner?.(module, suffix, context).path) ?? path;
+    },
     sharedTensors: (plan) => Object.fromEntries((form.shared?.(contextOf(plan)) ?? []).map(named)),
     dropout: rate,
     draws: form.draws === true,
@@ -174,8 +197,10 @@ export function moduleForm<C extends TunerConfig>(form: ModuleForm<C>): Trainabl
         config,
         file: layer.file,
         module: layer.module,
+        targets: (contexts.get(config) as FormContext<C>).targets,
         x: layer.x,
         base: (x) => layer.base(x),
+        product: (x) => layer.product(x),
         weight: () => layer.weight(),
         bias: () => layer.bias(),
         own: (suffix) => layer.parameter(suffix),
@@ -183,6 +208,7 @@ export function moduleForm<C extends TunerConfig>(form: ModuleForm<C>): Trainabl
         dropout: (x, size) => layer.dropout(x, rate(config), size),
         chance: (x, at) => layer.chance(x, at),
         tasks: () => layer.tasks(),
+        masks: layer.masks,
       });
     },
     initialize: (module, { config, file, random }) => {
@@ -191,6 +217,9 @@ export function moduleForm<C extends TunerConfig>(form: ModuleForm<C>): Trainabl
     },
     initializeShared: async (plan, { random }) =>
       (await form.initializeShared?.(initial(contextOf(plan), random))) ?? {},
+    ...(form.derive && {
+      derive: (plan, values) => derived(form, reading(contextOf(plan)), values),
+    }),
   });
   return {
     ...method,
@@ -217,8 +246,11 @@ function behaviour<C extends TunerConfig>(
     new Map(
       context.targets.flatMap((module) =>
         form.tensors(module, context).map(({ suffix }) => {
-          const own = values.get(name(module, suffix)) as Float32Array;
-          return [name(module, suffix), settle?.(own, { ...context, module, suffix }) ?? own];
+          const valueOf = (each: string): Float32Array =>
+            values.get(name(module, each)) as Float32Array;
+          const own = valueOf(suffix);
+          const at = { ...context, module, suffix, of: valueOf };
+          return [name(module, suffix), settle?.(own, at) ?? own];
         }),
       ),
     );
@@ -231,13 +263,31 @@ function behaviour<C extends TunerConfig>(
   };
 }
 
+/** What follows from an adapter's values. */
+async function derived<C extends TunerConfig>(
+  form: ModuleForm<C>,
+  context: ReadContext<C>,
+  values: ParameterValues,
+): Promise<ParameterValues> {
+  const shared = (name: string): Float32Array => values.get(`base_model.${name}`) as Float32Array;
+  const made = new Map<string, Float32Array>();
+  for (const module of context.targets) {
+    const own = (await form.derive?.(module, { ...context, shared })) ?? {};
+    for (const [suffix, value] of Object.entries(own))
+      made.set(`${peftPrefix}${module.path}.${suffix}`, value);
+  }
+  return made;
+}
+
 function named({
   suffix,
   shape,
   isTrained = true,
   isStored = true,
+  sharers = [],
 }: OwnTensor): [string, ExtraTensor] {
-  return [suffix, { shape, isTrained, isStored }];
+  const copies = sharers.map(({ path }) => `${peftPrefix}${path}.${suffix}`);
+  return [suffix, { shape, isTrained, isStored, ...(copies.length > 0 && { copies }) }];
 }
 
 async function layerTensor(base: MethodBase, name: string): Promise<Float32Array> {

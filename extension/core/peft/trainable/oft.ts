@@ -19,8 +19,8 @@ import {
   turnBlocks,
 } from "./algebra.ts";
 import { normal, zeros } from "./draws.ts";
-import { moduleForm } from "./moduleForm.ts";
-import { refuseDropout } from "./refuse.ts";
+import type { ModuleMasks } from "./dropout.ts";
+import { moduleForm, numberOf } from "./moduleForm.ts";
 
 const suffix = "oft_R.weight";
 
@@ -74,11 +74,29 @@ function confinedRows(
   });
 }
 
+/** Which of a module's blocks [count] are left out: a share of them, none of one alone; null for never. */
+function stillBlocks(config: OftConfig, count: number, masks: ModuleMasks): Value | null {
+  const share = numberOf(config, "module_dropout");
+  if (share <= 0) return null;
+  const left = count === 1 ? 0 : Math.trunc(share * count);
+  return masks.exactly(left, { size: count, key: "blocks" });
+}
+
+/** Blocks [n, size, size], those that are left out turned into ones that turn nothing. */
+export function someStill(
+  g: GraphBuilder,
+  blocks: Value,
+  { size, left }: { size: number; left: Value | null },
+): Value {
+  if (left === null) return blocks;
+  const mask = g.reshape(left, [-1, 1, 1]);
+  const kept = g.mul(g.sub(g.scalar(1), mask), blocks);
+  return g.add(kept, g.mul(mask, identity(g, size)));
+}
+
 export const oft = moduleForm<OftConfig>({
   method,
-  check: (context) => {
-    refuseDropout(context, ["module_dropout"], method.peftType);
-  },
+  dropout: (config) => numberOf(config, "module_dropout"),
   tensors: (module, context) => [{ suffix, shape: shapeOf(module, context.config) }],
   initialize: (module, context) => {
     const shape = shapeOf(module, context.config);
@@ -87,14 +105,15 @@ export const oft = moduleForm<OftConfig>({
   },
   settle: (tensor, { module, config }) =>
     config.coft ? confinedRows(tensor, shapeOf(module, config), config.eps) : tensor,
-  forward: (g, { module, config, x, base, own }) => {
+  forward: (g, { module, config, x, base, own, masks }) => {
     const { blocks, size } = blocksOf(module.in, config);
     const count = config.block_share ? 1 : blocks;
     const bound = config.eps / Math.sqrt(count);
     const weight = config.coft ? confined(g, own(suffix), { bound }) : own(suffix);
     if (size === 1) return base(x);
     const terms = config.use_cayley_neumann ? config.num_cayley_neumann_terms : null;
-    const turns = cayley(g, skew(g, weight, size), { size, terms });
+    const all = cayley(g, skew(g, weight, size), { size, terms });
+    const turns = someStill(g, all, { size, left: stillBlocks(config, count, masks) });
     const shared = count === 1 ? slice(g, turns, { from: 0, to: 1, axis: 0 }) : turns;
     return base(turnBlocks(g, x, { blocks: shared, count: blocks, size }));
   },

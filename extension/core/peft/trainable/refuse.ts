@@ -8,14 +8,3 @@ export function refuseField(file: string, field: string, peftType: string): neve
     t("Leave the field at its default."),
   );
 }
-
-/** Refuses dropout that takes away whole rows, blocks or modules. */
-export function refuseDropout(
-  { config, file }: { config: Readonly<Record<string, unknown>>; file: string },
-  fields: readonly string[],
-  peftType: string,
-): void {
-  for (const field of fields) {
-    if (typeof config[field] === "number" && config[field] > 0) refuseField(file, field, peftType);
-  }
-}

@@ -1,5 +1,6 @@
 import { t } from "@vscode/l10n";
 import { unsupported } from "../../base/errors.ts";
+import { isReadableDtype } from "../../base/dtype.ts";
 import { isSameShape, showShape } from "../../base/shape.ts";
 import { type AdapterCheckpoint, plainTensorName } from "../../checkpoint/adapterCheckpoint.ts";
 import { isVocabulary } from "../../checkpoint/modules.ts";
@@ -7,7 +8,7 @@ import type { TensorEntry } from "../../safetensors/header.ts";
 import type { MethodBase } from "../method.ts";
 import { namesSome } from "../names.ts";
 import { shapeMisfit } from "../tuner/shapeMisfit.ts";
-import { floats, readEntries } from "../tuner/tensors.ts";
+import { floats, readEntries, tensorsOf, type Values } from "../tuner/tensors.ts";
 import { wholeShape } from "../tuner/wholeParameters.ts";
 import { trainableMethodOf } from "./index.ts";
 import type { Parameter, ParameterValues, TrainableAdapter } from "./trainable.ts";
@@ -24,13 +25,15 @@ export interface StoredValues {
  * @throws misfit where a shape is another, unsupported where the file's vocabulary is
  */
 export async function storedValues(
-  { parameters, config }: TrainableAdapter,
+  adapter: TrainableAdapter,
   checkpoint: AdapterCheckpoint,
   at: { initial: ParameterValues; base: MethodBase; signal?: AbortSignal | undefined },
 ): Promise<StoredValues> {
   const { initial, base, signal } = at;
+  const { parameters, config } = adapter;
   const { file, tensors } = checkpoint.weights;
-  const arranged = trainableMethodOf(config).arrange?.(tensors, base, file) ?? tensors;
+  const method = trainableMethodOf(config);
+  const arranged = method.arrange?.(tensors, base, file) ?? tensors;
   const byName = new Map(arranged.map((entry) => [plainTensorName(entry.name), entry]));
   const found = parameters.flatMap((parameter) => {
     const entry = parameter.isStored && byName.get(plainTensorName(parameter.name));
@@ -45,8 +48,17 @@ export async function storedValues(
   checkVocabulary(rest, { base, file });
   const own = await readEntries([...taken], file, signal);
   const values = new Map(initial);
-  for (const { parameter, entry } of found) values.set(parameter.name, floats(own, entry, file));
+  for (const { parameter, entry } of found) values.set(parameter.name, numbers(own, entry, file));
+  const derived = (await method.derive?.(adapter, base, values)) ?? [];
+  for (const [name, value] of derived) values.set(name, value);
   return { values, warnings: warningsOf(parameters, { found, rest, base }) };
+}
+
+/** A tensor's numbers: places are whole numbers in files of PEFT's. */
+function numbers(values: Values, entry: TensorEntry, file: string): Float32Array {
+  if (isReadableDtype(entry.dtype)) return floats(values, entry, file);
+  const { name } = entry;
+  return Float32Array.from(tensorsOf(new Map([[name, entry]]), values, file).integers(name));
 }
 
 /** A table of another size than the base's is one that was resized before training. */

@@ -119,4 +119,10 @@ export interface TrainableMethod {
     base: MethodBase,
     options: InitializeOptions,
   ): Promise<ParameterValues>;
+  /** Values that no file has and that follow from those that it has; for a method that has such. */
+  derive?(
+    adapter: TrainableAdapter,
+    base: MethodBase,
+    values: ParameterValues,
+  ): Promise<ParameterValues>;
 }

@@ -17,12 +17,13 @@ import type { MethodBase } from "../method.ts";
 import type { TunerConfig } from "../tuner/config.ts";
 import type { TunerMethod, TunerPlan } from "../tuner/tuner.ts";
 import { completedConfig } from "./completedConfig.ts";
+import type { ModuleMasks } from "./dropout.ts";
 import { tunerHook } from "./hook.ts";
+import { parametersOf } from "./parametersOf.ts";
 import { dropoutSeedName } from "./names.ts";
 import { ParameterInputs, peftPrefix } from "./parameters.ts";
 import type {
   InitializeOptions,
-  Parameter,
   ParameterKind,
   ParameterValues,
   PrepareOptions,
@@ -30,7 +31,7 @@ import type {
   TrainableMethod,
 } from "./trainable.ts";
 import { type TokenTable, tokenTables, tokenValues } from "./tokenRows.ts";
-import { inOrder, wholeTensors, type WholeTensor, wholeValues } from "./whole.ts";
+import { wholeTensors, type WholeTensor, wholeValues } from "./whole.ts";
 
 /** What a formula has at hand in the graph. */
 export interface TrainedModule<C, M extends ModuleInfo = ModuleInfo> {
@@ -54,6 +55,8 @@ export interface TrainedModule<C, M extends ModuleInfo = ModuleInfo> {
   chance(x: Value, at: ChanceAt): Value | null;
   /** Each text's task, [batch] int64. */
   tasks(): Value;
+  /** What is left out of a module by more than single numbers. */
+  readonly masks: ModuleMasks;
 }
 
 /** What is drawn, and for what. */
@@ -93,7 +96,7 @@ export interface TrainedTable<C> extends TrainedModule<C> {
 /** A matrix of experts whose parameter is targeted. */
 export interface TrainedExperts<C> extends Omit<
   TrainedModule<C>,
-  "module" | "dropout" | "chance" | "tasks"
+  "module" | "dropout" | "chance" | "tasks" | "masks"
 > {
   readonly target: ParameterTarget;
   readonly matrix: ExpertMatrix;
@@ -115,6 +118,8 @@ export interface ExtraTensor {
   readonly isTrained: boolean;
   /** Only in the graph: it follows from the base. */
   readonly isStored: boolean;
+  /** Names under which the file has it once more. */
+  readonly copies?: readonly string[];
 }
 
 export interface TrainableTuner<C extends TunerConfig> {
@@ -125,6 +130,8 @@ export interface TrainableTuner<C extends TunerConfig> {
   tensors?(module: ModuleInfo, plan: TunerPlan<C>): Readonly<Record<string, ExtraTensor>>;
   /** Tensors of a module beside those that its stored form lists, in PEFT's order behind them. */
   extraTensors?(module: ModuleInfo, plan: TunerPlan<C>): Readonly<Record<string, ExtraTensor>>;
+  /** The path of the module whose tensor a module computes with, where that may be another's. */
+  ownerOf?(module: ModuleInfo, suffix: string, plan: TunerPlan<C>): string;
   /** Tensors that are stored once, by name without PEFT's prefix. */
   sharedTensors?(plan: TunerPlan<C>): Readonly<Record<string, ExtraTensor>>;
   /** False for what stays as it began; all are trained without it. */
@@ -167,6 +174,8 @@ export interface TrainableTuner<C extends TunerConfig> {
   tasks?(config: C): number;
   /** Reads what the shapes of a module's tensors follow from, before anything else is asked. */
   look?(plan: TunerPlan<C>, signal?: AbortSignal): Promise<void>;
+  /** What is not stored and follows from what is, anew for a file's values. */
+  derive?(plan: TunerPlan<C>, values: ParameterValues): Promise<ParameterValues>;
 }
 
 /** A method and what it was prepared for. */
@@ -189,6 +198,9 @@ export function trainableTuner<C extends TunerConfig>(tuner: TrainableTuner<C>):
     prepared.set(own, own);
     return own;
   };
+  const of = (adapter: TrainableAdapter, base: MethodBase): Prepared<C> =>
+    prepared.get(adapter) ?? prepare(adapter.config, base);
+  const { derive } = tuner;
   return {
     peftType: tuner.method.peftType,
     prepare,
@@ -199,8 +211,10 @@ export function trainableTuner<C extends TunerConfig>(tuner: TrainableTuner<C>):
       },
     }),
     arrange: (tensors, base, file) => tuner.method.arrange(tensors, base, file),
-    initialize: (adapter, base, options) =>
-      initialize(tuner, prepared.get(adapter) ?? prepare(adapter.config, base), options),
+    initialize: (adapter, base, options) => initialize(tuner, of(adapter, base), options),
+    ...(derive && {
+      derive: (adapter, base, values) => derive(of(adapter, base).plan, values),
+    }),
   };
 }
 
@@ -237,61 +251,6 @@ function prepareTuner<C extends TunerConfig>(
     dropoutSeed: isDrawn ? dropoutSeedName : null,
     ...(tuner.tasks && { tasks: tuner.tasks(plan.config) }),
   };
-}
-
-function parametersOf<C extends TunerConfig>(
-  tuner: TrainableTuner<C>,
-  plan: TunerPlan<C>,
-  { whole, tokens }: { whole: readonly WholeTensor[]; tokens: readonly TokenTable[] },
-): Parameter[] {
-  const own = (path: string, suffix: string, tensor: ExtraTensor): Parameter => {
-    const torch = tuner.torchSuffix?.(suffix) ?? suffix;
-    return {
-      name: `${peftPrefix}${path}.${suffix}`,
-      ...(torch !== suffix && { torchName: `${peftPrefix}${path}.${torch}` }),
-      ...tensor,
-      kind: tuner.kindOf?.(suffix) ?? "other",
-    };
-  };
-  const stored = (suffix: string, shape: Shape): ExtraTensor => ({
-    shape,
-    isTrained: tuner.isTrained?.(suffix, plan.config) ?? true,
-    isStored: true,
-  });
-  const listed = (shapes: Readonly<Record<string, Shape>>): Record<string, ExtraTensor> =>
-    Object.fromEntries(
-      Object.entries(shapes).map(([suffix, shape]) => [suffix, stored(suffix, shape)]),
-    );
-  const modules = plan.targets.map(({ module, shapes }) => ({
-    path: module.path,
-    parameters: [
-      ...Object.entries(tuner.tensors?.(module, plan) ?? listed(shapes)).map(([suffix, tensor]) =>
-        own(module.path, suffix, tensor),
-      ),
-      ...Object.entries(tuner.extraTensors?.(module, plan) ?? {}).map(([suffix, tensor]) =>
-        own(module.path, suffix, tensor),
-      ),
-    ],
-  }));
-  const targeted = plan.parameters.map(({ target, shapes }) => ({
-    path: target.path,
-    parameters: Object.entries(shapes).map(([suffix, shape]) =>
-      own(target.stored, suffix, stored(suffix, shape)),
-    ),
-  }));
-  const rows = tokens.map(({ module: { path }, parameter }) => ({ path, parameters: [parameter] }));
-  // PyTorch meets what modules share in the first of them, and calls it after it.
-  const [first, ...others] = modules;
-  const shared = Object.entries(tuner.sharedTensors?.(plan) ?? {}).map(
-    ([name, tensor]): Parameter => ({
-      name: `base_model.${name}`,
-      ...(first && { torchName: `${peftPrefix}${first.path}.${name}` }),
-      ...tensor,
-      kind: "other",
-    }),
-  );
-  const all = first ? [{ ...first, parameters: [...first.parameters, ...shared] }, ...others] : [];
-  return inOrder(plan.base.tree, whole, [...all, ...targeted, ...rows]);
 }
 
 async function initialize<C extends TunerConfig>(
