@@ -5,7 +5,17 @@
  */
 import { createHash, type Hash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  statfs,
+  utimes,
+} from "node:fs/promises";
 import * as path from "node:path";
 import { deserialize, serialize } from "node:v8";
 import { throwIfAborted } from "../../base/errors.ts";
@@ -19,7 +29,13 @@ const magic = Buffer.from(`graft tokens ${cacheFormat}\n`);
 const digestBytes = 32;
 
 /** Above this the least recently used files go. */
-export const cacheLimit = 2e9;
+export const cacheLimit = 4e9;
+
+/** So much of the disk is left to checkpoints and to others. */
+const roomLeft = 2e9;
+
+/** Bytes from one look at the disk to the next. */
+const lookEvery = 64e6;
 
 /** A file of data below this is tokenised in a second. */
 const least = 256 * 1024;
@@ -115,6 +131,7 @@ export class TokenCacheWriter {
   private handle: FileHandle | null = null;
   private waiting: Packed[] = [];
   private written = magic.length + digestBytes;
+  private looked = -Infinity;
   private isGivenUp = false;
 
   constructor(
@@ -169,6 +186,7 @@ export class TokenCacheWriter {
         this.handle = await open(this.part, "wx");
         await this.handle.write(Buffer.concat([magic, Buffer.alloc(digestBytes)]), 0);
       }
+      if (!(await this.hasRoom())) return await this.drop();
       await this.handle.write(block, 0, block.length, this.written);
     } catch {
       return this.drop();
@@ -176,6 +194,13 @@ export class TokenCacheWriter {
     this.written += block.length;
     // One file of half the cache would push all others out.
     if (this.written > this.limit / 2) await this.drop();
+  }
+
+  private async hasRoom(): Promise<boolean> {
+    if (this.written < this.looked + lookEvery) return true;
+    this.looked = this.written;
+    const { bavail, bsize } = await statfs(path.dirname(this.part));
+    return bavail * bsize > roomLeft;
   }
 }
 
@@ -188,7 +213,7 @@ function packed(item: ReadItem): Packed {
   if (item.kind === "problem") return { problem: item.problem };
   const fields = Object.entries(item.tokenized).map(([name, value]) => [
     name,
-    isNumbers(value) ? Int32Array.from(value) : value,
+    isNumbers(value) ? typed(value) : value,
   ]);
   return {
     digest: item.digest,
@@ -200,7 +225,7 @@ function unpacked(item: Packed): ReadItem {
   if ("problem" in item) return { kind: "problem", problem: item.problem };
   const fields = Object.entries(item.tokens).map(([name, value]) => [
     name,
-    value instanceof Int32Array ? Array.from(value) : value,
+    value instanceof Int32Array || value instanceof Uint16Array ? Array.from(value) : value,
   ]);
   const tokenized = Object.fromEntries(fields) as unknown as TokenizedExample;
   return { kind: "text", digest: Buffer.from(item.digest), tokenized };
@@ -208,6 +233,12 @@ function unpacked(item: Packed): ReadItem {
 
 function isNumbers(value: unknown): value is number[] {
   return Array.isArray(value) && value.length > 0 && value.every((each) => (each | 0) === each);
+}
+
+/** Ids of most vocabularies have 16 bits. */
+function typed(values: readonly number[]): Uint16Array | Int32Array {
+  const isShort = values.every((each) => each >= 0 && each < 2 ** 16);
+  return isShort ? Uint16Array.from(values) : Int32Array.from(values);
 }
 
 async function digestOf(
