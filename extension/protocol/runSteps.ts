@@ -50,12 +50,23 @@ export function isBehind(event: RunEvent, step: number): boolean {
   return "step" in event && typeof event.step === "number" && event.step > step;
 }
 
-/** Adds events to others; a run that goes on from a checkpoint takes back what it reported behind it. */
+/** Which earlier events an event takes back: steps that are taken anew, checkpoints that were removed. */
+export function revokedBy(event: RunEvent): ((earlier: RunEvent) => boolean) | null {
+  if (event.kind === "state") {
+    const { from } = event;
+    return from === undefined ? null : (earlier) => isBehind(earlier, from);
+  }
+  if (event.kind !== "checkpoint" || event.kept === undefined) return null;
+  const kept = new Set(event.kept);
+  return (earlier) => earlier.kind === "checkpoint" && !kept.has(earlier.step);
+}
+
+/** Adds events to others, without those that they take back. */
 export function joined(events: readonly RunEvent[], more: readonly RunEvent[]): RunEvent[] {
   let all = [...events];
   for (const event of more) {
-    const from = event.kind === "state" ? event.from : undefined;
-    if (from !== undefined) all = all.filter((each) => !isBehind(each, from));
+    const isRevoked = revokedBy(event);
+    if (isRevoked) all = all.filter((each) => !isRevoked(each));
     all.push(event);
   }
   return all;

@@ -226,7 +226,8 @@ export type RunEvent = { at: string } & (
       seconds: number;
     }
   | { kind: "sample"; step: number; prompt: string; base: string; adapter: string }
-  | { kind: "checkpoint"; step: number; path: string; isBest: boolean }
+  /** `kept`: steps of all checkpoints that there are now. */
+  | { kind: "checkpoint"; step: number; path: string; isBest: boolean; kept?: number[] }
 );
 
 /** A run at a glance, as its folder tells. */

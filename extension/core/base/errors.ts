@@ -163,8 +163,8 @@ export function asGraftError(thrown: unknown): GraftError {
 }
 
 /** A disk, or a user's share of it, that is full. */
-export function isNoRoom(thrown: unknown): thrown is NodeJS.ErrnoException {
-  const { code } = (thrown ?? {}) as NodeJS.ErrnoException;
+export function isNoRoom(thrown: unknown): thrown is Error & { code: string; path?: string } {
+  const { code } = (thrown ?? {}) as { code?: unknown };
   return code === "ENOSPC" || code === "EDQUOT";
 }
 

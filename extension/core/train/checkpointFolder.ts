@@ -37,13 +37,16 @@ export function checkpointName(step: number): string {
   return `checkpoint-${step}`;
 }
 
+/** The step of a checkpoint by its folder's name; null for another name. */
+export function stepOf(name: string): number | null {
+  const step = /^checkpoint-(\d+)$/.exec(name)?.[1];
+  return step === undefined ? null : Number(step);
+}
+
 /** Checkpoints of a run by their steps, the last first. */
 export async function checkpointsIn(run: string): Promise<{ step: number; folder: string }[]> {
   const names = await readdir(run).catch(() => []);
-  const steps = names.flatMap((name) => {
-    const step = /^checkpoint-(\d+)$/.exec(name)?.[1];
-    return step === undefined ? [] : [Number(step)];
-  });
+  const steps = names.flatMap((name) => stepOf(name) ?? []);
   return steps
     .sort((a, b) => b - a)
     .map((step) => ({ step, folder: path.join(run, checkpointName(step)) }));

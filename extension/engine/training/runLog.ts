@@ -13,7 +13,7 @@ import {
 import * as path from "node:path";
 import { isNoRoom } from "../../core/base/errors.ts";
 import type { RunEvent } from "../../protocol/trainingContract.ts";
-import { isBehind, thinned } from "../../protocol/runSteps.ts";
+import { revokedBy, thinned } from "../../protocol/runSteps.ts";
 
 type Unstamped<E> = E extends { at: string } ? Omit<E, "at"> : never;
 export type NewRunEvent = Unstamped<RunEvent>;
@@ -147,8 +147,8 @@ export async function readThinned(folder: string, most: number): Promise<RunEven
   let events: RunEvent[] = [];
   let steps = 0;
   for await (const event of readEvents(folder)) {
-    const from = event.kind === "state" ? event.from : undefined;
-    if (from !== undefined) events = events.filter((each) => !isBehind(each, from));
+    const isRevoked = revokedBy(event);
+    if (isRevoked) events = events.filter((each) => !isRevoked(each));
     events.push(event);
     if (event.kind !== "step" || ++steps <= 4 * Math.max(64, most)) continue;
     events = thinned(events, most);

@@ -1,11 +1,17 @@
 /** A run in a process of its own: it trains, whoever watches, and writes down what happens. */
+import { readdirSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { t } from "@vscode/l10n";
 import { asGraftError, badRequest } from "../../core/base/errors.ts";
 import { TrainingRun } from "../../core/trainAdapter.ts";
-import { checkpointsIn, lastWhole, tidyCheckpoints } from "../../core/train/checkpointFolder.ts";
+import {
+  checkpointsIn,
+  lastWhole,
+  stepOf,
+  tidyCheckpoints,
+} from "../../core/train/checkpointFolder.ts";
 import type { TrainingEnd, TrainingEvent } from "../../core/train/events.ts";
 import type { Trainer } from "../../core/train/trainer.ts";
 import { type RunConfig, type RunState, runVersion } from "../../protocol/trainingContract.ts";
@@ -188,6 +194,7 @@ class RunProcess implements RunControls {
           step,
           path: folder,
           isBest: step === this.trainer?.history.bestStep,
+          kept: checkpointSteps(this.folder),
         });
       }
       case "samples":
@@ -240,6 +247,10 @@ class RunProcess implements RunControls {
   private tell(event: NewRunEvent): void {
     if (this.log) this.server?.tell(this.log.append(event));
   }
+}
+
+function checkpointSteps(folder: string): number[] {
+  return readdirSync(folder).flatMap((name) => stepOf(name) ?? []);
 }
 
 function tooEarly(): Error {

@@ -131,6 +131,21 @@ test("what a run reported behind the checkpoint that it goes on from counts no m
   assert.deepEqual(joined(told.slice(0, 8), told.slice(8)), later.events);
 });
 
+test("a checkpoint that was removed is not offered any more", async () => {
+  const folder = await createRun(join(place, "kept"), config("kept"));
+  const log = new RunLog(folder);
+  const checkpoint = (at: number, kept: number[]) =>
+    ({ kind: "checkpoint", step: at, path: `checkpoint-${at}`, isBest: false, kept }) as const;
+  log.append(checkpoint(2, [2]));
+  log.append(checkpoint(4, [2, 4]));
+  log.append(checkpoint(6, [2, 6]));
+  const { events } = await readRun(folder);
+  assert.deepEqual(
+    events.flatMap((event) => (event.kind === "checkpoint" ? [event.step] : [])),
+    [2, 6],
+  );
+});
+
 test("a list of runs reads the ends of their logs alone", async () => {
   const parent = join(place, "long");
   const folder = await createRun(parent, {
