@@ -3,8 +3,8 @@ import type {
   AdapterSummary,
   BaseModelSummary,
   DiscoverResult,
-  FitReport,
 } from "./protocol/engineContract.ts";
+import type { FitReport } from "./protocol/reportContract.ts";
 import type { State } from "./state.ts";
 
 /** What is known after some folders were looked at anew; what is gone from them is gone from here. */

@@ -8,28 +8,30 @@ import type {
   AdapterInfo,
   AdapterSummary,
   BaseModelInfo,
-  CombineParams,
-  ConvertParams,
-  ConvertResult,
   DiscoverParams,
   EffectResult,
   EngineContract,
-  ExportOnnxParams,
-  ExportOnnxResult,
   GenerateEvent,
   GenerateParams,
   GenerateResult,
   LoadBaseModelParams,
   LoadEstimate,
   LoadOptions,
-  MergeParams,
-  MergeResult,
-  ModelStatusResult,
   ProgressEvent,
   QuantCacheEntry,
+} from "./protocol/engineContract.ts";
+import type { ModelStatusResult } from "./protocol/reportContract.ts";
+import type {
+  CombineParams,
+  ConvertParams,
+  ConvertResult,
+  ExportOnnxParams,
+  ExportOnnxResult,
+  MergeParams,
+  MergeResult,
   SaveAdapterParams,
   SaveAdapterResult,
-} from "./protocol/engineContract.ts";
+} from "./protocol/writeContract.ts";
 import { knownEffects, type KeptEffects, withEffect } from "./effects.ts";
 import { mergeRescan, withFits, withRead } from "./rescan.ts";
 import { stopAtOnce } from "./stopAtOnce.ts";

@@ -6,8 +6,8 @@ import type {
   BaseModelInfo,
   BaseModelSummary,
   DiscoverResult,
-  FitReport,
 } from "./protocol/engineContract.ts";
+import type { FitReport } from "./protocol/reportContract.ts";
 import type { HostState } from "./protocol/webviewContract.ts";
 
 export type EngineState = HostState["engine"];

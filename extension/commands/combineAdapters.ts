@@ -1,7 +1,7 @@
 import * as vscode from "vscode";
 import type { Command, Graft } from "../context.ts";
 import { HostError } from "../failure.ts";
-import type { CombineParams } from "../protocol/engineContract.ts";
+import type { CombineParams } from "../protocol/writeContract.ts";
 import { adapterStatus } from "../state.ts";
 import { combinable, type CombinationPart, combinationProblem } from "../views/combination.ts";
 import { formatMethod } from "../views/format.ts";

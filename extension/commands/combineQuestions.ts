@@ -1,6 +1,7 @@
 import * as vscode from "vscode";
 import type { Graft } from "../context.ts";
-import type { AdapterInfo, CombineParams } from "../protocol/engineContract.ts";
+import type { AdapterInfo } from "../protocol/engineContract.ts";
+import type { CombineParams } from "../protocol/writeContract.ts";
 import {
   type CombinationWay,
   combinationWays,

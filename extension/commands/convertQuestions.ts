@@ -1,5 +1,5 @@
 import * as vscode from "vscode";
-import type { Conversion, RankChoice } from "../protocol/engineContract.ts";
+import type { Conversion, RankChoice } from "../protocol/writeContract.ts";
 import { readShare, readWhole } from "../views/combination.ts";
 
 interface About {

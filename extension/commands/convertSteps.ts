@@ -1,6 +1,6 @@
 import * as vscode from "vscode";
 import type { Graft } from "../context.ts";
-import type { Conversion } from "../protocol/engineContract.ts";
+import type { Conversion } from "../protocol/writeContract.ts";
 import { describeResult } from "../views/conversion.ts";
 import { withProgress } from "../views/progress.ts";
 import { offerReveal } from "./steps.ts";

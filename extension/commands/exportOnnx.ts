@@ -1,6 +1,6 @@
 import * as vscode from "vscode";
 import type { Command, Graft } from "../context.ts";
-import type { ExportOnnxParams } from "../protocol/engineContract.ts";
+import type { ExportOnnxParams } from "../protocol/writeContract.ts";
 import { formatBytes, formatModel } from "../views/format.ts";
 import { withProgress } from "../views/progress.ts";
 import { requireBase, offerReveal, requireTrust } from "./steps.ts";

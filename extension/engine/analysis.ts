@@ -28,7 +28,8 @@ import type {
   IntruderAnalysis,
 } from "../protocol/analysisContract.ts";
 import type { Handlers } from "../protocol/connection.ts";
-import type { ConfigField, ProgressEvent } from "../protocol/engineContract.ts";
+import type { ProgressEvent } from "../protocol/engineContract.ts";
+import type { ConfigField } from "../protocol/reportContract.ts";
 import { summarizeAdapter } from "./discover.ts";
 import { gridOf, placeInGrid } from "./grid.ts";
 import { configFields } from "./inspect.ts";

@@ -1,5 +1,5 @@
 import type { ConvertReport } from "../core/convertAdapter.ts";
-import type { ConvertResult } from "../protocol/engineContract.ts";
+import type { ConvertResult } from "../protocol/writeContract.ts";
 
 /** What a conversion did, without a line for each of hundreds of modules. */
 export function convertResult({ modules, ...report }: ConvertReport): ConvertResult {

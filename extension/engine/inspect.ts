@@ -22,7 +22,7 @@ import type {
   ConfigField,
   FitReport,
   GridCell,
-} from "../protocol/engineContract.ts";
+} from "../protocol/reportContract.ts";
 import { adapterFiles, summarizeAdapter } from "./discover.ts";
 import { gridOf, placeInGrid } from "./grid.ts";
 import { problemIn } from "./problemIn.ts";

@@ -1,7 +1,7 @@
 import { realpath } from "node:fs/promises";
 import type { MergeReport } from "../core/mergeModel.ts";
 import type { MergePreview } from "../core/mergePreview.ts";
-import type { MergePreviewResult, MergeResult } from "../protocol/engineContract.ts";
+import type { MergePreviewResult, MergeResult } from "../protocol/writeContract.ts";
 
 /** What a merge did, without a line for each of hundreds of tensors. */
 export async function mergeResult(report: MergeReport): Promise<MergeResult> {

@@ -1,5 +1,5 @@
 import type { PeftModel } from "../core/peftModel.ts";
-import type { ModelStatusResult } from "../protocol/engineContract.ts";
+import type { ModelStatusResult } from "../protocol/reportContract.ts";
 
 /** A model's status as plain data. */
 export function statusResult(model: PeftModel): ModelStatusResult {

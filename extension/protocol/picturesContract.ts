@@ -5,7 +5,8 @@ import type {
   IntruderAnalysis,
   ModuleAnalysis,
 } from "./analysisContract.ts";
-import type { AdapterReport, ProgressEvent } from "./engineContract.ts";
+import type { ProgressEvent } from "./engineContract.ts";
+import type { AdapterReport } from "./reportContract.ts";
 import type { HostState } from "./webviewContract.ts";
 
 /** A file that a page would like to be written; the host asks where. */

@@ -1,10 +1,6 @@
 /** Host ⇄ webviews. Types only. */
-import type {
-  ActiveAdapter,
-  AdapterInfo,
-  AdapterReport,
-  ModelStatusResult,
-} from "./engineContract.ts";
+import type { ActiveAdapter, AdapterInfo } from "./engineContract.ts";
+import type { AdapterReport, ModelStatusResult } from "./reportContract.ts";
 import type { AnalysisHostContract } from "./picturesContract.ts";
 
 /** What a webview can know about the engine at a glance; sent whole on every change. */

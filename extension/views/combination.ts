@@ -1,5 +1,5 @@
 import { t } from "@vscode/l10n";
-import type { CombinationType } from "../protocol/engineContract.ts";
+import type { CombinationType } from "../protocol/writeContract.ts";
 
 /** What a person decides when adapters are combined. Plain data and checks; the command asks. */
 

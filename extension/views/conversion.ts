@@ -1,5 +1,5 @@
 import { t } from "@vscode/l10n";
-import type { Conversion, ConvertResult } from "../protocol/engineContract.ts";
+import type { Conversion, ConvertResult } from "../protocol/writeContract.ts";
 import { formatShare } from "./format.ts";
 
 /** What an adapter can be turned into. Plain data and words; the command asks. */

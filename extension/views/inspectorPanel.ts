@@ -4,7 +4,7 @@ import type { EngineProcess } from "../engineProcess.ts";
 import { failureOf } from "../failure.ts";
 import { Connection, type Handlers } from "../protocol/connection.ts";
 import type { AnalyzeParams } from "../protocol/analysisContract.ts";
-import type { AdapterReport } from "../protocol/engineContract.ts";
+import type { AdapterReport } from "../protocol/reportContract.ts";
 import type {
   InspectorContract,
   InspectorHostContract,

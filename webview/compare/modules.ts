@@ -2,7 +2,7 @@ import type {
   AdapterComparison,
   ModuleComparison,
 } from "../../extension/protocol/analysisContract.ts";
-import type { AdapterReport } from "../../extension/protocol/engineContract.ts";
+import type { AdapterReport } from "../../extension/protocol/reportContract.ts";
 import type { CompareState } from "../../extension/protocol/picturesContract.ts";
 import * as format from "../shared/format.ts";
 import { type HeatCell, type HeatData } from "../shared/heatData.ts";

@@ -1,4 +1,4 @@
-import { type AdapterReport } from "../../extension/protocol/engineContract.ts";
+import type { AdapterReport } from "../../extension/protocol/reportContract.ts";
 import { choice } from "../shared/choice.ts";
 import { type Field } from "../shared/csv.ts";
 import { element } from "../shared/element.ts";

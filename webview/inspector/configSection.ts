@@ -1,4 +1,4 @@
-import { type AdapterReport, type ConfigField } from "../../extension/protocol/engineContract.ts";
+import type { AdapterReport, ConfigField } from "../../extension/protocol/reportContract.ts";
 import { element } from "../shared/element.ts";
 import { icon } from "../shared/icon.ts";
 import { fillRows, table } from "../shared/rows.ts";

@@ -1,4 +1,4 @@
-import { type AdapterReport } from "../../extension/protocol/engineContract.ts";
+import type { AdapterReport } from "../../extension/protocol/reportContract.ts";
 import { element } from "../shared/element.ts";
 import * as format from "../shared/format.ts";
 import { fillRows, table } from "../shared/rows.ts";

@@ -4,7 +4,7 @@ import type {
   ModuleAnalysis,
   ModuleIntruders,
 } from "../../extension/protocol/analysisContract.ts";
-import { type AdapterReport, type GridCell } from "../../extension/protocol/engineContract.ts";
+import type { AdapterReport, GridCell } from "../../extension/protocol/reportContract.ts";
 import { layerLabel } from "../shared/labels.ts";
 
 /** A module with all that is known of it so far. */

@@ -1,4 +1,4 @@
-import { type AdapterReport } from "../../extension/protocol/engineContract.ts";
+import type { AdapterReport } from "../../extension/protocol/reportContract.ts";
 import { type HostState, type InspectorState } from "../../extension/protocol/webviewContract.ts";
 import { append, element } from "../shared/element.ts";
 import * as format from "../shared/format.ts";

@@ -1,5 +1,5 @@
 import type { AdapterAnalysis } from "../../extension/protocol/analysisContract.ts";
-import type { AdapterReport } from "../../extension/protocol/engineContract.ts";
+import type { AdapterReport } from "../../extension/protocol/reportContract.ts";
 import * as format from "../shared/format.ts";
 import { rowLabel } from "./grid.ts";
 import { words } from "./wordTexts.ts";

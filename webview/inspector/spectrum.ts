@@ -1,5 +1,5 @@
 import type { AdapterAnalysis, Spectrum } from "../../extension/protocol/analysisContract.ts";
-import { type AdapterReport } from "../../extension/protocol/engineContract.ts";
+import type { AdapterReport } from "../../extension/protocol/reportContract.ts";
 import { spectrumChart } from "../shared/chart.ts";
 import { element } from "../shared/element.ts";
 import { figure } from "../shared/figure.ts";

@@ -1,4 +1,4 @@
-import type { AdapterReport } from "../../extension/protocol/engineContract.ts";
+import type { AdapterReport } from "../../extension/protocol/reportContract.ts";
 import { element } from "../shared/element.ts";
 import { plainWords } from "./plainWords.ts";
 import { type Page } from "./page.ts";

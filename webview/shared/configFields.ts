@@ -1,4 +1,4 @@
-import { type ConfigField } from "../../extension/protocol/engineContract.ts";
+import type { ConfigField } from "../../extension/protocol/reportContract.ts";
 
 const longValue = 240;
 

@@ -1,8 +1,5 @@
-import type {
-  AdapterInfo,
-  LayerStatus,
-  ModelStatusResult,
-} from "../../extension/protocol/engineContract.ts";
+import type { AdapterInfo } from "../../extension/protocol/engineContract.ts";
+import type { LayerStatus, ModelStatusResult } from "../../extension/protocol/reportContract.ts";
 import type { StatusState } from "../../extension/protocol/webviewContract.ts";
 import * as format from "../shared/format.ts";
 import { text } from "./strings.ts";

@@ -1,4 +1,4 @@
-import type { LayerStatus, ModelStatusResult } from "../../extension/protocol/engineContract.ts";
+import type { LayerStatus, ModelStatusResult } from "../../extension/protocol/reportContract.ts";
 import type { StatusState } from "../../extension/protocol/webviewContract.ts";
 import { element } from "../shared/element.ts";
 import * as format from "../shared/format.ts";

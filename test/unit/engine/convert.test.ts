@@ -3,11 +3,8 @@ import { readdir } from "node:fs/promises";
 import * as path from "node:path";
 import { test } from "node:test";
 import { createService } from "../../../extension/engine/service.ts";
-import type {
-  Conversion,
-  ConvertResult,
-  ProgressEvent,
-} from "../../../extension/protocol/engineContract.ts";
+import type { ProgressEvent } from "../../../extension/protocol/engineContract.ts";
+import type { Conversion, ConvertResult } from "../../../extension/protocol/writeContract.ts";
 import { failure, fixtures, temporaryFolder } from "../core/support.ts";
 
 const service = createService();

@@ -4,7 +4,7 @@ import type {
   AdapterComparison,
   ModuleComparison,
 } from "../../../extension/protocol/analysisContract.ts";
-import type { AdapterReport } from "../../../extension/protocol/engineContract.ts";
+import type { AdapterReport } from "../../../extension/protocol/reportContract.ts";
 import type { CompareState } from "../../../extension/protocol/picturesContract.ts";
 import { fieldPairs } from "../../../webview/compare/configs.ts";
 import {

@@ -4,7 +4,7 @@ import type {
   AdapterAnalysis,
   ModuleAnalysis,
 } from "../../../extension/protocol/analysisContract.ts";
-import type { AdapterReport, GridCell } from "../../../extension/protocol/engineContract.ts";
+import type { AdapterReport, GridCell } from "../../../extension/protocol/reportContract.ts";
 import { costWords } from "../../../webview/inspector/costWords.ts";
 import { layOutGrid, placeOf } from "../../../webview/inspector/grid.ts";
 import { facts, heatData, knownMetrics } from "../../../webview/inspector/metrics.ts";
