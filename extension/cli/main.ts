@@ -8,12 +8,14 @@ import { demo } from "./demo.ts";
 import { download } from "./download.ts";
 import { evaluateFile } from "./eval.ts";
 import { exportModel } from "./export.ts";
+import { exportTrainingJob } from "./exportJob.ts";
 import { inspect } from "./inspect.ts";
 import { merge } from "./merge.ts";
 import { push } from "./push.ts";
 import { run } from "./run.ts";
 import { save } from "./save.ts";
 import { search } from "./search.ts";
+import { train } from "./train.ts";
 
 /** What the terminal door can do; a new verb is its file and its line here. */
 const verbs: Readonly<Record<string, (args: string[], signal: AbortSignal) => Promise<void>>> = {
@@ -32,6 +34,8 @@ const verbs: Readonly<Record<string, (args: string[], signal: AbortSignal) => Pr
   push,
   eval: evaluateFile,
   bulk,
+  train,
+  "export-job": exportTrainingJob,
   demo,
 };
 
@@ -70,6 +74,9 @@ const usage = `Usage:
   graft bulk DATA.jsonl|DATA.csv [--prompt FILE.prompt.yml] [--base DIR] [--adapter DIR[:WEIGHT]]...
             [--no-base] [--out FILE] [--export FILE.csv|.md|.jsonl] [--restart] [--batch N]
             [--max-tokens N] [--temperature T] [--seed S]    goes on where it stopped
+  graft train RUN.json [--out DIR] [--json]    a new run below DIR (graft-runs); the same config, the same run
+  graft train DIR [--json]    goes on with the run of a folder from its last checkpoint
+  graft export-job RUN.json|DIR --out DIR [--json]    the run as a Python job (PEFT, TRL, Accelerate)
   graft demo
 `;
 

@@ -2,6 +2,7 @@ import type { Command } from "../context.ts";
 import { continueRun } from "./continueRun.ts";
 import { continueTraining } from "./continueTraining.ts";
 import { deleteRun } from "./deleteRun.ts";
+import { exportTrainingJob } from "./exportTrainingJob.ts";
 import { loadRunAdapter } from "./loadRunAdapter.ts";
 import { pauseRun } from "./pauseRun.ts";
 import { rerunRun } from "./rerunRun.ts";
@@ -23,5 +24,6 @@ export const trainingCommands: readonly Command[] = [
   saveRunCheckpoint,
   loadRunAdapter,
   rerunRun,
+  exportTrainingJob,
   deleteRun,
 ];

@@ -261,7 +261,7 @@ export async function train(request: TrainRequest): Promise<TrainingEnd> {
 }
 
 /** As PEFT saves a config; one that names no base leads to the folder that it was trained on. */
-function savedConfig(text: string, { checkpoint }: TrainingBase): string {
+export function savedConfig(text: string, { checkpoint }: TrainingBase): string {
   const own = withInferenceMode(text);
   const { baseName } = parseAdapterConfig(own, "adapter_config.json");
   return baseName === null ? withBaseName(own, checkpoint.dir) : own;

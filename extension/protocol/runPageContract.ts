@@ -34,6 +34,8 @@ export type RunPageHostContract = PicturesHostContract & {
   loadAdapter: { params: null; result: null };
   inspect: { params: { path: string }; result: null };
   openFolder: { params: null; result: null };
+  /** As a Python job; the host asks where to. */
+  exportJob: { params: null; result: null };
 };
 
 /** What the page offers to the host. */

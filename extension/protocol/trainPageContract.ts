@@ -79,6 +79,8 @@ export type TrainPageHostContract = {
     event: ProgressEvent;
   };
   estimate: { params: { config: RunConfig }; result: TrainingEstimate; event: ProgressEvent };
+  /** As a Python job; the host asks where to. */
+  exportJob: { params: { config: RunConfig }; result: null };
   openFile: { params: { file: string; line: number | null }; result: null };
   /** Makes the run, starts it and opens its page; the form closes. */
   start: { params: { config: RunConfig }; result: null };

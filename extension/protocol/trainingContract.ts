@@ -275,6 +275,16 @@ export interface TrainingEstimate {
   parameters: number;
 }
 
+/** A run as a Python job: a folder of its own. */
+export interface ExportedJob {
+  folder: string;
+  /** Relative to the folder. */
+  files: string[];
+  bytes: number;
+  /** What does not carry over as it is; sentences. */
+  notes: string[];
+}
+
 /** What the engine tells of runs, from their folders. */
 export type RunsContract = {
   /** Writes run.json into a new folder of `parent`, named after the run. */
@@ -304,6 +314,12 @@ export type TrainingContract = {
   estimateTraining: {
     params: { config: RunConfig };
     result: TrainingEstimate;
+    event: ProgressEvent;
+  };
+  /** Writes a run as a job for PEFT, TRL and Accelerate into a new folder; the losses of `run` go along. */
+  exportTrainingJob: {
+    params: { config: RunConfig; folder: string; run?: string };
+    result: ExportedJob;
     event: ProgressEvent;
   };
 };

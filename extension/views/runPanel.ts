@@ -110,6 +110,7 @@ class RunPage {
     loadAdapter: () => run("graft.loadRunAdapter", this.folder),
     inspect: ({ path }) => run("graft.openInspector", path),
     openFolder: () => run("revealFileInOS", vscode.Uri.file(this.folder)),
+    exportJob: () => run("graft.exportTrainingJob", this.folder),
     compareWith: async ({ folder, isShown }) => {
       const others = this.folders.slice(1).filter((each) => each !== folder);
       this.folders = [this.folder, ...others, ...(isShown ? [folder] : [])];

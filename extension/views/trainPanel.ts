@@ -127,6 +127,10 @@ function handlersOf(
       refuseUntrusted();
       return estimate(config, { signal, onEvent: emit });
     },
+    exportJob: async ({ config }) => {
+      await vscode.commands.executeCommand("graft.exportTrainingJob", config);
+      return null;
+    },
     openFile: async ({ file, line }) => {
       const at = new vscode.Position(Math.max(0, (line ?? 1) - 1), 0);
       const options = { selection: new vscode.Range(at, at), preview: true };

@@ -7,7 +7,14 @@ import { lastOf, notesOf } from "./series.ts";
 import { text } from "./strings.ts";
 
 export type RunAction =
-  "pause" | "resume" | "goOn" | "stop" | "saveCheckpoint" | "loadAdapter" | "openFolder";
+  | "pause"
+  | "resume"
+  | "goOn"
+  | "stop"
+  | "saveCheckpoint"
+  | "loadAdapter"
+  | "openFolder"
+  | "exportJob";
 
 /** How far the run is, and what it says of itself. */
 export function headerView(run: ShownRun): HTMLElement {
@@ -144,6 +151,7 @@ export function buttonsView(
         },
         text.inspect,
       ),
+    button("exportJob", text.exportJob),
     button("openFolder", text.openFolder),
   );
 }

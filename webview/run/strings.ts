@@ -37,6 +37,7 @@ export const text = {
   load: t("Load Adapter"),
   inspect: t("Inspect Adapter"),
   openFolder: t("Open Folder"),
+  exportJob: t("Export Training Job…"),
   compareWith: t("Compare with"),
   noOthers: t("There is no other run."),
 

@@ -16,7 +16,13 @@ export type EstimateState =
 export function footerView(
   state: EstimateState,
   problem: string | null,
-  on: { estimate(): void; cancel(): void; start(): void; advice: readonly FooterAdvice[] },
+  on: {
+    estimate(): void;
+    cancel(): void;
+    start(): void;
+    exportJob(): void;
+    advice: readonly FooterAdvice[];
+  },
 ): HTMLElement[] {
   const isBusy = state.kind === "starting" || state.kind === "measuring";
   const buttons = element(
@@ -41,6 +47,14 @@ export function footerView(
         on: { click: () => on.estimate() },
       },
       text.estimate,
+    ),
+    element(
+      "vscode-button",
+      {
+        attributes: { id: "export-job", appearance: "secondary" },
+        on: { click: () => on.exportJob() },
+      },
+      text.exportJob,
     ),
   );
   const failure = problem ?? (state.kind === "failed" ? state.message : null);

@@ -222,6 +222,9 @@ function drawFooter(): void {
       drawFooter();
     },
     start: () => void start(),
+    exportJob: () => {
+      if (check()) void host.request("exportJob", { config: page.draft }).catch(failed);
+    },
     advice: memoryAdvice(page.draft).map(({ apply, ...each }) => ({
       ...each,
       take: () => page.change(apply(page.draft), true),

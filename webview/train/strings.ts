@@ -193,6 +193,7 @@ export const text = {
   keepIn: (dtype: string) => t("Keep the base in {0}", dtype),
   shorter: (tokens: string) => t("Texts of at most {0} tokens", tokens),
   begin: t("Start Training"),
+  exportJob: t("Export Training Job…"),
   starting: t("Starting…"),
   seconds: (value: number) => t("{0} s", value),
   minutes: (value: number) => t("{0} min", value),

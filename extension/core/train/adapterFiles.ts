@@ -1,10 +1,15 @@
 /** An adapter in training as PEFT's files. */
 import * as path from "node:path";
 import { writeAtomically } from "../base/files.ts";
-import { adapterConfigName, parseAdapterConfig } from "../checkpoint/adapterConfig.ts";
+import {
+  type AdapterConfig,
+  adapterConfigName,
+  parseAdapterConfig,
+} from "../checkpoint/adapterConfig.ts";
 import type { MethodBase } from "../peft/method.ts";
 import { savedTensors } from "../peft/trainable/savedTensors.ts";
 import { withFields } from "../peft/trainable/completedConfig.ts";
+import type { SavedForm } from "../peft/trainable/trainable.ts";
 import { writeSafetensors } from "../safetensors/write.ts";
 import type { TrainingModel } from "./trainingModel.ts";
 
@@ -17,13 +22,21 @@ export interface AdapterFrame {
 }
 
 /** Writes adapter_config.json and adapter_model.safetensors of an adapter as it is now. */
-export async function writeAdapterFiles(
+export function writeAdapterFiles(
   folder: string,
   model: TrainingModel,
+  frame: AdapterFrame,
+): Promise<void> {
+  const { config } = model.parts.adapter;
+  return writeAdapterForm(folder, { ...model.saved(), config }, frame);
+}
+
+/** The same of an adapter that is not trained yet. */
+export async function writeAdapterForm(
+  folder: string,
+  { parameters, values, fields, config }: SavedForm & { readonly config: AdapterConfig },
   { configText, base }: AdapterFrame,
 ): Promise<void> {
-  const { parameters, values, fields } = model.saved();
-  const { config } = model.parts.adapter;
   const tensors = await savedTensors({ parameters, config }, values, { base });
   const weights = path.join(folder, "adapter_model.safetensors");
   await writeSafetensors(weights, tensors, { metadata: { format: "pt" } });

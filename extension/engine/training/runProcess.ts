@@ -14,7 +14,12 @@ import {
 } from "../../core/train/checkpointFolder.ts";
 import type { TrainingEnd, TrainingEvent } from "../../core/train/events.ts";
 import type { Trainer } from "../../core/train/trainer.ts";
-import { type RunConfig, type RunState, runVersion } from "../../protocol/trainingContract.ts";
+import {
+  type RunConfig,
+  type RunEvent,
+  type RunState,
+  runVersion,
+} from "../../protocol/trainingContract.ts";
 import { openRun } from "./openRun.ts";
 import { logEnd } from "./logEnd.ts";
 import { readRunConfig } from "./runConfig.ts";
@@ -24,9 +29,16 @@ import { type NewRunEvent, RunLog } from "./runLog.ts";
 import { Samples } from "./samples.ts";
 import { type RunControls, RunServer } from "./runServer.ts";
 
+/** Who follows a run in its own process. */
+export interface RunFollower {
+  readonly onEvent?: (event: RunEvent) => void;
+  /** Ends the run after its step; what is learned so far is kept. */
+  readonly signal?: AbortSignal;
+}
+
 /** Trains the run of a folder to its end. @returns the process' exit code */
-export async function trainIn(folder: string): Promise<number> {
-  const run = new RunProcess(folder, await readRunConfig(folder));
+export async function trainIn(folder: string, follower: RunFollower = {}): Promise<number> {
+  const run = new RunProcess(folder, await readRunConfig(folder), follower);
   const server = await RunServer.listen(run);
   const startedAt = new Date().toISOString();
   const own = { version: runVersion, pid: process.pid, socket: server.path, startedAt } as const;
@@ -53,6 +65,7 @@ class RunProcess implements RunControls {
   constructor(
     private readonly folder: string,
     private readonly config: RunConfig,
+    private readonly follower: RunFollower,
   ) {}
 
   private get trainer(): Trainer | undefined {
@@ -69,6 +82,7 @@ class RunProcess implements RunControls {
     this.log = new RunLog(this.folder);
     // As a system that shuts down asks for it: what is learned so far is kept.
     process.once("SIGTERM", this.onTerminated);
+    this.follower.signal?.addEventListener("abort", this.onTerminated, { once: true });
     try {
       const end = await this.train();
       this.become(end.finish === "stopped" ? "stopped" : "finished", messageOf(end));
@@ -245,7 +259,10 @@ class RunProcess implements RunControls {
   }
 
   private tell(event: NewRunEvent): void {
-    if (this.log) this.server?.tell(this.log.append(event));
+    if (!this.log) return;
+    const told = this.log.append(event);
+    this.server?.tell(told);
+    this.follower.onEvent?.(told);
   }
 }
 

@@ -3,6 +3,7 @@ import type { TrainingContract } from "../../protocol/trainingContract.ts";
 import { countTrainable } from "./countTrainable.ts";
 import { dataColumns } from "./dataColumns.ts";
 import { estimateTraining } from "./estimate.ts";
+import { exportJob } from "./export/exportJob.ts";
 import { parseRunConfig } from "./runConfig.ts";
 import { openRunData, previewOf } from "./runData.ts";
 
@@ -29,4 +30,6 @@ export const trainingHandlers: Handlers<TrainingContract> = {
   countTrainable: (params, { signal }) => countTrainable(params, signal),
   estimateTraining: ({ config }, context) =>
     estimateTraining(parseRunConfig(config, "run.json"), context),
+  exportTrainingJob: ({ config, folder, run }, { emit: onProgress, signal }) =>
+    exportJob({ config: parseRunConfig(config, "run.json"), folder, run }, { onProgress, signal }),
 };
