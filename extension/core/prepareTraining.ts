@@ -20,6 +20,7 @@ import { openModel, type PrecisionOptions, preparePrecision } from "./precision.
 import { readFloat32 } from "./safetensors/read.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
 import { type TaskName, taskNamed, taskOfType } from "./models/taskClass.ts";
+import { readTokenizer } from "./tokens/tokenizer.ts";
 import type { TaskWish } from "./taskHead.ts";
 import type { LossKind } from "./train/losses.ts";
 import type { TrainingOptions } from "./train/options.ts";
@@ -92,7 +93,12 @@ export async function prepareTraining(
   const method = trainableMethodOf(config);
   await method.look?.(config, base, at.signal);
   const adapter = method.prepare(config, base);
-  const { values, warnings } = await valuesOf(method, adapter, { start, base, ...at });
+  const { values, warnings } = await valuesOf(method, adapter, {
+    start,
+    base,
+    dir: checkpoint.dir,
+    ...at,
+  });
   throwIfAborted(at.signal);
   const checkpoints: Value[] = [];
   const noted = noteBlocks(adapter.hook, checkpoints);
@@ -117,10 +123,25 @@ export async function openTrainingModel(
 async function valuesOf(
   method: TrainableMethod,
   adapter: TrainableAdapter,
-  at: { start: AdapterStart; base: MethodBase; seed: number; signal?: AbortSignal | undefined },
+  at: {
+    start: AdapterStart;
+    base: MethodBase;
+    dir: string;
+    seed: number;
+    signal?: AbortSignal | undefined;
+  },
 ): Promise<StoredValues> {
   const { start, base, seed, signal } = at;
-  const initial = await method.initialize(adapter, base, { random: torchGenerator(seed), signal });
+  if (start.kind === "continue" && adapter.made) {
+    throw unsupported(
+      t("{0} has the finished prompt alone, not what makes it", start.checkpoint.dir),
+      t("Continue the run that made it from one of its checkpoints."),
+    );
+  }
+  const tokenize = async (text: string): Promise<number[] | null> =>
+    (await readTokenizer(at.dir))?.encode(text) ?? null;
+  const random = torchGenerator(seed);
+  const initial = await method.initialize(adapter, base, { random, tokenize, signal });
   if (start.kind === "new") return { values: initial, warnings: [] };
   return valuesOfFile(adapter, start.checkpoint, { initial, base, signal });
 }

@@ -4,7 +4,7 @@ import { mkdir } from "node:fs/promises";
 import * as path from "node:path";
 import { asGraftError, diskFull, isNoRoom, notFound, throwIfAborted } from "./base/errors.ts";
 import { isFolder, writeAtomically } from "./base/files.ts";
-import { openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
+import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
 import { parseAdapterConfig } from "./checkpoint/adapterConfig.ts";
 import { withBaseName } from "./checkpoint/leadToBase.ts";
 import { modelCard } from "./peft/modelCard.ts";
@@ -36,6 +36,7 @@ import {
   type MadeOf,
   orderOf,
 } from "./train/madeOf.ts";
+import { readUnstored } from "./train/madeTensors.ts";
 import { trainingOptions, type TrainingWish } from "./train/options.ts";
 import { recall, restoreState, saveState } from "./train/runState.ts";
 import { checkTasks } from "./train/taskFeeds.ts";
@@ -192,10 +193,11 @@ export class TrainingRun {
     if (own?.madeOf) {
       const names = { checkpoint: folder, base: base.checkpoint.dir, data: dataNote };
       notes.push(...compareMadeOf(own.madeOf, this.madeOf, names));
-      compareConfigs(saved.config, parseAdapterConfig(this.configText, folder), folder);
+      const changing = trainer.model.allocator?.fields ?? [];
+      const config = parseAdapterConfig(this.configText, folder);
+      compareConfigs(saved.config, config, { checkpoint: folder, changing });
     }
-    const stored = await storedValues(trainer.model.parts.adapter, saved, signal);
-    const values = new Map([...trainer.model.parts.values, ...stored]);
+    const values = await this.valuesIn(folder, saved);
     return [...notes, ...(await restoreState(trainer, folder, { own, values }))];
   }
 
@@ -216,7 +218,8 @@ export class TrainingRun {
     try {
       if (!(await isFolder(folder))) throw notFound(t("Checkpoint"), folder);
       await readOwnState(folder);
-      const values = await this.valuesIn(folder);
+      const checkpoint = await openAdapterCheckpoint(folder, this.request.signal);
+      const values = await this.valuesIn(folder, checkpoint);
       model.parameters.restore(values, { memory: new Map(), updates: step });
     } catch (error) {
       throwIfAborted(this.request.signal);
@@ -227,13 +230,13 @@ export class TrainingRun {
   }
 
   /** All parameters' values as a checkpoint has them. */
-  private async valuesIn(folder: string): Promise<ParameterValues> {
+  private async valuesIn(folder: string, checkpoint: AdapterCheckpoint): Promise<ParameterValues> {
     const { model } = this.trainer;
     const { adapter, values } = model.parts;
     const { signal } = this.request;
-    const checkpoint = await openAdapterCheckpoint(folder, signal);
     const stored = await storedValues(adapter, checkpoint, signal);
-    return new Map([...values, ...stored, ...(await recall(model, folder))]);
+    const unstored = await readUnstored(folder, adapter, signal);
+    return new Map([...values, ...stored, ...unstored, ...(await recall(model, folder))]);
   }
 
   private async writeAdapter(end: TrainingEnd): Promise<void> {

@@ -121,6 +121,27 @@ CASES = {
     "frod": case("FROD", target_modules=["q_proj"], sparse_rate=0.05),
     "supertuning": pair("SUPERTUNING", sparsity=0.95),
     "supertuning_lora": pair("SUPERTUNING", sparsity=0.98, select_top=False, r=3),
+    "prefix_projection": case(
+        "PREFIX_TUNING", num_virtual_tokens=3, prefix_projection=True, encoder_hidden_size=24
+    ),
+    "p_tuning": case("P_TUNING", num_virtual_tokens=3, encoder_hidden_size=24),
+    "p_tuning_lstm": case(
+        "P_TUNING",
+        num_virtual_tokens=3,
+        encoder_hidden_size=12,
+        encoder_reparameterization_type="LSTM",
+    ),
+    "cartridge": case("CARTRIDGE", num_virtual_tokens=3, num_frozen_tokens=1),
+    "cpt": case(
+        "CPT",
+        cpt_token_ids=[5, 9, 17, 23, 5, 40, 17, 31],
+        cpt_tokens_type_mask=[1, 2, 3, 4, 5, 6, 7, 8],
+        opt_projection_epsilon=0.4,
+    ),
+    "multitask_prompt": case(
+        "MULTITASK_PROMPT_TUNING", num_virtual_tokens=3, num_tasks=2, num_ranks=2
+    ),
+    "adaption_prompt": case("ADAPTION_PROMPT", adapter_len=3, adapter_layers=1),
     "vblora": pair("VBLORA", r=2, num_vectors=12, vector_length=8, topk=2),
 }
 
@@ -241,7 +262,9 @@ def truth(config, how):
     return made
 
 
-EXTRA = {"POLY": {"task_ids": torch.tensor([1, 0])}}
+EXTRA = {
+    name: {"task_ids": torch.tensor([1, 0])} for name in ("MULTITASK_PROMPT_TUNING", "POLY")
+}
 
 
 def exact_basis(matrices, ridge, made=frod_model._projection_from_weights):

@@ -70,7 +70,7 @@ export class TrainingStep {
     const rows = ids.map((row) => [...Array<number>(before).fill(0), ...row]);
     const isFirstLearned = adapter.predictsFirst !== false;
     const wanted = labels.map((row) => [
-      ...Array<number>(before).fill(-100),
+      ...Array.from({ length: before }, (_, i) => adapter.virtualLabels?.[i]?.label ?? -100),
       ...row.map((label, i) => (i === 0 && !isFirstLearned ? -100 : label)),
     ]);
     const [batch, length] = [rows.length, rows[0]?.length ?? 0];

@@ -1,16 +1,13 @@
 /** An adapter in training as PEFT's files. */
 import * as path from "node:path";
 import { writeAtomically } from "../base/files.ts";
-import {
-  type AdapterConfig,
-  adapterConfigName,
-  parseAdapterConfig,
-} from "../checkpoint/adapterConfig.ts";
+import { adapterConfigName, parseAdapterConfig } from "../checkpoint/adapterConfig.ts";
 import type { MethodBase } from "../peft/method.ts";
 import { savedTensors } from "../peft/trainable/savedTensors.ts";
 import { withFields } from "../peft/trainable/completedConfig.ts";
-import type { SavedForm } from "../peft/trainable/trainable.ts";
+import type { SavedForm, TrainableAdapter } from "../peft/trainable/trainable.ts";
 import { writeSafetensors } from "../safetensors/write.ts";
+import { madeTensors } from "./madeTensors.ts";
 import type { TrainingModel } from "./trainingModel.ts";
 
 /** What stands in an adapter's files beside its values. */
@@ -27,17 +24,18 @@ export function writeAdapterFiles(
   model: TrainingModel,
   frame: AdapterFrame,
 ): Promise<void> {
-  const { config } = model.parts.adapter;
-  return writeAdapterForm(folder, { ...model.saved(), config }, frame);
+  return writeAdapterForm(folder, { ...model.parts.adapter, ...model.saved() }, frame);
 }
 
 /** The same of an adapter that is not trained yet. */
 export async function writeAdapterForm(
   folder: string,
-  { parameters, values, fields, config }: SavedForm & { readonly config: AdapterConfig },
+  form: SavedForm & Pick<TrainableAdapter, "config" | "made" | "settle">,
   { configText, base }: AdapterFrame,
 ): Promise<void> {
-  const tensors = await savedTensors({ parameters, config }, values, { base });
+  const { parameters, values, fields, config } = form;
+  const stored = await savedTensors({ parameters, config }, values, { base });
+  const tensors = [...stored, ...(await madeTensors(form, values))];
   const weights = path.join(folder, "adapter_model.safetensors");
   await writeSafetensors(weights, tensors, { metadata: { format: "pt" } });
   const file = path.join(folder, adapterConfigName);

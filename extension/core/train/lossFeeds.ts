@@ -5,12 +5,14 @@ import { headOf, type Model } from "../models/model.ts";
 import { float32Tensor, int64Tensor, type Tensor } from "../session/ortSession.ts";
 import { partsOf } from "./chunkedHead.ts";
 import { type Batch, ignored } from "./data/batch.ts";
+import type { VirtualLabel } from "../peft/trainable/trainable.ts";
 import type { LossKind } from "./losses.ts";
 
 export interface LossPlace {
   readonly model: Model;
   readonly kind: LossKind;
   readonly virtualTokens: number;
+  readonly virtualLabels?: readonly VirtualLabel[] | undefined;
   /** True where the last virtual token predicts the sequence's first. */
   readonly predictsFirst: boolean;
   /** Are labels fed in parts (chunkedHead.ts)? */
@@ -22,6 +24,8 @@ export interface LossPlace {
 interface LabelledRows {
   readonly places: number[];
   readonly labels: number[];
+  /** Factors on terms; all 1 when absent. */
+  readonly factors?: number[];
 }
 
 /**
@@ -31,7 +35,7 @@ interface LabelledRows {
 export function lossFeeds(batch: Batch, share: number, at: LossPlace): Record<string, Tensor> {
   const width = headOf(at.model).width;
   if (at.kind !== "choice") return numberFeeds(batch, share, at);
-  const { places, labels } = labelledRows(batch, at);
+  const { places, labels, factors = [] } = labelledRows(batch, at);
   const strange = labels.find((label) => !(label === ignored || (label >= 0 && label < width)));
   if (strange !== undefined) {
     throw badRequest(t("Label {0} is not one of the {1} that the model knows.", strange, width));
@@ -44,7 +48,7 @@ export function lossFeeds(batch: Batch, share: number, at: LossPlace): Record<st
   const padded = (values: number[]): number[] =>
     Array.from({ length: count }, (_, i) => values[i] ?? 0);
   const weights = Float32Array.from({ length: count }, (_, i) =>
-    labels[i] === undefined || labels[i] === ignored ? 0 : share,
+    labels[i] === undefined || labels[i] === ignored ? 0 : share * (factors[i] ?? 1),
   );
   return {
     logits_rows: int64Tensor(padded(places), [count]),
@@ -82,11 +86,18 @@ function labelledRows(batch: Batch, place: LossPlace): LabelledRows {
 /** Only rows whose next token has a label: the head need not run on others. */
 function nextTokens(
   { rows, length, labels, segments }: Batch,
-  at: { whole: number; virtualTokens: number; predictsFirst: boolean },
+  at: LossPlace & { whole: number },
 ): LabelledRows {
-  const { whole, virtualTokens, predictsFirst } = at;
-  const out: LabelledRows = { places: [], labels: [] };
+  const { whole, virtualTokens, virtualLabels = [], predictsFirst } = at;
+  const out = { places: [] as number[], labels: [] as number[], factors: [] as number[] };
   for (let row = 0; row < rows; row++) {
+    // Nothing stands before the first of them.
+    for (const [i, { label, weight }] of virtualLabels.entries()) {
+      if (i === 0 || label === ignored) continue;
+      out.places.push(row * whole + i - 1);
+      out.labels.push(label);
+      out.factors.push(weight);
+    }
     for (let i = predictsFirst ? 0 : 1; i < length; i++) {
       const place = row * length + i;
       const label = labels[place] ?? ignored;
@@ -95,6 +106,7 @@ function nextTokens(
       if (label === ignored || isNew) continue;
       out.places.push(row * whole + virtualTokens + i - 1);
       out.labels.push(label);
+      out.factors.push(1);
     }
   }
   if (out.places.length === 0) return { places: [0], labels: [ignored] };

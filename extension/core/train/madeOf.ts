@@ -85,10 +85,15 @@ export function compareMadeOf(
 const placeFields = ["base_model_name_or_path", "inference_mode", "revision"];
 
 /** @throws misfit with the fields in which a checkpoint's config is another than the run's */
-export function compareConfigs(saved: AdapterConfig, own: AdapterConfig, checkpoint: string): void {
+export function compareConfigs(
+  saved: AdapterConfig,
+  own: AdapterConfig,
+  { checkpoint, changing }: { checkpoint: string; changing: readonly string[] },
+): void {
   const names = new Set([...Object.keys(saved.raw), ...Object.keys(own.raw)]);
+  const free = [...placeFields, ...changing];
   const others = [...names].filter(
-    (name) => !placeFields.includes(name) && shown(saved.raw[name]) !== shown(own.raw[name]),
+    (name) => !free.includes(name) && shown(saved.raw[name]) !== shown(own.raw[name]),
   );
   if (others.length === 0) return;
   const told = others.map((name) =>

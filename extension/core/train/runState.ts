@@ -8,6 +8,7 @@ import { type TensorData, writeSafetensors } from "../safetensors/write.ts";
 import { type AdapterFrame, writeAdapterFiles } from "./adapterFiles.ts";
 import { type OwnState, writeCheckpoint } from "./checkpointFolder.ts";
 import type { MadeOf } from "./madeOf.ts";
+import { writeUnstored } from "./madeTensors.ts";
 import {
   readOptimizer,
   readScheduleStep,
@@ -39,6 +40,7 @@ export async function saveState(
   await writeCheckpoint(folder, own, async (scratch) => {
     const at = (name: string): string => path.join(scratch, name);
     await writeAdapterFiles(scratch, model, frame);
+    await writeUnstored(scratch, model.parts.adapter, parameters.values());
     await writeMemory(at(memoryName), model);
     const state = { memory: parameters.memory(), updates: parameters.updates };
     const { optimizer } = options;

@@ -97,9 +97,11 @@ export class TrainingModel {
   termsOf(batch: Batch): number {
     if (this.parts.loss !== "choice") return batch.rows;
     const { rows, length, labels, learnedTokens } = batch;
-    if (this.parts.adapter.predictsFirst !== true) return learnedTokens;
+    const { predictsFirst, virtualLabels = [] } = this.parts.adapter;
+    const own = virtualLabels.slice(1).filter(({ label }) => label !== ignored).length * rows;
+    if (predictsFirst !== true) return learnedTokens + own;
     const firsts = Array.from({ length: rows }, (_, row) => labels[row * length] ?? ignored);
-    return learnedTokens + firsts.filter((label) => label !== ignored).length;
+    return learnedTokens + own + firsts.filter((label) => label !== ignored).length;
   }
 
   /**
@@ -160,8 +162,9 @@ export class TrainingModel {
     const { adapter, model, loss: kind, largestWidth } = this.parts;
     const labels = at.graph.inputs.find(({ name }) => name === "labels");
     const isChunked = kind === "choice" && labels?.shape.length === 2;
-    const { virtualTokens = 0, predictsFirst = false } = adapter;
-    const place = { model, kind, virtualTokens, predictsFirst, isChunked, largestWidth };
+    const { virtualTokens = 0, virtualLabels, predictsFirst = false } = adapter;
+    const virtual = { virtualTokens, virtualLabels, predictsFirst };
+    const place = { model, kind, ...virtual, isChunked, largestWidth };
     const own = lossFeeds(batch, at.share, place);
     const others = { ...this.parameters.feeds(), ...own, ...taskFeeds(adapter, batch), ...at.seed };
     return this.feeds.feedsOf(batch, at.graph, others);

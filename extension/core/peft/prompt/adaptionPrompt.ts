@@ -29,12 +29,12 @@ const schema = z.looseObject({
     .transform((value) => value ?? "self_attn"),
 });
 
-type Config = z.infer<typeof schema>;
+export type AdaptionConfig = z.infer<typeof schema>;
 
 /** Families whose attention PEFT knows how to extend, as far as Graft runs them. */
 const families = ["llama", "mistral"];
 
-export const adaptionPrompt = promptMethod<Config>({
+export const adaptionPrompt = promptMethod<AdaptionConfig>({
   peftType: "ADAPTION_PROMPT",
   schema,
   fields: {
@@ -43,18 +43,18 @@ export const adaptionPrompt = promptMethod<Config>({
     target_modules: { default: null, meaning: t("Name of the attention blocks.") },
   },
   tensors: (context) => {
-    const hidden = projection(context.base, `${blocks(context)[0]}.k_proj`).in;
+    const hidden = projection(context.base, `${adaptedBlocks(context)[0]}.k_proj`).in;
     const shapes: Record<string, Shape> = {};
-    for (const path of blocks(context)) {
-      shapes[stored(path, "prompt")] = [1, context.config.adapter_len, hidden];
-      shapes[stored(path, "gate")] = [1];
+    for (const path of adaptedBlocks(context)) {
+      shapes[storedName(path, "prompt")] = [1, context.config.adapter_len, hidden];
+      shapes[storedName(path, "gate")] = [1];
     }
     return shapes;
   },
   effects: async (context, tensors) => {
     const attention = new Map<string, AttentionPrompt>();
     const linear = new Map<string, LinearEffect>();
-    for (const path of blocks(context)) {
+    for (const path of adaptedBlocks(context)) {
       attention.set(path, await attentionPrompt(path, context, tensors));
       const bias = await context.base.readTensor(`${path}.o_proj.bias`);
       if (bias) linear.set(`${path}.o_proj`, { shift: bias });
@@ -63,12 +63,13 @@ export const adaptionPrompt = promptMethod<Config>({
   },
 });
 
-function stored(path: string, what: "prompt" | "gate"): string {
+/** Name of a block's tensor in the file. */
+export function storedName(path: string, what: "prompt" | "gate"): string {
   return `base_model.model.${path}.adaption_${what}`;
 }
 
 /** Paths of the last attention blocks, in the model's order. */
-function blocks({ config, file, base }: PromptContext<Config>): string[] {
+export function adaptedBlocks({ config, file, base }: PromptContext<AdaptionConfig>): string[] {
   if (!families.includes(base.modelType)) {
     throw unsupported(
       t(
@@ -100,12 +101,12 @@ function blocks({ config, file, base }: PromptContext<Config>): string[] {
 
 async function attentionPrompt(
   path: string,
-  { config, base }: PromptContext<Config>,
+  { config, base }: PromptContext<AdaptionConfig>,
   tensors: ModuleTensors,
 ): Promise<AttentionPrompt> {
   const count = config.adapter_len;
-  const tokens = tensors.values(stored(path, "prompt"));
-  const gate = tensors.values(stored(path, "gate"))[0] as number;
+  const tokens = tensors.values(storedName(path, "prompt"));
+  const gate = tensors.values(storedName(path, "gate"))[0] as number;
   const keys = await project(tokens, { base, module: projection(base, `${path}.k_proj`), count });
   const values = await project(tokens, { base, module: projection(base, `${path}.v_proj`), count });
   return { count, keys, values: values.map((value) => value * gate) };
@@ -133,7 +134,7 @@ async function project(
   return out;
 }
 
-function projection({ tree }: MethodBase, path: string): LinearModule {
+export function projection({ tree }: MethodBase, path: string): LinearModule {
   const found = tree.modules.find((module) => module.path === path);
   if (found?.kind === "linear") return found;
   throw unsupported(t("Adaption prompts need {0}, which this base has not", path));

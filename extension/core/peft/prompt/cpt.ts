@@ -9,20 +9,32 @@ import { promptFieldInfo, promptFields } from "./config.ts";
 import { promptMethod } from "./prompt.ts";
 import { promptRows, storedRows } from "./virtualTokens.ts";
 
+const orUsual = (usual: number) =>
+  z
+    .number()
+    .nullish()
+    .transform((value) => value ?? usual);
+
 const numbers = z.array(z.int()).nullish();
 
 // PEFT counts the virtual tokens by the ids, whatever else the file says.
 const schema = z
   .looseObject({
     ...promptFields,
-    num_virtual_tokens: z.unknown(),
+    num_virtual_tokens: z.unknown().optional(),
     cpt_token_ids: numbers.transform((ids) => ids ?? [0]),
     cpt_mask: numbers,
     cpt_tokens_type_mask: numbers,
+    opt_weighted_loss_type: z.enum(["none", "decay"]).nullish(),
+    opt_loss_decay_factor: orUsual(1),
+    opt_projection_epsilon: orUsual(0.1),
+    opt_projection_format_epsilon: orUsual(0.1),
   })
   .transform((config) => ({ ...config, num_virtual_tokens: config.cpt_token_ids.length }));
 
-export const cpt = promptMethod<z.infer<typeof schema>>({
+export type CptConfig = z.infer<typeof schema>;
+
+export const cpt = promptMethod<CptConfig>({
   peftType: "CPT",
   schema,
   fields: {

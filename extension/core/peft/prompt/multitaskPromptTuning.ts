@@ -28,7 +28,9 @@ const schema = z.looseObject({
   num_tasks: wholeNumber.nullish().transform((value) => value ?? 1),
 });
 
-export const multitaskPromptTuning = promptMethod<z.infer<typeof schema>>({
+export type MultitaskConfig = z.infer<typeof schema>;
+
+export const multitaskPromptTuning = promptMethod<MultitaskConfig>({
   peftType: "MULTITASK_PROMPT_TUNING",
   schema,
   fields: {

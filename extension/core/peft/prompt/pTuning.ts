@@ -17,8 +17,10 @@ const schema = z.looseObject({
   encoder_num_layers: z.int().positive().default(2),
 });
 
+export type PTuningConfig = z.infer<typeof schema>;
+
 /** Numbers of the encoder that made the tokens (PEFT p_tuning/model.py): it is not stored. */
-function encoderSize(config: z.infer<typeof schema>, dim: number): number {
+function encoderSize(config: PTuningConfig, dim: number): number {
   const { encoder_hidden_size: hidden, encoder_num_layers: layers } = config;
   if (!hidden) return 0;
   const linear = (inputs: number, outputs: number): number => (inputs + 1) * outputs;
@@ -31,7 +33,7 @@ function encoderSize(config: z.infer<typeof schema>, dim: number): number {
   return lstm(dim) + (layers - 1) * lstm(2 * hidden) + head;
 }
 
-export const pTuning = promptMethod<z.infer<typeof schema>>({
+export const pTuning = promptMethod<PTuningConfig>({
   peftType: "P_TUNING",
   schema,
   fields: {

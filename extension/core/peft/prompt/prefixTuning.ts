@@ -30,7 +30,9 @@ const prefixSchema = z.looseObject({
   init_weights: z.literal("zero").nullish(),
 });
 
-export const prefixTuning = promptMethod<z.infer<typeof prefixSchema>>({
+export type PrefixConfig = z.infer<typeof prefixSchema>;
+
+export const prefixTuning = promptMethod<PrefixConfig>({
   peftType: "PREFIX_TUNING",
   schema: prefixSchema,
   fields: {
@@ -45,10 +47,7 @@ export const prefixTuning = promptMethod<z.infer<typeof prefixSchema>>({
 });
 
 /** With a projection an embedding and two linear layers were trained; what they made is stored. */
-function trainedPrefix(
-  { config, base }: PromptContext<z.infer<typeof prefixSchema>>,
-  stored: number,
-): number {
+function trainedPrefix({ config, base }: PromptContext<PrefixConfig>, stored: number): number {
   const { encoder_hidden_size: hidden, num_virtual_tokens: count } = config;
   if (!config.prefix_projection || !hidden) return stored;
   const { layers, keyValueHeads, headDim } = base.attention;
@@ -61,7 +60,9 @@ const cartridgeSchema = z.looseObject({
   num_frozen_tokens: z.int().nonnegative(t("It must be at least 0.")).default(1),
 });
 
-export const cartridge = promptMethod<z.infer<typeof cartridgeSchema>>({
+export type CartridgeConfig = z.infer<typeof cartridgeSchema>;
+
+export const cartridge = promptMethod<CartridgeConfig>({
   peftType: "CARTRIDGE",
   schema: cartridgeSchema,
   fields: {

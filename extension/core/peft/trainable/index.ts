@@ -4,9 +4,12 @@ import { type AdapterConfig, methodLabels } from "../../checkpoint/adapterConfig
 import { methodOf } from "../index.ts";
 import { adaLora } from "./adaLora.ts";
 import { adamss } from "./adamss.ts";
+import { adaptionPrompt } from "./adaptionPrompt.ts";
 import { beft } from "./beft.ts";
 import { boft } from "./boft.ts";
 import { c3a } from "./c3a.ts";
+import { cartridge } from "./cartridge.ts";
+import { cpt } from "./cpt.ts";
 import { deLora } from "./deLora.ts";
 import { deft } from "./deft.ts";
 import { fourierFt } from "./fourierFt.ts";
@@ -21,10 +24,12 @@ import { lnTuning } from "./lnTuning.ts";
 import { loha } from "./loha.ts";
 import { lokr } from "./lokr.ts";
 import { miss } from "./miss.ts";
+import { multitaskPromptTuning } from "./multitaskPromptTuning.ts";
 import { oft } from "./oft.ts";
 import { osf } from "./osf.ts";
 import { poly } from "./poly.ts";
 import { peanut } from "./peanut.ts";
+import { pTuning } from "./pTuning.ts";
 import { prefixTuning } from "./prefixTuning.ts";
 import { promptTuning } from "./promptTuning.ts";
 import { psoft } from "./psoft.ts";
@@ -48,11 +53,14 @@ export const trainableMethods: readonly TrainableMethod[] = [
   trainableTokens,
   adaLora,
   adamss,
+  adaptionPrompt,
   beft,
   boft,
   c3a,
-  deft,
+  cartridge,
+  cpt,
   deLora,
+  deft,
   fourierFt,
   frod,
   glora,
@@ -65,10 +73,12 @@ export const trainableMethods: readonly TrainableMethod[] = [
   loha,
   lokr,
   miss,
+  multitaskPromptTuning,
   oft,
   osf,
-  poly,
+  pTuning,
   peanut,
+  poly,
   prefixTuning,
   promptTuning,
   psoft,
@@ -76,8 +86,8 @@ export const trainableMethods: readonly TrainableMethod[] = [
   randLora,
   road,
   shira,
-  tinyLora,
   supertuning,
+  tinyLora,
   uniLora,
   vbLora,
   vera,
@@ -89,8 +99,6 @@ const untrained: Readonly<Record<string, () => string>> = {
   BONE: () => t("PEFT 0.21 does not train it either; MISS is its newer name."),
   XLORA: () => t("Its router is trained on two passes of the base for every step."),
   SHADOW: () => t("Its companion is a decoder of its own, which is trained beside the base."),
-  MULTITASK_PROMPT_TUNING: () => t("It needs a task for every row."),
-  P_TUNING: () => t("The encoder that makes its tokens is not built yet."),
 };
 
 /** The training form of a config's method. @throws unsupported where there is none */

@@ -1,66 +1,80 @@
 /**
  * Prefix tuning (PEFT tuners/prefix_tuning/model.py): trained keys and values, not rotated, stand where
- * those of as many placeholders before the sequence would. Of a layer the keys come first.
+ * those of as many placeholders before the sequence would. Of a layer the keys come first. A projection,
+ * `Linear, tanh, Linear` of trained rows, may make them; the file has what it made.
  */
-import { t } from "@vscode/l10n";
-import { unsupported } from "../../base/errors.ts";
-import type { GraphBuilder } from "../../onnx/builder.ts";
-import type { Value } from "../../onnx/graph.ts";
-import type { PromptConfig } from "../prompt/config.ts";
-import { prefixTuning as method } from "../prompt/prefixTuning.ts";
+import { prefixTuning as method, type PrefixConfig } from "../prompt/prefixTuning.ts";
 import { storedPrompt } from "../prompt/virtualTokens.ts";
+import { beforeMemory, cacheFields, keyWidth, tokenWidth } from "./cachePrefix.ts";
 import { normal, zeros } from "./draws.ts";
+import { type Linear, linear, linearTensors, linearValues } from "./promptEncoder.ts";
 import { type PromptContext, promptForm } from "./promptForm.ts";
+import type { TrainableMethod } from "./trainable.ts";
 
-function shapeOf({ config, base }: PromptContext<PromptConfig>): [number, number] {
-  const { layers, keyValueHeads, headDim } = base.attention;
-  return [config.num_virtual_tokens, 2 * layers * keyValueHeads * headDim];
-}
+const rows = "embedding.weight";
 
-/** x [batch, kv heads, seq, dim] with its first rows replaced by a part of the prefix. */
-function replaced(
-  g: GraphBuilder,
-  x: Value,
-  at: { prefix: Value; part: number; context: PromptContext<PromptConfig> },
-): Value {
-  const { config, base } = at.context;
-  const { layers, keyValueHeads: heads, headDim: dim } = base.attention;
-  const count = config.num_virtual_tokens;
-  // [tokens, 2 · layers, heads, dim]
-  const parts = g.reshape(at.prefix, [count, 2 * layers, heads, dim]);
-  const own = g.squeeze(g.gather(parts, g.int64s([at.part]), 1), 1);
-  const turned = g.reshape(g.transpose(own, [1, 0, 2]), [1, heads * count, dim]);
-  const rows = g.reshape(g.repeatRows(turned, x, [heads * count, dim]), [0, heads, count, dim]);
-  const [others] = g.node("Slice", [x, g.int64s([count]), g.int64s([2 ** 31]), g.int64s([2])]);
-  return g.concat([rows, others], 2);
-}
-
-export const prefixTuning = promptForm<PromptConfig>({
+const plain = promptForm<PrefixConfig>({
   method,
   predictsFirst: false,
-  check: ({ config, file }) => {
-    if (config["prefix_projection"] !== true) return;
-    throw unsupported(
-      t("{0}: Graft does not train the encoder of a prefix (prefix_projection) yet", file),
-      t('Set "prefix_projection" to false.'),
-    );
-  },
-  tensor: (context) => ({
-    name: storedPrompt,
-    torchName: "prompt_encoder.embedding.weight",
-    shape: shapeOf(context),
-  }),
-  initialize: (context, random) => {
+  fields: (context) => ({ ...cacheFields(context), encoder_hidden_size: keyWidth(context) }),
+  tensors: (context) => [
+    { name: rows, stored: storedPrompt, shape: shapeOf(context), isTrained: true },
+  ],
+  initialize: (context, { random }) => {
     const drawn = normal(random, shapeOf(context));
-    return context.config["init_weights"] === "zero" ? zeros(shapeOf(context)) : drawn;
+    const isZero = context.config.init_weights === "zero";
+    return new Map([[storedPrompt, isZero ? zeros(shapeOf(context)) : drawn]]);
   },
-  hook: (context, own) => ({
-    memory: (g, layer, { key, value }) => {
-      const prefix = own(g);
-      return {
-        key: replaced(g, key, { prefix, part: 2 * layer, context }),
-        value: replaced(g, value, { prefix, part: 2 * layer + 1, context }),
-      };
-    },
-  }),
+  hook: beforeMemory,
 });
+
+function shapeOf(context: PromptContext<PrefixConfig>): [number, number] {
+  return [context.config.num_virtual_tokens, tokenWidth(context)];
+}
+
+function transform(context: PromptContext<PrefixConfig>): [Linear, Linear] {
+  const width = keyWidth(context);
+  const hidden = context.config.encoder_hidden_size ?? width;
+  return [
+    { name: "transform.0", in: width, out: hidden },
+    { name: "transform.2", in: hidden, out: tokenWidth(context) },
+  ];
+}
+
+const projected = promptForm<PrefixConfig>({
+  method,
+  predictsFirst: false,
+  fields: (context) => ({ ...cacheFields(context), encoder_hidden_size: keyWidth(context) }),
+  tensors: (context) => [
+    { name: rows, shape: [context.config.num_virtual_tokens, keyWidth(context)], isTrained: true },
+    ...transform(context).flatMap(linearTensors),
+  ],
+  initialize: (context, { random }) => {
+    const { num_virtual_tokens: count, init_weights: init } = context.config;
+    const drawn = normal(random, [count, keyWidth(context)]);
+    const [first, last] = transform(context);
+    const values = new Map([[rows, drawn], ...linearValues(random, first)]);
+    for (const [name, value] of linearValues(random, last)) {
+      values.set(name, init === "zero" ? value.fill(0) : value);
+    }
+    return values;
+  },
+  make: (g, context, own) => {
+    const [first, last] = transform(context);
+    const inner = g.tanh(linear(g, own(rows), { name: first.name, own }));
+    return linear(g, inner, { name: last.name, own });
+  },
+  hook: beforeMemory,
+});
+
+/** The form that a config asks for. */
+export const prefixTuning: TrainableMethod = {
+  peftType: method.peftType,
+  prepare: (config, base) => formOf(config.raw).prepare(config, base),
+  initialize: (adapter, base, options) =>
+    formOf(adapter.config.raw).initialize(adapter, base, options),
+};
+
+function formOf(raw: Readonly<Record<string, unknown>>): TrainableMethod {
+  return raw["prefix_projection"] === true ? projected : plain;
+}

@@ -3,20 +3,49 @@ import { t } from "@vscode/l10n";
 import { unsupported } from "../../base/errors.ts";
 import { parseFields } from "../../base/json.ts";
 import type { Shape } from "../../base/shape.ts";
-import type { TorchGenerator } from "../../base/torchRandom.ts";
 import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import { bareLayers, type LayerHook } from "../../onnx/layerHook.ts";
 import type { Method, MethodBase } from "../method.ts";
 import type { PromptConfig } from "../prompt/config.ts";
+import { storedPrompt } from "../prompt/virtualTokens.ts";
+import { withFields } from "./completedConfig.ts";
+import { taskIdsName } from "./names.ts";
 import { ParameterInputs } from "./parameters.ts";
-import type { Parameter, ParameterValues, TrainableMethod } from "./trainable.ts";
+import type {
+  InitializeOptions,
+  Parameter,
+  ParameterValues,
+  TrainableAdapter,
+  TrainableMethod,
+  VirtualLabel,
+} from "./trainable.ts";
 
 export interface PromptContext<C> {
   readonly config: C;
   readonly file: string;
   readonly base: MethodBase;
+}
+
+/** A tensor that a prompt is made of. */
+export interface PromptTensor {
+  /** Below `prompt_encoder`. */
+  readonly name: string;
+  /** Its name in the adapter's file; absent for what is not stored there. */
+  readonly stored?: string;
+  readonly shape: Shape;
+  readonly isTrained: boolean;
+}
+
+/** What a hook finds in a graph. */
+export interface PromptValues {
+  /** The prompt as the file has it. */
+  prompt(g: GraphBuilder): Value;
+  /** One of the tensors. */
+  own(g: GraphBuilder, name: string): Value;
+  /** The task of each text, int64 [batch]. */
+  tasks(g: GraphBuilder): Value;
 }
 
 export interface PromptForm<C extends PromptConfig> {
@@ -25,14 +54,24 @@ export interface PromptForm<C extends PromptConfig> {
   readonly predictsFirst: boolean;
   /** Refuses, by name, what only runs. */
   check?(context: PromptContext<C>): void;
-  /** Name on disk, name in PEFT, shape. */
-  tensor(context: PromptContext<C>): { name: string; torchName: string; shape: Shape };
+  /** Fields that PEFT reads off the base (utils/other.py, _prepare_prompt_learning_config). */
+  fields(context: PromptContext<C>): Readonly<Record<string, number>>;
+  /** In PEFT's order. */
+  tensors(context: PromptContext<C>): readonly PromptTensor[];
   initialize(
     context: PromptContext<C>,
-    random: TorchGenerator,
-  ): Float32Array | Promise<Float32Array>;
-  /** Puts the tensor before the sequence. */
-  hook(context: PromptContext<C>, own: (g: GraphBuilder) => Value): Partial<LayerHook>;
+    options: InitializeOptions,
+  ): ParameterValues | Promise<ParameterValues>;
+  /** What is stored in place of tensors that are not: the prompt as the file has it, [virtual tokens, numbers of each]. */
+  make?(g: GraphBuilder, context: PromptContext<C>, own: (name: string) => Value): Value;
+  /** What PEFT's forward changes before it computes with them. */
+  settle?(context: PromptContext<C>, values: ParameterValues): ParameterValues;
+  /** What its tokens themselves are to say. */
+  virtualLabels?(context: PromptContext<C>): readonly VirtualLabel[];
+  /** How many tasks there are, each text being of one. */
+  tasks?(context: PromptContext<C>): number;
+  /** Puts the prompt before the sequence. */
+  hook(context: PromptContext<C>, values: PromptValues): Partial<LayerHook>;
 }
 
 /** Makes a training form of a prompt's description. */
@@ -48,32 +87,88 @@ export function promptForm<C extends PromptConfig>(form: PromptForm<C>): Trainab
   };
   return {
     peftType: form.method.peftType,
-    prepare: (config, base) => {
-      const context = contextOf(config, base);
-      const tensor = form.tensor(context);
-      const parameter: Parameter = {
-        ...tensor,
-        isTrained: true,
-        isStored: true,
-        kind: "embedding",
-      };
-      const inputs = new ParameterInputs([parameter]);
-      const own = (g: GraphBuilder): Value => inputs.in(g, tensor.name);
-      return {
-        config,
-        parameters: [parameter],
-        layers: null,
-        hook: { ...bareLayers, ...form.hook(context, own) },
-        dropoutSeed: null,
-        virtualTokens: context.config.num_virtual_tokens,
-        predictsFirst: form.predictsFirst,
-      };
+    prepare: (given, base) => {
+      const config = completed(given, base, form.fields(contextOf(given, base)));
+      return adapterOf(form, config, contextOf(config, base));
     },
-    initialize: async ({ config }, base, { random }): Promise<ParameterValues> => {
-      const context = contextOf(config, base);
-      return new Map([[form.tensor(context).name, await form.initialize(context, random)]]);
-    },
+    initialize: async ({ config }, base, options) =>
+      form.initialize(contextOf(config, base), options),
   };
+}
+
+function adapterOf<C extends PromptConfig>(
+  form: PromptForm<C>,
+  config: AdapterConfig,
+  context: PromptContext<C>,
+): TrainableAdapter {
+  const parameters = form.tensors(context).map(parameterOf);
+  const values = valuesOf(form, context, parameters);
+  return {
+    config,
+    parameters,
+    layers: null,
+    hook: { ...bareLayers, ...form.hook(context, values) },
+    dropoutSeed: null,
+    virtualTokens: context.config.num_virtual_tokens,
+    predictsFirst: form.predictsFirst,
+    ...(form.tasks && { tasks: form.tasks(context) }),
+    ...(form.virtualLabels && { virtualLabels: form.virtualLabels(context) }),
+    ...(form.make && { made: { name: storedPrompt, make: values.prompt } }),
+    ...(form.settle && { settle: (own) => form.settle?.(context, own) ?? new Map() }),
+  };
+}
+
+function parameterOf({ name, stored, shape, isTrained }: PromptTensor): Parameter {
+  return {
+    name: stored ?? name,
+    torchName: `prompt_encoder.${name}`,
+    shape,
+    isTrained,
+    isStored: stored !== undefined,
+    kind: "embedding",
+  };
+}
+
+function valuesOf<C extends PromptConfig>(
+  form: PromptForm<C>,
+  context: PromptContext<C>,
+  parameters: readonly Parameter[],
+): PromptValues {
+  const inputs = new ParameterInputs(parameters);
+  const own = (g: GraphBuilder, name: string): Value => inputs.in(g, name);
+  return {
+    own,
+    prompt: oncePerGraph(
+      (g) => form.make?.(g, context, (name) => own(g, name)) ?? own(g, storedPrompt),
+    ),
+    tasks: (g) => inputs.declare(g, taskIdsName, () => g.input(taskIdsName, "int64", ["batch"])),
+  };
+}
+
+/** A value that several places of a graph read is made once. */
+function oncePerGraph(make: (g: GraphBuilder) => Value): (g: GraphBuilder) => Value {
+  const made = new WeakMap<GraphBuilder, Value>();
+  return (g) => {
+    const value = made.get(g) ?? make(g);
+    made.set(g, value);
+    return value;
+  };
+}
+
+/** Fields that the config leaves to the base, filled in as PEFT fills them in. */
+function completed(
+  given: AdapterConfig,
+  base: MethodBase,
+  fields: Readonly<Record<string, number>>,
+): AdapterConfig {
+  const usual = {
+    num_transformer_submodules: 1,
+    num_layers: base.attention.layers,
+    num_attention_heads: base.attention.heads,
+    ...fields,
+  };
+  const missing = Object.entries(usual).filter(([name]) => (given.raw[name] ?? null) === null);
+  return withFields(given, Object.fromEntries(missing));
 }
 
 /** Prompts before decoders are trained alone: no head beside them, no second stack. */

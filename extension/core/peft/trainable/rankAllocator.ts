@@ -40,6 +40,7 @@ export function rankAllocator(
 }
 
 class RankAllocator implements Allocator {
+  readonly fields = ["rank_pattern"];
   private importance = new Map<string, Importance>();
   /** Which directions of a module are left; null before the first allocation. */
   private kept: Map<string, boolean[]> | null = null;

@@ -55,10 +55,21 @@ export interface TrainableAdapter {
   remarks?(steps: number): readonly string[];
   /** How many tasks it has, each text being of one (`taskIdsName`); absent where there are none. */
   readonly tasks?: number;
+  /** A tensor of the file that is made of the parameters, which have no place there themselves. */
+  readonly made?: { readonly name: string; make(g: GraphBuilder): Value };
   /** Tokens that a prompt method puts before the sequence, whose rows the hook adds; 0 for others. */
   readonly virtualTokens?: number;
+  /** What those tokens themselves are to say, and how much each counts; absent where nothing is learned of them. */
+  readonly virtualLabels?: readonly VirtualLabel[];
   /** True where the last of them predicts the sequence's first token: rows do, a prefix in the cache does not. */
   readonly predictsFirst?: boolean;
+}
+
+/** A label of a virtual token; a token without one has `label` -100. */
+export interface VirtualLabel {
+  readonly label: number;
+  /** Factor on its term of the loss. */
+  readonly weight: number;
 }
 
 /** Values of parameters by name, row-major. */
@@ -84,6 +95,8 @@ export interface SavedForm {
 
 /** What a method does between the steps of a run: AdaLoRA takes ranks away by what it saw. */
 export interface Allocator {
+  /** Fields of the config that it writes as it goes. */
+  readonly fields: readonly string[];
   afterUpdate(update: SeenUpdate): void;
   /** Of an adapter with these values. */
   saved(values: ParameterValues): SavedForm;
@@ -96,6 +109,8 @@ export interface Allocator {
 export interface InitializeOptions {
   /** PEFT's draws come from one generator, in its order of modules. */
   readonly random: TorchGenerator;
+  /** Ids of a text by the base's tokenizer, with special tokens; null where it has none. */
+  readonly tokenize?: ((text: string) => Promise<readonly number[] | null>) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
