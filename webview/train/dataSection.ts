@@ -5,6 +5,7 @@ import { evaluationFields } from "./evaluationFields.ts";
 import { details, numberField, section, selectField, switchField } from "./fields.ts";
 import { filesField } from "./filesField.ts";
 import { recordsGroup } from "./formatFields.ts";
+import { usualLength } from "./hints.ts";
 import type { TrainPage } from "./page.ts";
 import { text } from "./strings.ts";
 
@@ -33,6 +34,7 @@ export function dataSection(page: TrainPage, preview: HTMLElement): HTMLElement 
       numberField(
         {
           ...{ id: "maxLength", label: text.maxLength, value: data.maxLength, hint: "" },
+          placeholder: String(usualLength(page.modules?.count ?? null)),
           rule: { isWhole: true, minimum: 1, isOptional: true },
         },
         { take: (maxLength) => set({ maxLength }), host: page },

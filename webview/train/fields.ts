@@ -65,7 +65,7 @@ export function textField<T>(
 }
 
 export function numberField(
-  labelled: Labelled & { value: number | undefined; rule: NumberRule },
+  labelled: Labelled & { value: number | undefined; rule: NumberRule; placeholder?: string },
   on: { take(value: number | undefined): void; host: FieldHost },
 ): HTMLElement {
   const { value, rule, ...rest } = labelled;

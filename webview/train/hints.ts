@@ -63,6 +63,11 @@ function rateText(rate: number): string {
     : String(Number(rate.toPrecision(3)));
 }
 
+/** The longest text where nothing else is asked for. */
+export function usualLength(count: TrainableCount | null): number {
+  return Math.min(1024, count?.context ?? Infinity);
+}
+
 /** What becomes of long texts, as far as the preview has read. */
 export function lengthHint(preview: DataPreview | null, count: TrainableCount | null): string {
   const limit = count?.context ? text.contextLimit(format.exactCount(count.context)) : "";
@@ -151,6 +156,10 @@ export function previewProblems(state: PreviewState, skipsBroken: boolean): Prob
   if (state.kind === "failed") return { files: state.message };
   if (state.kind !== "shown") return {};
   const { broken, training } = state.preview;
-  if (broken > 0 && !skipsBroken) return { files: text.brokenStops(format.exactCount(broken)) };
-  return training.examples > 0 && training.rows === 0 ? { maxLength: text.nothingLeft } : {};
+  const isStopped = broken > 0 && !skipsBroken;
+  const isEmpty = training.examples > 0 && training.rows === 0;
+  return {
+    ...(isStopped && { files: text.brokenStops(format.exactCount(broken)) }),
+    ...(isEmpty && { maxLength: text.nothingLeft }),
+  };
 }
