@@ -22,7 +22,7 @@ export function headerView(run: ShownRun): HTMLElement {
   const { state } = summary;
   const message = summary.problem ?? lastOf(events, "state")?.message;
   const kind = kindOf(summary);
-  const said = state === "interrupted" ? [text.interruptedMeaning, message] : [message];
+  const said = state === "interrupted" ? [meaningOf(summary), message] : [message];
   const notes = notesOf(events).map((note) => notice(note, "info"));
   return element(
     "header",
@@ -54,6 +54,11 @@ function notice(sentence: string, kind: NoticeKind): HTMLElement {
     icon(kind),
     element("div", { class: "notice-text" }, element("p", {}, sentence)),
   );
+}
+
+function meaningOf({ adapter, startedAt }: ShownRun["summary"]): string {
+  if (startedAt === null) return text.notStarted;
+  return adapter === null ? text.interruptedEarly : text.interruptedMeaning;
 }
 
 /** What needs its reader to act stands out. */
@@ -141,7 +146,8 @@ export function buttonsView(
     !isLive && state !== "finished" && button("goOn", text.goOn, "primary"),
     isLive && state !== "stopping" && button("stop", text.stop),
     isLive && state === "running" && button("saveCheckpoint", text.saveNow),
-    adapter !== null && button("loadAdapter", text.load, isLive ? "secondary" : "primary"),
+    adapter !== null &&
+      button("loadAdapter", text.load, state === "finished" ? "primary" : "secondary"),
     adapter !== null &&
       element(
         "vscode-button",

@@ -20,6 +20,10 @@ export const text = {
   interruptedMeaning: t(
     "The process that trained is gone. Nothing that was saved is lost: go on from the last checkpoint.",
   ),
+  interruptedEarly: t(
+    "The process that trained is gone, and there was no checkpoint yet: the run begins anew.",
+  ),
+  notStarted: t("This run has not been started yet."),
   stepOf: (step: string, total: string) => t("Step {0} of {1}", step, total),
   step: (step: string) => t("Step {0}", step),
   loss: (value: string) => t("loss {0}", value),

@@ -327,7 +327,7 @@ export function curvesChart(
     y: { grid: true, nice: true, zero: false },
     marks: [
       axisX({ ticks: 8, tickFormat: (step: number) => String(step), label: frame.axes.x }),
-      axisY({ ticks: 5, tickFormat: shortNumber, label: frame.axes.y, labelArrow: "none" }),
+      axisY({ ticks: 5, tickFormat: apartAt(all), label: frame.axes.y, labelArrow: "none" }),
       ...curves.flatMap(({ points, colour, stroke }) => [
         line(points, { x: "x", y: "y", stroke: colour, ...strokes[stroke] }),
         // A line of one point is not seen, and evaluations are few.
@@ -348,6 +348,15 @@ export function curvesChart(
       ),
     ],
   });
+}
+
+/** Tells ticks apart that lie close together: a learning rate that has hardly begun to fall. */
+function apartAt(points: readonly { y: number }[]): (value: number) => string {
+  let [low, high] = [Infinity, -Infinity];
+  for (const { y } of points) [low, high] = [Math.min(low, y), Math.max(high, y)];
+  const decimals = Math.ceil(-Math.log10((high - low) / 10));
+  const isUsual = !Number.isFinite(decimals) || high - low > Math.abs(high) / 5;
+  return isUsual ? shortNumber : (value) => String(Number(value.toFixed(Math.min(12, decimals))));
 }
 
 /** Names at the ends of lines, moved so far that none covers another. */

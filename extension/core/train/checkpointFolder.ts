@@ -154,7 +154,13 @@ export async function lastWhole(
       await readOwnState(folder);
       return { folder, skipped };
     } catch (error) {
-      skipped.push(asGraftError(error).message);
+      const { message, details } = asGraftError(error);
+      const { file, problem } = details;
+      const what =
+        typeof file === "string" && typeof problem === "string"
+          ? `${path.basename(file)} ${problem}`
+          : message;
+      skipped.push(t("{0} was passed over: {1}.", path.basename(folder), what.replace(/\.$/, "")));
     }
   }
   return { folder: null, skipped };
