@@ -293,4 +293,5 @@ def main():
     OUT.write_text('{"versions":%s,"cases":{\n%s\n}}\n' % (json.dumps(versions), ",\n".join(lines)))
 
 
-main()
+if __name__ == "__main__":
+    main()
