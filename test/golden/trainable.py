@@ -94,6 +94,10 @@ CASES = {
     "psoft_free": pair("PSOFT", r=5, psoft_orth=False, ab_svd_init="pissa_init", psoft_alpha=7),
     "osf": case("OSF", target_modules=[*PAIR, "layers.0.mlp.down_proj"], effective_rank=24),
     "adamss": pair("ADAMSS", r=12, num_subspaces=3, subspace_rank=2),
+    "adamss_asa": pair(
+        "ADAMSS", r=12, num_subspaces=3, subspace_rank=2, use_asa=True, asa_target_subspaces=3,
+        init_warmup=0, final_warmup=4, mask_interval=2, asa_schedule_exponent=1.0,
+    ),
     "adamss_dynamic": pair(
         "ADAMSS", r=16, num_subspaces=3, subspace_rank=4, use_dynamic_rank=True, svd_threshold=0.6
     ),
@@ -153,6 +157,7 @@ HOW = {
     "poly": {"quiet": True},
     "adamss": {"signless": True, "steps": 5},
     "adamss_dynamic": {"signless": True},
+    "adamss_asa": {"signless": True, "steps": 7, "allocates": True},
 }
 
 
@@ -256,7 +261,7 @@ def truth(config, how):
             model.base_model.update_and_allocate(step)
     tensors = {n: [begun[n], gradients[n], told(p)] for n, p in parameters.items()}
     made = {"config": config, **({"how": how} if how else {}), "losses": losses, "tensors": tensors}
-    if how.get("allocates"):
+    if how.get("allocates") and config["peft_type"] == "ADALORA":
         pattern = model.peft_config["default"].rank_pattern
         made["ranks"] = {short(name): [int(own) for own in kept] for name, kept in pattern.items()}
     return made

@@ -108,6 +108,7 @@ describe("training forms", () => {
         if (i === 0)
           compare((own) => made.gradients.get(own) as Float32Array, { index: 1, part: 1e-4 });
         if (i === truth.losses.length - 1) continue;
+        allocator?.beforeUpdate?.(made.gradients);
         optimizer.update(step.values, made.gradients);
         allocator?.afterUpdate({ step: i, values: step.values, gradients: made.gradients });
       }

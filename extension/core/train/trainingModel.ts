@@ -127,6 +127,7 @@ export class TrainingModel {
   async update(at: { factor: number; limit: number }): Promise<number> {
     const { allocator, parameters, session } = this;
     const gradients = allocator && parameters.gradients();
+    if (gradients) allocator.beforeUpdate?.(gradients);
     const norm = await parameters.update(session, at);
     if (!allocator || !gradients || !Number.isFinite(norm)) return norm;
     const clip = Math.min(1, at.limit / (norm + 1e-6));

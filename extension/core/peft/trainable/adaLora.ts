@@ -4,13 +4,13 @@
  * which PEFT's users call update_and_allocate in loops of their own.
  */
 import { t } from "@vscode/l10n";
-import { GraftError } from "../../base/errors.ts";
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import { adaLora as method, type AdaLoraConfig, scale } from "../adaLora.ts";
 import { identity, linear, norm } from "./algebra.ts";
 import { normal, zeros } from "./draws.ts";
 import { moduleForm, numberOf, type Settings } from "./moduleForm.ts";
+import { badField } from "./refuse.ts";
 import { rankAllocator, type RankSchedule } from "./rankAllocator.ts";
 
 /** ‖P − I‖ of a square matrix, as a scalar. */
@@ -36,13 +36,6 @@ function scheduleOf({ config, file }: Settings<AdaLoraConfig>): RankSchedule {
   const { tinit, tfinal, total_step: total, target_r: target } = config;
   const [beta1, beta2] = [share("beta1"), share("beta2")];
   return { tinit, tfinal, total: total ?? 0, deltaT, beta1, beta2, target };
-}
-
-function badField(file: string, field: string, problem: string): GraftError {
-  return new GraftError("bad-file", t('{0}: field "{1}" {2}.', file, field, problem), {
-    file,
-    field,
-  });
 }
 
 export const adaLora = moduleForm<AdaLoraConfig>({

@@ -20,10 +20,18 @@ import {
   type Vectors,
 } from "../adamss.ts";
 import type { MethodBase } from "../method.ts";
+import { clusterAllocator, type ClusterSchedule } from "./clusterAllocator.ts";
 import { linear, pick, slice } from "./algebra.ts";
 import { normal, zeros } from "./draws.ts";
-import { moduleForm, numberOf, type OwnTensor, type ReadContext } from "./moduleForm.ts";
-import { refuseField } from "./refuse.ts";
+import {
+  moduleForm,
+  numberOf,
+  type OwnTensor,
+  type ReadContext,
+  type Settings,
+} from "./moduleForm.ts";
+import { peftPrefix } from "./parameters.ts";
+import { badField } from "./refuse.ts";
 
 /** What a layer's weight says. */
 interface Found {
@@ -127,13 +135,33 @@ function firstA(
   return Float32Array.from(transposed(basis, rank, own));
 }
 
+function scheduleOf({ config, file }: Settings<AdamssConfig>): ClusterSchedule {
+  const positive = (field: string, usual: number): number => {
+    const value = numberOf(config, field, usual);
+    if (value > 0) return value;
+    throw badField(file, field, t("is {0}; it must be above 0", value));
+  };
+  const from = numberOf(config, "init_warmup", 50);
+  const to = numberOf(config, "final_warmup", 1000);
+  if (from >= to) throw badField(file, "init_warmup", t("is not below final_warmup, {0}", to));
+  return {
+    from,
+    to,
+    target: positive("asa_target_subspaces", 50),
+    interval: positive("mask_interval", 100),
+    exponent: positive("asa_schedule_exponent", 3),
+    importanceBeta: numberOf(config, "asa_importance_beta", 0.85),
+    uncertaintyBeta: numberOf(config, "asa_uncertainty_beta", 0.85),
+  };
+}
+
 export const adamss = moduleForm<AdamssConfig>({
   method,
   check: ({ config, file, base, targets }) => {
     baseOf.set(config, base);
     const even = targets.find((module) => config.r >= module.out);
     if (even) throw withoutClusters(even, { config, file });
-    if (config["use_asa"] === true) refuseField(file, "use_asa", method.peftType);
+    if (config["use_asa"] === true) scheduleOf({ config, file });
   },
   look: async (context) => {
     const own = known.get(context.base) ?? new Map<string, Found>();
@@ -167,11 +195,35 @@ export const adamss = moduleForm<AdamssConfig>({
       // PEFT finds the dynamic rank by another decomposition, whose draws it does not depend on.
       if (config["use_dynamic_rank"] === true) random.normal(count * count);
       made[`adamss_A.${i}`] = firstA(rowsOf(vectors, rows), { count, rank, own }, random);
-      const isNeutral = (config["init_weights"] ?? "orthogonal") === "orthogonal";
+      const isNeutral =
+        (config["init_weights"] === undefined ? "orthogonal" : config["init_weights"]) ===
+        "orthogonal";
       const b = isNeutral ? zeros([count, own]) : normal(random, [count, own]);
       made[`adamss_B.${i}`] = b.map((value) => value * 0.01);
     });
     return made;
+  },
+  allocator: (context, parameters) => {
+    if (context.config["use_asa"] !== true) return null;
+    const clusters = context.targets.flatMap((module) =>
+      foundOf(module, context).clusters.map((_, i): [string, string] => {
+        const name = (factor: string): string =>
+          `${peftPrefix}${module.path}.adamss_${factor}.${i}`;
+        return [name("A"), name("B")];
+      }),
+    );
+    return clusterAllocator(clusters, scheduleOf(context), parameters);
+  },
+  remarks: ({ config }, steps) => {
+    const end = numberOf(config, "final_warmup", 1000);
+    if (config["use_asa"] !== true || end < steps) return [];
+    return [
+      t(
+        "final_warmup is {0}, and this run has {1} steps: not as many clusters stop learning as asa_target_subspaces says.",
+        end,
+        steps,
+      ),
+    ];
   },
   forward: (g, { module, config, x, base, own }) => {
     const { clusters } = foundOf(module, { config });

@@ -97,6 +97,8 @@ export interface SavedForm {
 export interface Allocator {
   /** Fields of the config that it writes as it goes. */
   readonly fields: readonly string[];
+  /** Leaves out of the gradients what no longer learns, in place. */
+  beforeUpdate?(gradients: ParameterValues): void;
   afterUpdate(update: SeenUpdate): void;
   /** Of an adapter with these values. */
   saved(values: ParameterValues): SavedForm;

@@ -4,6 +4,7 @@ import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { after, before, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import { adapterConfigOf } from "../../../../extension/core/checkpoint/adapterConfig.ts";
 import {
   continued,
@@ -11,9 +12,11 @@ import {
   prepareTraining,
   type TrainingBase,
 } from "../../../../extension/core/prepareTraining.ts";
+import { openSafetensors, readFloat32 } from "../../../../extension/core/safetensors/read.ts";
 import { readTokenizer } from "../../../../extension/core/tokens/tokenizer.ts";
 import { train, type TrainRequest, TrainingRun } from "../../../../extension/core/trainAdapter.ts";
 import type { Split } from "../../../../extension/core/train/data/batch.ts";
+import type { TrainingEvent } from "../../../../extension/core/train/events.ts";
 import { trainingOptions } from "../../../../extension/core/train/options.ts";
 import { TrainingModel } from "../../../../extension/core/train/trainingModel.ts";
 import { chatTexts, splitOf } from "../../../support/trainingData.ts";
@@ -81,6 +84,45 @@ void test("ranks are taken away on the way, and a run that goes on takes the sam
     }
   }
 });
+
+void test("clusters that stop learning stay as they were, over a resumed run too", async () => {
+  const fields = {
+    ...{ peft_type: "ADAMSS", task_type: "CAUSAL_LM", r: 8, num_subspaces: 3 },
+    ...{ use_asa: true, asa_target_subspaces: 4, asa_schedule_exponent: 1 },
+    ...{ init_warmup: 0, final_warmup: 3, mask_interval: 3, target_modules: ["v_proj"] },
+  };
+  const adapter = { kind: "new", config: adapterConfigOf(fields) } as const;
+  const notes: string[] = [];
+  const onEvent = (event: TrainingEvent): void => {
+    if (event.kind === "note") notes.push(event.text);
+  };
+  await train(request("clusters", { adapter, onEvent }));
+  assert.deepEqual(notes, []);
+  const read = (name: string): Promise<Map<string, Float32Array>> =>
+    tensorsOf(path.join(root, name));
+  const end = await read("clusters");
+  const [before, later] = [
+    await read("clusters/checkpoint-4"),
+    await read("clusters/checkpoint-5"),
+  ];
+  const names = [...end.keys()].filter((name) => name.includes("adamss_B."));
+  const isStill = (name: string): boolean =>
+    [later, end].every((each) => isDeepStrictEqual(each.get(name), before.get(name)));
+  // Of the clusters that are asked for PEFT keeps one less.
+  assert.equal(names.filter((name) => !isStill(name)).length, 3);
+  await cp(path.join(root, "clusters/checkpoint-5"), path.join(root, "more/checkpoint-5"), {
+    recursive: true,
+  });
+  await train(request("more", { adapter, resume: true }));
+  assert.deepEqual(await read("more"), end);
+});
+
+/** An adapter's tensors. */
+async function tensorsOf(folder: string): Promise<Map<string, Float32Array>> {
+  const file = path.join(folder, "adapter_model.safetensors");
+  const { tensors } = await openSafetensors(file);
+  return readFloat32(file, tensors);
+}
 
 void test("the adapter is saved without the ranks that were taken, and computes what it computed", async () => {
   const run = await TrainingRun.open(request("whole", { resume: true }));
