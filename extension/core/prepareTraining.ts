@@ -7,29 +7,38 @@ import { torchGenerator } from "./base/torchRandom.ts";
 import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
 import { type AdapterConfig, parseAdapterConfig } from "./checkpoint/adapterConfig.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
+import type { ModelConfig } from "./checkpoint/modelConfig.ts";
+import { headIn } from "./headMetadata.ts";
 import { buildModel } from "./models/index.ts";
+import { dropoutFields } from "./models/dropout.ts";
 import { headOf, type Model } from "./models/model.ts";
 import type { Value } from "./onnx/graph.ts";
 import type { LayerHook } from "./onnx/layerHook.ts";
 import { isExport } from "./onnxExport/findExport.ts";
 import type { MethodBase } from "./peft/method.ts";
+import { withBaseDropout } from "./peft/trainable/baseDropout.ts";
 import { trainableMethodOf } from "./peft/trainable/index.ts";
 import { type StoredValues, storedValues as valuesOfFile } from "./peft/trainable/storedValues.ts";
 import type { TrainableAdapter, TrainableMethod } from "./peft/trainable/trainable.ts";
 import { openModel, type PrecisionOptions, preparePrecision } from "./precision.ts";
 import { readFloat32 } from "./safetensors/read.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
-import { type TaskName, taskNamed, taskOfType } from "./models/taskClass.ts";
+import { type ProblemType, problemOf } from "./models/problem.ts";
+import { type HeadWish, type TaskName, taskNamed, taskOfType } from "./models/taskClass.ts";
 import { readTokenizer } from "./tokens/tokenizer.ts";
 import type { TaskWish } from "./taskHead.ts";
+import { withDrawnHead, withHeadSaved, withOwnTask } from "./trainingHead.ts";
 import type { LossKind } from "./train/losses.ts";
 import type { TrainingOptions } from "./train/options.ts";
 import { type ModelParts, TrainingModel } from "./train/trainingModel.ts";
 
-/** A frozen base as training reads it: nothing is loaded until a session is made. */
-export interface TrainingBase {
+interface TrainingParts {
   readonly checkpoint: BaseCheckpoint;
   readonly base: MethodBase;
+}
+
+/** A frozen base as training reads it: nothing is loaded until a session is made. */
+export interface TrainingBase extends TrainingParts {
   /** Lets go of weights that were made for it; sessions are closed before. */
   dispose(): Promise<void>;
 }
@@ -37,17 +46,22 @@ export interface TrainingBase {
 export interface TrainingBaseOptions extends PrecisionOptions {
   /** What the base is to be for, where its config names another class. */
   readonly task?: TaskName | undefined;
+  /** Labels that the data have, of a task with some; the base's own when absent. */
+  readonly head?: HeadWish | undefined;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
 
-/** Opens a base to be trained around. @param adapter tells the task where none is asked for */
+/**
+ * Opens a base to be trained around.
+ * @param adapter tells the task where none is asked for; one that is trained on brings its head
+ */
 export async function openTrainingBase(
   folder: string,
   options: TrainingBaseOptions = {},
-  adapter: Pick<AdapterConfig, "taskType"> | null = null,
+  adapter: AdapterStart | null = null,
 ): Promise<TrainingBase> {
-  const { task, onProgress, signal, ...precision } = options;
+  const { task, head, onProgress, signal, ...precision } = options;
   if (await isExport(folder)) {
     throw unsupported(
       t("{0} is an ONNX export, which is not trained on", folder),
@@ -55,7 +69,7 @@ export async function openTrainingBase(
     );
   }
   onProgress?.({ step: t("Reading headers") });
-  const opened = await openModel(folder, signal, wishOf(task, adapter));
+  const opened = await openModel(folder, signal, wishOf(adapter, task, head));
   const described = describeBase(opened.checkpoint);
   const at = { options: precision, onProgress, signal };
   const prepared = await preparePrecision(opened, described, at);
@@ -66,18 +80,28 @@ export async function openTrainingBase(
 }
 
 function wishOf(
-  task: TaskName | undefined,
-  adapter: Pick<AdapterConfig, "taskType"> | null,
+  adapter: AdapterStart | null,
+  asked: TaskName | undefined,
+  head: HeadWish | undefined,
 ): TaskWish | null {
-  if (task !== undefined) return { task: taskNamed(task), isAsked: true, tensors: null };
-  const own = taskOfType(adapter?.taskType ?? null);
-  return own && { task: own, isAsked: false, tensors: null };
+  const taskType = adapter && configOf(adapter).taskType;
+  const task = asked === undefined ? taskOfType(taskType) : taskNamed(asked);
+  const weights = adapter?.kind === "continue" ? adapter.checkpoint.weights : null;
+  const own = head ?? (weights ? headIn(weights.metadata) : undefined);
+  return (
+    task && { task, isAsked: asked !== undefined, tensors: weights?.tensors ?? null, head: own }
+  );
 }
 
 /** What a run begins with: a new adapter by its config, or one of a folder. */
 export type AdapterStart =
   | { readonly kind: "new"; readonly config: AdapterConfig }
   | { readonly kind: "continue"; readonly checkpoint: AdapterCheckpoint };
+
+/** The config of an adapter that training begins with. */
+export function configOf(start: AdapterStart): AdapterConfig {
+  return start.kind === "new" ? start.config : start.checkpoint.config;
+}
 
 export async function continued(folder: string, signal?: AbortSignal): Promise<AdapterStart> {
   return { kind: "continue", checkpoint: await openAdapterCheckpoint(folder, signal) };
@@ -87,28 +111,47 @@ export async function continued(folder: string, signal?: AbortSignal): Promise<A
 export async function prepareTraining(
   { checkpoint, base }: TrainingBase,
   start: AdapterStart,
-  at: { seed: number; loss?: LossKind | undefined; signal?: AbortSignal | undefined },
+  at: {
+    seed: number;
+    loss?: LossKind | undefined;
+    /** False leaves out what the base itself drops out in training. */
+    baseDropout?: boolean;
+    signal?: AbortSignal | undefined;
+  },
 ): Promise<ModelParts> {
-  const config = start.kind === "new" ? start.config : start.checkpoint.config;
+  const own = completed(start, { checkpoint, base });
+  const { config } = own;
   const method = trainableMethodOf(config);
   await method.look?.(config, base, at.signal);
   const adapter = method.prepare(config, base);
-  const { values, warnings } = await valuesOf(method, adapter, {
-    start,
-    base,
-    dir: checkpoint.dir,
-    ...at,
-  });
+  const begun = await valuesOf(method, adapter, { start, checkpoint, base, ...at });
   throwIfAborted(at.signal);
   const checkpoints: Value[] = [];
+  const dropped = new Set<string>();
   const noted = noteBlocks(adapter.hook, checkpoints);
-  const model = buildModel(checkpoint, noted, adapter.layers);
+  const hook = at.baseDropout === false ? noted : withBaseDropout(noted, dropped);
+  const model = buildModel(checkpoint, hook, adapter.layers);
   const quiet = method.prepare(withoutDropout(adapter.config), base, { isQuiet: true });
-  const evaluation =
-    adapter.dropoutSeed === null ? model : buildModel(checkpoint, quiet.hook, quiet.layers);
+  const isQuiet = adapter.dropoutSeed === null && dropped.size === 0;
+  const evaluation = isQuiet ? model : buildModel(checkpoint, quiet.hook, quiet.layers);
   checkLayers(adapter, model);
-  const loss = at.loss ?? lossOfTask(model);
+  const loss = at.loss ?? lossOfTask(model, checkpoint.config);
+  const { values } = begun;
+  const left = at.baseDropout === false ? [] : unknownDropout(checkpoint.config, dropped);
+  const warnings = [...own.warnings, ...begun.warnings, ...left];
   return { adapter, model, evaluation, values, warnings, loss, checkpoints };
+}
+
+/** A new adapter's config with what its base asks for; one that is trained on stays as it is. */
+function completed(
+  start: AdapterStart,
+  { checkpoint, base }: TrainingParts,
+): ReturnType<typeof withHeadSaved> {
+  const given = configOf(start);
+  if (start.kind === "continue") return { config: given, warnings: [] };
+  const task = withOwnTask(given, base);
+  const head = withHeadSaved(task.config, checkpoint);
+  return { config: head.config, warnings: [...task.warnings, ...head.warnings] };
 }
 
 /** The same with its sessions open. */
@@ -123,15 +166,9 @@ export async function openTrainingModel(
 async function valuesOf(
   method: TrainableMethod,
   adapter: TrainableAdapter,
-  at: {
-    start: AdapterStart;
-    base: MethodBase;
-    dir: string;
-    seed: number;
-    signal?: AbortSignal | undefined;
-  },
+  at: TrainingParts & { start: AdapterStart; seed: number; signal?: AbortSignal | undefined },
 ): Promise<StoredValues> {
-  const { start, base, seed, signal } = at;
+  const { start, checkpoint, base, seed, signal } = at;
   if (start.kind === "continue" && adapter.made) {
     throw unsupported(
       t("{0} has the finished prompt alone, not what makes it", start.checkpoint.dir),
@@ -139,9 +176,10 @@ async function valuesOf(
     );
   }
   const tokenize = async (text: string): Promise<number[] | null> =>
-    (await readTokenizer(at.dir))?.encode(text) ?? null;
+    (await readTokenizer(checkpoint.dir))?.encode(text) ?? null;
   const random = torchGenerator(seed);
-  const initial = await method.initialize(adapter, base, { random, tokenize, signal });
+  const plain = await method.initialize(adapter, base, { random, tokenize, signal });
+  const initial = withDrawnHead(plain, checkpoint, seed);
   if (start.kind === "new") return { values: initial, warnings: [] };
   return valuesOfFile(adapter, start.checkpoint, { initial, base, signal });
 }
@@ -174,6 +212,19 @@ function withoutDropout(config: AdapterConfig): AdapterConfig {
   return { ...parseAdapterConfig(text, config.file), floatFields: config.floatFields };
 }
 
+/** Says which of a base's dropouts are not there, where none is. */
+function unknownDropout(config: ModelConfig, dropped: ReadonlySet<string>): string[] {
+  const fields = dropoutFields(config).filter((field) => !dropped.has(field));
+  if (fields.length === 0 || dropped.size > 0) return [];
+  return [
+    t(
+      "{0} asks for dropout in training ({1}), which Graft does not apply to this family.",
+      config.file,
+      fields.join(", "),
+    ),
+  ];
+}
+
 /** Notes the stream at the border of every block. */
 function noteBlocks(hook: LayerHook, borders: Value[]): LayerHook {
   return {
@@ -191,8 +242,9 @@ function noteBlocks(hook: LayerHook, borders: Value[]): LayerHook {
   };
 }
 
-function checkLayers({ parameters }: TrainableAdapter, { graph }: Model): void {
-  const inputs = new Set<string>(graph.inputs.map(({ name }) => name));
+function checkLayers({ parameters }: TrainableAdapter, model: Model): void {
+  const graphs = model.kind === "seq2seq" ? [model.graph, model.encoder.graph] : [model.graph];
+  const inputs = new Set<string>(graphs.flatMap(({ inputs: own }) => own.map(({ name }) => name)));
   const trained = parameters.filter(({ isTrained }) => isTrained);
   if (trained.length === 0) throw badRequest(t("The adapter has nothing that is trained."));
   const gone = trained.find(({ name }) => !inputs.has(name));
@@ -200,11 +252,19 @@ function checkLayers({ parameters }: TrainableAdapter, { graph }: Model): void {
   throw misfit(t('The base has no place for the parameter "{0}".', gone.name));
 }
 
+const losses: Readonly<Record<ProblemType, LossKind>> = {
+  single_label_classification: "choice",
+  multi_label_classification: "choices",
+  regression: "numbers",
+};
+
 /** A class of several, unless the config says otherwise (transformers' problem_type). */
-function lossOfTask(model: Model): LossKind {
+function lossOfTask(model: Model, config: ModelConfig): LossKind {
   const { task } = headOf(model);
-  if (task === "feature-extraction" || task === "question-answering") {
+  if (task === "question-answering") return "spans";
+  if (task === "feature-extraction") {
     throw unsupported(t("Graft does not train models for {0} yet", task.replaceAll("-", " ")));
   }
-  return "choice";
+  if (task !== "sequence-classification") return "choice";
+  return losses[problemOf(config) ?? "single_label_classification"];
 }

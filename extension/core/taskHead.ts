@@ -7,14 +7,18 @@ import { adapterFolders, type HubPlace } from "./checkpoint/findAdapter.ts";
 import type { ModelConfig } from "./checkpoint/modelConfig.ts";
 import { isTied, type ModuleInfo, storedShape } from "./checkpoint/modules.ts";
 import { describeConfig } from "./models/describeConfig.ts";
+import { headIn } from "./headMetadata.ts";
 import { architectureOf } from "./models/index.ts";
-import { headOf, type Task } from "./models/model.ts";
+import { labelCount } from "./models/labels.ts";
+import { type Head, headOf, type Task } from "./models/model.ts";
 import {
   classFor,
   configFor,
+  type HeadWish,
   type TaskName,
   taskNamed,
   taskOfType,
+  withHead,
   withLabelCount,
 } from "./models/taskClass.ts";
 import type { TensorEntry } from "./safetensors/header.ts";
@@ -26,6 +30,8 @@ export interface TaskWish {
   readonly isAsked: boolean;
   /** Of the adapter that brings the head; null where none is known. */
   readonly tensors: readonly TensorEntry[] | null;
+  /** A head with labels that is to be trained, or that an adapter tells of. */
+  readonly head?: HeadWish | undefined;
 }
 
 /** The wish of an options object and of an adapter that will be loaded; null for none. */
@@ -40,7 +46,8 @@ export async function taskWish(
   const { folder } = await adapterFolders(adapter, place);
   const { config, weights } = await openAdapterCheckpoint(folder, signal);
   const task = named ?? taskOfType(config.taskType);
-  return task && { task, isAsked: named !== null, tensors: weights.tensors };
+  const head = headIn(weights.metadata);
+  return task && { task, isAsked: named !== null, tensors: weights.tensors, head };
 }
 
 /** A config as the class that is wished for. @throws unsupported when a task that was asked for has none */
@@ -67,18 +74,22 @@ function fitsAsItIs(config: ModelConfig, { task, tensors }: TaskWish): boolean {
 export function withWishedHead(checkpoint: BaseCheckpoint, wish: TaskWish): BaseCheckpoint {
   if (wish.task === "language-modeling") return checkpoint;
   const head = headOf(describeConfig(checkpoint));
-  const labels = labelsOf(wish, head.paths.at(-1));
-  const config =
+  const trained = head.task === wish.task ? wish.head : undefined;
+  const labels = labelsOf(wish, head.paths.at(-1)) ?? trained?.labels.length ?? null;
+  const counted =
     labels === null || head.task === "question-answering"
       ? checkpoint.config
       : withLabelCount(checkpoint.config, labels);
+  const isNamed = trained?.labels.length === labelCount(counted);
+  const config = trained && isNamed ? withHead(counted, trained) : counted;
   const sized = { ...checkpoint, config };
   const weights = new Map(checkpoint.weights);
   const empty = new Map<string, Shape>();
   for (const [name, shape] of headTensors(sized)) {
     const ref = weights.get(name);
     // A head with other labels than the adapter's is replaced whole.
-    if (ref && (labels === null || isSameShape(ref.shape, shape))) continue;
+    const isReplaced = trained?.isNew === true && isHeadTensor(name, head);
+    if (ref && !isReplaced && (labels === null || isSameShape(ref.shape, shape))) continue;
     if (checkpoint.packed?.has(name)) continue;
     weights.delete(name);
     empty.set(name, shape);
@@ -102,6 +113,10 @@ function headTensors(checkpoint: BaseCheckpoint): [name: string, shape: Shape][]
   const isHead = ({ path }: ModuleInfo): boolean =>
     paths.includes(path) || (paths.length > 0 && /(^|\.)pooler\.dense$/.test(path));
   return model.tree.modules.filter(isHead).flatMap((module) => tensorsOf(module));
+}
+
+function isHeadTensor(name: string, { paths }: Head): boolean {
+  return paths.some((path) => name.startsWith(`${path}.`));
 }
 
 function tensorsOf(module: ModuleInfo): [name: string, shape: Shape][] {

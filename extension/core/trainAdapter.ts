@@ -7,6 +7,7 @@ import { isFolder, writeAtomically } from "./base/files.ts";
 import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
 import { parseAdapterConfig } from "./checkpoint/adapterConfig.ts";
 import { withBaseName } from "./checkpoint/leadToBase.ts";
+import { headMetadata } from "./headMetadata.ts";
 import { modelCard } from "./peft/modelCard.ts";
 import {
   type AdapterStart,
@@ -82,7 +83,8 @@ export class TrainingRun {
   static async open(request: TrainRequest): Promise<TrainingRun> {
     const options = trainingOptions.parse(request.options ?? {});
     const { base, adapter, loss, signal, folder } = request;
-    const parts = await prepareTraining(base, adapter, { seed: options.seed, loss, signal });
+    const { seed, baseDropout } = options;
+    const parts = await prepareTraining(base, adapter, { seed, baseDropout, loss, signal });
     const { train: texts, evaluation } = request.data;
     for (const split of [texts, evaluation ?? texts]) checkTasks(parts.adapter, split);
     const configText = savedConfig(parts.adapter.config.text, base);
@@ -150,7 +152,9 @@ export class TrainingRun {
   }
 
   private get frame(): AdapterFrame {
-    return { configText: this.configText, base: this.request.base.base };
+    const { base, checkpoint } = this.request.base;
+    const metadata = headMetadata(this.trainer.model.parts.model, checkpoint.config);
+    return { configText: this.configText, base, metadata };
   }
 
   private async save(trainer: Trainer): Promise<string> {

@@ -23,9 +23,18 @@ export interface TrainingData {
   /** 0 to 1; by a hash of each text, so the order of the file does not matter. 0 when absent. */
   evaluationShare?: number;
   /** What the model is for; read off the fields when absent. */
-  task?: "causal" | "sequence-classification" | "token-classification";
+  task?:
+    | "causal"
+    | "seq2seq"
+    | "sequence-classification"
+    | "token-classification"
+    | "question-answering";
   /** How records are read; told by their fields when absent. */
   format?: DataFormat;
+  /** What is learned of labels, as transformers calls it; read off the labels when absent. */
+  problem?: "single_label_classification" | "multi_label_classification" | "regression";
+  /** "new" trains a classifier's head from its beginning; "own", when absent, goes on with the base's where it has one. */
+  head?: "own" | "new";
   /** Which field or column holds what, where names are others than usual. */
   fields?: Partial<Record<DataField, string>>;
   /** "answers" when absent: completions and the assistant's turns alone; "all" learns every token. */
@@ -57,7 +66,7 @@ export type DataField =
   | "words"
   | "tags";
 
-export type DataFormat = "chat" | "instruction" | "text" | "classification" | "tags";
+export type DataFormat = "chat" | "instruction" | "text" | "classification" | "tags" | "questions";
 
 /** A piece of what the model sees; what is not learned is greyed. */
 export interface TextSegment {
@@ -222,6 +231,8 @@ export type RunEvent = { at: string } & (
       step: number;
       epoch: number;
       loss: number;
+      /** How good the answers are, by names: "accuracy", "f1", "mse", "pearson"; of models with labels. */
+      metrics?: Record<string, number>;
       isBest: boolean;
       seconds: number;
     }

@@ -49,7 +49,7 @@ export async function checkTrainingCase(folder: string, root: string): Promise<s
   if (random !== null) throw new Skip(random);
   const start = await continued(path.join(folder, "initial_adapter"));
   if (start.kind !== "continue") throw new Error("a case begins with an adapter");
-  const base = await openTrainingBase(models, {}, start.checkpoint.config);
+  const base = await openTrainingBase(models, {}, start);
   const options = trainingOptions.parse(wishOf(truth));
   try {
     const prepared = await prepareTraining(base, start, { seed: 0 });

@@ -107,6 +107,9 @@ function factsOf({ summary, events }: ShownRun): string {
   return format.factLine(
     summary.loss !== null && text.loss(format.plain(summary.loss)),
     summary.evaluationLoss !== null && text.evaluationLoss(format.plain(summary.evaluationLoss)),
+    ...Object.entries(lastOf(events, "evaluation")?.metrics ?? {}).map(
+      ([name, value]) => `${text.metricNames[name] ?? name} ${format.plain(value)}`,
+    ),
     step && isWorking && format.speed(step.tokensPerSecond),
     step !== undefined &&
       step.secondsLeft !== null &&

@@ -11,7 +11,13 @@ import { connectToHost, loadState, saveState } from "../shared/host.ts";
 import { registerToolkit } from "../shared/toolkit.ts";
 import { type Curves, type CurvesPage, curvesView } from "./curves.ts";
 import { buttonsView, headerView, type RunAction } from "./header.ts";
-import { checkpointsSection, dataSection, samplesSection, settingsSection } from "./sections.ts";
+import {
+  checkpointsSection,
+  dataSection,
+  metricsSection,
+  samplesSection,
+  settingsSection,
+} from "./sections.ts";
 import { append } from "./series.ts";
 import { text } from "./strings.ts";
 
@@ -121,6 +127,7 @@ function drawSections(run: ShownRun): void {
   };
   const sections = [
     samplesSection(run, { step: sampleStep, choose }),
+    metricsSection(run),
     checkpointsSection(run, inspect),
     dataSection(run),
     settingsSection(run),

@@ -59,6 +59,33 @@ export function samplesSection({ events }: ShownRun, choice: SampleChoice): HTML
   return section("samples", text.samples, [chooser], scrolled(text.samples, root));
 }
 
+/** What evaluations measured beside the loss, of models with labels. */
+export function metricsSection({ events }: ShownRun): HTMLElement | null {
+  const evaluations = latestSteps(eventsOf(events, "evaluation"));
+  const names = [...new Set(evaluations.flatMap(({ metrics = {} }) => Object.keys(metrics)))];
+  if (names.length === 0) return null;
+  const { root, body } = table(text.metrics, [
+    { text: text.samplesAt, class: "number" },
+    { text: text.curves, class: "number" },
+    ...names.map((name) => ({ text: text.metricNames[name] ?? name, class: "number" })),
+  ]);
+  const cell = (value: number | undefined): HTMLElement =>
+    element("td", { class: "number" }, value === undefined ? "–" : format.plain(value));
+  fillRows(body, evaluations.toReversed(), {
+    columns: 2 + names.length,
+    showAll: text.showAll,
+    row: ({ step, loss, metrics = {} }) =>
+      element(
+        "tr",
+        {},
+        element("td", { class: "number" }, format.exactCount(step)),
+        cell(loss),
+        ...names.map((name) => cell(metrics[name])),
+      ),
+  });
+  return section("metrics", text.metrics, [], scrolled(text.metrics, root));
+}
+
 export function checkpointsSection(
   { events }: ShownRun,
   inspect: (path: string) => void,

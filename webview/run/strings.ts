@@ -28,6 +28,15 @@ export const text = {
   step: (step: string) => t("Step {0}", step),
   loss: (value: string) => t("loss {0}", value),
   evaluationLoss: (value: string) => t("evaluation {0}", value),
+  metrics: t("Evaluation"),
+  /** What evaluations measure beside the loss, by their names in the log. */
+  metricNames: {
+    accuracy: t("Accuracy"),
+    f1: t("F1"),
+    mse: t("Mean squared error"),
+    pearson: t("Correlation (Pearson)"),
+    exact_match: t("Exact match"),
+  } as Readonly<Record<string, string>>,
   left: (duration: string) => t("{0} left", duration),
   took: (duration: string) => t("took {0}", duration),
   memory: (bytes: string) => t("{0} of memory", bytes),

@@ -106,8 +106,10 @@ function packingField(
 
 const taskTypes = {
   causal: "CAUSAL_LM",
+  seq2seq: "SEQ_2_SEQ_LM",
   "sequence-classification": "SEQ_CLS",
   "token-classification": "TOKEN_CLS",
+  "question-answering": "QUESTION_ANS",
 } as const;
 
 /** The task goes into the adapter's config too, where Python PEFT looks for it. */
@@ -118,8 +120,10 @@ function taskField(page: TrainPage): HTMLElement {
       ...{ id: "task", label: text.task, value: task },
       options: [
         ["causal", text.tasks.causal],
+        ["seq2seq", text.tasks.seq2seq],
         ["sequence-classification", text.tasks["sequence-classification"]],
         ["token-classification", text.tasks["token-classification"]],
+        ["question-answering", text.tasks["question-answering"]],
       ],
     },
     (next) => {

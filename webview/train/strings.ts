@@ -40,8 +40,10 @@ export const text = {
   task: t("Task"),
   tasks: {
     causal: t("Write text"),
+    seq2seq: t("Answer prompts (encoder and decoder)"),
     "sequence-classification": t("Classify texts"),
     "token-classification": t("Tag words"),
+    "question-answering": t("Find answers in a text"),
   },
   learn: t("Learn from"),
   answers: t("Answers"),
@@ -119,6 +121,7 @@ export const text = {
     text: t("Plain text"),
     classification: t("Labelled texts"),
     tags: t("Tagged words"),
+    questions: t("Questions about texts"),
   } satisfies Record<DataFormat, string>,
   examples: (count: string) => t("{0} texts", count),
   tokens: (count: string) => t("{0} tokens", count),

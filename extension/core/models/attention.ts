@@ -1,6 +1,7 @@
 import type { GraphBuilder } from "../onnx/builder.ts";
 import type { Value } from "../onnx/graph.ts";
 import { type AttentionMask, attentionMask } from "./causalModel.ts";
+import { type DropoutRate, dropoutRate } from "./dropout.ts";
 import type { ModelBuilder } from "./modelBuilder.ts";
 
 /** What attention needs to know of a decoder. */
@@ -14,7 +15,11 @@ export interface AttentionShape {
   readonly scales?: readonly number[] | undefined;
   /** Scores stay within ± this (Gemma 2). */
   readonly softCap?: number | undefined;
+  /** Of attention's weights in training; "attention_dropout" without. */
+  readonly dropout?: DropoutRate | undefined;
 }
+
+const usualDropout = dropoutRate(0, "attention_dropout");
 
 export interface AttentionInputs {
   readonly kvSizes: Value;
@@ -72,7 +77,8 @@ export function attend(
     const scores =
       shape.softCap === undefined ? products : g.scale(g.tanh(products), shape.softCap);
     const mask = inputs.masks.get(shape.windows[layer] ?? null) as Value;
-    const weights = g.softmax(g.add(scores, mask));
+    const rate = shape.dropout ?? usualDropout;
+    const weights = m.dropout(g.softmax(g.add(scores, mask)), { path, rate, size: null });
     const [onPast, onNew] = g.splitBy(weights, inputs.kvSizes, { parts: 2, axis: -1 }) as [
       Value,
       Value,

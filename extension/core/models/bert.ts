@@ -4,9 +4,11 @@ import { parseFields } from "../base/json.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
 import type { Value } from "../onnx/graph.ts";
 import { activationOf } from "./activations.ts";
+import { dropoutRate } from "./dropout.ts";
 import {
   type BlockNames,
   encode,
+  type EncoderDropout,
   encoderModel,
   type EncoderShape,
   firstToken,
@@ -66,8 +68,19 @@ export function bertShape(config: ModelConfig): EncoderShape {
     activation: activationOf(c.hidden_act, config),
     names: bertNames,
     takesPrefix: true,
+    dropout: bertDropout,
   };
 }
+
+const hidden = dropoutRate(0.1, "hidden_dropout_prob");
+
+const bertDropout: EncoderDropout = {
+  hidden,
+  attention: dropoutRate(0.1, "attention_probs_dropout_prob"),
+  attended: hidden,
+  head: dropoutRate(0.1, "classifier_dropout", "hidden_dropout_prob"),
+  spans: null,
+};
 
 /** tanh(W x + b) of the first token [batch, 1, hidden]. */
 export function pooled(m: ModelBuilder, shape: EncoderShape, stream: Value): Value {
@@ -92,7 +105,9 @@ function sequenceModel(m: ModelBuilder): EncoderModel {
   const shape = bertShape(m.checkpoint.config);
   const width = labelCount(m.checkpoint.config);
   const first = pooled(m, shape, encode(m, shape));
-  const logits = m.linears(first, [linearOf("classifier", [shape.hidden, width])]);
+  const at = { rate: shape.dropout.head, size: shape.hidden, isApart: true };
+  const left = m.dropout(first, { path: "classifier", ...at });
+  const logits = m.linears(left, [linearOf("classifier", [shape.hidden, width])]);
   const head = { task: "sequence-classification", width, paths: ["classifier"] } as const;
   return encoderModel(m, shape, { logits, head });
 }

@@ -16,6 +16,7 @@ import {
   residualBlock,
   selfAttention,
 } from "./classicBlocks.ts";
+import { dropoutRate } from "./dropout.ts";
 import type { Family } from "./family.ts";
 import { linear, plainMlp } from "./mlp.ts";
 import type { ModelBuilder } from "./modelBuilder.ts";
@@ -80,6 +81,7 @@ function build(m: ModelBuilder): CausalModel {
     block: ({ layer, path, stream, inputs }) =>
       residualBlock(m, "serial", {
         stream,
+        dropout: { path, rate: dropoutRate(0, "hidden_dropout"), size: hidden },
         addsToNormed: c.apply_residual_connection_post_layernorm,
         attentionNorm: norm(`${path}.input_layernorm`),
         mlpNorm: norm(`${path}.post_attention_layernorm`),

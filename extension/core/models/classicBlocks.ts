@@ -7,6 +7,7 @@ import { quotient } from "../onnx/dimensions.ts";
 import type { Value } from "../onnx/graph.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
 import { attend, type AttentionInputs, type AttentionShape, outputNewRows } from "./attention.ts";
+import type { DropoutRate } from "./dropout.ts";
 import { attentionMask, type CausalModel } from "./causalModel.ts";
 import { endDecoder } from "./decoderHeads.ts";
 import { linear } from "./mlp.ts";
@@ -146,6 +147,8 @@ export type Residual = "serial" | "parallel" | "postNorm";
 /** A block's functions. */
 export interface BlockParts {
   readonly stream: Value;
+  /** What is dropped out of each half in training, with the block's path; nothing when absent. */
+  readonly dropout?: { readonly path: string; readonly rate: DropoutRate; readonly size: number };
   /** True where halves add to the norm's output in place of its input (BLOOM's option). */
   readonly addsToNormed?: boolean;
   attentionNorm(x: Value): Value;
@@ -156,23 +159,31 @@ export interface BlockParts {
 }
 
 /** One block of the stack on the stream. */
-export function residualBlock({ g }: ModelBuilder, kind: Residual, at: BlockParts): BlockResult {
+export function residualBlock(m: ModelBuilder, kind: Residual, at: BlockParts): BlockResult {
+  const { g } = m;
   const { stream, attentionNorm, addsToNormed = false } = at;
   const mlpNorm = at.mlpNorm ?? ((x: Value) => x);
+  const left = (half: string, x: Value): Value =>
+    at.dropout ? m.dropout(x, { ...at.dropout, path: `${at.dropout.path}.${half}` }) : x;
+  const attention = (x: Value): ReturnType<BlockParts["attention"]> => {
+    const own = at.attention(x);
+    return { ...own, output: left("attention", own.output) };
+  };
+  const mlp = (x: Value): Value => left("mlp", at.mlp(x));
   if (kind === "postNorm") {
-    const { output, ...kv } = at.attention(stream);
+    const { output, ...kv } = attention(stream);
     const middle = attentionNorm(g.add(stream, output));
-    return { stream: mlpNorm(g.add(middle, at.mlp(middle))), ...kv };
+    return { stream: mlpNorm(g.add(middle, mlp(middle))), ...kv };
   }
   const x = attentionNorm(stream);
-  const { output, ...kv } = at.attention(x);
+  const { output, ...kv } = attention(x);
   if (kind === "parallel") {
-    const closed = at.mlp(at.mlpNorm ? mlpNorm(stream) : x);
+    const closed = mlp(at.mlpNorm ? mlpNorm(stream) : x);
     return { stream: g.add(g.add(closed, output), stream), ...kv };
   }
   const middle = g.add(addsToNormed ? x : stream, output);
   const y = mlpNorm(middle);
-  return { stream: g.add(addsToNormed ? y : middle, at.mlp(y)), ...kv };
+  return { stream: g.add(addsToNormed ? y : middle, mlp(y)), ...kv };
 }
 
 /** A LayerNorm over the last axis, with weight and bias unless it is not affine. */

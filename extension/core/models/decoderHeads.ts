@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { parseFields } from "../base/json.ts";
 import type { Value } from "../onnx/graph.ts";
+import { tokenDropout } from "./dropout.ts";
 import { labelCount } from "./labels.ts";
 import type { Task } from "./model.ts";
 import type { ModelBuilder } from "./modelBuilder.ts";
@@ -67,5 +68,7 @@ function taskHead(
   }
   const [path, out] = [own ?? head.path, head.out(m)];
   m.head = { task, width: out, paths: [path], padding: paddingOf(m) };
-  return m.linears(rows, [{ kind: "linear", path, in: hidden, out, hasBias: head.hasBias(m) }]);
+  const at = { path, rate: tokenDropout, size: hidden, isApart: true };
+  const read = task === "token-classification" ? m.dropout(rows, at) : rows;
+  return m.linears(read, [{ kind: "linear", path, in: hidden, out, hasBias: head.hasBias(m) }]);
 }

@@ -3,8 +3,10 @@ import { parseFields } from "../base/json.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
 import { activationOf } from "./activations.ts";
 import { bertTensorName } from "./bert.ts";
+import { dropoutRate } from "./dropout.ts";
 import {
   encode,
+  type EncoderDropout,
   encoderModel,
   type EncoderShape,
   firstToken,
@@ -56,8 +58,21 @@ function distilbertShape(config: ModelConfig): EncoderShape {
       afterMlp: "output_layer_norm",
     },
     takesPrefix: false,
+    dropout: distilbertDropout,
   };
 }
+
+const hidden = dropoutRate(0.1, "dropout");
+
+const distilbertDropout: EncoderDropout = {
+  hidden,
+  attention: dropoutRate(0.1, "attention_dropout"),
+  attended: null,
+  head: hidden,
+  spans: dropoutRate(0.1, "qa_dropout"),
+};
+
+const sequenceDropout = dropoutRate(0.2, "seq_classif_dropout");
 
 function stackModel(m: ModelBuilder): EncoderModel {
   const shape = distilbertShape(m.checkpoint.config);
@@ -73,7 +88,9 @@ function sequenceModel(m: ModelBuilder): EncoderModel {
   const first = firstToken(m, encode(m, shape));
   const before = linearOf("pre_classifier", [hidden, hidden]);
   const out = linearOf("classifier", [hidden, width]);
-  const logits = m.linears(m.g.relu(m.linears(first, [before])), [out]);
+  const at = { path: out.path, rate: sequenceDropout, size: hidden, isApart: true };
+  const turned = m.dropout(m.g.relu(m.linears(first, [before])), at);
+  const logits = m.linears(turned, [out]);
   const paths = [before.path, out.path];
   return encoderModel(m, shape, {
     logits,

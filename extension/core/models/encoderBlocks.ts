@@ -5,6 +5,7 @@
 import type { LinearModule } from "../onnx/layerHook.ts";
 import type { Value } from "../onnx/graph.ts";
 import type { Activation } from "./activations.ts";
+import type { DropoutRate } from "./dropout.ts";
 import type { EncoderModel, PositionRule } from "./encoderModel.ts";
 import type { Head } from "./model.ts";
 import type { ModelBuilder } from "./modelBuilder.ts";
@@ -28,6 +29,20 @@ export interface EncoderShape {
   readonly names: BlockNames;
   /** Can keys and values stand before the sequence (prefix tuning)? */
   readonly takesPrefix: boolean;
+  readonly dropout: EncoderDropout;
+}
+
+/** What is dropped out in training. */
+export interface EncoderDropout {
+  readonly hidden: DropoutRate;
+  /** Of attention's weights. */
+  readonly attention: DropoutRate;
+  /** Of what attention's last layer gives; null for nothing. */
+  readonly attended: DropoutRate | null;
+  /** In front of a classifier. */
+  readonly head: DropoutRate;
+  /** In front of a head for spans; null for nothing. */
+  readonly spans: DropoutRate | null;
 }
 
 /** Paths below a block. */
@@ -126,7 +141,12 @@ function embed(m: ModelBuilder, shape: EncoderShape): Value {
           words,
           m.embedding(`${path}.token_type_embeddings`, ids("token_type_ids"), [tokenTypes, hidden]),
         );
-  return normOf(m, g.add(segments, places), { path: `${path}.LayerNorm`, size: hidden, epsilon });
+  const normed = normOf(m, g.add(segments, places), {
+    path: `${path}.LayerNorm`,
+    size: hidden,
+    epsilon,
+  });
+  return m.dropout(normed, { path, rate: shape.dropout.hidden, size: hidden });
 }
 
 function block(
@@ -135,7 +155,7 @@ function block(
   { layer, stream, stack }: { layer: number; stream: Value; stack: Stack },
 ): Value {
   const { g } = m;
-  const { hidden, intermediate, epsilon, names } = shape;
+  const { hidden, intermediate, epsilon, names, dropout } = shape;
   const path = `${shape.root}.${names.blocks}.${layer}`;
   const around = m.block(path, hidden);
   const x = around ? around.enter(stream) : stream;
@@ -148,7 +168,8 @@ function block(
   const up = m.linears(middle, [linearOf(`${path}.${names.up}`, [hidden, intermediate])]);
   const active = g.scope(path, () => shape.activation(g, up));
   const down = m.linears(active, [linearOf(`${path}.${names.down}`, [intermediate, hidden])]);
-  const y = normOf(m, g.add(down, middle), {
+  const left = m.dropout(down, { path, rate: dropout.hidden, size: hidden });
+  const y = normOf(m, g.add(left, middle), {
     path: `${path}.${names.afterMlp}`,
     size: hidden,
     epsilon,
@@ -158,7 +179,7 @@ function block(
 
 function attention(
   m: ModelBuilder,
-  { hidden, heads, names, takesPrefix }: EncoderShape,
+  { hidden, heads, names, takesPrefix, dropout }: EncoderShape,
   { layer, path, x, stack }: { layer: number; path: string; x: Value; stack: Stack },
 ): Value {
   const qkv = m.linears(
@@ -169,8 +190,12 @@ function attention(
   );
   const size = { heads, headDim: hidden / heads };
   const prefix = takesPrefix ? prefixInputs(m, layer, size) : null;
-  const mixed = mix(m, qkv, { path: `${path}.attention`, ...size, mask: stack.mask, prefix });
-  return m.linears(mixed, [linearOf(`${path}.${names.attended}`, [hidden, hidden])]);
+  const at = { path: `${path}.attention`, ...size, mask: stack.mask, prefix };
+  const mixed = mix(m, qkv, { ...at, dropout: dropout.attention });
+  const output = m.linears(mixed, [linearOf(`${path}.${names.attended}`, [hidden, hidden])]);
+  const { attended } = dropout;
+  if (attended === null) return output;
+  return m.dropout(output, { path: `${path}.${names.attended}`, rate: attended, size: hidden });
 }
 
 interface HeadSize {
@@ -201,6 +226,7 @@ export function mix(
     prefix: { key: Value; value: Value } | null;
     /** Factor on scores; 1 / √headDim when absent. */
     scale?: number;
+    dropout: DropoutRate;
   },
 ): Value {
   const { g } = m;
@@ -217,7 +243,8 @@ export function mix(
     const value = prefix ? g.concat([prefix.value, ownValue], 2) : ownValue;
     const scores = g.matMulTransposed(query, key, scale);
     const weights = g.softmax(mask === null ? scores : g.add(scores, mask));
-    const sum = g.matMul(weights, value);
+    const kept = m.dropout(weights, { path, rate: at.dropout, size: null });
+    const sum = g.matMul(kept, value);
     const mixed = m.attention(path, { query, mixed: sum, scale, keyValueHeads: heads, headDim });
     return g.reshape(g.transpose(mixed, [0, 2, 1, 3]), [0, 0, heads * headDim]);
   });

@@ -1,3 +1,4 @@
+import type { DropoutRate } from "./dropout.ts";
 import { encode, encoderModel, type EncoderShape, linearOf } from "./encoderBlocks.ts";
 import type { EncoderModel } from "./encoderModel.ts";
 import { labelCount } from "./labels.ts";
@@ -7,19 +8,24 @@ import type { ModelBuilder } from "./modelBuilder.ts";
 /** Labels of every token: a linear layer on the stream. */
 export function tokenHead(m: ModelBuilder, shape: EncoderShape): EncoderModel {
   const width = labelCount(m.checkpoint.config);
-  return streamHead(m, shape, { path: "classifier", width, task: "token-classification" });
+  const rate = shape.dropout.head;
+  return streamHead(m, shape, { path: "classifier", width, task: "token-classification", rate });
 }
 
 /** How much every token looks like the first and like the last of an answer. */
 export function spanHead(m: ModelBuilder, shape: EncoderShape): EncoderModel {
-  return streamHead(m, shape, { path: "qa_outputs", width: 2, task: "question-answering" });
+  const rate = shape.dropout.spans;
+  return streamHead(m, shape, { path: "qa_outputs", width: 2, task: "question-answering", rate });
 }
 
 function streamHead(
   m: ModelBuilder,
   shape: EncoderShape,
-  { path, width, task }: { path: string; width: number; task: Task },
+  at: { path: string; width: number; task: Task; rate: DropoutRate | null },
 ): EncoderModel {
-  const logits = m.linears(encode(m, shape), [linearOf(path, [shape.hidden, width])]);
+  const { path, width, task, rate } = at;
+  const stream = encode(m, shape);
+  const left = rate === null ? stream : m.dropout(stream, { path, rate, size: shape.hidden });
+  const logits = m.linears(left, [linearOf(path, [shape.hidden, width])]);
   return encoderModel(m, shape, { logits, head: { task, width, paths: [path] } });
 }

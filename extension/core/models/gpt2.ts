@@ -18,6 +18,7 @@ import {
   residualBlock,
   selfAttention,
 } from "./classicBlocks.ts";
+import { dropoutRate } from "./dropout.ts";
 import type { Family } from "./family.ts";
 import { linear } from "./mlp.ts";
 import type { ModelBuilder } from "./modelBuilder.ts";
@@ -78,6 +79,7 @@ function shapeOf(m: ModelBuilder, config: ModelConfig, c: Fields): Gpt2Shape {
     windows,
     scales: windows.map((_, i) => (c.scale_attn_by_inverse_layer_idx ? scale / (i + 1) : scale)),
     rotary: null,
+    dropout: dropoutRate(0.1, "attn_pdrop"),
   };
 }
 
@@ -89,11 +91,12 @@ function build(m: ModelBuilder): CausalModel {
   const { hidden, epsilon } = shape;
   return buildClassic(m, shape, {
     stack: "transformer.h",
-    embed: (ids, positions) =>
-      m.g.add(
-        m.embedding("transformer.wte", ids, [c.vocab_size, hidden]),
-        m.embedding("transformer.wpe", positions, [c.n_positions, hidden]),
-      ),
+    embed: (ids, positions) => {
+      const words = m.embedding("transformer.wte", ids, [c.vocab_size, hidden]);
+      const places = m.embedding("transformer.wpe", positions, [c.n_positions, hidden]);
+      const rate = dropoutRate(0.1, "embd_pdrop");
+      return m.dropout(m.g.add(words, places), { path: "transformer.drop", rate, size: hidden });
+    },
     block: (at) => block(m, shape, at),
     finish: normed(m, { size: hidden, epsilon }, "transformer.ln_f"),
     head: headModule(shape, { tiedTo: c.tie_word_embeddings ? "transformer.wte" : null }),
@@ -110,6 +113,7 @@ function block(
     normed(m, { size: hidden, epsilon }, `${path}.${name}`);
   return residualBlock(m, "serial", {
     stream,
+    dropout: { path, rate: dropoutRate(0.1, "resid_pdrop"), size: hidden },
     attentionNorm: norm("ln_1"),
     mlpNorm: norm("ln_2"),
     attention: (x) => {

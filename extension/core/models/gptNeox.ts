@@ -13,6 +13,7 @@ import {
   residualBlock,
   selfAttention,
 } from "./classicBlocks.ts";
+import { dropoutRate } from "./dropout.ts";
 import type { Family } from "./family.ts";
 import { linear, plainMlp } from "./mlp.ts";
 import type { ModelBuilder } from "./modelBuilder.ts";
@@ -60,12 +61,17 @@ function build(m: ModelBuilder): CausalModel {
   ]);
   const norm = (path: string): ((x: Value) => Value) =>
     normed(m, { size: hidden, epsilon: shape.epsilon }, path);
+  const rate = dropoutRate(0, "hidden_dropout");
   return buildClassic(m, shape, {
     stack: "gpt_neox.layers",
-    embed: (ids) => m.embedding("gpt_neox.embed_in", ids, [c.vocab_size, hidden]),
+    embed: (ids) => {
+      const rows = m.embedding("gpt_neox.embed_in", ids, [c.vocab_size, hidden]);
+      return m.dropout(rows, { path: "gpt_neox.emb_dropout", rate, size: hidden });
+    },
     block: ({ layer, path, stream, inputs }) =>
       residualBlock(m, c.use_parallel_residual ? "parallel" : "serial", {
         stream,
+        dropout: { path, rate, size: hidden },
         attentionNorm: norm(`${path}.input_layernorm`),
         mlpNorm: norm(`${path}.post_attention_layernorm`),
         attention: (x) => {

@@ -33,6 +33,7 @@ import {
 } from "../onnx/layerHook.ts";
 import { packedGroup, packedProduct, packedWeight, unpackedMatrix } from "./packedLinear.ts";
 
+import { type DropoutRate, probabilityOf } from "./dropout.ts";
 import type { Head, Task } from "./model.ts";
 
 const storage: Partial<Record<Dtype, OnnxType>> = {
@@ -249,6 +250,26 @@ export class ModelBuilder {
     const own = (key: string): Value =>
       this.hook.norm(this.g, key, { value: this.weight(normTensor(key), [size]), size });
     return { weight: own(path), bias: own(`${path}.bias`) };
+  }
+
+  /** x [..., size] as the base's own dropout leaves it in training; x itself wherever it is not trained. */
+  dropout(
+    x: Value,
+    at: {
+      path: string;
+      rate: DropoutRate;
+      /** null for keys, of which each run has another number. */
+      size: number | null;
+      /** True where rows are not those of the stack's tokens. */
+      isApart?: boolean;
+    },
+  ): Value {
+    const { path, rate, size, isApart = false } = at;
+    const known = probabilityOf(this.checkpoint.config, rate);
+    if (!this.hook.dropout || known.probability === 0) return x;
+    const rows = isApart ? "own" : size === null ? "attention" : "tokens";
+    const place = { x, path, size, rows, ...known } as const;
+    return this.g.scope(path, () => this.hook.dropout?.(this.g, place) ?? x);
   }
 
   /** What is put around a block; null for nothing. */

@@ -16,6 +16,7 @@ import {
   residualBlock,
   selfAttention,
 } from "./classicBlocks.ts";
+import { dropoutRate } from "./dropout.ts";
 import type { Family } from "./family.ts";
 import { linear, type Mlp, plainMlp } from "./mlp.ts";
 import type { ModelBuilder } from "./modelBuilder.ts";
@@ -141,6 +142,7 @@ function block(
   const at = `${path}.self_attn`;
   return residualBlock(m, c.do_layer_norm_before ? "serial" : "postNorm", {
     stream,
+    dropout: { path, rate: dropoutRate(0.1, "dropout"), size: hidden },
     attentionNorm: norm(m, shape, `${path}.self_attn_layer_norm`),
     mlpNorm: norm(m, shape, `${path}.final_layer_norm`),
     attention: (x) => {

@@ -13,6 +13,7 @@ import {
   residualBlock,
   selfAttention,
 } from "./classicBlocks.ts";
+import { dropoutRate } from "./dropout.ts";
 import type { Family } from "./family.ts";
 import { linear, plainMlp } from "./mlp.ts";
 import type { ModelBuilder } from "./modelBuilder.ts";
@@ -59,11 +60,16 @@ function build(m: ModelBuilder): CausalModel {
     normed(m, { size: hidden, epsilon: shape.epsilon }, path);
   return buildClassic(m, shape, {
     stack: "model.layers",
-    embed: (ids) => m.embedding("model.embed_tokens", ids, [c.vocab_size, hidden]),
+    embed: (ids) => {
+      const rows = m.embedding("model.embed_tokens", ids, [c.vocab_size, hidden]);
+      const rate = dropoutRate(0, "embd_pdrop");
+      return m.dropout(rows, { path: "model.embed_dropout", rate, size: hidden });
+    },
     block: ({ layer, path, stream, inputs: shared }) => {
       const inputs = c.qk_layernorm ? withHeadNorms(m, shape, shared) : shared;
       return residualBlock(m, "parallel", {
         stream,
+        dropout: { path, rate: dropoutRate(0, "resid_pdrop"), size: hidden },
         attentionNorm: norm(`${path}.input_layernorm`),
         mlpNorm: null,
         attention: (x) => {

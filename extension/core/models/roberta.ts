@@ -37,7 +37,10 @@ function sequenceModel(m: ModelBuilder): EncoderModel {
   const first = firstToken(m, encode(m, shape));
   const dense = linearOf("classifier.dense", [hidden, hidden]);
   const out = linearOf("classifier.out_proj", [hidden, width]);
-  const logits = m.linears(m.g.tanh(m.linears(first, [dense])), [out]);
+  const at = { rate: shape.dropout.head, size: hidden, isApart: true };
+  const left = m.dropout(first, { path: dense.path, ...at });
+  const turned = m.dropout(m.g.tanh(m.linears(left, [dense])), { path: out.path, ...at });
+  const logits = m.linears(turned, [out]);
   const paths = [dense.path, out.path];
   return encoderModel(m, shape, {
     logits,

@@ -5,6 +5,7 @@ import type { Activation } from "./activations.ts";
 import { attend, type AttentionShape, outputNewRows } from "./attention.ts";
 import { attentionMask, type CausalModel } from "./causalModel.ts";
 import { endDecoder } from "./decoderHeads.ts";
+import { dropoutRate } from "./dropout.ts";
 import { mix } from "./encoderBlocks.ts";
 import type { EncoderModel } from "./encoderModel.ts";
 import { linear } from "./mlp.ts";
@@ -36,21 +37,21 @@ export function buildEncoder(
 ): OwnPart<EncoderModel> {
   const { g } = m;
   const relative = relativeOf(shape, { stack: "encoder", isBidirectional: true });
-  let stream = embedded(m, shape);
+  let stream = embedded(m, shape, "encoder");
   const mask = biasedMask(m, shape, { stack: "encoder", relative });
   for (let layer = 0; layer < layers; layer++) {
     const block = `encoder.block.${layer}`;
     const path = `${block}.layer.0.SelfAttention`;
     const x = normed(m, shape, { path: `${block}.layer.0.layer_norm`, x: stream });
     const { heads, headDim } = shape;
-    const at = { path, heads, headDim, mask, prefix: null, scale: 1 };
+    const at = { path, heads, headDim, mask, prefix: null, scale: 1, dropout: rate };
     stream = g.add(
       stream,
       output(m, shape, { path, mixed: mix(m, projected(m, shape, { path, x }), at) }),
     );
     stream = feedForward(m, shape, { path: `${block}.layer.1`, stream });
   }
-  const read = normed(m, shape, { path: "encoder.final_layer_norm", x: stream });
+  const read = lastNormed(m, shape, { path: "encoder.final_layer_norm", x: stream });
   for (let layer = 0; layer < decoderLayers; layer++) crossOutputs(m, shape, { layer, read });
   return {
     kind: "encoder",
@@ -91,10 +92,10 @@ export function buildDecoder(
   const relative = relativeOf(shape, { stack: "decoder", isBidirectional: false });
   const each = Array.from({ length: layers }, () => 1);
   const attention: AttentionShape = {
-    ...{ heads, keyValueHeads: heads, headDim, scales: each },
+    ...{ heads, keyValueHeads: heads, headDim, scales: each, dropout: rate },
     windows: each.map(() => null),
   };
-  let stream = embedded(m, shape);
+  let stream = embedded(m, shape, "decoder");
   const masks = new Map([[null, biasedMask(m, shape, { stack: "decoder", relative })]]);
   const kvSizes = g.input("kv_sizes", "int64", [2]);
   const crossMask = g.input("cross_mask", "float32", ["batch", 1, 1, "source"]);
@@ -111,7 +112,7 @@ export function buildDecoder(
     stream = g.add(stream, crossAttention(m, shape, { layer, stream, crossMask }));
     stream = feedForward(m, shape, { path: `${block}.layer.2`, stream });
   }
-  endDecoder(m, normed(m, shape, { path: "decoder.final_layer_norm", x: stream }), {
+  endDecoder(m, lastNormed(m, shape, { path: "decoder.final_layer_norm", x: stream }), {
     hidden,
     languageHead: (rows) =>
       m.linears(g.scale(rows, scale), [
@@ -139,7 +140,8 @@ function crossAttention(
     const query = g.transpose(g.reshape(queries, [0, 0, heads, headDim]), [0, 2, 1, 3]);
     const key = g.input(`cross_key.${layer}`, "float32", dims);
     const value = g.input(`cross_value.${layer}`, "float32", dims);
-    const weights = g.softmax(g.add(g.matMulTransposed(query, key), crossMask));
+    const scores = g.softmax(g.add(g.matMulTransposed(query, key), crossMask));
+    const weights = m.dropout(scores, { path, rate, size: null });
     const values = { query, mixed: g.matMul(weights, value), scale: 1 };
     const own = m.attention(path, { ...values, keyValueHeads: heads, headDim });
     return g.reshape(g.transpose(own, [0, 2, 1, 3]), [0, 0, heads * headDim]);
@@ -150,9 +152,17 @@ function crossAttention(
 /** The table that both stacks read, and a tied head. */
 export const table = "shared.weight";
 
-function embedded(m: ModelBuilder, { vocabulary, hidden }: Shape): Value {
+/** T5 drops out alike everywhere. */
+const rate = dropoutRate(0.1, "dropout_rate");
+
+function embedded(m: ModelBuilder, { vocabulary, hidden }: Shape, stack: string): Value {
   const ids = m.g.input("input_ids", "int64", ["batch", "seq"]);
-  return m.embedding("shared", ids, [vocabulary, hidden]);
+  const rows = m.embedding("shared", ids, [vocabulary, hidden]);
+  return m.dropout(rows, { path: `${stack}.embed_tokens`, rate, size: hidden });
+}
+
+function lastNormed(m: ModelBuilder, shape: Shape, at: { path: string; x: Value }): Value {
+  return m.dropout(normed(m, shape, at), { path: at.path, rate, size: shape.hidden });
 }
 
 function relativeOf(
@@ -203,7 +213,8 @@ function output(
   { hidden, heads, headDim }: Shape,
   { path, mixed }: { path: string; mixed: Value },
 ): Value {
-  return m.linears(mixed, [linear(`${path}.o`, [heads * headDim, hidden], false)]);
+  const own = m.linears(mixed, [linear(`${path}.o`, [heads * headDim, hidden], false)]);
+  return m.dropout(own, { path: `${path}.o`, rate, size: hidden });
 }
 
 function feedForward(
@@ -223,7 +234,9 @@ function feedForward(
     const [gate, rest] = g.split(opened, [inner, inner], -1) as [Value, Value];
     return g.mul(activation(g, gate), rest);
   });
-  return g.add(stream, m.linears(active, [linear(`${at}.wo`, [inner, hidden], false)]));
+  const kept = m.dropout(active, { path: `${at}.wo`, rate, size: inner });
+  const closed = m.linears(kept, [linear(`${at}.wo`, [inner, hidden], false)]);
+  return g.add(stream, m.dropout(closed, { path, rate, size: hidden }));
 }
 
 const stacks = ["shared", "encoder", "decoder", "lm_head"];

@@ -6,6 +6,7 @@ import { type Architecture, architectureIn, architecturesOf, taskOfClass } from 
 import { families } from "./index.ts";
 import { labelCount } from "./labels.ts";
 import { type Task, tasks } from "./model.ts";
+import type { ProblemType } from "./problem.ts";
 
 /** PEFT's task types that stand for a class with a head of its own. */
 const taskTypes = {
@@ -55,6 +56,25 @@ export function configFor(config: ModelConfig, task: Task): ModelConfig {
   }
   const raw = { ...config.raw, architectures: [found.name] };
   return { ...config, architecture: found.name, raw };
+}
+
+/** A classifier's head that is to be trained. */
+export interface HeadWish {
+  /** Names of its labels by id. */
+  readonly labels: readonly string[];
+  readonly problem: ProblemType | null;
+  /** True where the base's own head is not gone on with, even if it has as many labels. */
+  readonly isNew: boolean;
+}
+
+/** The config with the labels and the problem of a head. */
+export function withHead(config: ModelConfig, { labels, problem }: HeadWish): ModelConfig {
+  const { num_labels: _, label2id: __, ...rest } = config.raw;
+  const id2label = Object.fromEntries(labels.map((name, id) => [String(id), name]));
+  return {
+    ...config,
+    raw: { ...rest, id2label, ...(problem !== null && { problem_type: problem }) },
+  };
 }
 
 /** The config with another number of labels, whose names it then does not know. */

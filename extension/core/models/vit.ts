@@ -5,6 +5,7 @@ import { parseFields } from "../base/json.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
 import type { Value } from "../onnx/graph.ts";
 import { type Activation, activationOf } from "./activations.ts";
+import { dropoutRate } from "./dropout.ts";
 import { firstToken, linearOf, mix, normOf } from "./encoderBlocks.ts";
 import type { Family } from "./family.ts";
 import type { ImageModel } from "./imageModel.ts";
@@ -97,7 +98,7 @@ function embed(m: ModelBuilder, { config: c, grid: [down, across] }: VitShape): 
     const token = m.weight(`${path}.cls_token`, [1, 1, hidden]);
     const places = m.weight(`${path}.position_embeddings`, [1, 1 + down * across, hidden]);
     const row = g.concat([g.repeatRows(token, projected, [1, hidden]), projected], 1);
-    return g.add(row, places);
+    return m.dropout(g.add(row, places), { path, rate: dropouts.hidden, size: hidden });
   });
 }
 
@@ -114,13 +115,21 @@ function block(m: ModelBuilder, shape: VitShape, { path, x }: { path: string; x:
     ),
   );
   const at = { path: attention, heads, headDim: hidden / heads, mask: null, prefix: null };
-  const attended = m.linears(mix(m, qkv, at), [linearOf(`${attention}.o_proj`, [hidden, hidden])]);
-  const middle = g.add(attended, x);
+  const mixed = mix(m, qkv, { ...at, dropout: dropouts.attention });
+  const attended = m.linears(mixed, [linearOf(`${attention}.o_proj`, [hidden, hidden])]);
+  const drop = { rate: dropouts.hidden, size: hidden };
+  const middle = g.add(m.dropout(attended, { path: attention, ...drop }), x);
   const after = norm(m, shape, { path: `${path}.layernorm_after`, x: middle });
   const opened = m.linears(after, [linearOf(`${path}.mlp.fc1`, [hidden, inner])]);
   const active = g.scope(`${path}.mlp`, () => activation(g, opened));
-  return g.add(m.linears(active, [linearOf(`${path}.mlp.fc2`, [inner, hidden])]), middle);
+  const closed = m.linears(active, [linearOf(`${path}.mlp.fc2`, [inner, hidden])]);
+  return g.add(m.dropout(closed, { path: `${path}.mlp`, ...drop }), middle);
 }
+
+const dropouts = {
+  hidden: dropoutRate(0, "hidden_dropout_prob"),
+  attention: dropoutRate(0, "attention_probs_dropout_prob"),
+};
 
 function norm(
   m: ModelBuilder,

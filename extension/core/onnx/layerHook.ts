@@ -59,6 +59,19 @@ export interface ExpertMatrix {
   readonly choice: ExpertChoice;
 }
 
+/** Numbers that a base leaves out at random in training. */
+export interface DropoutPlace {
+  readonly x: Value;
+  readonly path: string;
+  /** Of config.json. */
+  readonly field: string;
+  readonly probability: number;
+  /** Of the last axis; null where each run has another. */
+  readonly size: number | null;
+  /** What the rows before it are: those of all tokens, of all heads' queries, or others. */
+  readonly rows: "tokens" | "attention" | "own";
+}
+
 /** Outputs of a group's layers: side by side [batch, seq, Σ out], or one value for each layer. */
 export type Outputs = Value | readonly Value[];
 
@@ -112,6 +125,8 @@ export interface LayerHook {
   norm(g: GraphBuilder, path: string, weight: { value: Value; size: number }): Value;
   /** A block of the stack by its path ("model.layers.0"); null leaves it as it is. */
   block(g: GraphBuilder, path: string, size: number): BlockHook | null;
+  /** The base's own dropout in training; absent wherever it is not trained. */
+  dropout?(g: GraphBuilder, place: DropoutPlace): Value;
   /** The stream behind the last norm, [batch, seq, hidden], as it is. */
   hidden(g: GraphBuilder, stream: Value, size: number): void;
 }

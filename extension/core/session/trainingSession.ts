@@ -60,11 +60,12 @@ export class TrainingSession {
     return new Map(Object.keys(results).map((name) => [name, numbersOf(results, name)]));
   }
 
-  /** The loss of a batch, without gradients. */
-  async evaluate(feeds: Feeds): Promise<number> {
+  /** The loss of a batch, without gradients, and logits where the graph gives them. */
+  async evaluate(feeds: Feeds): Promise<{ loss: number; logits: Float32Array | null }> {
     this.evaluation ??= await OrtSession.create(this.graphs.evaluation, this.options);
     const results = await this.evaluation.run(feeds);
-    return numbersOf(results, "loss")[0] as number;
+    const logits = results["logits"] ? numbersOf(results, "logits") : null;
+    return { loss: numbersOf(results, "loss")[0] as number, logits };
   }
 
   async dispose(): Promise<void> {

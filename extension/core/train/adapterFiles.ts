@@ -16,6 +16,8 @@ export interface AdapterFrame {
   readonly configText: string;
   /** PEFT saves tables of it beside adapters of them. */
   readonly base: MethodBase;
+  /** Of the weights' file, beside what PEFT writes there. */
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 /** Writes adapter_config.json and adapter_model.safetensors of an adapter as it is now. */
@@ -31,13 +33,13 @@ export function writeAdapterFiles(
 export async function writeAdapterForm(
   folder: string,
   form: SavedForm & Pick<TrainableAdapter, "config" | "made" | "settle">,
-  { configText, base }: AdapterFrame,
+  { configText, base, metadata = {} }: AdapterFrame,
 ): Promise<void> {
   const { parameters, values, fields, config } = form;
   const stored = await savedTensors({ parameters, config }, values, { base });
   const tensors = [...stored, ...(await madeTensors(form, values))];
   const weights = path.join(folder, "adapter_model.safetensors");
-  await writeSafetensors(weights, tensors, { metadata: { format: "pt" } });
+  await writeSafetensors(weights, tensors, { metadata: { ...metadata, format: "pt" } });
   const file = path.join(folder, adapterConfigName);
   const { text } = withFields(parseAdapterConfig(configText, file), fields);
   await writeAtomically(file, (handle) => handle.writeFile(text));

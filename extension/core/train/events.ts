@@ -1,3 +1,5 @@
+import type { Metrics } from "./metrics.ts";
+
 /** What a run tells while it goes on. Plain data: they cross processes and are lines of log.jsonl. */
 export type TrainingEvent =
   | StepEvent
@@ -32,6 +34,8 @@ export interface EvaluationEvent {
   readonly epoch: number;
   /** Mean over all labels of the evaluation texts. */
   readonly loss: number;
+  /** Of models with labels. */
+  readonly metrics?: Metrics;
   readonly seconds: number;
   /** Is it the least so far? */
   readonly isBest: boolean;

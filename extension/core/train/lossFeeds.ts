@@ -34,6 +34,7 @@ interface LabelledRows {
  */
 export function lossFeeds(batch: Batch, share: number, at: LossPlace): Record<string, Tensor> {
   const width = headOf(at.model).width;
+  if (at.kind === "spans") return spanFeeds(batch, share, at);
   if (at.kind !== "choice") return numberFeeds(batch, share, at);
   const { places, labels, factors = [] } = labelledRows(batch, at);
   const strange = labels.find((label) => !(label === ignored || (label >= 0 && label < width)));
@@ -61,15 +62,13 @@ export function lossFeeds(batch: Batch, share: number, at: LossPlace): Record<st
 function labelledRows(batch: Batch, place: LossPlace): LabelledRows {
   const { model, virtualTokens } = place;
   const { task, padding } = headOf(model);
-  const { rows, length, labels } = batch;
+  const { rows, answerLength } = batch;
+  const length = answerLength ?? batch.length;
+  const isOne = task === "sequence-classification";
+  const labels = idsOf(batch, isOne ? rows : rows * length);
   const whole = length + virtualTokens;
-  if (task === "sequence-classification") {
-    const ids = Array.from({ length: rows }, (_, row) => row);
-    return {
-      places: lastPlaces(batch, { padding, virtualTokens }),
-      labels: ids.map((row) => labels[row] ?? ignored),
-    };
-  }
+  if (isOne) return { places: lastPlaces(batch, { padding, virtualTokens }), labels: [...labels] };
+  if (answerLength !== undefined) return answerTokens(labels);
   if (task === "language-modeling") return nextTokens(batch, { ...place, whole });
   const all: LabelledRows = { places: [], labels: [] };
   for (let row = 0; row < rows; row++) {
@@ -81,6 +80,20 @@ function labelledRows(batch: Batch, place: LossPlace): LabelledRows {
     }
   }
   return all;
+}
+
+/** Labels that are ids. @throws bad-request where they are numbers, or of another task's form */
+function idsOf({ labels }: Batch, count: number): Int32Array {
+  if (labels instanceof Int32Array && labels.length === count) return labels;
+  throw badRequest(
+    t("The training data's labels are not what the model learns. Choose the data's task."),
+  );
+}
+
+/** Of a decoder that reads its answer one place later: each row has its own label. */
+function answerTokens(labels: Int32Array): LabelledRows {
+  const places = [...labels.keys()].filter((place) => labels[place] !== ignored);
+  return { places, labels: places.map((place) => labels[place] as number) };
 }
 
 /** Only rows whose next token has a label: the head need not run on others. */
@@ -130,6 +143,22 @@ function lastPlaces(
         );
     return row * whole + virtualTokens + last;
   });
+}
+
+/** Both ends of an answer count half (transformers' …ForQuestionAnswering). */
+function spanFeeds(batch: Batch, share: number, at: LossPlace): Record<string, Tensor> {
+  const { rows, length } = batch;
+  const labels = idsOf(batch, 2 * rows);
+  const weights = Float32Array.from(labels, (label) => (label === ignored ? 0 : share / 2));
+  const places = Array.from({ length: rows * (length + at.virtualTokens) }, (_, place) => place);
+  return {
+    logits_rows: int64Tensor(places, [places.length]),
+    labels: int64Tensor(
+      Array.from(labels, (label) => Math.max(0, label)),
+      [2 * rows],
+    ),
+    weights: float32Tensor(weights, [2 * rows]),
+  };
 }
 
 /** Numbers, or several labels that may apply together: [rows, width]. */

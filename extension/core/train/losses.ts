@@ -6,9 +6,11 @@ import { int, text } from "../onnx/attributes.ts";
 import type { GraphBuilder } from "../onnx/builder.ts";
 import type { Value } from "../onnx/graph.ts";
 
-/** What a model learns: which of several, a number each, or which of several may apply together. */
-export const lossKinds = ["choice", "numbers", "choices"] as const;
-export type LossKind = (typeof lossKinds)[number];
+/**
+ * What a model learns: which of several, a number each, which of several may apply together, or between
+ * which tokens an answer stands.
+ */
+export type LossKind = "choice" | "numbers" | "choices" | "spans";
 
 /** A loss and its derivative by the logits. */
 export interface Loss {
@@ -21,7 +23,8 @@ export interface Loss {
 /**
  * A loss over logits [rows, width]. `weights` [rows] has each row's share: 1 / terms for a mean, 0 for
  * rows that count for nothing.
- * @param labels [rows] int64 for a choice, else [rows, width] float32
+ * @param rows.labels [rows] int64 for a choice, else [rows, width] float32; of spans every text has two rows as
+ * wide as its tokens (`spanRows`)
  */
 export function lossOf(
   g: GraphBuilder,
@@ -30,12 +33,21 @@ export function lossOf(
 ): Loss {
   switch (kind) {
     case "choice":
+    case "spans":
       return crossEntropy(g, rows);
     case "numbers":
       return squaredError(g, rows);
     case "choices":
       return binaryCrossEntropy(g, rows);
   }
+}
+
+/** Logits of every token for both ends of an answer, [texts · tokens, 2], as rows of texts [2 texts, tokens]. */
+export function spanRows(g: GraphBuilder, logits: Value, labels: Value): Value {
+  const texts = g.node("Div", [g.sizeOf(labels, 0), g.int64s([2])])[0];
+  const perText = g.reshapeTo(logits, g.concat([texts, g.int64s([-1, 2])], 0));
+  const rows = g.concat([g.sizeOf(labels, 0), g.int64s([-1])], 0);
+  return g.reshapeTo(g.transpose(perText, [0, 2, 1]), rows);
 }
 
 interface Rows {

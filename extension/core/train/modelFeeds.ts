@@ -3,11 +3,13 @@ import { t } from "@vscode/l10n";
 import { badRequest, unsupported } from "../base/errors.ts";
 import type { CausalModel } from "../models/causalModel.ts";
 import type { EncoderModel } from "../models/encoderModel.ts";
-import { bucketRows } from "../models/relativePositions.ts";
+import { bucketRows, type RelativePositions } from "../models/relativePositions.ts";
+import type { Seq2SeqModel } from "../models/seq2seqModel.ts";
 import type { Graph } from "../onnx/graph.ts";
 import { float32Tensor, int64Tensor, type Tensor } from "../session/ortSession.ts";
 import { RopeTable } from "../session/ropeTable.ts";
 import type { Batch } from "./data/batch.ts";
+import { decoderInputs } from "./joinedGraph.ts";
 
 /** Masked scores; finite, so that a row that sees nothing stays finite as well. */
 const masked = -3.4e38;
@@ -26,7 +28,7 @@ export class ModelFeeds {
   private readonly tables: readonly { suffix: string; table: RopeTable }[];
 
   constructor(
-    private readonly model: CausalModel | EncoderModel,
+    private readonly model: CausalModel | EncoderModel | Seq2SeqModel,
     private readonly virtualTokens = 0,
   ) {
     const rotary = model.kind === "causal" ? model.rotary : [];
@@ -37,8 +39,7 @@ export class ModelFeeds {
   feedsOf(batch: Batch, graph: Graph, others: Feeds): Feeds {
     const { model } = this;
     const whole = behindVirtual(batch, this.virtualTokens);
-    const own = model.kind === "causal" ? this.causal(whole, model) : encoder(whole, model);
-    const feeds: Feeds = { ...own, ...others };
+    const feeds: Feeds = { ...this.own(whole, batch, model), ...others };
     const taken: Feeds = {};
     for (const { name } of graph.inputs) {
       const tensor = feeds[name];
@@ -48,10 +49,46 @@ export class ModelFeeds {
     return taken;
   }
 
+  private own(at: Sequences, batch: Batch, model: ModelFeeds["model"]): Feeds {
+    switch (model.kind) {
+      case "causal":
+        return this.causal(at, model);
+      case "encoder":
+        return encoder(at, model);
+      case "seq2seq":
+        return this.both(at, batch, model);
+    }
+  }
+
+  /** The decoder reads the answer one place later, behind the token that answers begin with. */
+  private both(at: Sequences, { labels, answerLength }: Batch, model: Seq2SeqModel): Feeds {
+    const { rows } = at;
+    const length = answerLength ?? 0;
+    if (labels.length !== rows * length) {
+      throw badRequest(
+        t("A model with encoder and decoder learns answers to prompts. Choose the data's task."),
+      );
+    }
+    const inputIds = Int32Array.from(labels, (_, i) =>
+      i % length === 0 ? model.startToken : Math.max(0, labels[i - 1] as number),
+    );
+    const attentionMask = new Int32Array(rows * length).fill(1);
+    const source = encoder(at, model.encoder);
+    const answer = this.causal({ rows, length, inputIds, attentionMask }, model.decoder);
+    return {
+      ...answer,
+      ...source,
+      [decoderInputs.input_ids]: answer["input_ids"] as Tensor,
+      [decoderInputs.mask]: answer["mask"] as Tensor,
+      cross_mask: source["mask"] as Tensor,
+    };
+  }
+
   private causal(at: Sequences, model: CausalModel): Feeds {
     const { rows, length } = at;
     const positions = positionsOf(at, model.skipsPadding === true);
-    checkLength(positions, model, model.rotary.length === 0 && !model.hasKeyPositions);
+    const isLearned = model.rotary.length === 0 && !model.hasKeyPositions && !model.relative;
+    checkLength(positions, model, isLearned);
     const feeds: Feeds = {
       input_ids: intTensor(at.inputIds, [rows, length]),
       position_ids: intTensor(positions, [rows, length]),
@@ -70,7 +107,7 @@ export class ModelFeeds {
       const keys = Float32Array.from(positionsOf(at, true));
       feeds["key_positions"] = float32Tensor(keys, [rows, 1, 1, length]);
     }
-    return feeds;
+    return { ...feeds, ...relativeFeeds(model.relative, length) };
   }
 }
 
@@ -128,12 +165,14 @@ function encoder(at: Sequences, model: EncoderModel): Feeds {
     token_type_ids: intTensor(types, [rows, length]),
     mask: float32Tensor(mask, [rows, 1, 1, length]),
   };
-  if (model.relative) {
-    const places = Array.from({ length }, (_, place) => place);
-    const buckets = bucketRows(model.relative, places, places);
-    feeds[model.relative.input] = int64Tensor(buckets.flat(), [length, length]);
-  }
-  return feeds;
+  return { ...feeds, ...relativeFeeds(model.relative, length) };
+}
+
+function relativeFeeds(relative: RelativePositions | undefined, length: number): Feeds {
+  if (!relative) return {};
+  const places = Array.from({ length }, (_, place) => place);
+  const buckets = bucketRows(relative, places, places);
+  return { [relative.input]: int64Tensor(buckets.flat(), [length, length]) };
 }
 
 function encoderPositions(

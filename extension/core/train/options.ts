@@ -55,6 +55,8 @@ export const trainingOptions = z.strictObject({
    */
   lossNormalization: z.enum(["tokens", "batches"]).default("tokens"),
   gradientCheckpointing: z.boolean().default(false),
+  /** The base's own dropout (`hidden_dropout_prob` and the like), as transformers has it in training. */
+  baseDropout: z.boolean().default(true),
   groupByLength: z.boolean().default(false),
   shuffle: z.boolean().default(true),
   seed: z.int().nonnegative().default(42),

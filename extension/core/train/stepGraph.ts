@@ -10,7 +10,8 @@ import { GraphBuilder } from "../onnx/builder.ts";
 import type { Graph, Value } from "../onnx/graph.ts";
 import { chunkedHead, usualWidth } from "./chunkedHead.ts";
 import { joinHead, splitHead } from "./head.ts";
-import { type LossKind, lossOf } from "./losses.ts";
+import { joinedGraph } from "./joinedGraph.ts";
+import { type LossKind, lossOf, spanRows } from "./losses.ts";
 import type { ParameterGroup } from "./parameterGroups.ts";
 import { whatIsRead, withoutPast } from "./wholeSequences.ts";
 
@@ -43,21 +44,28 @@ export function stepGraph(model: Model, options: StepOptions): Graph {
   return whatIsRead(flatGradients(whole, options.groups));
 }
 
-/** The same without gradients, for evaluation. */
+/** The same without gradients, for evaluation; of a model with labels `logits` are an output too. */
 export function evaluationGraph(model: Model, options: Omit<StepOptions, "groups">): Graph {
   const { graph } = lossGraph(model, { ...options, groups: [] });
-  return whatIsRead(graph);
+  const logits = model.graph.outputs.filter(({ name }) => name === "logits" && hasMetrics(model));
+  return whatIsRead({ ...graph, outputs: [...graph.outputs, ...logits] });
+}
+
+/** Can its answers be counted as right and wrong? Logits of a vocabulary are too many to be read. */
+export function hasMetrics(model: Model): boolean {
+  const { task } = headOf(model);
+  return task !== "language-modeling" && task !== "masked-language-modeling";
 }
 
 /** The loss as an output, and a value whose derivative by what is trained is the loss's. */
 function lossGraph(model: Model, options: StepOptions): { graph: Graph; seed: Value } {
-  if (model.kind === "seq2seq" || model.kind === "image") {
+  if (model.kind === "image") {
     throw unsupported(
-      t("Graft does not train {0} yet", model.kind === "image" ? t("image models") : "seq2seq"),
+      t("Graft does not train image models yet"),
       t("Choose a decoder or an encoder of text."),
     );
   }
-  const whole = withoutPast(model.graph);
+  const whole = withoutPast(model.kind === "seq2seq" ? joinedGraph(model) : model.graph);
   const head = splitHead(whole);
   const { width } = headOf(model);
   if (head && options.loss === "choice" && width >= (options.largestWidth ?? usualWidth)) {
@@ -103,11 +111,14 @@ function wholeLoss(graph: Graph, kind: LossKind): { graph: Graph; seed: Value } 
   for (const node of graph.nodes) g.keep(node);
   const width = graph.outputs[0]?.shape.at(-1) ?? "labels";
   const seed = g.scope("loss", () => {
-    const logits = g.node("Reshape", [
-      "logits" as Value,
-      g.concat([g.int64s([-1]), g.sizeOf("logits" as Value, 2)], 0),
-    ])[0];
     const { labels, weights } = lossInputs(g, kind, width);
+    const logits =
+      kind === "spans"
+        ? spanRows(g, "logits" as Value, labels)
+        : g.reshapeTo(
+            "logits" as Value,
+            g.concat([g.int64s([-1]), g.sizeOf("logits" as Value, 2)], 0),
+          );
     const { value, gradient } = lossOf(g, kind, { logits, labels, weights });
     g.output(value, "loss", "float32", []);
     return g.mul(logits, g.detach(gradient));
@@ -121,7 +132,7 @@ function lossInputs(
   width: number | string,
 ): { labels: Value; weights: Value } {
   const labels =
-    kind === "choice"
+    kind === "choice" || kind === "spans"
       ? g.input("labels", "int64", ["rows"])
       : g.input("labels", "float32", ["rows", width]);
   return { labels, weights: g.input("weights", "float32", ["rows"]) };

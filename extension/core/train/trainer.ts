@@ -7,6 +7,7 @@ import type { Sample, TrainingEnd, TrainingEvent } from "./events.ts";
 import { Gate, passed } from "./gate.ts";
 import { notFinite } from "./notFinite.ts";
 import type { TrainingOptions } from "./options.ts";
+import type { Metrics } from "./metrics.ts";
 import { epochPlan, runLength, type RunLength } from "./plan.ts";
 import { type Schedule, scheduleOf } from "./schedule.ts";
 import { logEvaluation, logStep, newHistory, type RunHistory } from "./trainerState.ts";
@@ -139,8 +140,8 @@ export class Trainer {
     this.tell({ kind: "resumed", step });
   }
 
-  /** Mean loss over the evaluation texts. */
-  async evaluate(data: Split, signal?: AbortSignal): Promise<number> {
+  /** Mean loss over the evaluation texts, and metrics of a model with labels. */
+  async evaluate(data: Split, signal?: AbortSignal): Promise<{ loss: number; metrics: Metrics }> {
     const { evalBatchSize, batchSize, seed } = this.options;
     const plan = data.plan({
       epoch: 0,
@@ -148,14 +149,15 @@ export class Trainer {
       seed,
       isShuffled: false,
     });
+    const scores = this.model.scores();
     let [sum, terms] = [0, 0];
     for (let i = 0; i < plan.batches; i++) {
       await pause(signal);
       const batch = plan.batch(i);
-      sum += await this.model.evaluate(batch);
+      sum += await this.model.evaluate(batch, scores);
       terms += this.model.termsOf(batch);
     }
-    return terms === 0 ? 0 : sum / terms;
+    return { loss: terms === 0 ? 0 : sum / terms, metrics: scores?.finish() ?? {} };
   }
 
   /** The steps at which something is done: every so many, else at the end of every epoch. */
@@ -240,7 +242,7 @@ export class Trainer {
     const { evaluation } = this.data;
     if (!evaluation || evaluation.count === 0) return;
     const started = performance.now();
-    const loss = await this.evaluate(evaluation, signal);
+    const { loss, metrics } = await this.evaluate(evaluation, signal);
     if (!Number.isFinite(loss)) throw this.notANumber(t("The evaluation's loss"), loss);
     const { history } = this;
     const threshold = this.options.earlyStopping?.threshold ?? 0;
@@ -256,6 +258,7 @@ export class Trainer {
       step: history.step,
       epoch: history.step / this.length.stepsPerEpoch,
       loss,
+      ...(Object.keys(metrics).length > 0 && { metrics }),
       seconds: (performance.now() - started) / 1000,
       isBest,
     } as const;

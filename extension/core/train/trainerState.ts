@@ -40,9 +40,11 @@ export function logStep(history: RunHistory, event: StepEvent): void {
   });
 }
 
-export function logEvaluation(history: RunHistory, { epoch, loss, step }: EvaluationEvent): void {
+export function logEvaluation(history: RunHistory, event: EvaluationEvent): void {
+  const { epoch, loss, step, metrics = {} } = event;
+  const named = Object.entries(metrics).map(([name, value]) => [`eval_${name}`, value]);
   // Times differ from run to run; what is kept here must not.
-  history.log.push({ epoch, eval_loss: loss, step });
+  history.log.push({ epoch, ...Object.fromEntries(named), eval_loss: loss, step });
 }
 
 export async function writeTrainerState(

@@ -1,8 +1,10 @@
 /** A base with an adapter around it, ready to be trained: graphs, sessions and numbers. */
-import type { CausalModel } from "../models/causalModel.ts";
-import type { EncoderModel } from "../models/encoderModel.ts";
-import type { Model } from "../models/model.ts";
+import { t } from "@vscode/l10n";
+import { unsupported } from "../base/errors.ts";
+import type { ImageModel } from "../models/imageModel.ts";
+import { headOf, type Model } from "../models/model.ts";
 import type { Graph, Value } from "../onnx/graph.ts";
+import { baseDropoutSeedName } from "../peft/trainable/names.ts";
 import type {
   Allocator,
   ParameterValues,
@@ -14,11 +16,12 @@ import { TrainingSession } from "../session/trainingSession.ts";
 import { type Batch, ignored } from "./data/batch.ts";
 import { lossFeeds } from "./lossFeeds.ts";
 import type { LossKind } from "./losses.ts";
+import { type Scores, scoresOf } from "./metrics.ts";
 import { ModelFeeds } from "./modelFeeds.ts";
 import type { TrainingOptions } from "./options.ts";
 import { parameterGroups, type ParameterGroup } from "./parameterGroups.ts";
 import { ParameterState } from "./parameterState.ts";
-import { evaluationGraph, stepGraph } from "./stepGraph.ts";
+import { evaluationGraph, hasMetrics, stepGraph } from "./stepGraph.ts";
 import { taskFeeds } from "./taskFeeds.ts";
 import { updateGraph } from "./updateGraph.ts";
 
@@ -89,7 +92,7 @@ export class TrainingModel {
       values: parts.values,
     });
     const opened = await TrainingSession.create({ step, evaluation, update }, session);
-    const feeds = new ModelFeeds(model as CausalModel | EncoderModel, adapter.virtualTokens);
+    const feeds = new ModelFeeds(readable(model), adapter.virtualTokens);
     return new TrainingModel(parts, groups, state, opened, { step, evaluation }, feeds);
   }
 
@@ -112,8 +115,8 @@ export class TrainingModel {
   async step(batch: Batch, at: { share: number; seed: number }): Promise<number> {
     const { dropoutSeed } = this.parts.adapter;
     this.settle();
-    const isDrawn = this.graphs.step.inputs.some(({ name }) => name === dropoutSeed);
-    const seed = isDrawn ? { [String(dropoutSeed)]: int64Tensor([at.seed], [1]) } : {};
+    const number = int64Tensor([at.seed], [1]);
+    const seed = { [baseDropoutSeedName]: number, ...(dropoutSeed && { [dropoutSeed]: number }) };
     const feeds = this.feedsOf(batch, { graph: this.graphs.step, share: at.share, seed });
     const { loss, gradients } = await this.session.step(feeds);
     if (Number.isFinite(loss)) this.parameters.accumulate(gradients);
@@ -149,11 +152,23 @@ export class TrainingModel {
     for (const [name, own] of settle(parameters.values())) parameters.values().get(name)?.set(own);
   }
 
-  /** Sum of a batch's terms. */
-  async evaluate(batch: Batch): Promise<number> {
+  /** Sum of a batch's terms. @param scores takes the model's answers, where it has labels */
+  async evaluate(batch: Batch, scores: Scores | null = null): Promise<number> {
     this.settle();
     const graph = this.graphs.evaluation;
-    return this.session.evaluate(this.feedsOf(batch, { graph, share: 1, seed: {} }));
+    const feeds = this.feedsOf(batch, { graph, share: 1, seed: {} });
+    const { loss, logits } = await this.session.evaluate(feeds);
+    const [labels, weights] = [feeds["labels"]?.data, feeds["weights"]?.data];
+    if (logits && labels && weights) {
+      scores?.add({ logits, labels: numbersIn(labels), weights: numbersIn(weights) });
+    }
+    return loss;
+  }
+
+  /** Counts answers of a model with labels; null for others. */
+  scores(): Scores | null {
+    const { model, loss } = this.parts;
+    return hasMetrics(model) ? scoresOf(loss, headOf(model).width) : null;
   }
 
   private feedsOf(
@@ -174,4 +189,13 @@ export class TrainingModel {
   dispose(): Promise<void> {
     return this.session.dispose();
   }
+}
+
+function readable(model: Model): Exclude<Model, ImageModel> {
+  if (model.kind !== "image") return model;
+  throw unsupported(t("Graft does not train image models yet"));
+}
+
+function numbersIn(data: Tensor["data"]): Float64Array {
+  return Float64Array.from(data as ArrayLike<number | bigint>, Number);
 }

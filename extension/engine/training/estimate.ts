@@ -6,12 +6,10 @@ import { elementCount } from "../../core/base/shape.ts";
 import { estimateMemory } from "../../core/memoryEstimate.ts";
 import {
   type AdapterStart,
-  openTrainingBase,
   openTrainingModel,
   prepareTraining,
   type TrainingBase,
 } from "../../core/prepareTraining.ts";
-import type { Precision } from "../../core/quant/plan.ts";
 import type { Dataset } from "../../core/train/data/dataset.ts";
 import { type TrainingOptions, trainingOptions } from "../../core/train/options.ts";
 import { runLength } from "../../core/train/plan.ts";
@@ -19,8 +17,7 @@ import type { TrainingModel } from "../../core/train/trainingModel.ts";
 import type { HandlerContext } from "../../protocol/connection.ts";
 import type { ProgressEvent } from "../../protocol/engineContract.ts";
 import type { RunConfig, TrainingEstimate } from "../../protocol/trainingContract.ts";
-import { adapterStart, optionsOf } from "./openRun.ts";
-import { openRunData } from "./runData.ts";
+import { openRun } from "./openRun.ts";
 
 /** Records that are read for it; of larger data the rest is reckoned by bytes. */
 const sampled = 2000;
@@ -38,31 +35,24 @@ export async function estimateTraining(
     if (event.unit === "bytes") Object.assign(read, { done: event.done, total: event.total });
     emit(event);
   };
-  const options = trainingOptions.parse(optionsOf(config));
-  const adapter = await adapterStart(config, signal);
-  const data = { ...config.data, skipBroken: true };
-  const { dataset } = await openRunData(config.base, data, { limit: sampled, onProgress, signal });
+  const asked = { ...config, data: { ...config.data, skipBroken: true } };
+  const opened = await openRun(asked, { onProgress, signal }, { limit: sampled });
   try {
-    const own = adapter.kind === "new" ? adapter.config : adapter.checkpoint.config;
-    const precision = (config.dtype ?? "auto") as Precision;
-    const base = await openTrainingBase(config.base, { precision, onProgress: emit, signal }, own);
-    try {
-      await checkRoom(base);
-      const share = dataset.isWhole || read.done === 0 ? 1 : read.total / read.done;
-      const batches = Math.ceil((dataset.training.count * share) / options.batchSize);
-      const { steps } = runLength(batches, options);
-      const { usualSeconds, ...measured } = await measure(base, adapter, {
-        dataset,
-        options,
-        onProgress: emit,
-        signal,
-      });
-      return { ...measured, steps, seconds: steps * usualSeconds };
-    } finally {
-      await base.dispose();
-    }
+    const { base, adapter, data: dataset } = opened;
+    await checkRoom(base);
+    const options = trainingOptions.parse(opened.options);
+    const share = dataset.isWhole || read.done === 0 ? 1 : read.total / read.done;
+    const batches = Math.ceil((dataset.training.count * share) / options.batchSize);
+    const { steps } = runLength(batches, options);
+    const { usualSeconds, ...measured } = await measure(base, adapter, {
+      dataset,
+      options,
+      onProgress: emit,
+      signal,
+    });
+    return { ...measured, steps, seconds: steps * usualSeconds };
   } finally {
-    dataset.dispose();
+    await opened.dispose();
   }
 }
 
@@ -97,7 +87,8 @@ async function measure(
   const { free } = await freeMemory();
   const before = process.memoryUsage.rss();
   onProgress({ step: t("Building the graph of training") });
-  const parts = await prepareTraining(base, adapter, { seed: options.seed, signal });
+  const { seed, baseDropout } = options;
+  const parts = await prepareTraining(base, adapter, { seed, baseDropout, signal });
   const model = await openTrainingModel(parts, options);
   onProgress({ step: t("Taking a step with the longest texts") });
   const step = await measureStep(model, dataset, options).finally(() => model.dispose());

@@ -1,6 +1,6 @@
 /** From a run's config to what the core trains: base, adapter, data, hyper-parameters. */
 import { t } from "@vscode/l10n";
-import { notFound } from "../../core/base/errors.ts";
+import { badRequest, notFound } from "../../core/base/errors.ts";
 import { isFolder } from "../../core/base/files.ts";
 import type { OnProgress } from "../../core/base/progress.ts";
 import { parseAdapterConfig } from "../../core/checkpoint/adapterConfig.ts";
@@ -11,11 +11,13 @@ import {
   openTrainingBase,
   type TrainingBase,
 } from "../../core/prepareTraining.ts";
+import { describeConfig } from "../../core/models/describeConfig.ts";
+import { headOf, type Task } from "../../core/models/model.ts";
 import type { Dataset } from "../../core/train/data/dataset.ts";
-import type { LossKind } from "../../core/train/losses.ts";
+import type { DataTask } from "../../core/train/data/formats.ts";
 import type { TrainingWish } from "../../core/train/options.ts";
 import type { RunConfig } from "../../protocol/trainingContract.ts";
-import { openRunData } from "./runData.ts";
+import { openRunData, type RunDataOptions } from "./runData.ts";
 
 export interface Work {
   onProgress: OnProgress;
@@ -27,12 +29,19 @@ export interface OpenedRun {
   readonly adapter: AdapterStart;
   readonly data: Dataset;
   readonly options: TrainingWish;
-  readonly loss: LossKind | undefined;
   dispose(): Promise<void>;
 }
 
-/** Opens all that a run needs but its sessions. @throws what is wrong with config, base or data */
-export async function openRun(config: RunConfig, work: Work): Promise<OpenedRun> {
+/**
+ * Opens all that a run needs but its sessions.
+ * @param read how much of the data; all of it when absent
+ * @throws what is wrong with config, base or data
+ */
+export async function openRun(
+  config: RunConfig,
+  work: Work,
+  read: Pick<RunDataOptions, "limit"> = {},
+): Promise<OpenedRun> {
   if (!(await isFolder(config.base))) {
     throw notFound(
       t("Base model"),
@@ -41,23 +50,71 @@ export async function openRun(config: RunConfig, work: Work): Promise<OpenedRun>
     );
   }
   const adapter = await adapterStart(config, work.signal);
-  const own = adapter.kind === "new" ? adapter.config : adapter.checkpoint.config;
-  const precision = (config.dtype ?? "auto") as Precision;
-  const base = await openTrainingBase(config.base, { precision, ...work }, own);
-  try {
-    // The editor says where; a run that is started without one keeps nothing.
-    const cache = process.env["GRAFT_TOKENS"];
-    const { dataset: data } = await openRunData(config.base, config.data, { ...work, cache });
-    const loss: LossKind | undefined = data.isMultiLabel ? "choices" : undefined;
-    const dispose = async (): Promise<void> => {
-      data.dispose();
-      await base.dispose();
-    };
-    return { base, adapter, data, loss, options: optionsOf(config), dispose };
-  } catch (error) {
+  const { base, data } = await openBoth(config, adapter, { ...work, ...read });
+  const dispose = async (): Promise<void> => {
+    data.dispose();
     await base.dispose();
+  };
+  try {
+    checkTask(data, base);
+    return { base, adapter, data, options: optionsOf(config), dispose };
+  } catch (error) {
+    await dispose();
     throw error;
   }
+}
+
+/** Labels of a new adapter's head are the data's; an adapter that is trained on has its own. */
+async function openBoth(
+  { base: folder, data: asked, dtype }: RunConfig,
+  adapter: AdapterStart,
+  work: Work & Pick<RunDataOptions, "limit">,
+): Promise<{ base: TrainingBase; data: Dataset }> {
+  const precision = (dtype ?? "auto") as Precision;
+  const { limit, ...plain } = work;
+  // The editor says where tokens are kept; a run that is started without it keeps nothing.
+  const cache = process.env["GRAFT_TOKENS"];
+  const read = { ...plain, ...(limit === undefined ? { cache } : { limit }) };
+  if (adapter.kind === "continue") {
+    const base = await openTrainingBase(folder, { precision, ...plain }, adapter);
+    try {
+      const { config } = base.checkpoint;
+      return { base, data: (await openRunData(folder, asked, { ...read, config })).dataset };
+    } catch (error) {
+      await base.dispose();
+      throw error;
+    }
+  }
+  const { dataset: data } = await openRunData(folder, asked, read);
+  try {
+    const { labels, problem } = data;
+    const head = labels.length > 0 ? { labels, problem, isNew: asked.head === "new" } : undefined;
+    return { data, base: await openTrainingBase(folder, { precision, head, ...plain }, adapter) };
+  } catch (error) {
+    data.dispose();
+    throw error;
+  }
+}
+
+const tasksOfData: Readonly<Record<DataTask, Task>> = {
+  causal: "language-modeling",
+  seq2seq: "language-modeling",
+  "sequence-classification": "sequence-classification",
+  "token-classification": "token-classification",
+  "question-answering": "question-answering",
+};
+
+/** @throws bad-request where base and adapter are for something else than the data */
+function checkTask({ task }: Dataset, { checkpoint }: TrainingBase): void {
+  const own = headOf(describeConfig(checkpoint)).task;
+  if (tasksOfData[task] === own) return;
+  throw badRequest(
+    t(
+      "The training data is for {0}, base and adapter are for {1}. Choose the task that the data is for (task_type of the adapter), or other data.",
+      tasksOfData[task].replaceAll("-", " "),
+      own.replaceAll("-", " "),
+    ),
+  );
 }
 
 export async function adapterStart(

@@ -5,17 +5,28 @@ import { z } from "zod";
 import { badFile, unsupported } from "../../core/base/errors.ts";
 import { writeAtomically } from "../../core/base/files.ts";
 import { readJsonObject } from "../../core/base/json.ts";
+import { problemTypes } from "../../core/models/problem.ts";
 import { type RunConfig, runVersion } from "../../protocol/trainingContract.ts";
 
 const count = z.number().int().min(0);
 const positive = z.number().int().min(1);
 
+const dataTasks = [
+  "causal",
+  "seq2seq",
+  "sequence-classification",
+  "token-classification",
+  "question-answering",
+] as const;
+
 const data = z.object({
   files: z.array(z.string()).min(1),
   evaluationFiles: z.array(z.string()).optional(),
   evaluationShare: z.number().min(0).max(1).optional(),
-  task: z.enum(["causal", "sequence-classification", "token-classification"]).optional(),
-  format: z.enum(["chat", "instruction", "text", "classification", "tags"]).optional(),
+  task: z.enum(dataTasks).optional(),
+  format: z.enum(["chat", "instruction", "text", "classification", "tags", "questions"]).optional(),
+  problem: z.enum(problemTypes).optional(),
+  head: z.enum(["own", "new"]).optional(),
   fields: z.record(z.string(), z.string()).optional(),
   learn: z.enum(["answers", "all"]).optional(),
   template: z.enum(["auto", "chat", "plain"]).optional(),

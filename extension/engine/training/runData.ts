@@ -4,13 +4,17 @@ import * as path from "node:path";
 import { t } from "@vscode/l10n";
 import { unsupported } from "../../core/base/errors.ts";
 import type { OnProgress } from "../../core/base/progress.ts";
-import { readModelConfig } from "../../core/checkpoint/modelConfig.ts";
+import { type ModelConfig, readModelConfig } from "../../core/checkpoint/modelConfig.ts";
+import { taskOfClass } from "../../core/models/architecture.ts";
 import { labelNames } from "../../core/models/labels.ts";
-import { type Dataset, openDataset } from "../../core/train/data/dataset.ts";
+import { problemOf } from "../../core/models/problem.ts";
+import { type Dataset, openDataset, type OpenOptions } from "../../core/train/data/dataset.ts";
 import { readTokenizer, type Tokenizer } from "../../core/tokens/tokenizer.ts";
 import type { DataPreview, TrainingData } from "../../protocol/trainingContract.ts";
 
 export interface RunDataOptions {
+  /** Of the base as it is trained, where that is known; else the folder's. */
+  readonly config?: ModelConfig;
   readonly examples?: number;
   readonly limit?: number | null;
   readonly mayBeEmpty?: boolean;
@@ -35,17 +39,35 @@ export async function openRunData(
       t("Choose a base with a tokenizer."),
     );
   }
-  const config = await readModelConfig(base, options.signal);
+  const { config = await readModelConfig(base, options.signal), ...rest } = options;
   const context = contextOf(config.raw);
   const maxLength = Math.min(data.maxLength ?? 1024, context ?? Infinity);
-  const hasLabels = config.raw["id2label"] !== undefined && config.raw["id2label"] !== null;
-  const labels = hasLabels ? labelNames(config) : [];
-  const { cache: folder, ...others } = options;
+  const known = knownLabels(config, data);
+  const task = taskOfData(config, data);
+  const asked = { ...data, maxLength, ...(task !== undefined && { task }) };
+  const { cache: folder, ...others } = rest;
   const cache =
     folder === undefined ? undefined : { folder, tokenizer: await tokenizerDigest(base) };
-  const made = { ...others, cache, labels };
-  const dataset = await openDataset({ ...data, maxLength }, tokenizer, made);
+  const dataset = await openDataset(asked, tokenizer, { ...others, ...known, cache });
   return { dataset, tokenizer };
+}
+
+/** A base with encoder and decoder learns answers to prompts. */
+function taskOfData({ raw }: ModelConfig, { task }: TrainingData): TrainingData["task"] {
+  const isText = task === undefined || task === "causal";
+  return raw["is_encoder_decoder"] === true && isText ? "seq2seq" : task;
+}
+
+/** What a base with a classifier's head says of labels; nothing where another head is trained. */
+function knownLabels(
+  config: ModelConfig,
+  { head = "own", task, problem }: TrainingData,
+): Pick<OpenOptions, "labels" | "problem"> {
+  const own = taskOfClass(config.architecture);
+  const isClassifier = own === "sequence-classification" || own === "token-classification";
+  const isOther = head === "new" || (task !== undefined && task !== own);
+  if (!isClassifier || isOther) return { labels: [], problem: problem ?? null };
+  return { labels: labelNames(config), problem: problem ?? problemOf(config) };
 }
 
 /** Files that decide which tokens a text becomes. */

@@ -140,7 +140,7 @@ class RunProcess implements RunControls {
     const opened = await openRun(config, { onProgress: (event) => this.progress(event), signal });
     const scratch = await mkdtemp(path.join(tmpdir(), "graft-samples-"));
     try {
-      const { base, adapter, data, options, loss } = opened;
+      const { base, adapter, data, options } = opened;
       const { examples: _, problems: __, ...preview } = previewOf(data);
       this.tell({ kind: "data", preview });
       this.progress({ step: t("Building the graph of training") });
@@ -151,7 +151,6 @@ class RunProcess implements RunControls {
         ...{ base, adapter, options, folder, signal, waitsForRoom: true },
         data: { train, evaluation: hasEvaluation ? evaluation : null, fingerprint },
         resume: await this.lastCheckpoint(),
-        ...(loss !== undefined && { loss }),
         dataNote: config.data.files.map((file) => path.basename(file)).join(", "),
         onEvent: (event) => this.hear(event),
         ...(config.samplePrompts.length > 0 && {

@@ -1,18 +1,12 @@
 import assert from "node:assert/strict";
-import { cp, readdir, writeFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import * as path from "node:path";
 import { test, type TestContext } from "node:test";
-import {
-  type BaseModel,
-  type LoadBaseModelOptions,
-  loadBaseModel,
-} from "../../../extension/core/baseModel.ts";
-import { fromFloat32 } from "../../../extension/core/base/halfFloat.ts";
-import { weightName } from "../../../extension/core/checkpoint/modules.ts";
+import { type LoadBaseModelOptions, loadBaseModel } from "../../../extension/core/baseModel.ts";
 import { PeftModel } from "../../../extension/core/peftModel.ts";
-import { type TensorData, writeSafetensors } from "../../../extension/core/safetensors/write.ts";
 import { allLogits } from "../../golden/models.ts";
-import { difference, failure, fixtures, temporaryFolder } from "./support.ts";
+import { dequantized } from "./dequantized.ts";
+import { difference, failure, fixtures } from "./support.ts";
 
 const batch = {
   ids: [[1, 5, 9, 33, 2, 7, 11, 40]],
@@ -43,38 +37,6 @@ function relative(own: Float32Array, truth: Float32Array): number {
   return Math.sqrt(error / total);
 }
 
-/** The same model with the values that a base runs on, as a plain fp32 checkpoint of its own. */
-async function dequantized(t: TestContext, base: BaseModel): Promise<string> {
-  const folder = await temporaryFolder(t);
-  const { dir, weights, config } = base.checkpoint;
-  for (const name of await readdir(dir)) {
-    if (!name.endsWith(".safetensors")) await cp(path.join(dir, name), path.join(folder, name));
-  }
-  const tensors = new Map<string, TensorData>();
-  for (const [name, { shape }] of weights) {
-    const values = (await base.adaptable.readTensor(name)) as Float32Array;
-    tensors.set(name, { name, dtype: "F32", shape, bytes: fromFloat32(values, "F32") });
-  }
-  for (const module of base.adaptable.tree.modules) {
-    const values = base.checkpoint.unpacked?.get(`${module.path}.weight`);
-    if (module.kind !== "linear" || !values) continue;
-    const name = `${module.path}.weight`;
-    let own = await values();
-    if (module.isTransposed) own = turned(own, module.out, module.in);
-    const shape = module.isTransposed ? [module.in, module.out] : [module.out, module.in];
-    tensors.set(name, { name, dtype: "F32", shape, bytes: fromFloat32(own, "F32") });
-    assert(weights.has(weightName(module)));
-  }
-  await writeSafetensors(path.join(folder, "model.safetensors"), [...tensors.values()]);
-  const text = JSON.stringify({ ...config.raw, tie_word_embeddings: false, dtype: "float32" });
-  await writeFile(path.join(folder, "config.json"), text);
-  return folder;
-}
-
-function turned(values: Float32Array, rows: number, columns: number): Float32Array {
-  return values.map((_, i) => values[(i % rows) * columns + Math.floor(i / rows)] as number);
-}
-
 const packedCases: [string, LoadBaseModelOptions][] = [
   ["llama", { precision: "int4" }],
   ["llama", { precision: "int4", blockSize: 32 }],
@@ -94,7 +56,7 @@ for (const [name, options] of packedCases) {
     const { precision, adaptable } = exact.base;
     const linear = adaptable.tree.modules.filter(({ kind }) => kind === "linear");
     assert.equal(precision.packed, linear.length, "all layers and the head are packed");
-    const plain = await open(t, await dequantized(t, exact.base));
+    const plain = await open(t, await dequantized(t, exact.base.checkpoint, exact.base.adaptable));
     const truth = await logits(plain);
     assert(difference(await logits(exact), truth) <= 1e-4);
     const fast = await open(t, folder, options);
@@ -110,7 +72,7 @@ void test("every kind of adapter runs over int4 as over the values that it stand
   const folder = path.join(fixtures, "models/llama");
   const adapters = path.join(fixtures, "adapters/llama");
   const base = await open(t, folder, { precision: "int4", accuracyLevel: 0 });
-  const plain = await open(t, await dequantized(t, base.base));
+  const plain = await open(t, await dequantized(t, base.base.checkpoint, base.base.adaptable));
   for (const name of await readdir(adapters)) {
     const adapterName = name;
     const own = path.join(adapters, name);

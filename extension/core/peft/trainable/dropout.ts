@@ -22,9 +22,10 @@ interface Words {
 interface DrawAt {
   /** What the masks of a module differ by from those of others. */
   readonly salt: string;
-  readonly size: number;
+  /** Of x's last axis; null where each run has another. */
+  readonly size: number | null;
   /** The value, or a name, for which the rows are counted: layers with as many tokens share words. */
-  readonly rows: Value | "stack" | "texts";
+  readonly rows: Value | "stack" | "texts" | "tokens" | "attention";
 }
 
 interface DropoutAt extends DrawAt {
@@ -48,7 +49,10 @@ export interface ModuleMasks {
 export class Dropout {
   private readonly words = new WeakMap<GraphBuilder, Map<string, Words>>();
 
-  constructor(private readonly inputs: ParameterInputs) {}
+  constructor(
+    private readonly inputs: ParameterInputs,
+    private readonly seedName = dropoutSeedName,
+  ) {}
 
   /** x [..., size], some of it 0 and the rest scaled up. */
   apply(g: GraphBuilder, x: Value, { probability, ...at }: DropoutAt): Value {
@@ -75,7 +79,8 @@ export class Dropout {
     this.words.set(g, own);
     const words = own.get(rows) ?? tokenWords(g, x, this.seed(g));
     own.set(rows, words);
-    return g.add(g.mul(words.r, columnWords(g, salt, size)), words.s);
+    const columns = size === null ? anyColumns(g, x, salt) : columnWords(g, salt, size);
+    return g.add(g.mul(words.r, columns), words.s);
   }
 
   /** What is left out of a module beside single numbers. */
@@ -93,7 +98,7 @@ export class Dropout {
   }
 
   private seed(g: GraphBuilder): Value {
-    return this.inputs.declare(g, dropoutSeedName, () => g.input(dropoutSeedName, "int64", [1]));
+    return this.inputs.declare(g, this.seedName, () => g.input(this.seedName, "int64", [1]));
   }
 }
 
@@ -158,6 +163,14 @@ function columnWords(g: GraphBuilder, salt: string, size: number): Value {
   const words = Int32Array.from({ length: size }, () => (random() * 2 ** 32) | 1);
   const bytes = new Uint8Array(words.buffer);
   return g.initializer(`dropout.${salt}`, "int32", [size], { kind: "inline", bytes });
+}
+
+/** The same for as many columns as x has. */
+function anyColumns(g: GraphBuilder, x: Value, salt: string): Value {
+  const index = g.cast(g.range(g.int64Scalar(0), g.squeeze(g.sizeOf(x, -1), 0)), onnxTypes.int32);
+  const start = g.add(g.mul(index, int32(g, 0x9e37_79b1)), int32(g, hashOf(salt)));
+  const [odd] = g.node("BitwiseOr", [mixed(g, start), int32(g, 1)]);
+  return odd;
 }
 
 /** FNV-1a. */

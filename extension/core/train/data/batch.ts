@@ -15,9 +15,12 @@ export interface Batch {
   /**
    * Of a causal model [rows, length], in place (the loss shifts them, as transformers'), so the label of a
    * row's first token counts for nothing; of token classification [rows, length]; of sequence
-   * classification [rows], or [rows, labels] of 0 and 1 where several labels apply. -100 where nothing is learned.
+   * classification [rows]; of question answering [rows, 2], an answer's first and last token. -100 where nothing is learned. Numbers that are learned as such, or labels' shares
+   * where several may apply, are floats [rows, width].
    */
-  readonly labels: Int32Array;
+  readonly labels: Int32Array | Float32Array;
+  /** Of a model with encoder and decoder: labels are [rows, answerLength], the decoder's own tokens. */
+  readonly answerLength?: number;
   /** [rows, length], of an encoder with segments. */
   readonly tokenTypes?: Int32Array;
   /**

@@ -4,6 +4,7 @@ import { stat } from "node:fs/promises";
 import * as os from "node:os";
 import { badFile, throwIfAborted } from "../../base/errors.ts";
 import type { OnProgress } from "../../base/progress.ts";
+import type { ProblemType } from "../../models/problem.ts";
 import type { Tokenizer } from "../../tokens/tokenizer.ts";
 import type { Split } from "./batch.ts";
 import { DatasetBuilder, type ReadText } from "./datasetBuilder.ts";
@@ -36,8 +37,10 @@ export interface DataOptions {
 }
 
 export interface OpenOptions {
-  /** Names of the base's labels by id; none of a base without. */
+  /** Names of the base's labels by id; none of a base without, or where a new head is trained. */
   readonly labels?: readonly string[];
+  /** What the base learns of labels; null, as when absent, where the labels decide. */
+  readonly problem?: ProblemType | null;
   /** Where tokens go that are too many for memory; the system's folder when absent. */
   readonly scratch?: string;
   /** Where tokens of files are kept for the next time; without it, and of a preview, they are not. */
@@ -74,8 +77,8 @@ export interface Dataset {
   readonly evaluation: Split & { readonly statistics: DataStatistics };
   /** By id, of classification. */
   readonly labels: readonly string[];
-  /** Several labels may apply to one text. */
-  readonly isMultiLabel: boolean;
+  /** What is learned of classified texts; null for others. */
+  readonly problem: ProblemType | null;
   readonly broken: { readonly count: number; readonly problems: readonly DataProblem[] };
   /** Sentences on what was decided. */
   readonly notes: readonly string[];
@@ -131,7 +134,7 @@ class Reader {
     const { learn = "answers", template = "auto" } = data;
     this.tokens = new FileTokens(data, tokenizer, options);
     this.builder = new DatasetBuilder(data, tokenizer, {
-      labels: options.labels ?? [],
+      labels: { names: options.labels ?? [], problem: options.problem ?? null },
       scratch: options.scratch ?? os.tmpdir(),
       examples: options.examples ?? 0,
     });

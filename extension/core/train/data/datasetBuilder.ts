@@ -4,13 +4,14 @@ import type { Tokenizer } from "../../tokens/tokenizer.ts";
 import { ignored, type Split } from "./batch.ts";
 import type { DataOptions, Dataset, PreviewedExample } from "./dataset.ts";
 import type { RecordFormat } from "./formats.ts";
-import { LabelNames, labelRow } from "./labels.ts";
+import { type KnownLabels, type Labelling, LabelNames, type LabelPlaces } from "./labels.ts";
 import { fitTexts, wrapTexts } from "./packing.ts";
 import { previewExample } from "./preview.ts";
 import type { ProblemList } from "./problems.ts";
 import { makeSplit, type StoredKind } from "./split.ts";
 import { Counter, type DataStatistics } from "./statistics.ts";
 import type { TokenizedExample } from "./tokenizeExample.ts";
+import { countsOf, endKept, padOf } from "./storedText.ts";
 import { TokenStore } from "./tokenStore.ts";
 
 export interface ReadText {
@@ -31,7 +32,7 @@ export interface ReadResult {
 }
 
 interface BuilderOptions {
-  readonly labels: readonly string[];
+  readonly labels: KnownLabels;
   readonly scratch: string;
   readonly examples: number;
 }
@@ -43,7 +44,11 @@ export class DatasetBuilder {
   private readonly store: TokenStore;
   private readonly labels: LabelNames;
   /** Of classified texts, by number: places in `labels`. */
-  private readonly places: (number | number[])[] = [];
+  private readonly places: LabelPlaces[] = [];
+  /** Of prompts with answers, by number: their tokens. */
+  private readonly promptLengths: number[] = [];
+  /** Of questions, by number: their answers. */
+  private readonly spans: (readonly [number, number])[] = [];
   /** By number of the text, where the data say it. */
   private readonly tasks: (number | undefined)[] = [];
   /** Numbers of texts, of training and of evaluation. */
@@ -53,8 +58,7 @@ export class DatasetBuilder {
   ] as const;
   /** The text that would be evaluation's next: it is when none else is. */
   private nearest = { share: Infinity, text: -1 };
-  private readonly shown: { tokenized: TokenizedExample; places: number | number[] | undefined }[] =
-    [];
+  private readonly shown: { tokenized: TokenizedExample; places: LabelPlaces | undefined }[] = [];
   private readonly maxLength: number;
   private moved = 0;
   private kind: StoredKind = "causal";
@@ -101,26 +105,23 @@ export class DatasetBuilder {
     if (format === null) throw new Error("no record was read");
     const [training, evaluation] = this.halves;
     this.giveEvaluationOne();
-    const { names, ids } = this.kind === "causal" ? { names: [], ids: [] } : this.labels.finish();
-    const make = (half: typeof training): Half => this.makeHalf(half, { names, ids });
+    const labelling = this.labelling();
+    const make = (half: typeof training): Half => this.makeHalf(half, labelling);
     const halves = { training: make(training), evaluation: make(evaluation) };
     const { shown, tokenizer } = this;
     const examples = shown.map(({ tokenized, places }): PreviewedExample => {
-      const label = typeof places === "number" ? [places] : (places ?? []);
-      return previewExample(tokenizer, tokenized, {
-        maxLength: this.maxLength,
-        labels: label.map((place) => names[ids[place] as number] ?? ""),
-      });
+      const labels = places === undefined ? [] : labelling.tell(places);
+      return previewExample(tokenizer, tokenized, { maxLength: this.maxLength, labels });
     });
     return {
       format: format.format,
       fields: format.fields,
       task: format.task,
       ...halves,
-      labels: names,
-      isMultiLabel: this.places.some((each) => typeof each !== "number"),
+      labels: labelling.names,
+      problem: labelling.problem,
       broken: { count: problems.count, problems: problems.problems },
-      notes: this.notes(format, tokens.usesTemplate),
+      notes: [...this.notes(format, tokens.usesTemplate), ...labelling.notes],
       fingerprint: hash.digest("hex"),
       isWhole,
       examples,
@@ -128,7 +129,12 @@ export class DatasetBuilder {
     };
   }
 
-  private placesOf({ label }: TokenizedExample): number | number[] | undefined {
+  private labelling(): Labelling {
+    if (this.kind === "classification") return this.labels.finish(this.places);
+    return this.labels.finishTags();
+  }
+
+  private placesOf({ label }: TokenizedExample): LabelPlaces | undefined {
     if (label === undefined) return undefined;
     if (typeof label === "object") return label.map((each) => this.labels.placeOf(each));
     return this.labels.placeOf(label);
@@ -139,6 +145,8 @@ export class DatasetBuilder {
     const { ids, learned } = tokenized;
     const { maxLength } = this;
     const overlong = this.data.overlong ?? (this.data.files.every(isPlainText) ? "split" : "cut");
+    if (tokenized.answer) return [this.answerCodes(ids, tokenized.answer, counter)];
+    if (tokenized.span) return this.spanCodes(tokenized, tokenized.span, counter);
     if (learned === undefined) return [this.classifiedCodes(tokenized, counter)];
     if (this.data.packing === "wrap" || overlong === "split") {
       const codes = ids.map((id, i) => (learned[i] ? id : ~id));
@@ -167,6 +175,39 @@ export class DatasetBuilder {
     counter.tokens += codes.length;
     counter.learnedTokens += learned;
     return true;
+  }
+
+  /** Prompt and answer are each as long as a text may be. */
+  private answerCodes(
+    prompt: readonly number[],
+    answer: readonly number[],
+    counter: Counter,
+  ): number[] {
+    this.kind = "answers";
+    const { maxLength, tokenizer } = this;
+    const [read, written] = [prompt, answer].map((ids) =>
+      endKept(ids, { maxLength, tokenizer, counter }),
+    ) as [number[], number[]];
+    this.promptLengths[this.store.count] = read.length;
+    counter.tokens += read.length + written.length;
+    counter.learnedTokens += written.length;
+    return [...read, ...written.map((id) => ~id)];
+  }
+
+  /** A question whose answer is cut off teaches nothing. */
+  private spanCodes(
+    tokenized: TokenizedExample,
+    span: readonly [number, number],
+    counter: Counter,
+  ): number[][] {
+    if (span[1] >= this.maxLength - 1 && tokenized.ids.length > this.maxLength) {
+      counter.withoutLearned++;
+      return [];
+    }
+    const codes = this.classifiedCodes(tokenized, counter);
+    this.kind = "spans";
+    this.spans[this.store.count] = span;
+    return [codes];
   }
 
   /** The special token at the end stays where a text is cut, as transformers' truncation keeps it. */
@@ -202,19 +243,19 @@ export class DatasetBuilder {
     training.counter.examples--;
     evaluation.counter.examples++;
     evaluation.counter.length(codes.length);
-    const learned = codes.filter((code, i) => i > 0 && code >= 0).length;
+    const { tokens, learned } = countsOf(this.kind, codes);
     for (const [counter, sign] of [
       [training.counter, -1],
       [evaluation.counter, 1],
     ] as const) {
-      counter.tokens += sign * codes.length;
-      counter.learnedTokens += sign * (this.kind === "causal" ? learned : 1);
+      counter.tokens += sign * tokens;
+      counter.learnedTokens += sign * learned;
     }
   }
 
   private makeHalf(
     { texts, counter }: { texts: number[]; counter: Counter },
-    names: { names: string[]; ids: number[] },
+    labelling: Labelling,
   ): Half {
     const { store, maxLength, kind } = this;
     const numbers = Uint32Array.from(texts);
@@ -231,9 +272,12 @@ export class DatasetBuilder {
       store,
       rows,
       isSegmented: packing === "fit",
-      labelsOf: (text) => labelRow(this.places[text] ?? 0, names),
+      labelsOf: (text) => this.spans[text] ?? labelling.rowOf(this.places[text] ?? 0),
+      hasNumbers:
+        (labelling.problem ?? "single_label_classification") !== "single_label_classification",
+      promptLengthOf: (text) => this.promptLengths[text] ?? 0,
       taskOf: (text) => this.tasks[text],
-      tagOf: (place) => names.ids[place] ?? ignored,
+      tagOf: (place) => labelling.rowOf(place)[0] ?? ignored,
       maxLength,
       padId: padOf(this.tokenizer),
     });
@@ -245,7 +289,7 @@ export class DatasetBuilder {
     const notes: string[] = [];
     const cut = training.counter.cut + evaluation.counter.cut;
     const empty = training.counter.withoutLearned + evaluation.counter.withoutLearned;
-    if (format === "instruction" && usesTemplate)
+    if (format === "instruction" && usesTemplate && this.kind === "causal")
       notes.push(t("Prompts and completions are put into the base's chat template."));
     if (cut > 0)
       notes.push(
@@ -265,10 +309,4 @@ export class DatasetBuilder {
 
 function isPlainText(file: string): boolean {
   return /\.(txt|md)(\.gz)?$/i.test(file);
-}
-
-function padOf(tokenizer: Tokenizer): number {
-  const pad = tokenizer.specialTokens["pad_token"];
-  const [id, ...more] = pad === undefined ? [] : tokenizer.encode(pad, { addSpecialTokens: false });
-  return id !== undefined && more.length === 0 ? id : (tokenizer.eosTokenId ?? 0);
 }

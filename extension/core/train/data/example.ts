@@ -12,11 +12,20 @@ export type Example =
       readonly promptCount?: number;
       readonly tools?: readonly unknown[];
     }
+  /** What an encoder reads, and what the decoder answers. */
+  | { readonly kind: "answer"; readonly prompt: string; readonly completion: string }
   | {
       readonly kind: "classification";
       readonly text: string;
       readonly pair?: string;
       readonly label: Label | readonly Label[];
+    }
+  /** An answer is characters of the context from `start` up to `end`; null where the context has none. */
+  | {
+      readonly kind: "question";
+      readonly question: string;
+      readonly context: string;
+      readonly answer: readonly [start: number, end: number] | null;
     }
   | { readonly kind: "tags"; readonly words: readonly string[]; readonly tags: readonly Label[] };
 

@@ -1,10 +1,19 @@
 import { t } from "@vscode/l10n";
 import { isObject, type JsonObject } from "../../base/json.ts";
-import { type Example, type Fault, fault, type Label } from "./example.ts";
+import { type Example, type Fault, fault } from "./example.ts";
+import { isLabel, listOf, optionalText, readLabel, readText } from "./fields.ts";
 import { taskNames } from "./tasks.ts";
 import { readMessages } from "./messages.ts";
+import { hasQuestions, hasSpans, questions } from "./questions.ts";
 
-export type DataTask = "causal" | "sequence-classification" | "token-classification";
+export type DataTask =
+  | "causal"
+  /** Prompts for an encoder, answers of a decoder. */
+  | "seq2seq"
+  | "sequence-classification"
+  | "token-classification"
+  /** Answers that stand in a text (SQuAD). */
+  | "question-answering";
 
 export type DataField =
   | "text"
@@ -22,7 +31,7 @@ export type DataField =
 
 export type FieldNames = Partial<Record<DataField, string>>;
 
-export type DataFormat = "chat" | "instruction" | "text" | "classification" | "tags";
+export type DataFormat = "chat" | "instruction" | "text" | "classification" | "tags" | "questions";
 
 /** How the records of a data set are read; all of them in one way. */
 export interface RecordFormat {
@@ -62,8 +71,11 @@ export function recogniseFormat(
   { fields = {}, task, format }: FormatWish = {},
 ): RecordFormat | null {
   const names = fieldNames(record, fields);
+  if (task === "seq2seq") return answers(record, names);
   if (format !== undefined) return chosenFormat(names, format);
   const { text, label, words, tags, messages, prompt, completion } = names;
+  if (task === "question-answering" || (task === undefined && hasSpans(record)))
+    return hasQuestions(record, names) ? questions(names) : null;
   const isCausal = task === undefined || task === "causal";
   if (isCausal && messages !== undefined) return chat(names);
   if (isCausal && prompt !== undefined && completion !== undefined) return instruction(names);
@@ -109,6 +121,8 @@ function chosenFormat(names: FieldNames, format: DataFormat): RecordFormat | nul
       return has("text", "label") ? classification(names) : null;
     case "tags":
       return has("words", "tags") ? tagged(names) : null;
+    case "questions":
+      return questions(names);
     default:
       return format satisfies never;
   }
@@ -129,11 +143,14 @@ export function explainFormats(record: JsonObject, { task, format }: FormatWish)
     text: t("“text”"),
     classification: t("“text” and “label”"),
     tags: t("“tokens” and “tags”, lists of the same length"),
+    questions: t("“question”, “context” and “answers” (text, answer_start)"),
   } as const;
   const byTask = {
     causal,
+    seq2seq: byFormat.instruction,
     "sequence-classification": byFormat.classification,
     "token-classification": byFormat.tags,
+    "question-answering": byFormat.questions,
   } as const;
   const wanted = format !== undefined ? byFormat[format] : byTask[task ?? "causal"];
   return t(
@@ -204,6 +221,31 @@ function instruction(fields: FieldNames): RecordFormat {
   };
 }
 
+/** Names of data sets for summaries and translations. */
+const answerNames = {
+  prompt: ["source", "document", "article", "dialogue"],
+  completion: ["target", "summary", "highlights"],
+} as const;
+
+/** Prompt and completion for a model with encoder and decoder; null where there are none. */
+function answers(record: JsonObject, names: FieldNames): RecordFormat | null {
+  const own = (field: keyof typeof answerNames): string | undefined =>
+    names[field] ?? answerNames[field].find((each) => Object.hasOwn(record, each));
+  const [prompt, completion] = [own("prompt"), own("completion")];
+  if (prompt === undefined || completion === undefined) return null;
+  const format = instruction({ ...names, prompt, completion });
+  return {
+    ...format,
+    task: "seq2seq",
+    read: (each) => {
+      const example = format.read(each);
+      if (example.kind === "instruction") return { ...example, kind: "answer" };
+      if (example.kind === "fault") return example;
+      return fault([prompt], t("“{0}” has to be text: the base reads no chats.", prompt));
+    },
+  };
+}
+
 function conversational(record: JsonObject, fields: FieldNames): Example | Fault {
   const prompt = readMessages(record, fields.prompt ?? "prompt");
   if ("kind" in prompt) return prompt;
@@ -265,19 +307,6 @@ function tagged(fields: FieldNames): RecordFormat {
   };
 }
 
-function readText(record: JsonObject, name: string): string | Fault {
-  const value = record[name];
-  if (value === undefined || value === null) return fault([], t("“{0}” is missing.", name));
-  if (typeof value !== "string") return fault([name], t("“{0}” has to be text.", name));
-  if (value.trim() === "") return fault([name], t("“{0}” is empty.", name));
-  return value;
-}
-
-function optionalText(record: JsonObject, name: string | undefined): string {
-  const value = name === undefined ? undefined : record[name];
-  return typeof value === "string" ? value : "";
-}
-
 function withSystem(
   record: JsonObject,
   name: string | undefined,
@@ -299,37 +328,4 @@ function readTools(
   return list?.every(isObject)
     ? list
     : fault([name], t("“{0}” has to be a list of functions.", name));
-}
-
-function isLabel(value: unknown): value is Label {
-  return (
-    typeof value === "string" ||
-    (typeof value === "number" && Number.isInteger(value) && value >= 0)
-  );
-}
-
-function readLabel(record: JsonObject, name: string): Label | readonly Label[] | Fault {
-  const value = record[name];
-  if (value === undefined || value === null || value === "")
-    return fault([], t("“{0}” is missing.", name));
-  if (typeof value === "boolean") return String(value);
-  if (isLabel(value)) return value;
-  if (Array.isArray(value) && value.every(isLabel)) return value;
-  if (typeof value === "number")
-    return fault(
-      [name],
-      t("“{0}” is {1}, which is no label: a whole number from 0, or a name, is one.", name, value),
-    );
-  return fault([name], t("“{0}” has to be a label, a name or a number.", name));
-}
-
-function listOf(value: unknown): unknown[] | null {
-  if (Array.isArray(value)) return value as unknown[];
-  if (typeof value !== "string") return null;
-  try {
-    const parsed = JSON.parse(value) as unknown;
-    return Array.isArray(parsed) ? parsed : null;
-  } catch {
-    return null;
-  }
 }

@@ -5,12 +5,24 @@ import type { TokenizedExample } from "./tokenizeExample.ts";
 /** A text as the model will see it: special tokens by name, what is learned apart from what is not. */
 export function previewExample(
   tokenizer: Tokenizer,
-  { ids, learned, tags }: TokenizedExample,
+  { ids, learned, tags, answer, span }: TokenizedExample,
   { maxLength, labels }: { maxLength: number; labels: readonly string[] },
 ): PreviewedExample {
   const shown = ids.slice(0, maxLength);
+  if (answer) {
+    const own = answer.slice(0, maxLength);
+    const [prompt, completion] = [shown, own].map((part) =>
+      tokenizer.decode(part, { skipSpecialTokens: false }),
+    ) as [string, string];
+    const segments = [
+      { text: prompt, isLearned: false },
+      { text: completion, isLearned: true },
+    ];
+    return { segments, tokens: shown.length + own.length };
+  }
   const isLearned = (i: number): boolean => {
     if (tags) return tags[i] !== null;
+    if (span) return i >= span[0] && i <= span[1];
     // Nothing foretells the first token, so nothing is learned of it.
     return learned !== undefined && learned[i] === 1 && i > 0;
   };

@@ -12,9 +12,10 @@ import type { TokenStore } from "./tokenStore.ts";
 
 /**
  * How a text is kept. Causal: tokens, those that are not learned as ~id. Classification: tokens, those of a
- * second text as ~id. Tags: tokens, then as many labels.
+ * second text as ~id. Tags: tokens, then as many labels. Answers: the prompt's tokens, then the answer's as ~id.
+ * Spans: as classification.
  */
-export type StoredKind = "causal" | "classification" | "tags";
+export type StoredKind = "causal" | "classification" | "tags" | "answers" | "spans";
 
 export interface SplitSource {
   readonly kind: StoredKind;
@@ -23,10 +24,14 @@ export interface SplitSource {
   readonly rows: Uint32Array | readonly (readonly Piece[])[];
   /** Packed texts do not see each other. */
   readonly isSegmented: boolean;
-  /** Labels of a text, by its number in the store; one, or 0 and 1 for each. */
+  /** Labels of a text, by its number in the store: one, or as many numbers as the model gives. */
   labelsOf(text: number): readonly number[];
   /** Which task a text is of, by its number in the store; undefined where that is not said. */
   taskOf(text: number): number | undefined;
+  /** Are labels numbers instead of ids? */
+  readonly hasNumbers: boolean;
+  /** Tokens of a prompt, by its number in the store; of answers. */
+  promptLengthOf(text: number): number;
   /** A token's label by what the store has of it. */
   tagOf(stored: number): number;
   readonly maxLength: number;
@@ -35,12 +40,11 @@ export interface SplitSource {
 
 /** One half of a data set; rows are read from the store when their batch is made. */
 export function makeSplit(source: SplitSource): Split {
-  const { rows, store, kind } = source;
+  const { rows } = source;
   const piecesOf = (row: number): readonly Piece[] => {
     const entry = rows[row] as number | readonly Piece[];
     if (typeof entry !== "number") return entry;
-    const length = kind === "tags" ? store.lengthOf(entry) / 2 : store.lengthOf(entry);
-    return [{ text: entry, from: 0, to: length }];
+    return [{ text: entry, from: 0, to: lengthOf(source, entry) }];
   };
   const lengths = Uint32Array.from({ length: rows.length }, (_, row) =>
     piecesOf(row).reduce((sum, { from, to }) => sum + to - from, 0),
@@ -63,6 +67,12 @@ function countTasks({ rows, taskOf }: SplitSource): TaskCount | null {
     else largest = Math.max(largest, task);
   }
   return largest < 0 ? null : { largest, missing };
+}
+
+/** Tokens that are read of a text. */
+function lengthOf({ kind, store, promptLengthOf }: SplitSource, text: number): number {
+  if (kind === "answers") return promptLengthOf(text);
+  return kind === "tags" ? store.lengthOf(text) / 2 : store.lengthOf(text);
 }
 
 interface Rows {
@@ -89,9 +99,10 @@ export function paddedLength(length: number, maxLength: number): number {
 
 function makeBatch(rows: Rows, chosen: Int32Array): Batch {
   const { source, lengths, piecesOf } = rows;
-  const { kind, padId, isSegmented, maxLength, store, labelsOf, tagOf } = source;
+  const { kind, padId, isSegmented, maxLength, store, labelsOf, hasNumbers, tagOf } = source;
   const longest = chosen.reduce((most, row) => Math.max(most, lengths[row] as number), 0);
-  const length = paddedLength(longest, maxLength);
+  // transformers' loss of spans counts padding as places: its collator pads to the longest text alone.
+  const length = kind === "spans" ? longest : paddedLength(longest, maxLength);
   const size = chosen.length * length;
   const into: Matrices = {
     inputIds: new Int32Array(size).fill(padId),
@@ -112,16 +123,29 @@ function makeBatch(rows: Rows, chosen: Int32Array): Batch {
     tokens += at - r * length;
   });
   const { inputIds, attentionMask, segments, positionIds } = into;
+  const read = { rows: chosen.length, length, inputIds, attentionMask };
+  if (kind === "answers") {
+    const own = answersOf(
+      source,
+      [...chosen].map((row) => piecesOf(row)[0]?.text ?? 0),
+    );
+    const learnedTokens = countLearned(own.labels, null);
+    return { ...read, ...own, learnedTokens, tokens: tokens + learnedTokens };
+  }
+  const ofTexts = (): number[] =>
+    [...chosen].flatMap((row) => labelsOf(piecesOf(row)[0]?.text ?? 0));
   const labels =
-    kind === "classification"
-      ? Int32Array.from([...chosen].flatMap((row) => labelsOf(piecesOf(row)[0]?.text ?? 0)))
-      : into.labels;
-  const learnedTokens = countLearned(labels, kind === "causal" ? length : null);
+    kind !== "classification" && kind !== "spans"
+      ? into.labels
+      : hasNumbers
+        ? Float32Array.from(ofTexts())
+        : Int32Array.from(ofTexts());
+  const learnedTokens =
+    labels instanceof Float32Array
+      ? chosen.length
+      : countLearned(labels, kind === "causal" ? length : null);
   return {
-    rows: chosen.length,
-    length,
-    inputIds,
-    attentionMask,
+    ...read,
     labels,
     ...(kind !== "causal" && { tokenTypes: into.second }),
     ...(isSegmented && { segments, positionIds }),
@@ -136,6 +160,24 @@ function tasksOf({ source, piecesOf }: Rows, chosen: Int32Array): Pick<Batch, "t
   const tasks = Array.from(chosen, (row) => source.taskOf(piecesOf(row)[0]?.text ?? 0));
   const isKnown = tasks.every((task) => task !== undefined);
   return isKnown && tasks.length > 0 ? { tasks: Int32Array.from(tasks) } : {};
+}
+
+/** What the decoder learns of some texts, [rows, answerLength]. */
+function answersOf(
+  { store, maxLength, promptLengthOf }: SplitSource,
+  texts: readonly number[],
+): { answerLength: number; labels: Int32Array } {
+  const own = texts.map((text) => store.read(text).subarray(promptLengthOf(text)));
+  const longest = own.reduce((most, codes) => Math.max(most, codes.length), 1);
+  const answerLength = paddedLength(longest, maxLength);
+  const labels = new Int32Array(texts.length * answerLength).fill(ignored);
+  own.forEach((codes, row) =>
+    labels.set(
+      codes.map((code) => ~code),
+      row * answerLength,
+    ),
+  );
+  return { answerLength, labels };
 }
 
 interface Matrices {
@@ -168,7 +210,7 @@ function writePiece(given: PieceAt, into: Matrices): void {
     into.segments[to] = segment;
     into.positionIds[to] = i - piece.from;
     if (kind === "tags") into.labels[to] = given.tagOf(values[values.length / 2 + i] as number);
-    else if (kind === "classification") into.second[to] = code < 0 ? 1 : 0;
+    else if (kind === "classification" || kind === "spans") into.second[to] = code < 0 ? 1 : 0;
     // What begins a text is not foretold by the end of another one (TRL's collator does the same).
     else if (code >= 0 && !(isSegmented && i === piece.from)) into.labels[to] = id;
   }

@@ -14,6 +14,10 @@ export interface TokenizedExample {
   readonly learned?: Uint8Array;
   /** Of a pair of texts: which of them a token belongs to. */
   readonly tokenTypes?: readonly number[];
+  /** Of a model with encoder and decoder: what it answers, its end's token among them. */
+  readonly answer?: readonly number[];
+  /** Of a question: the first and the last token of its answer; both 0 where the context has none. */
+  readonly span?: readonly [number, number];
   /** Of a classified text. */
   readonly label?: Label | readonly Label[];
   /** Of token classification, null where a token has none (transformers: a word's first token alone). */
@@ -52,8 +56,17 @@ export function exampleTokenizer(tokenizer: Tokenizer, options: TokenizeOptions)
             : tokenizeInstruction(context, example);
         case "chat":
           return tokenizeChat(context, example);
+        case "answer":
+          // transformers' run_summarization.py: both with the tokenizer's own special tokens.
+          return {
+            kind: "tokens",
+            ids: tokenizer.encode(example.prompt),
+            answer: tokenizer.encode(example.completion),
+          };
         case "classification":
           return tokenizeClassified(tokenizer, example);
+        case "question":
+          return tokenizeQuestion(tokenizer, example);
         case "tags":
           return tokenizeTagged(tokenizer, example);
         default:
@@ -159,6 +172,21 @@ function tokenizeClassified(
 ): TokenizedExample {
   const { ids, tokenTypes } = tokenizer.encodePair(text, pair);
   return { kind: "tokens", ids, tokenTypes, label };
+}
+
+/** Question and context as a pair, and the answer's tokens (transformers' run_qa.py). */
+function tokenizeQuestion(
+  tokenizer: Tokenizer,
+  { question, context, answer }: Extract<Example, { kind: "question" }>,
+): TokenizedExample | Fault {
+  const { ids, tokenTypes, pairStart, pairEnd } = tokenizer.encodePair(question, context);
+  if (answer === null) return { kind: "tokens", ids, tokenTypes, span: [0, 0] };
+  const own = ids.slice(pairStart, pairEnd);
+  const mask = tokensInSpans(tokenizer, { text: context, ids: own }, [answer]);
+  const first = mask.indexOf(1);
+  if (first < 0) return fault(["answers"], t("The answer has no token of its own."));
+  const span = [pairStart + first, pairStart + mask.lastIndexOf(1)] as const;
+  return { kind: "tokens", ids, tokenTypes, span };
 }
 
 /** Words are tokenised one by one; special tokens stand where they stand around an empty text. */

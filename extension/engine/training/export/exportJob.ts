@@ -47,10 +47,10 @@ export async function exportJob(request: JobRequest, work: Work): Promise<Export
   const opened = await openRun(request.config, work);
   const partial = `${folder}.partial`;
   try {
-    const { base, adapter, loss } = opened;
+    const { base, adapter } = opened;
     const { seed } = request.config.settings;
     work.onProgress({ step: t("Making the adapter") });
-    const parts = await prepareTraining(base, adapter, { seed, loss, signal: work.signal });
+    const parts = await prepareTraining(base, adapter, { seed, signal: work.signal });
     checkTasks(parts.adapter, opened.data.training);
     const facts = await factsOf(request, opened, parts);
     await rm(partial, { recursive: true, force: true });
@@ -107,7 +107,7 @@ async function writeJob({ folder, request, facts, opened, parts }: Job, work: Wo
 async function factsOf(
   { config, run }: JobRequest,
   { data }: OpenedRun,
-  { adapter, model, loss }: ModelParts,
+  { adapter, model, evaluation, loss }: ModelParts,
 ): Promise<JobFacts> {
   const task = taskOf(model);
   return {
@@ -116,7 +116,7 @@ async function factsOf(
     labels: task === "causal" ? null : labelsOf(data, model),
     loss,
     hasEvaluation: config.settings.evaluateEvery > 0 && data.evaluation.count > 0,
-    hasDropout: adapter.dropoutSeed !== null,
+    hasDropout: evaluation !== model,
     learnsFirstToken: adapter.predictsFirst ?? false,
     hasTasks: adapter.tasks !== undefined,
     losses: run === undefined ? {} : await lossesOf(run),

@@ -19,7 +19,7 @@ export interface JobFacts {
   readonly labels: readonly string[] | null;
   readonly loss: LossKind;
   readonly hasEvaluation: boolean;
-  /** The adapter drops out. */
+  /** The adapter drops out, or the base. */
   readonly hasDropout: boolean;
   /** The last token of a prompt method foretells a text's first token. */
   readonly learnsFirstToken: boolean;

@@ -51,7 +51,7 @@ export async function writeRows(
 export function rowOf(batch: Batch, form: RowForm): JobRow {
   const { task, loss, learnsFirstToken, hasTasks } = form;
   const { inputIds, tokens, positionIds, tokenTypes, tasks } = batch;
-  const own = (values: Int32Array): number[] => Array.from(values.subarray(0, tokens));
+  const own = (values: Batch["labels"]): number[] => Array.from(values.subarray(0, tokens));
   const row = {
     input_ids: own(inputIds),
     ...(positionIds && { position_ids: own(positionIds) }),

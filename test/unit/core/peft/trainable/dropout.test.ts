@@ -47,42 +47,43 @@ test("numbers by chance are even, and independent from place to place", async (t
 
 const [batch, seq, size, probability] = [4, 96, 64, 0.25];
 
-test("dropout's masks follow from the seed, leave out as asked and differ where they must", async (t) => {
-  const g = new GraphBuilder();
-  const dropout = new Dropout(new ParameterInputs([]));
-  const x = g.input("x", "float32", ["batch", "seq", size]);
-  for (const salt of ["a", "b"]) {
-    const y = dropout.apply(g, x, { probability, salt, size, rows: "stack" });
-    g.output(y, salt, "float32", ["batch", "seq", size]);
-  }
-  const session = await OrtSession.create(g.build("dropout"), { threads: 1 });
-  t.after(() => session.dispose());
-  const ones = new Float32Array(batch * seq * size).fill(1);
-  const run = async (seed: number): Promise<Record<"a" | "b", Float32Array>> => {
-    const feeds = {
-      x: float32Tensor(ones, [batch, seq, size]),
-      [dropoutSeedName]: int64Tensor([seed], [1]),
+for (const columns of [size, null])
+  void test(`dropout's masks of ${columns ?? "any number of"} columns follow from the seed, leave out as asked and differ where they must`, async (t) => {
+    const g = new GraphBuilder();
+    const dropout = new Dropout(new ParameterInputs([]));
+    const x = g.input("x", "float32", ["batch", "seq", columns ?? "columns"]);
+    for (const salt of ["a", "b"]) {
+      const y = dropout.apply(g, x, { probability, salt, size: columns, rows: "stack" });
+      g.output(y, salt, "float32", ["batch", "seq", columns ?? "columns"]);
+    }
+    const session = await OrtSession.create(g.build("dropout"), { threads: 1 });
+    t.after(() => session.dispose());
+    const ones = new Float32Array(batch * seq * size).fill(1);
+    const run = async (seed: number): Promise<Record<"a" | "b", Float32Array>> => {
+      const feeds = {
+        x: float32Tensor(ones, [batch, seq, size]),
+        [dropoutSeedName]: int64Tensor([seed], [1]),
+      };
+      const { a, b } = await session.run(feeds);
+      return { a: a?.data as Float32Array, b: b?.data as Float32Array };
     };
-    const { a, b } = await session.run(feeds);
-    return { a: a?.data as Float32Array, b: b?.data as Float32Array };
-  };
-  const first = await run(1);
-  assert.deepEqual(await run(1), first);
-  const kept = (mask: Float32Array): number =>
-    mask.filter((value) => value !== 0).length / mask.length;
-  const factor = Math.fround(1 / (1 - probability));
-  assert(first.a.every((value) => value === 0 || Math.abs(value - factor) < 1e-6));
-  // Both of two places stay as often as chance says: other modules, steps, tokens and columns.
-  const together = (one: Float32Array, other: Float32Array): number =>
-    one.filter((value, i) => value !== 0 && other[i] !== 0).length / one.length;
-  const shifted = (mask: Float32Array, by: number): Float32Array =>
-    Float32Array.from(mask, (_, i) => mask[(i + by) % mask.length] as number);
-  const next = (await run(2)).a;
-  const spread = 4 * Math.sqrt(0.25 / ones.length);
-  assert(Math.abs(kept(first.a) - (1 - probability)) < spread, `${kept(first.a)} stay`);
-  const others = [first.b, next, shifted(first.a, 1), shifted(first.a, size)];
-  for (const [i, other] of others.entries()) {
-    const share = together(first.a, other);
-    assert(Math.abs(share - (1 - probability) ** 2) < spread, `${i}: ${share} stay in both`);
-  }
-});
+    const first = await run(1);
+    assert.deepEqual(await run(1), first);
+    const kept = (mask: Float32Array): number =>
+      mask.filter((value) => value !== 0).length / mask.length;
+    const factor = Math.fround(1 / (1 - probability));
+    assert(first.a.every((value) => value === 0 || Math.abs(value - factor) < 1e-6));
+    // Both of two places stay as often as chance says: other modules, steps, tokens and columns.
+    const together = (one: Float32Array, other: Float32Array): number =>
+      one.filter((value, i) => value !== 0 && other[i] !== 0).length / one.length;
+    const shifted = (mask: Float32Array, by: number): Float32Array =>
+      Float32Array.from(mask, (_, i) => mask[(i + by) % mask.length] as number);
+    const next = (await run(2)).a;
+    const spread = 4 * Math.sqrt(0.25 / ones.length);
+    assert(Math.abs(kept(first.a) - (1 - probability)) < spread, `${kept(first.a)} stay`);
+    const others = [first.b, next, shifted(first.a, 1), shifted(first.a, size)];
+    for (const [i, other] of others.entries()) {
+      const share = together(first.a, other);
+      assert(Math.abs(share - (1 - probability) ** 2) < spread, `${i}: ${share} stay in both`);
+    }
+  });

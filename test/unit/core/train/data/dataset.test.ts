@@ -345,3 +345,24 @@ test("a record says its task by a number; other fields of that name are none", a
     return true;
   });
 });
+
+test("prompts with answers are tokenised apart, each with its own end", async () => {
+  const record = { document: "A cow says moo.", summary: "Moo." };
+  const file = await write(lines([record, { document: "A bee.", summary: "Bzz, said the bee." }]));
+  const dataset = await openDataset({ files: [file], task: "seq2seq" }, sample, { examples: 1 });
+  const plan = dataset.training.plan({ epoch: 0, batchSize: 2, seed: 0, isShuffled: false });
+  const batch = plan.batch(0);
+  const { answerLength = 0, labels } = batch;
+  const [first = []] = [record].map(({ document }) => sample.encode(document));
+  assert.deepEqual([...batch.inputIds.subarray(0, first.length)], first);
+  const answer = sample.encode(record.summary);
+  assert.deepEqual([...labels.subarray(0, answer.length)], answer);
+  assert.equal(labels.length, 2 * answerLength);
+  assert.equal(batch.learnedTokens, labels.filter((label) => label !== -100).length);
+  assert.deepEqual(
+    dataset.examples[0]?.segments.map(({ isLearned }) => isLearned),
+    [false, true],
+  );
+  const chats = await write(lines([{ prompt: [{ role: "user", content: "a" }], completion: [] }]));
+  await assert.rejects(openDataset({ files: [chats], task: "seq2seq" }, sample), /broken record/);
+});
