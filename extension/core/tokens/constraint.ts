@@ -7,6 +7,8 @@ export interface TokenConstraint {
   take(id: number): void;
   /** Nothing can follow. */
   readonly isFinal: boolean;
+  /** Tokens that will likely follow, as few others may; none where much may. */
+  foresee?(): readonly number[];
   /** The same from here on, to look ahead with; absent where that cannot be. */
   copy?(): TokenConstraint;
 }

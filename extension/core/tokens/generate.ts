@@ -8,6 +8,7 @@ import { canRewind, keepsAngles, rewind } from "../session/rewind.ts";
 import type { TokenConstraint } from "./constraint.ts";
 import { type DraftCounts, Drafter } from "./draft/drafter.ts";
 import { type DraftModel, ModelDrafts } from "./draft/draftModel.ts";
+import { ForeseenDrafts } from "./draft/foreseen.ts";
 import { LookupDrafts } from "./draft/lookup.ts";
 import { costsOf } from "./draft/stepCosts.ts";
 import { readInParts } from "./promptParts.ts";
@@ -268,14 +269,18 @@ function canDraft(
 function drafterFor(
   session: DecodingSession,
   { prompt, drafts }: { prompt: readonly number[]; drafts: ModelDrafts | null },
-  { speculation = "auto", stopTokens }: GenerateOptions,
+  { speculation = "auto", stopTokens, constraint }: GenerateOptions,
 ): Drafter {
   const size = typeof speculation === "object" ? speculation.maxDraft : null;
   const isModelOnly = typeof speculation === "object" && speculation.source === "model";
   if (isModelOnly) {
     return new Drafter(drafts ? [drafts] : [], { costs: costsOf(session), size, stopTokens });
   }
-  const sources = [new LookupDrafts(prompt), ...(drafts ? [drafts] : [])];
+  const sources = [
+    ...(constraint?.foresee ? [new ForeseenDrafts(() => constraint.foresee?.() ?? [])] : []),
+    new LookupDrafts(prompt),
+    ...(drafts ? [drafts] : []),
+  ];
   return new Drafter(sources, { costs: costsOf(session), size, stopTokens });
 }
 

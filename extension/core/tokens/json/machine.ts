@@ -1,5 +1,6 @@
 import type { Node } from "./node.ts";
 import { JsonReader, type Stack } from "./reader.ts";
+import { plain, textAfter } from "./text.ts";
 
 /** All that may be under way after the same bytes; equal ones are the same object. */
 export interface Place {
@@ -8,11 +9,18 @@ export interface Place {
   readonly canEnd: boolean;
   /** How many plain characters may follow in a row, whichever they are. */
   readonly room: number;
-  /** Nothing but free text is under way. */
-  readonly isText: boolean;
+  /** What is under way beside free text; null where there is no free text, or nothing else. */
+  readonly rest: Place | null;
+  /** All plain characters of one byte lead to the same place. */
+  readonly isAlike: boolean;
   /** Places after each byte, as they become known; null where the byte may not stand. */
   readonly next: (Place | null | undefined)[];
 }
+
+/** Bytes that a string holds as they are, each a character. */
+const plainBytes = Array.from({ length: 0x80 }, (_, byte) => byte).filter(
+  (byte) => textAfter(plain, byte, false) === plain,
+);
 
 /** More readings than this at once are no schema that people write. */
 const mostReadings = 256;
@@ -29,7 +37,11 @@ export class JsonMachine {
 
   after(place: Place, byte: number): Place | null {
     const known = place.next[byte];
-    return known === undefined ? (place.next[byte] = this.find(place, byte)) : known;
+    if (known !== undefined) return known;
+    const found = this.find(place, byte);
+    if (!place.isAlike || !plainBytes.includes(byte)) return (place.next[byte] = found);
+    for (const each of plainBytes) place.next[each] = found;
+    return found;
   }
 
   /** The place after bytes from the start; null where they may not stand. */
@@ -61,10 +73,13 @@ export class JsonMachine {
     if (known) return known;
     const canEnd = hasEnded || sorted.some((stack) => JsonReader.canEnd(stack));
     const rooms = sorted.map((stack) => JsonReader.room(stack));
+    const others = sorted.filter((_, i) => rooms[i] === 0);
+    const isMixed = others.length > 0 && others.length < sorted.length;
     const place: Place = {
       ...{ stacks: sorted, canEnd, next: new Array<Place | null>(256) },
       room: Math.max(0, ...rooms),
-      isText: rooms.every((room) => room > 0),
+      rest: isMixed ? this.place(others, false) : null,
+      isAlike: sorted.every((stack) => JsonReader.readsAlike(stack)),
     };
     this.places.set(key, place);
     return place;

@@ -13,7 +13,7 @@ const comma = 0x2c;
 type Of<N, Kind> = Extract<N, { kind: Kind }>;
 
 /** What is expected next, and inside what. */
-type Frame =
+export type Frame =
   | { kind: "value"; node: Node; blanks: number }
   | { kind: "literal"; at: Trie }
   | { kind: "number"; node: Of<Node, "number">; state: NumberState }
@@ -55,6 +55,12 @@ export class JsonReader {
   static room({ frame }: Stack): number {
     if (frame.kind === "freeName") return frame.text === plain ? Infinity : 0;
     return frame.kind === "string" && frame.text === plain ? frame.node.max - frame.count : 0;
+  }
+
+  /** True where it makes no difference which plain character follows. */
+  static readsAlike({ frame }: Stack): boolean {
+    if (frame.kind === "freeName") return frame.text === plain && frame.trie === null;
+    return frame.kind === "string" && frame.text === plain;
   }
 
   step(stack: Stack, byte: number, emit: Emit): void {
