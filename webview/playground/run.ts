@@ -1,7 +1,7 @@
 import { pageFailure } from "../../extension/protocol/pageFailure.ts";
 import type { ColumnAdapter } from "../../extension/protocol/playgroundContract.ts";
 import { columnName, labelOf } from "./columnHead.ts";
-import { type Labels, messagesOf } from "./conversation.ts";
+import { type Change, changed, type Labels, messagesOf } from "./conversation.ts";
 import type { Page } from "./page.ts";
 import { newId } from "./restore.ts";
 import { text } from "./strings.ts";
@@ -27,19 +27,15 @@ export class Runner {
   }
 
   ask(prompt: string): Promise<void> {
-    const exchange = newId();
-    this.page.change({ kind: "ask", exchange, prompt, labels: this.labels() });
-    return this.run(exchange);
+    return this.run({ kind: "ask", exchange: newId(), prompt, labels: this.labels() });
   }
 
   rerun(exchange: string, prompt: string): Promise<void> {
-    this.page.change({ kind: "rerun", exchange, prompt, labels: this.labels() });
-    return this.run(exchange);
+    return this.run({ kind: "rerun", exchange, prompt, labels: this.labels() });
   }
 
   again(exchange: string, column: string): Promise<void> {
-    this.page.change({ kind: "again", exchange, labels: this.labels([column]) });
-    return this.run(exchange, [column]);
+    return this.run({ kind: "again", exchange, labels: this.labels([column]) }, [column]);
   }
 
   /** Weights of a column that changed; a run under way takes them from its next token on. */
@@ -60,12 +56,15 @@ export class Runner {
     );
   }
 
-  private async run(exchange: string, only?: readonly string[]): Promise<void> {
+  private async run(
+    change: Extract<Change, { kind: "ask" | "rerun" | "again" }>,
+    only?: readonly string[],
+  ): Promise<void> {
     const { page } = this;
+    const { exchange } = change;
     const running = { id: newId(), exchange, abort: new AbortController() };
     this.running = running;
-    this.onBusy();
-    const { conversation } = page;
+    const conversation = changed(page.conversation, change);
     const columns = conversation.columns
       .filter(({ id }) => only?.includes(id) ?? true)
       .map(({ id, adapters }) => ({
@@ -74,14 +73,18 @@ export class Runner {
         messages: messagesOf(conversation, id, exchange),
       }));
     const params = { run: running.id, columns, settings: conversation.settings };
+    // Asked before the page is drawn: the engine reads the prompt meanwhile.
+    const answered = page.host.request("generate", params, {
+      onEvent: (event) => {
+        page.change({ kind: "stream", exchange, columns: event.columns });
+        if (event.oneByOne !== "") page.notice(text.oneByOne(event.oneByOne));
+      },
+      signal: running.abort.signal,
+    });
+    page.change(change);
+    this.onBusy();
     try {
-      const result = await page.host.request("generate", params, {
-        onEvent: (event) => {
-          page.change({ kind: "stream", exchange, columns: event.columns });
-          if (event.oneByOne !== "") page.notice(text.oneByOne(event.oneByOne));
-        },
-        signal: running.abort.signal,
-      });
+      const result = await answered;
       page.change({ kind: "finish", exchange, columns: result.columns });
       page.announce(this.spoken(exchange));
     } catch (thrown) {

@@ -24,7 +24,9 @@ export class StepCosts {
     } else if (this.plain.count > 0) {
       const slope = (ms / this.plain.ms - 1) / (tokens - 1);
       const weight = Math.max(newest, 1 / (this.drafts++ + 2));
-      this.slope += weight * (Math.min(Math.max(slope, 0), 1.5) - this.slope);
+      // As above: one pass that waited must not end reading ahead.
+      const most = Math.min(1.5, Math.max(3 * this.slope, usualSlope));
+      this.slope += weight * (Math.min(Math.max(slope, 0), most) - this.slope);
     }
   }
 

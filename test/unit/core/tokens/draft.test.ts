@@ -73,3 +73,10 @@ test("a draft ends before the end of an answer and at what there is room for", a
   assert.deepEqual(await draft(text, 0), []);
   assert.deepEqual(await draft([1, 2, 3, 9, 4, 1, 2], 100), [3]);
 });
+
+test("one pass that waited for something else does not end reading ahead", () => {
+  const costs = new StepCosts();
+  for (let i = 0; i < 5; i++) costs.took(1, 10);
+  costs.took(4, 400);
+  assert(costs.relative(2) < 1.6, String(costs.relative(2)));
+});
