@@ -4,8 +4,7 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, relative } from "node:path";
-import { ensureCodeServer, findChromium, installExtension } from "./codeServer.mjs";
-import { ensurePackaged } from "./package.mjs";
+import { editorEnvironment } from "./editorEnvironment.mjs";
 import { ensurePackages, filesUnder, parseArguments, readJson } from "./shared.mjs";
 import { root, runMain, say, Stop } from "./shared.mjs";
 
@@ -19,7 +18,7 @@ const suites = {
   python: { flags: ["--test-timeout=1200000"] },
   bench: { flags: ["--test-concurrency=1", "--test-timeout=1200000"] },
   // A window mostly waits: two at once take turns on the processors.
-  e2e: { prepare: prepareE2e, flags: ["--test-concurrency=2", "--test-timeout=600000"] },
+  e2e: { prepare: editorEnvironment, flags: ["--test-concurrency=2", "--test-timeout=600000"] },
 };
 
 await runMain(async (args) => {
@@ -88,22 +87,4 @@ function finish(child) {
     child.on("error", fail);
     child.on("close", (code) => done(code ?? 1));
   });
-}
-
-/** A real VS Code with the packaged extension: what the harness finds in its environment. */
-async function prepareE2e() {
-  const chromium = findChromium();
-  const server = await ensureCodeServer();
-  const vsix = await ensurePackaged();
-  // Installed once; every window has a copy of its own.
-  const place = mkdtempSync(join(tmpdir(), "graft-installed-"));
-  process.once("exit", () => rmSync(place, { recursive: true, force: true }));
-  const folders = { userData: join(place, "user-data"), extensions: join(place, "extensions") };
-  await installExtension(server, folders, vsix);
-  return {
-    GRAFT_E2E_NODE: server.node,
-    GRAFT_E2E_CODE_SERVER: server.entry,
-    GRAFT_E2E_CHROMIUM: chromium,
-    GRAFT_E2E_INSTALLED: folders.extensions,
-  };
 }
