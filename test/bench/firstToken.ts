@@ -1,7 +1,7 @@
 // From the key that sends a prompt to the first text of its answer on the screen, in a real VS Code with the packed
 // extension: `npm run bench:first-token -- [ROUNDS]`, of the sample and, where it was made, of SmolLM2-135M
 // (`node --import tsx test/bench/makeRandomModel.ts smollm2-135m fp32`). Parts are told by times noted where a
-// message passes from one process to the next (seams.cjs). Recorded in test/bench/results, never a gate.
+// message passes from one process to the next (seams/). Recorded in test/bench/results, never a gate.
 import {
   existsSync,
   mkdirSync,
@@ -63,9 +63,9 @@ save();
 async function measure({ name, prepare }: Base): Promise<(typeof results)[string]> {
   const seams = path.join(os.tmpdir(), `graft-seams-${process.pid}-${name}`);
   mkdirSync(seams, { recursive: true });
-  const preload = `--require=${path.join(import.meta.dirname, "seams.cjs")}`;
   const vscode = await openVSCode({
-    environment: () => ({ GRAFT_SEAMS: seams, NODE_OPTIONS: preload }),
+    environment: () => ({ GRAFT_SEAMS: seams }),
+    beside: [path.join(import.meta.dirname, "seams")],
   });
   try {
     prepare(vscode.folders.workspace);
@@ -102,7 +102,7 @@ async function openPlayground(vscode: VSCode, base: string): Promise<Frame> {
   });
   await vscode.runCommand("Graft: Open Playground");
   const page = await vscode.webviewFrame("#prompt");
-  await page.evaluate(readFileSync(path.join(import.meta.dirname, "pageSeams.cjs"), "utf8"));
+  await page.evaluate(readFileSync(path.join(import.meta.dirname, "seams/page.cjs"), "utf8"));
   return page;
 }
 

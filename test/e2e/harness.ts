@@ -27,6 +27,8 @@ export interface OpenOptions {
   environment?: () => Record<string, string>;
   /** VSIX files of other extensions, for tests of what these are offered. */
   extensions?: () => string[];
+  /** Folders of other extensions, taken as they are. */
+  beside?: readonly string[];
   /** The editor's language: "de"; English when absent. VS Code's own texts stay English. */
   language?: string;
 }
@@ -130,7 +132,7 @@ export async function openVSCode(options: OpenOptions = {}): Promise<VSCode> {
   let browser: Browser | undefined;
   try {
     browser = await chromium.launch({ executablePath: given("CHROMIUM"), args: browserFlags });
-    copyInstalled(folders);
+    copyInstalled(folders, options.beside);
     for (const vsix of options.extensions?.() ?? []) await installVsix(folders, vsix);
     if (options.language) addLanguage(folders, options.language);
     const started = await startServer(folders, options);
@@ -540,20 +542,29 @@ function fillWorkspace(folder: string, content: Record<string, string> | string)
 /** Where the extension that changes themes for the tests lies among the others. */
 const lookChanger = "graft-test.look-changer-1.0.0";
 
-/** Graft as code-server installed it once for all windows of this run, and what changes themes. */
-function copyInstalled({ extensions }: Folders): void {
+/** Graft as code-server installed it once for all windows of this run, what changes themes, and others. */
+function copyInstalled({ extensions }: Folders, beside: readonly string[] = []): void {
   const installed = given("INSTALLED");
   cpSync(installed, extensions, { recursive: true });
-  cpSync(join(root, "test/e2e/lookChanger"), join(extensions, lookChanger), { recursive: true });
   const list = join(extensions, "extensions.json");
   const text = readFileSync(list, "utf8").replaceAll(installed, extensions);
-  const own = {
-    identifier: { id: "graft-test.look-changer" },
-    version: "1.0.0",
-    location: { $mid: 1, path: join(extensions, lookChanger), scheme: "file" },
-    relativeLocation: lookChanger,
-  };
-  writeFileSync(list, JSON.stringify([...(JSON.parse(text) as unknown[]), own]));
+  const own = [join(root, "test/e2e/lookChanger"), ...beside].map((folder) =>
+    copyExtension(folder, extensions),
+  );
+  writeFileSync(list, JSON.stringify([...(JSON.parse(text) as unknown[]), ...own]));
+}
+
+/** @returns how the list of extensions names it */
+function copyExtension(folder: string, extensions: string): unknown {
+  const { publisher, name, version } = JSON.parse(
+    readFileSync(join(folder, "package.json"), "utf8"),
+  ) as Record<"publisher" | "name" | "version", string>;
+  const id = `${publisher}.${name}`;
+  const relativeLocation = `${id}-${version}`;
+  const place = join(extensions, relativeLocation);
+  cpSync(folder, place, { recursive: true });
+  const location = { $mid: 1, path: place, scheme: "file" };
+  return { identifier: { id }, version, location, relativeLocation };
 }
 
 async function installVsix({ userData, extensions }: Folders, vsix: string): Promise<void> {

@@ -1,18 +1,31 @@
-// Loaded into every Node process of an editor that is measured: notes when messages pass between extension host
-// and engine, and when the model runs. Times are milliseconds since 1970, comparable with a page's.
+// An extension beside Graft that notes when messages pass between extension host and engine, and, loaded into the
+// engine as well, when the model runs. Times are milliseconds since 1970, comparable with a page's.
 "use strict";
 const childProcess = require("node:child_process");
 const { appendFile } = require("node:fs");
 const Module = require("node:module");
 const { join } = require("node:path");
 
-const folder = process.env.GRAFT_SEAMS;
-if (folder) observe(join(folder, `${process.pid}.jsonl`));
+const program = /dist[\\/]engine\.cjs$/;
+const note = noteIn(join(process.env.GRAFT_SEAMS, `${process.pid}.jsonl`));
+if (program.test(process.argv[1] ?? "")) observeEngine();
 
-function observe(file) {
+exports.activate = () => {
+  const { fork } = childProcess;
+  childProcess.fork = (file, args, options) => {
+    if (!program.test(file)) return fork(file, args, options);
+    const execArgv = [...(options?.execArgv ?? []), "--require", __filename];
+    const child = fork(file, args, { ...options, execArgv });
+    before(child, "send", (message) => isAsked(message) && note("host asked"));
+    listen(child, "message", (message) => message.kind === "event" && note("host told"));
+    return child;
+  };
+};
+
+function noteIn(file) {
   let lines = "";
   let timer;
-  const note = (name) => {
+  return (name) => {
     lines += `${JSON.stringify({ name, at: performance.timeOrigin + performance.now() })}\n`;
     // Nothing is written while an answer begins.
     clearTimeout(timer);
@@ -22,22 +35,20 @@ function observe(file) {
     }, 300);
     timer.unref();
   };
-  if (/dist[\\/]engine\.cjs$/.test(process.argv[1] ?? "")) observeEngine(note);
-  else observeHost(note);
 }
 
-function observeEngine(note) {
+function observeEngine() {
   listen(process, "message", (message) => isAsked(message) && note("engine asked"));
   before(process, "send", (message) => message.kind === "event" && note("engine told"));
   const load = Module._load;
   Module._load = (name, ...rest) => {
     const loaded = load(name, ...rest);
-    if (name === "onnxruntime-node") observeRuns(loaded.InferenceSession.prototype, note);
+    if (name === "onnxruntime-node") observeRuns(loaded.InferenceSession.prototype);
     return loaded;
   };
 }
 
-function observeRuns(session, note) {
+function observeRuns(session) {
   const { run } = session;
   if (run.isObserved) return;
   session.run = async function (...given) {
@@ -47,17 +58,6 @@ function observeRuns(session, note) {
     return made;
   };
   session.run.isObserved = true;
-}
-
-function observeHost(note) {
-  const { fork } = childProcess;
-  childProcess.fork = (program, ...rest) => {
-    const child = fork(program, ...rest);
-    if (!/dist[\\/]engine\.cjs$/.test(program)) return child;
-    before(child, "send", (message) => isAsked(message) && note("host asked"));
-    listen(child, "message", (message) => message.kind === "event" && note("host told"));
-    return child;
-  };
 }
 
 function isAsked(message) {

@@ -17,7 +17,8 @@
     "keydown",
     ifSent(() => note("sent")),
   );
-  window.addEventListener("message", ({ data }) => data?.kind === "event" && note("told"), true);
+  const ifTold = ({ data, timeStamp }) => void (data?.kind === "event" && note("told", timeStamp));
+  window.addEventListener("message", ifTold, true);
   let shown = null;
   const look = () => {
     const texts = document.querySelectorAll(".exchange .turn-text:not(.muted) > .plain");
