@@ -57,7 +57,9 @@ export class AnswerWriter {
     const { vocabulary } = tokenizer;
     this.stops = new StopText(stop);
     this.constraint =
-      jsonSchema === undefined ? null : new JsonConstraint(jsonSchema, vocabulary, stopTokens, {
+      jsonSchema === undefined
+        ? null
+        : new JsonConstraint(jsonSchema, vocabulary, stopTokens, {
             encode: (text) => tokenizer.encode(text, { addSpecialTokens: false }),
           });
     // What constrains bytes must see them as they are, not as decoders tidy them up.
