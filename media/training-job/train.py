@@ -1,24 +1,23 @@
 """Trains the adapter of this folder as Graft does: the same rows in the same order, the same beginning,
 the same settings. README.md says how to launch it, also on several GPUs.
 
-job.json has everything that is particular to this run; nothing in train.py and rows.py is.
+job.json has everything that is particular to this run; nothing in the scripts is.
 """
 
 import argparse
 import functools
 import json
 import os
-import re
 import time
 from pathlib import Path
 
 import torch
 import transformers
-from peft import PeftModel, prepare_model_for_kbit_training
 from peft.optimizers import create_loraplus_optimizer
+from model import open_base, with_adapter
 from rows import IGNORED, Collator, GroupedByLength, Rows, label_count
 from torch.nn import functional
-from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig, Trainer, TrainerCallback, TrainingArguments
+from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments
 
 try:
     from datasets import Dataset
@@ -27,11 +26,6 @@ except ImportError:  # transformers' Trainer learns the same
     SFTConfig = SFTTrainer = None
 
 HERE = Path(__file__).resolve().parent
-CLASSES = {
-    "causal": transformers.AutoModelForCausalLM,
-    "sequence-classification": transformers.AutoModelForSequenceClassification,
-    "token-classification": transformers.AutoModelForTokenClassification,
-}
 
 
 def read_arguments(job):
@@ -60,55 +54,6 @@ def read_arguments(job):
         help="which trainer runs the job; both give the same losses",
     )
     return parser.parse_args()
-
-
-def base_of(job):
-    """Folder or Hub id of the base, and its revision on the Hub."""
-    base = job["base"]
-    if base["id"] is None or os.path.isdir(base["path"]):
-        return base["path"], None
-    return base["id"], base["revision"]
-
-
-def open_base(job, arguments):
-    name, revision = (arguments.base, None) if arguments.base else base_of(job)
-    config = AutoConfig.from_pretrained(name, revision=revision)
-    # A frozen base drops nothing out in Graft; the adapter's own dropout stays.
-    for key, value in config.to_dict().items():
-        if re.search("drop", key) and isinstance(value, float):
-            setattr(config, key, 0.0)
-    config.use_cache = False
-    options = {}
-    if job["labels"] is not None and config.num_labels != len(job["labels"]):
-        config.id2label = dict(enumerate(job["labels"]))
-        config.label2id = {label: i for i, label in enumerate(job["labels"])}
-        options["ignore_mismatched_sizes"] = True  # the adapter brings the head
-    if arguments.attention:
-        options["attn_implementation"] = arguments.attention
-    dtype = getattr(torch, arguments.dtype)
-    if arguments.quantization != "none":
-        options["quantization_config"] = quantized(arguments.quantization, dtype)
-    rounded = getattr(torch, job["roundedTo"] or arguments.dtype)
-    model = CLASSES[job["task"]].from_pretrained(name, revision=revision, config=config, dtype=rounded, **options)
-    if arguments.quantization != "none":
-        checkpointing = job["arguments"]["gradient_checkpointing"]
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=checkpointing)
-    elif rounded != dtype:
-        model = model.to(dtype)
-    if model.config.pad_token_id is None:
-        model.config.pad_token_id = 0  # masked wherever it stands
-    return model
-
-
-def quantized(kind, dtype):
-    if kind == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type=kind,
-        bnb_4bit_compute_dtype=dtype,
-        bnb_4bit_quant_storage=dtype,  # as FSDP wants it
-    )
 
 
 def class_loss(outputs, labels, num_items_in_batch=None, kind="choice"):
@@ -258,7 +203,7 @@ def main():
     # Before the base: with FSDP only the first process reads its weights.
     args = training_arguments(job, arguments, kind)
     base = open_base(job, arguments)
-    model = PeftModel.from_pretrained(base, str(HERE / "adapter"), is_trainable=True)
+    model = with_adapter(base, str(HERE / "adapter"))
     if args.gradient_checkpointing:
         model.enable_input_require_grads()
     options = {}

@@ -71,8 +71,8 @@ test("a job has the run's rows, its beginning and its settings", async () => {
   const expected = [
     ...["README.md", "accelerate_ddp.yaml", "accelerate_fsdp.yaml"],
     ...["adapter/adapter_config.json", "adapter/adapter_model.safetensors"],
-    ...["data/evaluation.jsonl", "data/training.jsonl", "job.json", "requirements.txt"],
-    ...["rows.py", "run.json", "train.py"],
+    ...["data/evaluation.jsonl", "data/training.jsonl", "job.json", "model.py"],
+    ...["requirements.txt", "rows.py", "run.json", "train.py"],
   ];
   assert.deepEqual(job.files, expected);
   assert.deepEqual(json(folder, "run.json"), pirate);

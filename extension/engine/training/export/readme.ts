@@ -21,7 +21,7 @@ export function jobReadme(config: RunConfig, job: TrainingJob, notes: readonly s
     "",
     "| file | what it is |",
     "| --- | --- |",
-    "| `train.py`, `rows.py` | the script; nothing in it is particular to this run |",
+    "| `train.py`, `model.py`, `rows.py` | the script; nothing in it is particular to this run |",
     "| `job.json` | the settings, in transformers' names |",
     "| `run.json` | the run as Graft has it |",
     "| `data/*.jsonl` | rows as they are fed: `input_ids`, and `labels` with -100 where nothing is learned |",
