@@ -1,9 +1,7 @@
 import { t } from "@vscode/l10n";
-import { noMemory } from "../../core/base/errors.ts";
 import { freeMemory } from "../../core/base/machine.ts";
-import { type OnProgress, showBytes } from "../../core/base/progress.ts";
+import type { OnProgress } from "../../core/base/progress.ts";
 import { elementCount } from "../../core/base/shape.ts";
-import { estimateMemory } from "../../core/memoryEstimate.ts";
 import {
   type AdapterStart,
   openTrainingModel,
@@ -39,7 +37,6 @@ export async function estimateTraining(
   const opened = await openRun(asked, { onProgress, signal }, { limit: sampled });
   try {
     const { base, adapter, data: dataset } = opened;
-    await checkRoom(base);
     const options = trainingOptions.parse(opened.options);
     const share = dataset.isWhole || read.done === 0 ? 1 : read.total / read.done;
     const batches = Math.ceil((dataset.training.count * share) / options.batchSize);
@@ -54,26 +51,6 @@ export async function estimateTraining(
   } finally {
     await opened.dispose();
   }
-}
-
-/**
- * A base whose weights alone are more than is free would have the machine swap before it is measured.
- * @throws no-memory
- */
-async function checkRoom({ checkpoint, base }: TrainingBase): Promise<void> {
-  const { weights, embeddings } = estimateMemory({ checkpoint, base }, { tokens: 1 });
-  const { free } = await freeMemory();
-  if (weights + embeddings <= free) return;
-  throw noMemory(
-    t(
-      "{0} alone needs about {1} in training, {2} are free",
-      checkpoint.name,
-      showBytes(weights + embeddings),
-      showBytes(free),
-    ),
-    t("Keep the base in int4 or int8, free memory, or choose a smaller one."),
-    { needed: weights + embeddings, free },
-  );
 }
 
 type Measured = Omit<TrainingEstimate, "steps" | "seconds"> & { usualSeconds: number };
