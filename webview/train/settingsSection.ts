@@ -117,7 +117,7 @@ function optimizerField(page: TrainPage): HTMLElement {
 
 /** What the frozen base is kept in: less memory for a base that is not trained itself. */
 function precisionField(page: TrainPage): HTMLElement {
-  const kinds = ["fp32", "bf16", "int8", "int4"].map((each) => [each, each] as const);
+  const kinds = ["fp32", "bf16", "int8", "int4", "nf4"].map((each) => [each, each] as const);
   return selectField(
     {
       ...{ id: "dtype", label: text.precision, value: page.draft.dtype ?? "" },

@@ -6,6 +6,7 @@ import { badFile, unsupported } from "../../core/base/errors.ts";
 import { writeAtomically } from "../../core/base/files.ts";
 import { readJsonObject } from "../../core/base/json.ts";
 import { problemTypes } from "../../core/models/problem.ts";
+import { precisions } from "../../core/quant/plan.ts";
 import { type RunConfig, runVersion } from "../../protocol/trainingContract.ts";
 
 const count = z.number().int().min(0);
@@ -69,7 +70,7 @@ const schema = z.object({
   version: z.number(),
   name: z.string().min(1),
   base: z.string().min(1),
-  dtype: z.string().optional(),
+  dtype: z.enum(precisions).optional(),
   adapter,
   data,
   settings,

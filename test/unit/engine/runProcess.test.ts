@@ -9,6 +9,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { loadBaseModel } from "../../../extension/core/baseModel.ts";
 import { PeftModel } from "../../../extension/core/peftModel.ts";
 import { readProcess } from "../../../extension/engine/training/processFile.ts";
+import { parseRunConfig } from "../../../extension/engine/training/runConfig.ts";
 import { createRun, readRun } from "../../../extension/engine/training/runFolder.ts";
 import { trainIn } from "../../../extension/engine/training/runProcess.ts";
 import { attach, type RunLink } from "../../../extension/training/attach.ts";
@@ -128,4 +129,15 @@ test("data that cannot be read fails a run with its place, and leaves nothing ru
   assert(last?.kind === "state" && last.state === "failed", JSON.stringify(last));
   assert.match(last.message ?? "", /nothing\.jsonl/);
   assert.equal(summary.process, null);
+});
+
+test("a run on a base in int4 ends with an adapter for the base itself; no such precision is told", async () => {
+  const settings = { maxSteps: 2, evaluateEvery: 0 };
+  const own = { ...config("int4", settings), dtype: "int4", samplePrompts: [] };
+  const folder = await createRun(place, own);
+  assert.equal(await trainIn(folder), 0);
+  const text = readFileSync(join(folder, "adapter_config.json"), "utf8");
+  const saved = JSON.parse(text) as { base_model_name_or_path: string };
+  assert.equal(saved.base_model_name_or_path, base);
+  assert.throws(() => parseRunConfig({ ...own, dtype: "int5" }, "run.json"), /run\.json.*dtype/);
 });
