@@ -5,7 +5,11 @@ import { badRequest, misfit, throwIfAborted, unsupported } from "./base/errors.t
 import type { OnProgress } from "./base/progress.ts";
 import { torchGenerator } from "./base/torchRandom.ts";
 import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
-import { type AdapterConfig, parseAdapterConfig } from "./checkpoint/adapterConfig.ts";
+import {
+  type AdapterConfig,
+  methodLabels,
+  parseAdapterConfig,
+} from "./checkpoint/adapterConfig.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import type { ModelConfig } from "./checkpoint/modelConfig.ts";
 import { headIn } from "./headMetadata.ts";
@@ -169,6 +173,7 @@ async function valuesOf(
   at: TrainingParts & { start: AdapterStart; seed: number; signal?: AbortSignal | undefined },
 ): Promise<StoredValues> {
   const { start, checkpoint, base, seed, signal } = at;
+  if (start.kind === "new") refuseNew(method, start.config);
   if (start.kind === "continue" && adapter.made) {
     throw unsupported(
       t("{0} has the finished prompt alone, not what makes it", start.checkpoint.dir),
@@ -182,6 +187,15 @@ async function valuesOf(
   const initial = withDrawnHead(plain, checkpoint, seed);
   if (start.kind === "new") return { values: initial, warnings: [] };
   return valuesOfFile(adapter, start.checkpoint, { initial, base, signal });
+}
+
+function refuseNew({ peftType, whyNotNew }: TrainableMethod, { file }: AdapterConfig): void {
+  if (!whyNotNew) return;
+  const label = methodLabels[peftType] ?? peftType;
+  throw unsupported(
+    t("{0}: Graft trains {1} adapters that PEFT made, and begins no new ones", file, label),
+    whyNotNew(),
+  );
 }
 
 /** Values that an adapter's file has. @throws misfit for one of another shape, or that is missing */

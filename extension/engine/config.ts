@@ -11,7 +11,8 @@ import type { Library } from "./library.ts";
 export function configHandlers(library: Library): Handlers<ConfigContract> {
   const bases = new DescribedBases();
   return {
-    trainableMethods: () => trainableMethods.map(({ peftType }) => peftType),
+    trainableMethods: () =>
+      trainableMethods.filter(({ whyNotNew }) => !whyNotNew).map(({ peftType }) => peftType),
     describeConfig: (params, { signal }) => {
       const loaded = (folder: string) => {
         const base = library.find(folder)?.base;

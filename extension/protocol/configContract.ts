@@ -94,7 +94,7 @@ export interface BaseCandidate {
 }
 
 export type ConfigContract = {
-  /** Methods that Graft trains, as `peft_type` spells them; the usual one first. */
+  /** Methods of which Graft trains new adapters, as `peft_type` spells them; the usual one first. */
   trainableMethods: { params: null; result: string[] };
   describeConfig: { params: DescribeConfigParams; result: ConfigFacts };
   /** Bases among some folders, those that the adapter fits best first. */

@@ -41,6 +41,8 @@ export interface BaseChoice {
 export interface BaseModules {
   /** Names that target_modules may have: the ends of paths, how many modules have each, and their weights. */
   names: { name: string; count: number; parameters: number }[];
+  /** Divides the sizes of all linear layers, the output embedding aside; null where those are not known. */
+  divisor: number | null;
   /** Modules that the config targets; null where that is not known. */
   chosen: number | null;
   /** What would be trained; null where the adapter cannot be trained on the base. */

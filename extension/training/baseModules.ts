@@ -48,9 +48,18 @@ export function modulesOf(
   const found = own ?? (baseProblem === "" ? null : { message: baseProblem, field: "base" });
   return {
     names: [...names.values()].sort((a, b) => b.count - a.count),
+    divisor: base && divisorOf(base),
     chosen: base && targets.length > 0 ? chosen : null,
     problem: found && { message: found.message, field: found.field },
   };
+}
+
+/** The greatest common divisor of the sizes of all linear layers that are one of many. */
+export function divisorOf({ modules }: Pick<ConfigBase, "modules">): number | null {
+  const layers = modules.filter(({ kind, path: own }) => kind === "linear" && /\.\d+\./.test(own));
+  const common = (a: number, b: number): number => (b === 0 ? a : common(b, a % b));
+  const divisor = layers.reduce((all, module) => common(common(all, module.in), module.out), 0);
+  return divisor === 0 ? null : divisor;
 }
 
 function weightsOf(module: ConfigBase["modules"][number]): number {

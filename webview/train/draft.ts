@@ -5,6 +5,7 @@ import type {
   TrainingData,
   TrainingSettings,
 } from "../../extension/protocol/trainingContract.ts";
+import { isKept, startFields } from "./startFields.ts";
 import { text } from "./strings.ts";
 
 /** By the id of a field. */
@@ -70,24 +71,33 @@ export function fieldText(value: unknown): string {
   return typeof value === "number" ? String(value) : JSON.stringify(value);
 }
 
-/** A config with one field set; what is the method's default is not written. */
+/** A config with one field set; what is the method's default is not written, unless the method begins with the field. */
 export function withField(
   config: Readonly<Record<string, unknown>>,
   { name, default: usual }: Pick<MethodField, "name" | "default">,
   value: unknown,
 ): Record<string, unknown> {
   const { [name]: _before, ...others } = config;
-  return JSON.stringify(value) === JSON.stringify(usual) ? others : { ...others, [name]: value };
+  const isUsual = JSON.stringify(value) === JSON.stringify(usual);
+  const isWritten = name in startFields(String(config["peft_type"]), null);
+  return isUsual && !isWritten ? others : { ...others, [name]: value };
 }
 
-/** Another method's config: what both have is kept. */
+/**
+ * Another method's config: what both have is kept.
+ * @param divisor of the sizes of all the base's layers, which some fields have to fit
+ */
 export function withMethod(
   config: Readonly<Record<string, unknown>>,
   { peftType, fields }: { peftType: string; fields: readonly MethodField[] },
+  divisor: number | null,
 ): Record<string, unknown> {
   const names = new Set(fields.map(({ name }) => name));
-  const kept = Object.entries(config).filter(([name]) => names.has(name) || name === "task_type");
-  return { ...Object.fromEntries(kept), peft_type: peftType };
+  const kept = Object.entries(config).filter(
+    ([name]) => name === "task_type" || (names.has(name) && isKept(peftType, name)),
+  );
+  const begun = startFields(peftType, divisor);
+  return { ...begun, ...Object.fromEntries(kept), peft_type: peftType };
 }
 
 /** What is missing before a run can start; said once the user has tried. */

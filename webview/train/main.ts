@@ -132,7 +132,7 @@ async function readBase(): Promise<void> {
   const { base, adapter } = page.draft;
   if (base === "") return;
   const found = await host.request("describeBase", { base, adapter }).catch((thrown: Error) => ({
-    ...{ names: [], chosen: null, count: null },
+    ...{ names: [], divisor: null, chosen: null, count: null },
     problem: { message: thrown.message, field: "base" },
   }));
   if (page.draft.base !== base || page.draft.adapter !== adapter) return;

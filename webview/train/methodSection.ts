@@ -46,7 +46,7 @@ export function methodSection(page: TrainPage): HTMLElement {
     },
     (peftType) => {
       const next = methods.find((each) => each.peftType === peftType);
-      if (next) set(withMethod(configOf(page), next), true);
+      if (next) set(withMethod(configOf(page), next, page.modules?.divisor ?? null), true);
     },
   );
   return section(

@@ -108,7 +108,7 @@ test("another method keeps what both have", () => {
   const [, ia3] = forms;
   assert(ia3);
   const config = { peft_type: "LORA", task_type: "CAUSAL_LM", r: 8, target_modules: ["q_proj"] };
-  assert.deepEqual(withMethod(config, ia3), {
+  assert.deepEqual(withMethod(config, ia3, null), {
     ...{ peft_type: "IA3", task_type: "CAUSAL_LM", target_modules: ["q_proj"] },
   });
 });

@@ -5,7 +5,8 @@
  *
  * V = Rᵀ E, where R is the triangle of the role's weights on top of each other and E the eigenvectors of the
  * mean of (R⁻ᵀ Wᵢᵀ Wᵢ R⁻¹ + α)⁻¹, smallest eigenvalue first. PEFT has them in single precision and with
- * LAPACK's signs; a sign changes nothing that is learned, and of one layer alone all is rounding.
+ * LAPACK's signs. They change nothing that is learned, but PEFT 0.21 loads U by a V of its own beside the
+ * stored one, so that only adapters that it made are trained on.
  */
 import { t } from "@vscode/l10n";
 import { unsupported } from "../../base/errors.ts";
@@ -178,6 +179,10 @@ function sparse(g: GraphBuilder, { module, own, shared }: FormLayer<FrodConfig>)
 
 export const frod = moduleForm<FrodConfig>({
   method,
+  whyNotNew: () =>
+    t(
+      "PEFT makes the basis anew when it loads an adapter, up to signs and rounding of its LAPACK that U depends on: it would run another adapter than was trained.",
+    ),
   check,
   dropout: (config) => numberOf(config, "frod_dropout"),
   tensors: (module, { config }) => [

@@ -110,6 +110,8 @@ export interface Settled<C> extends Settings<C> {
 
 export interface ModuleForm<C extends TunerConfig> {
   readonly method: TunerMethod<C>;
+  /** Why only saved adapters are trained on, and no new ones begun; absent for most. */
+  whyNotNew?(): string;
   /** Refuses, by name, what only runs. */
   check?(context: FormContext<C>): void;
   /** Of one module, in the order of `named_parameters()`. */
@@ -221,8 +223,10 @@ export function moduleForm<C extends TunerConfig>(form: ModuleForm<C>): Trainabl
       derive: (plan, values) => derived(form, reading(contextOf(plan)), values),
     }),
   });
+  const { whyNotNew } = form;
   return {
     ...method,
+    ...(whyNotNew && { whyNotNew }),
     prepare: (config, base, options) => {
       const adapter = method.prepare(config, base, options);
       const context = contextOf(form.method.plan(adapter.config, base));

@@ -124,6 +124,8 @@ export interface PrepareOptions {
 /** A method's training form: one file each. */
 export interface TrainableMethod {
   readonly peftType: string;
+  /** Why only saved adapters are trained on, and no new ones begun; absent for most. */
+  whyNotNew?(): string;
   /** Reads what shapes follow from beside the config, before `prepare`; absent for most. */
   look?(config: AdapterConfig, base: MethodBase, signal?: AbortSignal): Promise<void>;
   /** @throws unsupported for what Graft does not train, by name */

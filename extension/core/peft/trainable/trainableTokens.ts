@@ -1,4 +1,6 @@
 /** Trainable tokens (PEFT tuners/trainable_tokens): rows of the input embedding, its tied head's too. */
+import { t } from "@vscode/l10n";
+import { GraftError } from "../../base/errors.ts";
 import type { TableModule } from "../tokenRows.ts";
 import { trainableTokens as method } from "../trainableTokens.ts";
 import { tokenTable } from "./tokenRows.ts";
@@ -12,6 +14,12 @@ export const trainableTokens = trainableTuner({
       const plan = method.plan(config, base);
       return { ...plan, targets: plan.targets.map(({ module }) => ({ module, shapes: {} })) };
     },
+  },
+  check: ({ token_indices: ids }, { raw: { file } }) => {
+    if (ids.length > 0) return;
+    const field = "token_indices";
+    const message = t('{0}: field "token_indices" names no token to train.', file);
+    throw new GraftError("bad-file", message, { file, field });
   },
   tokens: ({ config, targets, base, file }) =>
     targets.map(({ module }) => {

@@ -87,3 +87,38 @@ for (const columns of [size, null])
       assert(Math.abs(share - (1 - probability) ** 2) < spread, `${i}: ${share} stay in both`);
     }
   });
+
+void test("a module's masks take as many as asked, others for another seed and key", async (t) => {
+  const g = new GraphBuilder();
+  const masks = new Dropout(new ParameterInputs([])).masks(g, "layer");
+  const places = 4096;
+  const made = {
+    some: masks.some(probability, { size: places, key: "a" }),
+    other: masks.some(probability, { size: places, key: "b" }),
+    exactly: masks.exactly(5, { size: 12, key: "c" }),
+    none: masks.exactly(0, { size: 12, key: "d" }),
+  };
+  for (const [name, mask] of Object.entries(made)) g.output(mask, name, "float32", ["size"]);
+  const session = await OrtSession.create(g.build("masks"), { threads: 1 });
+  t.after(() => session.dispose());
+  const run = async (seed: number): Promise<(name: keyof typeof made) => number[]> => {
+    const values = await session.run({ [dropoutSeedName]: int64Tensor([seed], [1]) });
+    return (name) => [...(values[name]?.data as Float32Array)];
+  };
+  const count = (mask: readonly number[]): number => mask.filter((value) => value === 1).length;
+  const [first, again, next] = [await run(1), await run(1), await run(2)];
+  const bound = 4 * Math.sqrt(probability * (1 - probability) * places);
+  for (const mask of [first("some"), first("other"), next("some")]) {
+    assert(Math.abs(count(mask) - probability * places) < bound, `${count(mask)} of ${places}`);
+    assert(mask.every((value) => value === 0 || value === 1));
+  }
+  assert.deepEqual(again("some"), first("some"));
+  for (const other of [first("other"), next("some")]) {
+    const both = first("some").filter((value, i) => value === 1 && other[i] === 1).length;
+    assert(Math.abs(both - probability ** 2 * places) < bound, `${both} in both`);
+  }
+  assert.equal(count(first("exactly")), 5);
+  assert.equal(count(next("exactly")), 5);
+  assert.notDeepEqual(next("exactly"), first("exactly"));
+  assert.equal(count(first("none")), 0);
+});
