@@ -18,7 +18,7 @@ export interface ConfigSchema {
 
 /** What most runs of a method set; the rest waits under "All fields". */
 const common =
-  /^(r|rank|alpha|l?.*_alpha|.*dropout|target_modules|num_virtual_tokens|total_step|n_frequency|block_size|oft_block_size|boft_block_size|group_size|vector_length|num_vectors|use_rslora|use_dora|token_indices)$/;
+  /^(r|rank|alpha|l?.*_alpha|.*dropout|target_modules|num_virtual_tokens|adapter_len|adapter_layers|total_step|n_frequency|block_size|oft_block_size|boft_block_size|group_size|vector_length|num_vectors|use_rslora|use_dora|token_indices)$/;
 
 /** The forms of methods, in the order in which they are named. */
 export function methodForms(schema: ConfigSchema, types: readonly string[]): MethodForm[] {

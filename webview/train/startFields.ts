@@ -5,8 +5,12 @@ type Sized = (limit: number) => number;
 
 const starts: Readonly<Record<string, (sized: Sized) => Readonly<Record<string, unknown>>>> = {
   ADALORA: () => ({ total_step: 1000 }),
+  ADAPTION_PROMPT: () => ({ adapter_len: 10, adapter_layers: 4 }),
   C3A: (sized) => ({ block_size: sized(256) }),
+  CARTRIDGE: () => ({ num_virtual_tokens: 64 }),
+  MULTITASK_PROMPT_TUNING: () => ({ num_virtual_tokens: 20 }),
   OFT: (sized) => ({ r: 0, oft_block_size: sized(32) }),
+  P_TUNING: () => ({ num_virtual_tokens: 20 }),
   PREFIX_TUNING: () => ({ num_virtual_tokens: 20 }),
   PROMPT_TUNING: () => ({ num_virtual_tokens: 20 }),
   ROAD: (sized) => ({ group_size: sized(64) }),
@@ -15,6 +19,7 @@ const starts: Readonly<Record<string, (sized: Sized) => Readonly<Record<string, 
 
 /** Fields that mean something else than in other methods: names of linear layers, OFT's number of blocks. */
 const own: Readonly<Record<string, string>> = {
+  ADAPTION_PROMPT: "target_modules",
   LN_TUNING: "target_modules",
   OFT: "r",
   TRAINABLE_TOKENS: "target_modules",
