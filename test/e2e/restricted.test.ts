@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
-import { scenario, until } from "./harness.ts";
+import { until } from "./harness.ts";
+import { pidIn, trainingScenario, writeRun } from "./runs.ts";
 
-scenario("a restricted workspace can look but not load", { trusted: false }, async (vscode) => {
+const untrusted = { trusted: false };
+
+trainingScenario("a restricted workspace can look but not load", untrusted, async (vscode) => {
+  const folder = writeRun(vscode, "somebody");
   await vscode.openGraft();
   await until("adapters are listed", async () => (await vscode.treeRows("Adapters")).length >= 5);
   await until("the inspector opens", async () => {
@@ -16,4 +20,12 @@ scenario("a restricted workspace can look but not load", { trusted: false }, asy
   await vscode.notification(/trust/i);
   await vscode.screenshot("32 restricted");
   assert.ok(!(await vscode.statusBarText()).includes("graft-sample"));
+
+  // Runs are listed and shown; what would start one is refused.
+  await vscode.clickRow("Runs", "somebody");
+  const page = await vscode.webviewFrame("#goOn");
+  await page.locator("#goOn").click();
+  await vscode.notification(/Training needs a trusted workspace/);
+  await vscode.screenshot("32 restricted run");
+  assert.equal(pidIn(folder), undefined);
 });

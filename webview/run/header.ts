@@ -131,7 +131,7 @@ export function duration(seconds: number): string {
 export function buttonsView(
   { summary }: ShownRun,
   act: (action: RunAction) => void,
-  inspect: (path: string) => void,
+  inspect: () => void,
 ): HTMLElement {
   const { state, adapter, process } = summary;
   const button = (id: RunAction, label: string, appearance = "secondary"): HTMLElement =>
@@ -156,7 +156,7 @@ export function buttonsView(
         "vscode-button",
         {
           attributes: { id: "inspect", appearance: "secondary" },
-          on: { click: () => inspect(adapter) },
+          on: { click: inspect },
         },
         text.inspect,
       ),

@@ -72,6 +72,10 @@ const act = (action: RunAction): void => void host.request(action, null).catch((
 const inspect = (path: string): void =>
   void host.request("inspect", { path }).catch(() => undefined);
 
+function newestAdapter(): string | null {
+  return state.runs[0]?.summary.adapter ?? null;
+}
+
 /** The host's panel serializer reads the folders after a reload of the window. */
 function save(): void {
   const folders = state.runs.map(({ summary }) => summary.folder);
@@ -108,8 +112,10 @@ function render(): void {
   keepFocus(() => {
     head.replaceChildren(headerView(run));
     const { state: runState, adapter, process } = run.summary;
-    const actions = JSON.stringify([runState, adapter, process !== null]);
-    if (actions !== drawnFor.buttons) buttons.replaceChildren(buttonsView(run, act, inspect));
+    // Not which adapter: a button that a new checkpoint replaced under the pointer would lose its click.
+    const actions = JSON.stringify([runState, adapter !== null, process !== null]);
+    if (actions !== drawnFor.buttons)
+      buttons.replaceChildren(buttonsView(run, act, () => inspect(newestAdapter() ?? "")));
     if (curves) curves.update();
     else middle.replaceChildren((curves = curvesView(page)).root);
     const told = run.events.filter(({ kind }) => kind !== "step" && kind !== "progress").length;
