@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { pirateRun } from "../support/pirateRun.ts";
 import { scenario } from "./harness.ts";
 
-scenario("a run is exported as a Python job, once into each folder", {}, async (vscode) => {
+scenario("a run is exported as a Python job, by its name and from its page", {}, async (vscode) => {
   const { workspace } = vscode.folders;
   const run = join(workspace, "graft-runs/arr");
   mkdirSync(run, { recursive: true });
@@ -25,6 +25,6 @@ scenario("a run is exported as a Python job, once into each folder", {}, async (
   const page = await vscode.webviewFrame("#exportJob");
   await vscode.screenshot("83 job exported");
   await page.locator("#exportJob").click();
-  await vscode.saveAs(folder);
-  await vscode.notification(/arr-job exists already/);
+  await vscode.saveAs(`${folder}-2`);
+  await vscode.notification(/Python job to .*arr-job-2/);
 });
