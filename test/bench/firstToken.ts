@@ -57,8 +57,8 @@ const results: Record<string, { first: Took; rounds: Record<string, Summary> }> 
 for (const base of bases) {
   const result = (results[base.name] = await measure(base));
   console.log(table(base.name, result));
+  save();
 }
-save();
 
 async function measure({ name, prepare }: Base): Promise<(typeof results)[string]> {
   const seams = path.join(os.tmpdir(), `graft-seams-${process.pid}-${name}`);
@@ -113,7 +113,7 @@ async function ask(
 ): Promise<Took> {
   const takeNotes = (): Promise<Note[]> => page.evaluate<Note[]>("takeNotes()");
   await takeNotes();
-  const begun = performance.timeOrigin + performance.now();
+  const begun = Date.now();
   // Another one each time: what was read before is not read again.
   await page.locator("#prompt textarea").fill(`${round} of these: what colour is the sky?`);
   await page.locator("#prompt textarea").press("Enter");

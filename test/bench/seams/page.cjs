@@ -2,9 +2,13 @@
 // first text is there and painted. `takeNotes()` gives what was noted since the last time.
 "use strict";
 (() => {
+  // As in extension.cjs.
+  const before = Date.now();
+  let now = before;
+  while (now === before) now = Date.now();
+  const zero = now - performance.now();
   const notes = [];
-  const note = (name, at = performance.now()) =>
-    void notes.push({ name, at: performance.timeOrigin + at });
+  const note = (name, at = performance.now()) => void notes.push({ name, at: zero + at });
   window.takeNotes = () => notes.splice(0);
   const ifSent = (hear) => (event) => void (event.key === "Enter" && hear(event));
   window.addEventListener(
