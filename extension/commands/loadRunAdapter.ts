@@ -30,8 +30,9 @@ export const loadRunAdapter: Command = {
     await wake(graft.session);
     const { folder, adapter } = run;
     const { config } = await graft.engine.request("readRun", { folder, steps: 0 });
-    const isThere = graft.session.state.base?.path === config.base;
-    if (!isThere && !(await loadBase(graft, config.base, { forAdapter: adapter }))) return;
+    const base = run.ownBase ?? config.base;
+    const isThere = graft.session.state.base?.path === base;
+    if (!isThere && !(await loadBase(graft, base, { forAdapter: adapter }))) return;
     const { name } = await exchange(graft, run, adapter);
     await graft.session.activate([{ name, weight: 1 }]);
   },

@@ -48,7 +48,10 @@ export function checkReport(
 }
 
 /** Fields that this version does not know are kept and named; they may matter. */
-export function fieldWarnings({ config }: AdapterCheckpoint, method: Method): string[] {
+export function fieldWarnings(
+  { config }: Pick<AdapterCheckpoint, "config">,
+  method: Method,
+): string[] {
   const unknown = Object.keys(config.raw).filter(
     (field) => !(field in method.fields) && !(field in commonFields),
   );

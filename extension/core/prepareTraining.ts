@@ -1,6 +1,7 @@
 /** A base, an adapter and its beginning, put together to be trained. */
 import { t } from "@vscode/l10n";
 import { describeBase } from "./baseModel.ts";
+import { fieldWarnings } from "./bindReport.ts";
 import { badRequest, misfit, throwIfAborted, unsupported } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
 import { torchGenerator } from "./base/torchRandom.ts";
@@ -17,13 +18,22 @@ import { buildModel } from "./models/index.ts";
 import { dropoutFields } from "./models/dropout.ts";
 import { headOf, type Model } from "./models/model.ts";
 import type { Value } from "./onnx/graph.ts";
-import type { LayerHook } from "./onnx/layerHook.ts";
+import { bareLayers, type LayerHook } from "./onnx/layerHook.ts";
 import { isExport } from "./onnxExport/findExport.ts";
+import { methodOf } from "./peft/index.ts";
+import { lostBeginning } from "./peft/loraConfig.ts";
+import { preparationConfig, preparationOf, preparationWarnings } from "./peft/loraPreparations.ts";
 import type { MethodBase } from "./peft/method.ts";
 import { withBaseDropout } from "./peft/trainable/baseDropout.ts";
 import { trainableMethodOf } from "./peft/trainable/index.ts";
+import { checkInitField } from "./peft/trainable/initFields.ts";
 import { type StoredValues, storedValues as valuesOfFile } from "./peft/trainable/storedValues.ts";
-import type { TrainableAdapter, TrainableMethod } from "./peft/trainable/trainable.ts";
+import type {
+  InitializeOptions,
+  TrainableAdapter,
+  TrainableMethod,
+} from "./peft/trainable/trainable.ts";
+import { loftqBase, loftqLayers, loftqWarnings } from "./loftqBase.ts";
 import { openModel, type PrecisionOptions, preparePrecision } from "./precision.ts";
 import { readFloat32 } from "./safetensors/read.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
@@ -32,6 +42,7 @@ import { type HeadWish, type TaskName, taskNamed, taskOfType } from "./models/ta
 import { readTokenizer } from "./tokens/tokenizer.ts";
 import type { TaskWish } from "./taskHead.ts";
 import { withDrawnHead, withHeadSaved, withOwnTask } from "./trainingHead.ts";
+import { type BeginningTexts, prepareBeginning, withoutData } from "./train/beginning/prepare.ts";
 import type { LossKind } from "./train/losses.ts";
 import type { TrainingOptions } from "./train/options.ts";
 import { type ModelParts, TrainingModel } from "./train/trainingModel.ts";
@@ -111,24 +122,53 @@ export async function continued(folder: string, signal?: AbortSignal): Promise<A
   return { kind: "continue", checkpoint: await openAdapterCheckpoint(folder, signal) };
 }
 
-/** An adapter around a base, as graphs and values. @param at.loss the task's own when absent */
+export interface PrepareOptions {
+  readonly seed: number;
+  /** The task's own when absent. */
+  readonly loss?: LossKind | undefined;
+  /** What initialisations by data look at; without it they begin as PEFT does without. */
+  readonly texts?: BeginningTexts | undefined;
+  /** The values of a checkpoint take the place of those that data would have given. */
+  readonly isRestored?: boolean | undefined;
+  /** False leaves out what the base itself drops out in training. */
+  readonly baseDropout?: boolean | undefined;
+  readonly session?: SessionOptions | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** An adapter around a base, as graphs and values. */
 export async function prepareTraining(
-  { checkpoint, base }: TrainingBase,
+  whole: TrainingBase,
   start: AdapterStart,
-  at: {
-    seed: number;
-    loss?: LossKind | undefined;
-    /** False leaves out what the base itself drops out in training. */
-    baseDropout?: boolean;
-    signal?: AbortSignal | undefined;
-  },
+  at: PrepareOptions,
 ): Promise<ModelParts> {
-  const own = completed(start, { checkpoint, base });
-  const { config } = own;
-  const method = trainableMethodOf(config);
-  await method.look?.(config, base, at.signal);
-  const adapter = method.prepare(config, base);
-  const begun = await valuesOf(method, adapter, { start, checkpoint, base, ...at });
+  const own = completed(start, whole);
+  const { config: given } = own;
+  const method = trainableMethodOf(given);
+  // A file may say what only training can begin with.
+  if (start.kind === "continue") methodOf(given).check(given);
+  else checkInitField(given);
+  await method.look?.(given, whole.base, at.signal);
+  const begun = await beginningOf(method, given, { ...at, ...whole, start });
+  try {
+    const warnings = [...own.warnings, ...begun.warnings];
+    return await partsOf(method, { ...begun, warnings }, { ...at, ...whole, start });
+  } catch (error) {
+    await begun.rounded?.dispose();
+    throw error;
+  }
+}
+
+/** Graphs and values of an adapter on the base that it begins with. */
+async function partsOf(
+  method: TrainableMethod,
+  begun: Begun,
+  at: PrepareOptions & TrainingBase & { start: AdapterStart },
+): Promise<ModelParts> {
+  const { adapter, rounded } = begun;
+  const { checkpoint, base } = rounded ?? at;
+  const { values, warnings } = await valuesOf(method, begun, { ...at, checkpoint, base });
   throwIfAborted(at.signal);
   const checkpoints: Value[] = [];
   const dropped = new Set<string>();
@@ -140,10 +180,53 @@ export async function prepareTraining(
   const evaluation = isQuiet ? model : buildModel(checkpoint, quiet.hook, quiet.layers);
   checkLayers(adapter, model);
   const loss = at.loss ?? lossOfTask(model, checkpoint.config);
-  const { values } = begun;
-  const left = at.baseDropout === false ? [] : unknownDropout(checkpoint.config, dropped);
-  const warnings = [...own.warnings, ...begun.warnings, ...left];
-  return { adapter, model, evaluation, values, warnings, loss, checkpoints };
+  const all = [
+    ...fieldWarnings(adapter, methodOf(adapter.config)),
+    ...(adapter.warnings ?? []),
+    ...begun.warnings,
+    ...warnings,
+    ...(at.baseDropout === false ? [] : unknownDropout(checkpoint.config, dropped)),
+  ];
+  const own = rounded && { rounded };
+  return { adapter, model, evaluation, values, warnings: all, loss, checkpoints, ...own };
+}
+
+interface Begun {
+  readonly adapter: TrainableAdapter;
+  readonly data: InitializeOptions["data"];
+  readonly warnings: readonly string[];
+  /** The base that LoftQ made of the one that was given. */
+  readonly rounded?: TrainingBase;
+}
+
+/** The adapter with what its initialisation found out in the data, where it looks at them. */
+async function beginningOf(
+  method: TrainableMethod,
+  given: AdapterConfig,
+  at: PrepareOptions & { start: AdapterStart } & Pick<TrainingBase, "checkpoint" | "base">,
+): Promise<Begun> {
+  const { start, checkpoint, base, texts, isRestored = false } = at;
+  const adapter = method.prepare(given, base);
+  const name = preparationOf(given);
+  if (start.kind === "continue") {
+    const warnings = name === "lora_ga" ? [lostBeginning()] : [];
+    return { adapter, data: undefined, warnings };
+  }
+  const plain: Begun = { adapter, data: undefined, warnings: preparationWarnings(given) };
+  if (name === null) return plain;
+  if (isRestored) return { ...plain, data: "restored" };
+  if (name === "loftq") return loftqBeginning(method, adapter, at);
+  if (!texts) return { ...plain, warnings: [...plain.warnings, withoutData(name)] };
+  const loss =
+    at.loss ?? lossOfTask(buildModel(checkpoint, bareLayers, adapter.layers), checkpoint.config);
+  const { session, onProgress, signal } = at;
+  const work = { session, onProgress, signal };
+  const made = await prepareBeginning({ name, checkpoint, adapter, texts, loss, ...work });
+  return {
+    adapter: made.config === adapter.config ? adapter : method.prepare(made.config, base),
+    data: made.data,
+    warnings: [...plain.warnings, ...made.warnings],
+  };
 }
 
 /** A new adapter's config with what its base asks for; one that is trained on stays as it is. */
@@ -167,9 +250,31 @@ export async function openTrainingModel(
   return TrainingModel.create(parts, options, session);
 }
 
+async function loftqBeginning(
+  method: TrainableMethod,
+  { config, parameters }: TrainableAdapter,
+  at: PrepareOptions & Pick<TrainingBase, "checkpoint" | "base">,
+): Promise<Begun> {
+  const { onProgress, signal } = at;
+  const { checkpoint, factors, dispose } = await loftqBase(
+    at.checkpoint,
+    loftqLayers(parameters, at.base.tree),
+    { config: preparationConfig("loftq", config), onProgress, signal },
+  );
+  const base = describeBase(checkpoint);
+  const nothing = (path: string): Promise<never> =>
+    Promise.reject(new Error(`LoftQ asked ${path}`));
+  return {
+    adapter: method.prepare(config, base),
+    data: { factors, covariance: nothing, gradient: nothing },
+    warnings: [...preparationWarnings(config), ...loftqWarnings(config, parameters)],
+    rounded: { checkpoint, base, dispose },
+  };
+}
+
 async function valuesOf(
   method: TrainableMethod,
-  adapter: TrainableAdapter,
+  { adapter, data }: Begun,
   at: TrainingParts & { start: AdapterStart; seed: number; signal?: AbortSignal | undefined },
 ): Promise<StoredValues> {
   const { start, checkpoint, base, seed, signal } = at;
@@ -183,7 +288,7 @@ async function valuesOf(
   const tokenize = async (text: string): Promise<number[] | null> =>
     (await readTokenizer(checkpoint.dir))?.encode(text) ?? null;
   const random = torchGenerator(seed);
-  const plain = await method.initialize(adapter, base, { random, tokenize, signal });
+  const plain = await method.initialize(adapter, base, { random, data, tokenize, signal });
   const initial = withDrawnHead(plain, checkpoint, seed);
   if (start.kind === "new") return { values: initial, warnings: [] };
   return valuesOfFile(adapter, start.checkpoint, { initial, base, signal });
@@ -200,7 +305,7 @@ function refuseNew({ peftType, whyNotNew }: TrainableMethod, { file }: AdapterCo
 
 /** Values that an adapter's file has. @throws misfit for one of another shape, or that is missing */
 export async function storedValues(
-  { parameters }: TrainableAdapter,
+  { parameters, plain }: TrainableAdapter,
   { weights, dir }: AdapterCheckpoint,
   signal?: AbortSignal,
 ): Promise<Map<string, Float32Array>> {
@@ -213,7 +318,8 @@ export async function storedValues(
     );
   }
   const entries = stored.flatMap(({ name }) => byName.get(name) ?? []);
-  return readFloat32(weights.file, entries, signal);
+  const values = await readFloat32(weights.file, entries, signal);
+  return plain ? new Map(plain.read(values)) : values;
 }
 
 /** A config whose every dropout is 0. */

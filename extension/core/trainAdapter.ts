@@ -4,13 +4,16 @@ import { mkdir } from "node:fs/promises";
 import * as path from "node:path";
 import { asGraftError, diskFull, isNoRoom, notFound, throwIfAborted } from "./base/errors.ts";
 import { isFolder, writeAtomically } from "./base/files.ts";
+import type { OnProgress } from "./base/progress.ts";
 import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
-import { parseAdapterConfig } from "./checkpoint/adapterConfig.ts";
+import { parseAdapterConfig, readAdapterConfig } from "./checkpoint/adapterConfig.ts";
 import { withBaseName } from "./checkpoint/leadToBase.ts";
 import { headMetadata } from "./headMetadata.ts";
+import { preparationOf } from "./peft/loraPreparations.ts";
 import { modelCard } from "./peft/modelCard.ts";
 import {
   type AdapterStart,
+  openTrainingBase,
   openTrainingModel,
   prepareTraining,
   storedValues,
@@ -42,7 +45,9 @@ import { trainingOptions, type TrainingWish } from "./train/options.ts";
 import { recall, restoreState, saveState } from "./train/runState.ts";
 import { checkTasks } from "./train/taskFeeds.ts";
 import { Trainer, type TrainerHooks } from "./train/trainer.ts";
+import type { ModelParts } from "./train/trainingModel.ts";
 import { trainingCard } from "./train/trainingCard.ts";
+import { writeChangedBase } from "./writeChangedBase.ts";
 
 export interface TrainRequest {
   readonly base: TrainingBase;
@@ -62,6 +67,8 @@ export interface TrainRequest {
   readonly loss?: LossKind;
   readonly session?: SessionOptions;
   readonly onEvent?: (event: TrainingEvent) => void;
+  /** What is done before the first step. */
+  readonly onProgress?: OnProgress;
   /** Answers of the model as it is, after an evaluation. */
   readonly samples?: TrainerHooks["samples"];
   /** Pauses where a checkpoint finds no room, instead of ending. */
@@ -78,21 +85,42 @@ export class TrainingRun {
     private readonly request: TrainRequest,
     private readonly configText: string,
     private readonly madeOf: MadeOf,
+    /** What the adapter runs on. */
+    readonly baseFolder: string,
   ) {}
 
   static async open(request: TrainRequest): Promise<TrainingRun> {
     const options = trainingOptions.parse(request.options ?? {});
-    const { base, adapter, loss, signal, folder } = request;
-    const { seed, baseDropout } = options;
-    const parts = await prepareTraining(base, adapter, { seed, baseDropout, loss, signal });
+    const { loss, signal, folder, session, onProgress } = request;
+    const resumed = await resumedFrom(request);
+    const adapter = resumed ? await restored(request.adapter, resumed.folder) : request.adapter;
+    const base = resumed ? await baseIn(request) : request.base;
+    const begun = await prepareTraining(base, adapter, {
+      ...{
+        seed: options.seed,
+        baseDropout: options.baseDropout,
+        loss,
+        session,
+        onProgress,
+        signal,
+      },
+      texts: { train: request.data.train, options },
+      isRestored: resumed !== null,
+    });
+    // What the base has lost is fed and never trained: a session's inputs from the start.
+    const isKnown = resumed !== null && begun.adapter.plain !== undefined;
+    const parts = isKnown ? await withStored(begun, resumed.folder, signal) : begun;
     const { train: texts, evaluation } = request.data;
     for (const split of [texts, evaluation ?? texts]) checkTasks(parts.adapter, split);
-    const configText = savedConfig(parts.adapter.config.text, base);
     const madeOf = {
-      base: await baseIdentity(base.checkpoint),
+      base: await baseIdentity(request.base.checkpoint),
       data: request.data.fingerprint ?? null,
       order: orderOf(options),
     };
+    const { rounded } = parts;
+    const baseFolder = rounded ? path.join(folder, ownBaseName) : base.checkpoint.dir;
+    const ownBase = baseFolder === request.base.checkpoint.dir ? undefined : baseFolder;
+    const configText = savedConfig(parts.adapter.config.text, base, ownBase);
     const model = await openTrainingModel(parts, options, request.session);
     try {
       const save = (trainer: Trainer): Promise<string> => run.save(trainer);
@@ -108,10 +136,16 @@ export class TrainingRun {
         request,
         configText,
         madeOf,
+        baseFolder,
       );
       await mkdir(folder, { recursive: true });
       await tidyCheckpoints(folder);
-      await run.resume();
+      if (rounded) {
+        const place = { folder: baseFolder, signal };
+        await writeChangedBase(base.checkpoint, rounded.checkpoint, place);
+      }
+      if (resumed) await run.resume(resumed);
+      else run.note(parts.warnings ?? []);
       run.tellRemarks();
       return run;
     } catch (error) {
@@ -168,23 +202,8 @@ export class TrainingRun {
     return place;
   }
 
-  private async resume(): Promise<void> {
-    const { resume = false, folder } = this.request;
-    if (resume === false) return;
-    const found =
-      resume === true ? await lastWhole(folder) : { folder: resume, skipped: [] as const };
-    if (found.folder === null) {
-      const problem = found.skipped.join("\n");
-      throw notFound(
-        t("Checkpoint"),
-        folder,
-        t("None of this run is whole. Begin the run anew.") + (problem && `\n${problem}`),
-      );
-    }
-    const notes = await this.goOnFrom(found.folder);
-    const { step } = this.trainer.history;
-    for (const text of [...found.skipped, ...notes])
-      this.request.onEvent?.({ kind: "note", step, text });
+  private async resume({ folder, skipped }: Resumed): Promise<void> {
+    this.note([...skipped, ...(await this.goOnFrom(folder))]);
   }
 
   /** @throws misfit where base, data or config are not those of the checkpoint */
@@ -198,18 +217,28 @@ export class TrainingRun {
       const names = { checkpoint: folder, base: base.checkpoint.dir, data: dataNote };
       notes.push(...compareMadeOf(own.madeOf, this.madeOf, names));
       const changing = trainer.model.allocator?.fields ?? [];
-      const config = parseAdapterConfig(this.configText, folder);
+      const config = parseAdapterConfig(this.savedText, folder);
       compareConfigs(saved.config, config, { checkpoint: folder, changing });
     }
     const values = await this.valuesIn(folder, saved);
     return [...notes, ...(await restoreState(trainer, folder, { own, values }))];
   }
 
+  /** adapter_config.json as it stands beside the adapter's file. */
+  private get savedText(): string {
+    const { plain } = this.trainer.model.parts.adapter;
+    return plain?.configText(this.configText) ?? this.configText;
+  }
+
   /** What the method's config asks for and this run does not do. */
   private tellRemarks(): void {
-    const { model, length, history } = this.trainer;
-    const remarks = model.parts.adapter.remarks?.(length.steps) ?? [];
-    for (const text of remarks) this.request.onEvent?.({ kind: "note", step: history.step, text });
+    const { model, length } = this.trainer;
+    this.note(model.parts.adapter.remarks?.(length.steps) ?? []);
+  }
+
+  private note(sentences: readonly string[]): void {
+    const { step } = this.trainer.history;
+    for (const text of sentences) this.request.onEvent?.({ kind: "note", step, text });
   }
 
   /** Puts the best evaluation's values in place of the last ones, where the options ask for it. */
@@ -218,7 +247,7 @@ export class TrainingRun {
     if (!options.loadBestModelAtEnd || finish === "stopped") return;
     if (bestStep === null || bestStep === step) return;
     const folder = path.join(this.request.folder, checkpointName(bestStep));
-    const note = (text: string): void => this.request.onEvent?.({ kind: "note", step, text });
+    const note = (text: string): void => this.note([text]);
     try {
       if (!(await isFolder(folder))) throw notFound(t("Checkpoint"), folder);
       await readOwnState(folder);
@@ -246,7 +275,7 @@ export class TrainingRun {
   private async writeAdapter(end: TrainingEnd): Promise<void> {
     const { folder, dataNote } = this.request;
     const { model, options } = this.trainer;
-    const { configText } = this;
+    const configText = this.savedText;
     await writeAdapterFiles(folder, model, this.frame);
     const file = path.join(folder, "README.md");
     const config = parseAdapterConfig(configText, file);
@@ -255,6 +284,55 @@ export class TrainingRun {
     const text = trainingCard(card, { options, end, history: this.trainer.history, dataNote });
     await writeAtomically(file, (handle) => handle.writeFile(text));
   }
+}
+
+/** A checkpoint that a run goes on from, and those that were passed over. */
+interface Resumed {
+  readonly folder: string;
+  readonly skipped: readonly string[];
+}
+
+async function resumedFrom({ resume = false, folder }: TrainRequest): Promise<Resumed | null> {
+  if (resume === false) return null;
+  if (resume !== true) return { folder: resume, skipped: [] };
+  const { folder: whole, skipped } = await lastWhole(folder);
+  if (whole !== null) return { folder: whole, skipped };
+  const problem = skipped.join("\n");
+  throw notFound(
+    t("Checkpoint"),
+    folder,
+    t("None of this run is whole. Begin the run anew.") + (problem && `\n${problem}`),
+  );
+}
+
+/** With what a checkpoint holds, what is fed and never trained among it. */
+async function withStored(
+  parts: ModelParts,
+  folder: string,
+  signal: AbortSignal | undefined,
+): Promise<ModelParts> {
+  const checkpoint = await openAdapterCheckpoint(folder, signal);
+  const stored = await storedValues(parts.adapter, checkpoint, signal);
+  return { ...parts, values: new Map([...parts.values, ...stored]) };
+}
+
+/** Where a run keeps the base that LoftQ made for it. */
+export const ownBaseName = "base";
+
+/** The base that a run that goes on has made for itself, or the one that it was given. */
+async function baseIn({ base, adapter, folder, signal }: TrainRequest): Promise<TrainingBase> {
+  const isRounded = adapter.kind === "new" && preparationOf(adapter.config) === "loftq";
+  if (!isRounded) return base;
+  const options = signal ? { signal } : {};
+  return openTrainingBase(path.join(folder, ownBaseName), options, adapter);
+}
+
+/** The beginning of a run as its checkpoint knows it: EVA's ranks stand in its config, LoftQ is done. */
+async function restored(start: AdapterStart, folder: string): Promise<AdapterStart> {
+  if (start.kind !== "new") return start;
+  const name = preparationOf(start.config);
+  if (name !== "eva" && name !== "loftq") return start;
+  return { kind: "new", config: await readAdapterConfig(folder) };
 }
 
 /** Trains an adapter from its beginning, or from a checkpoint, to the end. */
@@ -267,9 +345,13 @@ export async function train(request: TrainRequest): Promise<TrainingEnd> {
   }
 }
 
-/** As PEFT saves a config; one that names no base leads to the folder that it was trained on. */
-export function savedConfig(text: string, { checkpoint }: TrainingBase): string {
+/**
+ * As PEFT saves a config; one that names no base leads to the folder that it was trained on.
+ * @param ownBase the base that the run made for itself: the config leads there whatever it named
+ */
+export function savedConfig(text: string, { checkpoint }: TrainingBase, ownBase?: string): string {
   const own = withInferenceMode(text);
   const { baseName } = parseAdapterConfig(own, "adapter_config.json");
+  if (ownBase !== undefined) return withBaseName(own, ownBase);
   return baseName === null ? withBaseName(own, checkpoint.dir) : own;
 }

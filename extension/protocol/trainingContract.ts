@@ -258,6 +258,8 @@ export interface RunSummary {
   endedAt: string | null;
   /** The last checkpoint, or the finished adapter. */
   adapter: string | null;
+  /** Folder of the base that the run made for itself (LoftQ), which its adapter runs on. */
+  ownBase?: string;
   /** Set while its process lives. */
   process: RunProcess | null;
   /** What the run said when it came into its state; a sentence. */
@@ -284,6 +286,8 @@ export interface TrainingEstimate {
   freeMemory: number;
   trainableParameters: number;
   parameters: number;
+  /** What is unusual about the adapter on this base, in sentences. */
+  warnings: string[];
 }
 
 /** A run as a Python job: a folder of its own. */

@@ -127,7 +127,8 @@ function estimateView(state: EstimateState, cancel: () => void): HTMLElement[] {
     text.memory(format.bytes(memory), format.bytes(freeMemory)),
     memory <= freeMemory && text.fits,
   );
-  return [element("p", { class: "facts" }, facts)];
+  const line = element("p", { class: "facts" }, facts);
+  return [line, ...estimate.warnings.map((sentence) => notice("warning", sentence))];
 }
 
 function notice(

@@ -14,6 +14,8 @@ export interface TorchGenerator {
   uniformBfloat16(count: number, low: number, high: number): Float32Array;
   /** `torch.randn` in float32, for a contiguous tensor of `count` values. */
   normal(count: number, mean?: number, deviation?: number): Float32Array;
+  /** `torch.randn` in float64. */
+  normalDouble(count: number): Float64Array;
   /** `torch.randperm`: 0 … count − 1 in random order; `first` cuts the work to the first ones. */
   permutation(count: number, first?: number): Int32Array;
   /** `torch.bernoulli`: 1 with a probability, else 0. */
@@ -24,7 +26,8 @@ export interface TorchGenerator {
 export function torchGenerator(seed: number): TorchGenerator {
   const bits = mersenneTwister(seed);
   const unit = (): number => (bits() & 0xff_ffff) * 2 ** -24;
-  const sample = normalSampler(bits);
+  const wideUnit = (): number => doubleUnit(bits);
+  const sample = normalSampler(wideUnit);
   return {
     bits,
     uniform: (count, low = 0, high = 1) => {
@@ -41,9 +44,14 @@ export function torchGenerator(seed: number): TorchGenerator {
       });
     },
     normal: (count, mean = 0, deviation = 1) =>
-      (count < 16 ? Float32Array.from({ length: count }, sample) : boxMuller(count, unit)).map(
-        (value) => value * deviation + mean,
-      ),
+      (count < 16
+        ? Float32Array.from({ length: count }, sample)
+        : boxMuller(Float32Array.from({ length: count }, unit), unit)
+      ).map((value) => value * deviation + mean),
+    normalDouble: (count) =>
+      count < 16
+        ? Float64Array.from({ length: count }, sample)
+        : boxMuller(Float64Array.from({ length: count }, wideUnit), wideUnit),
     permutation: (count, first = count) =>
       first < count / 8
         ? permutationStart(count, first, bits)
@@ -95,14 +103,15 @@ function twist(state: Uint32Array): void {
   }
 }
 
+/** Uniform in double precision: the low 53 of 64 bits, of which the first draw is the upper half. */
+function doubleUnit(bits: () => number): number {
+  const high = bits() & 0x1f_ffff;
+  return (high * 2 ** 32 + bits()) * 2 ** -53;
+}
+
 /** Fewer than 16 values: pairs in double precision, the second one kept for the next call. */
-function normalSampler(bits: () => number): () => number {
+function normalSampler(unit: () => number): () => number {
   let spare: number | null = null;
-  const unit = (): number => {
-    // The low 53 of 64 bits, of which the first draw is the upper half.
-    const high = bits() & 0x1f_ffff;
-    return (high * 2 ** 32 + bits()) * 2 ** -53;
-  };
   return () => {
     if (spare !== null) {
       const value = spare;
@@ -117,8 +126,8 @@ function normalSampler(bits: () => number): () => number {
 }
 
 /** 16 and more: blocks of 8 radii and 8 angles; a ragged tail has its last 16 values drawn again. */
-function boxMuller(count: number, unit: () => number): Float32Array {
-  const values = Float32Array.from({ length: count }, unit);
+function boxMuller<T extends Float32Array | Float64Array>(values: T, unit: () => number): T {
+  const count = values.length;
   for (let start = 0; start + 16 <= count; start += 16) transformBlock(values, start);
   if (count % 16 !== 0) {
     for (let i = count - 16; i < count; i++) values[i] = unit();
@@ -127,9 +136,9 @@ function boxMuller(count: number, unit: () => number): Float32Array {
   return values;
 }
 
-/** In single precision after every step, as torch computes it. */
-function transformBlock(values: Float32Array, start: number): void {
-  const round = Math.fround;
+/** In the values' own precision after every step, as torch computes it. */
+function transformBlock(values: Float32Array | Float64Array, start: number): void {
+  const round = values instanceof Float32Array ? Math.fround : (value: number): number => value;
   for (let i = start; i < start + 8; i++) {
     const logarithm = round(Math.log(1 - (values[i] as number)));
     const radius = round(Math.sqrt(-2 * logarithm));

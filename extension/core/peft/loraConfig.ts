@@ -282,6 +282,13 @@ export function loraScale(
   return { rank, alpha, scaling: alpha / (config.use_rslora ? Math.sqrt(rank) : rank) };
 }
 
+/** What is said of a raw LoRA-GA adapter. */
+export function lostBeginning(): string {
+  return t(
+    "LoRA-GA took a part of the base out when training began, which the file does not hold. As in PEFT the base stays whole, so answers are not those of the training. Convert the adapter with path_initial_model_for_weight_conversion when it is saved.",
+  );
+}
+
 /** What PEFT decides in silence: defaults for missing fields. */
 export function loraWarnings(config: LoraConfig, { raw }: AdapterConfig): string[] {
   const warnings: string[] = [];
@@ -296,11 +303,7 @@ export function loraWarnings(config: LoraConfig, { raw }: AdapterConfig): string
     warnings.push(t('Field "lora_alpha" is {0}: the update is subtracted.', config.lora_alpha));
   }
   if (config.init_lora_weights === "lora_ga") {
-    warnings.push(
-      t(
-        "LoRA-GA took a part of the base out when training began, which the file does not hold. As in PEFT the base stays whole, so answers are not those of the training. Convert the adapter with path_initial_model_for_weight_conversion when it is saved.",
-      ),
-    );
+    warnings.push(lostBeginning());
   }
   if (config.use_qalora) {
     warnings.push(

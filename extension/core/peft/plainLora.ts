@@ -147,7 +147,7 @@ function interleaved(parts: readonly Uint8Array[], rows: number): Uint8Array {
 }
 
 /** The config for twice the rank at the same scaling, all else as it is; PEFT's save_pretrained. */
-export function plainLoraConfig(text: string, { raw }: AdapterConfig): string {
+export function plainLoraConfig(text: string, { raw }: Pick<AdapterConfig, "raw">): string {
   const number = (field: string, fallback: number): number =>
     typeof raw[field] === "number" ? raw[field] : fallback;
   // alpha / √r stays what it was when alpha grows by √2.
@@ -159,10 +159,11 @@ export function plainLoraConfig(text: string, { raw }: AdapterConfig): string {
   };
   let edited = text;
   for (const [field, value] of Object.entries(values)) edited = set(edited, [field], value);
-  for (const field of ["rank_pattern", "alpha_pattern"]) {
+  const patterns = { rank_pattern: 2, alpha_pattern: growth };
+  for (const [field, factor] of Object.entries(patterns)) {
     const pattern = raw[field];
     for (const [key, value] of isObject(pattern) ? Object.entries(pattern) : []) {
-      edited = set(edited, [field, key], 2 * Number(value));
+      edited = set(edited, [field, key], factor * Number(value));
     }
   }
   return edited;

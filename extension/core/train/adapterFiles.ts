@@ -26,7 +26,11 @@ export function writeAdapterFiles(
   model: TrainingModel,
   frame: AdapterFrame,
 ): Promise<void> {
-  return writeAdapterForm(folder, { ...model.parts.adapter, ...model.saved() }, frame);
+  const { adapter } = model.parts;
+  const { plain } = adapter;
+  const form = plain?.saved(model.parameters.values()) ?? model.saved();
+  const configText = plain?.configText(frame.configText) ?? frame.configText;
+  return writeAdapterForm(folder, { ...adapter, ...form }, { ...frame, configText });
 }
 
 /** The same of an adapter that is not trained yet. */

@@ -3,6 +3,7 @@ import { t } from "@vscode/l10n";
 import { unsupported } from "../base/errors.ts";
 import type { ImageModel } from "../models/imageModel.ts";
 import { headOf, type Model } from "../models/model.ts";
+import type { BaseCheckpoint } from "../checkpoint/baseCheckpoint.ts";
 import type { Graph, Value } from "../onnx/graph.ts";
 import { baseDropoutSeedName } from "../peft/trainable/names.ts";
 import type {
@@ -39,8 +40,17 @@ export interface ModelParts {
   readonly loss: LossKind;
   /** Borders of blocks, for gradient checkpointing. */
   readonly checkpoints: readonly Value[];
+  /** The base that the adapter is around, where it is not the one that was given (LoftQ). */
+  readonly rounded?: RoundedBase;
   /** The largest vocabulary whose logits are made at once; 8,192 when absent. */
   readonly largestWidth?: number;
+}
+
+/** Weights that were made for a run. */
+export interface RoundedBase {
+  readonly checkpoint: BaseCheckpoint;
+  /** Lets go of them; sessions are closed before. */
+  dispose(): Promise<void>;
 }
 
 export class TrainingModel {
@@ -186,8 +196,9 @@ export class TrainingModel {
     return this.feeds.feedsOf(batch, at.graph, others);
   }
 
-  dispose(): Promise<void> {
-    return this.session.dispose();
+  async dispose(): Promise<void> {
+    await this.session.dispose();
+    await this.parts.rounded?.dispose();
   }
 }
 

@@ -2,6 +2,7 @@ import { t } from "@vscode/l10n";
 import { freeMemory } from "../../core/base/machine.ts";
 import type { OnProgress } from "../../core/base/progress.ts";
 import { elementCount } from "../../core/base/shape.ts";
+import { preparationOf } from "../../core/peft/loraPreparations.ts";
 import {
   type AdapterStart,
   openTrainingModel,
@@ -64,8 +65,11 @@ async function measure(
   const { free } = await freeMemory();
   const before = process.memoryUsage.rss();
   onProgress({ step: t("Building the graph of training") });
+  // What initialisations find out in the data costs time once, and no step is the slower for it.
+  const isRestored = adapter.kind === "new" && preparationOf(adapter.config) !== null;
   const { seed, baseDropout } = options;
-  const parts = await prepareTraining(base, adapter, { seed, baseDropout, signal });
+  const own = { seed, baseDropout, isRestored, onProgress, signal };
+  const parts = await prepareTraining(base, adapter, own);
   const model = await openTrainingModel(parts, options);
   onProgress({ step: t("Taking a step with the longest texts") });
   const step = await measureStep(model, dataset, options).finally(() => model.dispose());
@@ -77,6 +81,7 @@ async function measure(
     freeMemory: free,
     trainableParameters: trained.reduce((sum, { shape }) => sum + elementCount(shape), 0),
     parameters: base.checkpoint.parameters,
+    warnings: [...(parts.warnings ?? [])],
   };
 }
 

@@ -3,11 +3,12 @@ import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import * as path from "node:path";
 import { t } from "@vscode/l10n";
 import { badRequest } from "../../core/base/errors.ts";
-import { isFile } from "../../core/base/files.ts";
+import { isFile, isFolder } from "../../core/base/files.ts";
 import { readJsonObject } from "../../core/base/json.ts";
 import { adapterConfigName, methodLabel } from "../../core/checkpoint/adapterConfig.ts";
 import { displayName } from "../../core/checkpoint/baseCheckpoint.ts";
 import { readModelConfig } from "../../core/checkpoint/modelConfig.ts";
+import { ownBaseName } from "../../core/trainAdapter.ts";
 import { checkpointsIn } from "../../core/train/checkpointFolder.ts";
 import type { RunConfig, RunEvent, RunState, RunSummary } from "../../protocol/trainingContract.ts";
 import { logEnd } from "./logEnd.ts";
@@ -116,6 +117,7 @@ async function summaryOf(
     logEnd(folder, config.settings.evaluateEvery),
   ]);
   const { step, state: said = "interrupted", message } = end;
+  const ownBase = path.join(folder, ownBaseName);
   return {
     ...blank(folder),
     name: config.name,
@@ -130,6 +132,7 @@ async function summaryOf(
     startedAt: end.first?.at ?? null,
     endedAt: process ? null : (end.last?.at ?? null),
     adapter: await adapterOf(folder, said),
+    ...((await isFolder(ownBase)) && { ownBase }),
     process,
     ...(message !== undefined && { message }),
   };

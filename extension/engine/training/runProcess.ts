@@ -153,6 +153,7 @@ class RunProcess implements RunControls {
         resume: await this.lastCheckpoint(),
         dataNote: config.data.files.map((file) => path.basename(file)).join(", "),
         onEvent: (event) => this.hear(event),
+        onProgress: (event) => this.progress(event),
         ...(config.samplePrompts.length > 0 && {
           samples: () => this.answer(),
         }),

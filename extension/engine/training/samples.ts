@@ -31,7 +31,7 @@ export class Samples {
     const { signal, scratch } = this.at;
     const folder = path.join(scratch, "adapter");
     await run.saveAdapter(folder);
-    const base = (this.base ??= await this.load());
+    const base = (this.base ??= await this.load(run.baseFolder));
     const model = await PeftModel.fromPretrained(base, folder, { signal });
     try {
       const answers: SampleAnswer[] = [];
@@ -59,8 +59,8 @@ export class Samples {
     await this.base?.session.dispose();
   }
 
-  private load(): Promise<BaseModel> {
+  private load(folder: string): Promise<BaseModel> {
     const precision = (this.config.dtype ?? "auto") as Precision;
-    return loadBaseModel(this.config.base, { precision, memory: "mapped", signal: this.at.signal });
+    return loadBaseModel(folder, { precision, memory: "mapped", signal: this.at.signal });
   }
 }

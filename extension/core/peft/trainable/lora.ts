@@ -10,15 +10,29 @@ import type { ModuleInfo } from "../../checkpoint/modules.ts";
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import { lora as method } from "../lora.ts";
+import { isSavedAsPlain, preparationConfig, preparationOf } from "../loraPreparations.ts";
 import { isMica, isOff, loraBlocks, type LoraConfig, loraScale, usesKasa } from "../loraConfig.ts";
 import { doraOutput, doraRows, magnitudeSuffix } from "./dora.ts";
-import { initializeFactors, initializeLora, takenNames, takesFromBase } from "./loraBeginning.ts";
+import {
+  initializeFactors,
+  initializeLora,
+  takenNames,
+  takenScale,
+  takesFromBase,
+} from "./loraBeginning.ts";
+import { plainLoraForm } from "./plainLoraForm.ts";
 import { expertsUpdate } from "./loraExperts.ts";
 import { type ExtraTensor, trainableTuner, type TrainedLayer, type TrainedTable } from "./tuner.ts";
 import type { ParameterKind } from "./trainable.ts";
 
 export const lora = trainableTuner<LoraConfig>({
   method,
+  newOnly: {
+    field: "init_lora_weights",
+    values: /^(pissa_niter_\d+|corda|loftq|lora_ga)$/,
+    place: true,
+  },
+  plain: (adapter, { config }) => plainLoraForm(adapter, config),
   check: (config, { raw }) => checkTrained(config, raw.raw, raw.file),
   kindOf,
   torchSuffix: (suffix) => (suffix === magnitudeSuffix ? `${suffix}.weight` : suffix),
@@ -35,8 +49,30 @@ export const lora = trainableTuner<LoraConfig>({
   dropout: dropoutOf,
 });
 
+/** Options under which the base as a whole cannot lose what the adapter begins with. */
+const inParts = ["use_bdlora", "alora_invocation_tokens", "kasa_config", "target_parameters"];
+
+/** @throws for an initialisation whose own config is wrong, or which another option leaves no sense */
+function checkBeginning(config: LoraConfig, raw: JsonObject, file: string): void {
+  const init = String(config.init_lora_weights);
+  const name = preparationOf({ peftType: "LORA", raw });
+  if (name) preparationConfig(name, { raw, file });
+  const field = inParts.find((each) => !isOff(raw[each]));
+  if (field === undefined) return;
+  if (name === null && !isSavedAsPlain(config.init_lora_weights)) return;
+  throw unsupported(
+    t(
+      '{0}: Graft does not begin with init_lora_weights "{1}" where there is {2}',
+      file,
+      init,
+      field,
+    ),
+  );
+}
+
 /** What PEFT trains in a way of its own that Graft has not. */
 function checkTrained(config: LoraConfig, raw: JsonObject, file: string): void {
+  checkBeginning(config, raw, file);
   const fields = ["use_qalora", "velora_config", "monteclora_config"];
   if (config.target_parameters.length > 0 && takesFromBase(config))
     fields.push("init_lora_weights");
@@ -119,15 +155,16 @@ function blockProduct(
 /** The layer as the initialisation left it: what it took is missing. */
 function withoutTaken(layer: TrainedLayer<LoraConfig>): TrainedLayer<LoraConfig> {
   if (!takesFromBase(layer.config)) return layer;
-  const { g } = layer;
+  const { g, config, module, file } = layer;
   const a = layer.parameter(takenNames.a);
   const b = layer.parameter(takenNames.b);
-  const taken = (x: Value): Value => g.matMulTransposed(g.matMulTransposed(x, a), b);
+  const factor = takenScale(config, module.path, file);
+  const taken = (x: Value): Value => g.matMulTransposed(g.matMulTransposed(x, a), b, factor);
   return {
     ...layer,
     base: (x = layer.x) => g.add(layer.base(x), taken(x)),
     product: (x) => g.add(layer.product(x), taken(x)),
-    weight: () => g.add(layer.weight(), g.matMul(b, a)),
+    weight: () => g.add(layer.weight(), g.scale(g.matMul(b, a), factor)),
   };
 }
 

@@ -1,21 +1,21 @@
 /**
  * What LoRA's factors begin with (PEFT tuners/lora/layer.py, update_layer and what it calls), drawn in
- * PEFT's order from torch's generator. Singular vectors and Q have signs of their own; of each pair of
- * factors both turn together, which neither the update nor Adam can tell.
+ * PEFT's order from torch's generator.
  */
 import { t } from "@vscode/l10n";
 import { misfit, unsupported } from "../../base/errors.ts";
 import { transposed } from "../../base/matrix.ts";
-import { singularPart } from "../../base/singular.ts";
 import { elementCount, type Shape } from "../../base/shape.ts";
 import type { TorchGenerator } from "../../base/torchRandom.ts";
-import { type ModuleInfo, weightName } from "../../checkpoint/modules.ts";
+import type { ModuleInfo } from "../../checkpoint/modules.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import { addProduct, type LowRank } from "../effect.ts";
-import { takenFromBase, type WeightReader } from "../loraBase.ts";
+import { takenFromBase } from "../loraBase.ts";
 import { isMica, loraBlocks, type LoraConfig, loraScale, usesKasa } from "../loraConfig.ts";
+import { isSavedAsPlain } from "../loraPreparations.ts";
 import { columnNorms, rowNorms } from "../norms.ts";
 import { magnitudeSuffix } from "./dora.ts";
+import { factorsOf, leftVectors, minorDirections, readerOf, readWeight } from "./loraFactors.ts";
 import { orthogonalFactors } from "./orthogonalFactors.ts";
 import type { Beginning } from "./tuner.ts";
 
@@ -24,9 +24,10 @@ type Factors = Record<string, Float32Array>;
 /** What an initialisation took out of the base, with the sign of an update: fed, never trained. */
 export const takenNames = { a: "taken_A", b: "taken_B" };
 
-/** True for initialisations whose file relies on a base that has lost what the factors hold. */
+/** True for initialisations on a base that has lost what the factors hold. */
 export function takesFromBase(config: LoraConfig): boolean {
-  return usesKasa(config) || ["pissa", "olora"].includes(String(config.init_lora_weights));
+  const { init_lora_weights: init } = config;
+  return usesKasa(config) || ["pissa", "olora"].includes(String(init)) || isSavedAsPlain(init);
 }
 
 export async function initializeLora(
@@ -42,14 +43,50 @@ export async function initializeLora(
   if (blocks.a > 1) factors[aName] = uniform(random, shapes[aName] ?? [], 6);
   if (usesKasa(config))
     factors["lora_diag"] = random.normal(elementCount(shapes["lora_diag"] ?? []));
-  const taken = takesFromBase(config) ? await takenFromBase(module, readerOf(at)) : null;
+  const taken = takesFromBase(config) ? await takenBy(factors, module, at) : null;
+  const factor = takenScale(config, module.path, file);
   const kept = taken ? { [takenNames.a]: taken.a, [takenNames.b]: taken.b } : {};
   if (!config.use_dora) return { ...factors, ...kept };
   return {
     ...factors,
     ...kept,
-    [magnitudeSuffix]: await magnitudes(module, factors, { ...at, taken }),
+    [magnitudeSuffix]: await magnitudes(module, factors, { ...at, taken: timesB(taken, factor) }),
   };
+}
+
+/** PEFT begins LoRA-GA as usual where there are no gradients; what was restored is put in afterwards. */
+function isWithoutData({ config, data }: Beginning<LoraConfig>): boolean {
+  const init = String(config.init_lora_weights);
+  if (data === undefined) return init === "lora_ga";
+  return data === "restored" && ["eva", "loftq", "corda", "lora_ga"].includes(init);
+}
+
+/**
+ * What the product of the taken factors counts: those that are saved beside the trained ones are as
+ * unscaled as they, so that a file gives them back bit for bit.
+ */
+export function takenScale(config: LoraConfig, path: string, file: string): number {
+  return isSavedAsPlain(config.init_lora_weights) ? loraScale(config, path, file).scaling : 1;
+}
+
+function timesB(taken: LowRank | null, factor: number): LowRank | null {
+  if (taken === null || factor === 1) return taken;
+  return { ...taken, b: taken.b.map((value) => value * factor) };
+}
+
+/** What the base loses, with the sign of an update; times `takenScale`. */
+async function takenBy(
+  factors: Factors,
+  module: LinearModule,
+  at: Beginning<LoraConfig>,
+): Promise<LowRank | null> {
+  const { config, file } = at;
+  if (usesKasa(config) || !isSavedAsPlain(config.init_lora_weights)) {
+    return takenFromBase(module, readerOf(at));
+  }
+  const { rank } = loraScale(config, module.path, file);
+  const [a, b] = [factors[aName] as Float32Array, factors[bName] as Float32Array];
+  return { a: a.slice(), b: b.map((value) => -value), rank };
 }
 
 const aName = "lora_A.weight";
@@ -60,7 +97,8 @@ async function linearFactors(module: LinearModule, at: Beginning<LoraConfig>): P
   const init = config.init_lora_weights;
   const { rank, scaling } = loraScale(config, module.path, file);
   const plain = initializeFactors(module.path, at);
-  if (typeof init === "boolean" || ["gaussian", "eva", "lora_ga"].includes(init)) return plain;
+  if (typeof init === "boolean" || init === "gaussian" || isWithoutData(at)) return plain;
+  if (init === "eva" || init === "loftq") return { ...plain, ...known(module.path, at) };
   if (init === "orthogonal") {
     const made = orthogonalFactors(random, { in: module.in, out: module.out, rank });
     if (made === null) {
@@ -92,17 +130,20 @@ async function linearFactors(module: LinearModule, at: Beginning<LoraConfig>): P
     const b = await minorDirections(module, at, rank);
     return { ...plain, [aName]: new Float32Array(elementCount(shapes[aName] ?? [])), [bName]: b };
   }
-  const taken = await takenFromBase(module, readerOf(at));
-  if (!taken)
-    throw unsupported(t('{0}: Graft does not begin with init_lora_weights "{1}"', file, init));
-  const { a, b } = init === "olora" ? unscaled(taken, scaling) : balanced(taken, scaling);
+  const { a, b } = await factorsOf(module, at, { rank, scaling });
   return { ...plain, [aName]: a, [bName]: b };
+}
+
+/** Factors that were made before, by the names of their tensors. */
+function known(path: string, { data }: Beginning<LoraConfig>): Factors {
+  const made = data === undefined || data === "restored" ? null : data.factors(path);
+  return made ? { [aName]: made.a, ...(made.b && { [bName]: made.b }) } : {};
 }
 
 /** The usual factors of a matrix by the name that patterns match: A is uniform and B is 0, so that the adapter begins as the base. */
 export function initializeFactors(
   name: string,
-  { config, random, shapes, file }: Beginning<LoraConfig>,
+  { config, random, shapes, file, data }: Beginning<LoraConfig>,
 ): Factors {
   const init = config.init_lora_weights;
   const [a, b] = denseShapes(shapes, config);
@@ -119,7 +160,8 @@ export function initializeFactors(
     const own = random.normal(elementCount(a), 0, 1 / loraScale(config, name, file).rank);
     return { [aName]: own, [bName]: zero, ...zeroBias };
   }
-  if (init !== true && init !== "lora_ga") return { [aName]: first, [bName]: zero };
+  const isUsual = init === true || (init === "lora_ga" && data === undefined);
+  if (!isUsual) return { [aName]: first, [bName]: zero };
   return { [aName]: linearWeight(random, a), [bName]: zero, ...zeroBias };
 }
 
@@ -153,6 +195,11 @@ function uniform(
   return random.uniform(elementCount(shape), -bound, bound);
 }
 
+/** PEFT leaves a table as it was drawn until EVA's directions are there. */
+function isLeftByEva({ config, data }: Beginning<LoraConfig>): boolean {
+  return config.init_lora_weights === "eva" && data === undefined;
+}
+
 /** A table's: A is 0 and B is normal; both are drawn once before. */
 async function initializeTable(
   module: Extract<ModuleInfo, { kind: "embedding" }>,
@@ -170,7 +217,7 @@ async function initializeTable(
     const table = await readWeight(module, at);
     const turned = Float32Array.from(transposed(table, module.in, module.out));
     b = leftVectors(turned, { rows: module.out, columns: module.in, rank });
-  } else if (config.init_lora_weights !== false && config.init_lora_weights !== "eva") {
+  } else if (config.init_lora_weights !== false && !isLeftByEva(at)) {
     [a, b] = [new Float32Array(sizeA), random.normal(sizeB)];
   }
   const factors = { lora_embedding_A: a, lora_embedding_B: b };
@@ -199,73 +246,4 @@ async function magnitudes(
   const b = (factors[bName] as Float32Array).map((value) => value * scaling);
   addProduct(sum, { a: factors[aName] as Float32Array, b, rank }, module.in);
   return Float32Array.from(rowNorms(sum, module.in));
-}
-
-/** Factors of the part −s B A that was taken, each singular value shared out by its root (pissa_init). */
-function balanced(taken: LowRank, scaling: number): { a: Float32Array; b: Float32Array } {
-  const { a, b, rank } = taken;
-  const [columns, rows] = [a.length / rank, b.length / rank];
-  const out = { a: Float32Array.from(a), b: Float32Array.from(b) };
-  for (let r = 0; r < rank; r++) {
-    let [lengthA, lengthB] = [0, 0];
-    for (let i = 0; i < columns; i++) lengthA += (a[r * columns + i] as number) ** 2;
-    for (let i = 0; i < rows; i++) lengthB += (b[i * rank + r] as number) ** 2;
-    [lengthA, lengthB] = [Math.sqrt(lengthA), Math.sqrt(lengthB)];
-    const root = Math.sqrt((lengthA * lengthB) / scaling);
-    for (let i = 0; i < columns; i++) {
-      out.a[r * columns + i] =
-        lengthA === 0 ? 0 : ((a[r * columns + i] as number) * root) / lengthA;
-    }
-    for (let i = 0; i < rows; i++) {
-      out.b[i * rank + r] = lengthB === 0 ? 0 : (-(b[i * rank + r] as number) * root) / lengthB;
-    }
-  }
-  return out;
-}
-
-/** Q and R of what was taken, −s Q R. */
-function unscaled({ a, b }: LowRank, scaling: number): { a: Float32Array; b: Float32Array } {
-  return { a, b: b.map((value) => -value / scaling) };
-}
-
-/** Left singular vectors of the smallest singular values, [out, rank]. */
-async function minorDirections(
-  module: LinearModule,
-  at: Beginning<LoraConfig>,
-  rank: number,
-): Promise<Float32Array> {
-  const weight = await readWeight(module, at);
-  return leftVectors(weight, { rows: module.out, columns: module.in, rank });
-}
-
-function leftVectors(
-  matrix: Float32Array,
-  { rows, columns, rank }: { rows: number; columns: number; rank: number },
-): Float32Array {
-  const { left } = singularPart(matrix, { rows, columns, count: rank, end: "smallest" });
-  // PEFT's smallest come last.
-  const out = new Float32Array(left.length);
-  for (let r = 0; r < rank; r++) {
-    let length = 0;
-    for (let i = 0; i < rows; i++) length += (left[i * rank + r] as number) ** 2;
-    length = Math.sqrt(length);
-    for (let i = 0; i < rows; i++) {
-      out[i * rank + rank - 1 - r] = length === 0 ? 0 : (left[i * rank + r] as number) / length;
-    }
-  }
-  return out;
-}
-
-function readerOf(at: Beginning<LoraConfig>): WeightReader {
-  return { config: at.config, file: at.file, weight: (module) => readWeight(module, at) };
-}
-
-async function readWeight(
-  module: ModuleInfo,
-  { base, signal }: Pick<Beginning<LoraConfig>, "base" | "signal">,
-): Promise<Float32Array> {
-  const name = weightName(module);
-  const weight = await base.readTensor(name, signal);
-  if (!weight) throw misfit(t('The base has no tensor "{0}", which the adapter needs.', name));
-  return weight;
 }

@@ -40,6 +40,13 @@ export interface TrainableAdapter {
   readonly layers: readonly number[] | null;
   /** Declares one input for each parameter and puts the formula around the base's layers. */
   readonly hook: LayerHook;
+  /** What PEFT decides in silence, or warns of, when it makes such an adapter. */
+  readonly warnings?: readonly string[];
+  /**
+   * The adapter as a file can say it, where what it begins with is neither the base's nor the file's;
+   * absent for what is saved as it is.
+   */
+  readonly plain?: PlainForm;
   /**
    * Name of one more graph input where there is dropout or noise, int64 [1]: another number for every
    * micro-batch, the same number for the same masks and draws; null where nothing is drawn.
@@ -70,6 +77,15 @@ export interface VirtualLabel {
   readonly label: number;
   /** Factor on its term of the loss. */
   readonly weight: number;
+}
+
+/** Another form of an adapter in files, and back. */
+export interface PlainForm {
+  /** adapter_config.json of that form. */
+  configText(text: string): string;
+  saved(values: ParameterValues): SavedForm;
+  /** Names of the file's tensors and the values that are made of them, those that are never trained too. */
+  read(stored: ParameterValues): ParameterValues;
 }
 
 /** Values of parameters by name, row-major. */
@@ -108,11 +124,26 @@ export interface Allocator {
   restore(memory: ParameterValues): ParameterValues;
 }
 
+/**
+ * What an initialisation asks of training data or of a quantized base. Asked in the order of the
+ * model's modules, each once, so that whoever answers need keep only a few at a time.
+ */
+export interface BeginningData {
+  /** Factors that are known already: A, and B where that is not 0. Null for a module that has none. */
+  factors(path: string): { readonly a: Float32Array; readonly b?: Float32Array } | null;
+  /** Sum over texts of xᵀ x of a layer's inputs, over their number: [in, in]. */
+  covariance(path: string): Promise<Float32Array>;
+  /** Mean derivative of the loss by a layer's weight [out, in]. */
+  gradient(path: string): Promise<Float32Array>;
+}
+
 export interface InitializeOptions {
   /** PEFT's draws come from one generator, in its order of modules. */
   readonly random: TorchGenerator;
   /** Ids of a text by the base's tokenizer, with special tokens; null where it has none. */
   readonly tokenize?: ((text: string) => Promise<readonly number[] | null>) | undefined;
+  /** "restored": values that need data are put in their place afterwards, and begin as zeros. */
+  readonly data?: BeginningData | "restored" | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -16,7 +16,7 @@ import type { ExpertMatrix, LinearModule } from "../../onnx/layerHook.ts";
 import type { MethodBase } from "../method.ts";
 import type { TunerConfig } from "../tuner/config.ts";
 import type { TunerMethod, TunerPlan } from "../tuner/tuner.ts";
-import { completedConfig } from "./completedConfig.ts";
+import { completedConfig, withFields } from "./completedConfig.ts";
 import type { ModuleMasks } from "./dropout.ts";
 import { tunerHook } from "./hook.ts";
 import { parametersOf } from "./parametersOf.ts";
@@ -26,6 +26,7 @@ import type {
   InitializeOptions,
   ParameterKind,
   ParameterValues,
+  PlainForm,
   PrepareOptions,
   TrainableAdapter,
   TrainableMethod,
@@ -109,6 +110,7 @@ export interface Beginning<C> {
   readonly base: MethodBase;
   readonly shapes: Readonly<Record<string, Shape>>;
   readonly random: TorchGenerator;
+  readonly data: InitializeOptions["data"];
   readonly signal: AbortSignal | undefined;
 }
 
@@ -124,6 +126,17 @@ export interface ExtraTensor {
 
 export interface TrainableTuner<C extends TunerConfig> {
   readonly method: TunerMethod<C>;
+  /**
+   * What a new adapter may begin with although files that say so are refused: it is planned with what
+   * stands in its place.
+   */
+  readonly newOnly?: {
+    readonly field: string & keyof C;
+    readonly values: RegExp;
+    readonly place: unknown;
+  };
+  /** The form in which an adapter is saved, where that is not its own. */
+  plain?(adapter: Pick<TrainableAdapter, "parameters">, plan: TunerPlan<C>): PlainForm | null;
   /** Refuses, by name, what is run but not trained. */
   check?(config: C, at: { raw: AdapterConfig; base: MethodBase }): void;
   /** All tensors of a module in PEFT's order, where that is more than its stored form tells. */
@@ -223,8 +236,7 @@ function prepareTuner<C extends TunerConfig>(
   given: AdapterConfig,
   { base, isQuiet = false }: PrepareOptions & { base: MethodBase },
 ): Prepared<C> {
-  const config = completedConfig(given, base, tuner.method);
-  const plan = tuner.method.plan(config, base);
+  const { config, plan, warnings } = planOf(tuner, given, base);
   tuner.check?.(plan.config, { raw: config, base: plan.base });
   if (plan.targets.length + plan.parameters.length === 0) {
     throw misfit(
@@ -240,8 +252,11 @@ function prepareTuner<C extends TunerConfig>(
   const parameters = parametersOf(tuner, plan, { whole, tokens });
   const inputs = new ParameterInputs(parameters);
   const isDrawn = !isQuiet && ((tuner.dropout?.(plan.config) ?? 0) > 0 || tuner.draws === true);
+  const plain = tuner.plain?.({ parameters }, plan) ?? null;
   return {
     config,
+    warnings,
+    ...(plain && { plain }),
     plan,
     whole,
     tokens,
@@ -253,13 +268,33 @@ function prepareTuner<C extends TunerConfig>(
   };
 }
 
+/** The config as PEFT completes it, where its tensors go, and what is said of it. */
+function planOf<C extends TunerConfig>(
+  { method, newOnly }: TrainableTuner<C>,
+  given: AdapterConfig,
+  base: MethodBase,
+): { config: AdapterConfig; plan: TunerPlan<C>; warnings: readonly string[] } {
+  const own = newOnly && given.raw[newOnly.field];
+  const isNewOnly = newOnly?.values.test(String(own)) === true;
+  const known = isNewOnly ? withFields(given, { [newOnly.field]: newOnly.place }) : given;
+  const completed = completedConfig(known, base, method);
+  const plan = method.plan(completed, base);
+  const warnings = method.configWarnings(known, plan);
+  if (!isNewOnly) return { config: completed, plan, warnings };
+  return {
+    config: withFields(completed, { [newOnly.field]: own }),
+    plan: { ...plan, config: { ...plan.config, [newOnly.field]: own } },
+    warnings,
+  };
+}
+
 async function initialize<C extends TunerConfig>(
   tuner: TrainableTuner<C>,
   { plan, whole, tokens }: Prepared<C>,
-  { random, signal }: InitializeOptions,
+  { random, data, signal }: InitializeOptions,
 ): Promise<ParameterValues> {
   const { config, file, base } = plan;
-  const common = { config, file, base, random, signal };
+  const common = { config, file, base, random, data, signal };
   const values = new Map<string, Float32Array>();
   const take = (path: string, made: Readonly<Record<string, Float32Array>>): void => {
     for (const [suffix, value] of Object.entries(made)) values.set(`${path}.${suffix}`, value);

@@ -165,6 +165,8 @@ export interface TunerPlan<C> {
 export interface TunerMethod<C extends TunerConfig> extends Method {
   plan(config: AdapterConfig, base: MethodBase): TunerPlan<C>;
   defaultTargets(modelType: string): DefaultTargets;
+  /** Sentences on what of a config PEFT decides in silence on this base, or passes over. */
+  configWarnings(config: AdapterConfig, plan: TunerPlan<C>): string[];
   /** A file's tensors as PEFT turns them for a base: those of older transformers' layers. */
   arrange(tensors: readonly TensorEntry[], base: MethodBase, file: string): readonly TensorEntry[];
 }
@@ -217,6 +219,17 @@ export function tunerMethod<C extends TunerConfig>(tuner: Tuner<C>): TunerMethod
       return openModules(tuner, fields, { adapter, signal, ...own });
     },
     defaultTargets: (modelType) => tuner.defaultTargets(modelType),
+    configWarnings: (config, { targets, parameters, base }) => {
+      const fields = parseFor(config, base);
+      return [
+        ...(tuner.warnings?.(fields, config, base) ?? []),
+        ...fieldWarnings(fields, config, {
+          targets: targets.map(({ module }) => module),
+          parameters: parameters.map(({ target }) => target.name),
+          base,
+        }),
+      ];
+    },
     arrange: (tensors, base, file) => tuner.arrange?.(tensors, base, file) ?? tensors,
     plan: (config, base) => {
       const [fields, own] = onto(config, base);

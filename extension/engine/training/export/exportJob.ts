@@ -6,11 +6,13 @@ import { throwIfAborted, unsupported } from "../../../core/base/errors.ts";
 import type { OnProgress } from "../../../core/base/progress.ts";
 import { repoIdOf } from "../../../core/hub/cache.ts";
 import { refuseTaken } from "../../../core/mergeModel.ts";
+import { isSavedAsPlain } from "../../../core/peft/loraPreparations.ts";
 import { headOf, type Model } from "../../../core/models/model.ts";
 import { prepareTraining } from "../../../core/prepareTraining.ts";
 import { savedConfig } from "../../../core/trainAdapter.ts";
 import { writeAdapterForm } from "../../../core/train/adapterFiles.ts";
 import type { Dataset } from "../../../core/train/data/dataset.ts";
+import { trainingOptions } from "../../../core/train/options.ts";
 import { checkTasks } from "../../../core/train/taskFeeds.ts";
 import type { ModelParts } from "../../../core/train/trainingModel.ts";
 import type { ExportedJob, RunConfig } from "../../../protocol/trainingContract.ts";
@@ -50,7 +52,12 @@ export async function exportJob(request: JobRequest, work: Work): Promise<Export
     const { base, adapter } = opened;
     const { seed } = request.config.settings;
     work.onProgress({ step: t("Making the adapter") });
-    const parts = await prepareTraining(base, adapter, { seed, signal: work.signal });
+    refuseUntold(adapter);
+    const texts = {
+      train: opened.data.training,
+      options: trainingOptions.parse(opened.options),
+    };
+    const parts = await prepareTraining(base, adapter, { seed, texts, ...work });
     checkTasks(parts.adapter, opened.data.training);
     const facts = await factsOf(request, opened, parts);
     await rm(partial, { recursive: true, force: true });
@@ -67,6 +74,19 @@ export async function exportJob(request: JobRequest, work: Work): Promise<Export
   } finally {
     await opened.dispose();
   }
+}
+
+/** PEFT has no file that says what such a base has lost. */
+function refuseUntold(adapter: OpenedRun["adapter"]): void {
+  const init = adapter.kind === "new" ? adapter.config.raw["init_lora_weights"] : true;
+  if (init !== "loftq" && !isSavedAsPlain(init)) return;
+  throw unsupported(
+    t(
+      'A Python job does not begin with init_lora_weights "{0}": no file says what the base is then',
+      String(init),
+    ),
+    t("Choose another init_lora_weights for the job, or train here."),
+  );
 }
 
 interface Job {

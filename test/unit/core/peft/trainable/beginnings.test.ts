@@ -64,7 +64,16 @@ test("what cannot begin or be trained is refused by name", async () => {
     () => prepare({ velora_config: { rank: 2 } }),
     failure("unsupported", "velora_config"),
   );
-  assert.throws(() => prepare({ init_lora_weights: "loftq" }), failure("unsupported", "loftq"));
+  assert.throws(
+    () => prepare({ init_lora_weights: "kaiming" }),
+    failure("bad-file", "init_lora_weights", "gaussian, eva, olora, pissa, corda", "pissa_niter_N"),
+  );
+  const loftq = { init_lora_weights: "loftq", loftq_config: { loftq_bits: 2 } };
+  assert.throws(() => prepare(loftq), failure("bad-file", "loftq_bits", "one of 4, 8"));
+  assert.throws(
+    () => prepare({ init_lora_weights: "corda", alora_invocation_tokens: [5] }),
+    failure("unsupported", "corda", "alora_invocation_tokens"),
+  );
   assert.throws(() => prepare({ target_modules: ["nothing"] }), failure("misfit", "nothing"));
   const odd = adapterConfigOf({
     ...{ peft_type: "LORA", target_modules: ["q_proj"], r: 3 },
