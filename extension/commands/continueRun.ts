@@ -1,7 +1,7 @@
 import * as vscode from "vscode";
 import type { Command } from "../context.ts";
 import { canContinue } from "../views/runRows.ts";
-import { trainingNeedsTrust } from "../training/trust.ts";
+import { untrusted } from "../training/trust.ts";
 import { chooseRun } from "./runTargets.ts";
 import { requireTrust } from "./steps.ts";
 
@@ -9,7 +9,7 @@ import { requireTrust } from "./steps.ts";
 export const continueRun: Command = {
   id: "graft.continueRun",
   async run(graft, argument) {
-    if (!requireTrust(trainingNeedsTrust())) return;
+    if (!requireTrust(untrusted().message)) return;
     const run = await chooseRun(graft, argument, {
       placeHolder: vscode.l10n.t("Run to continue"),
       accept: canContinue,

@@ -1,7 +1,7 @@
 import * as vscode from "vscode";
 import type { Command } from "../context.ts";
 import { newDraft } from "../training/draft.ts";
-import { trainingNeedsTrust } from "../training/trust.ts";
+import { untrusted } from "../training/trust.ts";
 import { askForBase } from "./askForBase.ts";
 import { chooseAdapter } from "./pickers.ts";
 import { requireTrust } from "./steps.ts";
@@ -10,7 +10,7 @@ import { requireTrust } from "./steps.ts";
 export const continueTraining: Command = {
   id: "graft.continueTraining",
   async run(graft, argument) {
-    if (!requireTrust(trainingNeedsTrust())) return;
+    if (!requireTrust(untrusted().message)) return;
     const adapter = await chooseAdapter(graft, argument, {
       placeHolder: vscode.l10n.t("Adapter to train on"),
       accept: ({ kind }) => kind !== "unreadable" && kind !== "unsupported",

@@ -1,6 +1,6 @@
 import * as vscode from "vscode";
 import type { Command } from "../context.ts";
-import { trainingNeedsTrust } from "../training/trust.ts";
+import { untrusted } from "../training/trust.ts";
 import { chooseRun } from "./runTargets.ts";
 import { requireTrust } from "./steps.ts";
 
@@ -8,7 +8,7 @@ import { requireTrust } from "./steps.ts";
 export const rerunRun: Command = {
   id: "graft.rerunRun",
   async run(graft, argument) {
-    if (!requireTrust(trainingNeedsTrust())) return;
+    if (!requireTrust(untrusted().message)) return;
     const placeHolder = vscode.l10n.t("Run to train once more");
     const run = await chooseRun(graft, argument, { placeHolder });
     if (!run) return;

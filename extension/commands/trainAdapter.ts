@@ -1,7 +1,7 @@
 import type { Command } from "../context.ts";
 import { newDraft } from "../training/draft.ts";
 import { wake } from "../wake.ts";
-import { trainingNeedsTrust } from "../training/trust.ts";
+import { untrusted } from "../training/trust.ts";
 import { pathOf } from "./pickers.ts";
 import { requireTrust } from "./steps.ts";
 
@@ -9,7 +9,7 @@ import { requireTrust } from "./steps.ts";
 export const trainAdapter: Command = {
   id: "graft.trainAdapter",
   async run(graft, argument) {
-    if (!requireTrust(trainingNeedsTrust())) return;
+    if (!requireTrust(untrusted().message)) return;
     await wake(graft.session);
     const path = pathOf(argument);
     const base = graft.session.state.bases.find((each) => each.path === path);

@@ -67,12 +67,14 @@ async function continueFromLastWhole(vscode: VSCode, folder: string, page: Frame
   await vscode.rowAction(runs, "first", "Continue Run");
   await page.locator("#state", { hasText: "Running" }).waitFor();
   await page.locator(".notice", { hasText: `checkpoint-${newest}` }).waitFor();
-  const events = eventsIn(folder);
-  const again = events.slice(
-    events.findLastIndex((event) => event.kind === "state" && event.state === "preparing"),
-  );
-  const next = again.find((event) => event.kind === "step");
-  assert.equal(next?.step, (whole ?? 0) + 1);
+  const next = await until("it takes a step", () => {
+    const events = eventsIn(folder);
+    const start = events.findLastIndex(
+      (event) => event.kind === "state" && event.state === "preparing",
+    );
+    return events.slice(start).flatMap((event) => (event.kind === "step" ? [event.step] : []))[0];
+  });
+  assert.equal(next, (whole ?? 0) + 1);
   await page.locator("#pause").click();
   await page.locator("#state", { hasText: "Paused" }).waitFor();
   await vscode.screenshot("85 run continued");
