@@ -116,8 +116,10 @@ export class ModelWatch implements vscode.Disposable {
     try {
       const whole = trees.filter(isFolder);
       if (isAll) return await this.session.refresh();
+      const known = new Set(this.session.state.adapters.map((adapter) => adapter.path));
+      const own = folders.filter((folder) => known.has(folder) || !isOfRun(folder));
       const roots = [
-        ...folders.map((folder) => ({ path: folder, source: this.sourceOf(folder), isOne: true })),
+        ...own.map((folder) => ({ path: folder, source: this.sourceOf(folder), isOne: true })),
         ...whole.map((folder) => ({ path: folder, source: this.sourceOf(folder) })),
       ];
       if (roots.length > 0) await this.session.rescan(roots);
@@ -149,6 +151,12 @@ function rootOf(given: string, source: Source): Root {
 
 function isIn(file: string, folder: string): boolean {
   return file === folder || file.startsWith(folder + path.sep);
+}
+
+/** Checkpoints are listed with their run, as the search leaves them to it. */
+function isOfRun(folder: string): boolean {
+  const run = path.join(path.dirname(folder), "run.json");
+  return statSync(run, { throwIfNoEntry: false })?.isFile() ?? false;
 }
 
 function isFolder(place: string): boolean {

@@ -20,8 +20,15 @@ export interface ConfigSchema {
 const common =
   /^(r|rank|alpha|l?.*_alpha|.*dropout|target_modules|num_virtual_tokens|adapter_len|adapter_layers|total_step|n_frequency|block_size|oft_block_size|boft_block_size|group_size|vector_length|num_vectors|use_rslora|use_dora|token_indices)$/;
 
-/** The forms of methods, in the order in which they are named. */
-export function methodForms(schema: ConfigSchema, types: readonly string[]): MethodForm[] {
+/**
+ * The forms of methods, in the order in which they are named.
+ * @param translate of a field's meaning, which the core says in English for the schema
+ */
+export function methodForms(
+  schema: ConfigSchema,
+  types: readonly string[],
+  translate: (text: string) => string = (text) => text,
+): MethodForm[] {
   const { enum: known, enumDescriptions } = schema.properties.peft_type;
   return types.flatMap((peftType) => {
     const properties = schema.definitions[peftType]?.properties;
@@ -29,20 +36,24 @@ export function methodForms(schema: ConfigSchema, types: readonly string[]): Met
     const text = enumDescriptions[known.indexOf(peftType)] ?? peftType;
     const fields = Object.entries(properties)
       .filter(([, field]) => field.deprecationMessage === undefined)
-      .map(([name, field]) => formField(name, field));
+      .map(([name, field]) => formField(name, field, translate));
     // What is shown at once comes first, the rest as PEFT has it.
     const order = [...fields].sort((a, b) => Number(b.isCommon) - Number(a.isCommon));
     return [{ peftType, label: text.replace(/ \(.*\)$/, ""), fields: order }];
   });
 }
 
-function formField(name: string, schema: FieldSchema): MethodField {
+function formField(
+  name: string,
+  schema: FieldSchema,
+  translate: (text: string) => string,
+): MethodField {
   const parts = flat(schema);
   const types = parts.flatMap(({ type, enum: values }) => (values ? [] : (type ?? [])));
   const choices = parts.flatMap((part) => part.enum ?? []).filter((each) => each !== null);
   return {
     name,
-    meaning: (schema.markdownDescription ?? "").split("\n\n")[0] ?? "",
+    meaning: translate((schema.markdownDescription ?? "").split("\n\n")[0] ?? ""),
     default: schema.default ?? null,
     kind: kindOf(types, choices),
     choices: choices.map(String),

@@ -155,7 +155,8 @@ async function trainable(
     engine.request("trainableMethods", null),
     readFile(schema, "utf8"),
   ]);
-  return methodForms(JSON.parse(text) as ConfigSchema, types);
+  const translate: (text: string) => string = vscode.l10n.t;
+  return methodForms(JSON.parse(text) as ConfigSchema, types, translate);
 }
 
 function basesOf({ state }: Session): BaseChoice[] {

@@ -33,6 +33,7 @@ trainingScenario("training in German, by keyboard, in every look", german, async
 async function trainByKeyboard(vscode: VSCode, texts: string): Promise<string[]> {
   await vscode.runCommand("Graft: Adapter trainieren…");
   const form = await vscode.webviewFrame("#start-training");
+  await form.getByText("Rang: wie viele Richtungen").first().waitFor();
   await form.locator("#name").focus();
   const tabTo = async (selector: string): Promise<void> => {
     for (let presses = 0; presses < 80; presses++) {

@@ -21,6 +21,8 @@ trainingScenario("runs are saved, killed, continued, compared and deleted", {}, 
   await continueFromLastWhole(vscode, first, page);
   await trainOnceMore(vscode);
   await deleteRun(vscode);
+  // Checkpoints stand with their run.
+  assert(!(await vscode.treeRows("Adapters")).join().includes("checkpoint-"));
   await continueAdapter(vscode);
 });
 
