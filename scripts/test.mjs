@@ -15,10 +15,10 @@ const parallel = `--test-concurrency=${availableParallelism()}`;
 const suites = {
   unit: { flags: [parallel, "--test-timeout=120000"] },
   golden: { flags: [parallel, "--test-timeout=300000"] },
-  python: { flags: ["--test-timeout=1200000"] },
+  python: { flags: [parallel, "--test-timeout=1200000"] },
   bench: { flags: ["--test-concurrency=1", "--test-timeout=1200000"] },
-  // A window mostly waits: two at once take turns on the processors.
-  e2e: { prepare: editorEnvironment, flags: ["--test-concurrency=2", "--test-timeout=600000"] },
+  // A window mostly waits: three at once take turns on two processors.
+  e2e: { prepare: editorEnvironment, flags: ["--test-concurrency=3", "--test-timeout=600000"] },
 };
 
 await runMain(async (args) => {

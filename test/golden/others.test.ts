@@ -1,0 +1,3 @@
+import { goldenTest } from "./goldenTest.ts";
+
+goldenTest("golden fixtures: all but adapters", /^(?!adapters\/)/);
