@@ -114,7 +114,7 @@ export class ModelWatch implements vscode.Disposable {
 
   private async look({ folders, trees, isAll }: FoundChanges): Promise<void> {
     try {
-      const whole = trees.filter(isFolder);
+      const whole = trees.filter((folder) => isFolder(folder) && !isOfRun(folder));
       if (isAll) return await this.session.refresh();
       const known = new Set(this.session.state.adapters.map((adapter) => adapter.path));
       const own = folders.filter((folder) => known.has(folder) || !isOfRun(folder));

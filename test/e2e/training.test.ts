@@ -47,7 +47,7 @@ trainingScenario(
     await until("the curve moves", async () => (await points(page)) > first + 5);
     await page.locator("#pause").click();
     await page.locator("#state", { hasText: "Paused" }).waitFor();
-    await vscode.screenshots("81 run paused");
+    await vscode.screenshot("81 run paused");
     await vscode.reload();
     await until(
       "the status bar knows the run again",

@@ -58,7 +58,7 @@ async function killRun(vscode: VSCode, folder: string, page: Frame): Promise<voi
     (await vscode.treeRows(runs)).join().includes("interrupted"),
   );
   await page.locator("#state", { hasText: "Interrupted" }).waitFor();
-  await vscode.screenshots("84 run interrupted");
+  await vscode.screenshot("84 run interrupted");
   await vscode.runCommand("Notifications: Clear All Notifications");
 }
 
@@ -113,7 +113,7 @@ async function trainOnceMore(vscode: VSCode): Promise<void> {
     const said = await second.locator("#loss svg").getAttribute("aria-label");
     return said?.includes("2 runs");
   });
-  await vscode.screenshots("86 runs compared");
+  await vscode.screenshot("86 runs compared");
 }
 
 /** Its folder goes to the trash after a question. */
