@@ -3,6 +3,7 @@
  * and its uncertainty are averaged; every so many steps the clusters of all layers that matter least stop
  * learning, for good, until as many are left as a schedule says.
  */
+import { blank, type Importance, importanceIn, importanceMemory, under } from "./importance.ts";
 import type { Allocator, Parameter, ParameterValues, SavedForm, SeenUpdate } from "./trainable.ts";
 
 /** Steps count from 0. */
@@ -14,11 +15,6 @@ export interface ClusterSchedule {
   readonly exponent: number;
   readonly importanceBeta: number;
   readonly uncertaintyBeta: number;
-}
-
-interface Importance {
-  readonly mean: Float32Array;
-  readonly uncertainty: Float32Array;
 }
 
 /** @param clusters names of A and B of each cluster */
@@ -61,27 +57,14 @@ class ClusterAllocator implements Allocator {
   }
 
   memory(): ParameterValues {
-    const memory = new Map<string, Float32Array>();
-    for (const [name, { mean, uncertainty }] of this.importance) {
-      memory.set(`exp_avg_ipt.${name}`, mean);
-      memory.set(`exp_avg_unc.${name}`, uncertainty);
-    }
+    const memory = importanceMemory(this.importance);
     for (const [name, own] of this.still) memory.set(`still.${name}`, own);
     return memory;
   }
 
   restore(memory: ParameterValues): ParameterValues {
-    const under = (prefix: string): [string, Float32Array][] =>
-      [...memory].flatMap(([name, own]) =>
-        name.startsWith(prefix) ? [[name.slice(prefix.length), own]] : [],
-      );
-    this.importance = new Map(
-      under("exp_avg_ipt.").map(([name, mean]) => {
-        const uncertainty = memory.get(`exp_avg_unc.${name}`) ?? new Float32Array(mean.length);
-        return [name, { mean, uncertainty }];
-      }),
-    );
-    this.still = new Map(under("still."));
+    this.importance = importanceIn(memory);
+    this.still = new Map(under(memory, "still."));
     return new Map();
   }
 
@@ -127,8 +110,4 @@ class ClusterAllocator implements Allocator {
 function scoreOf({ mean, uncertainty }: Importance): number {
   const sum = mean.reduce((all, each, i) => all + each * (uncertainty[i] as number), 0);
   return sum / mean.length;
-}
-
-function blank(length: number): Importance {
-  return { mean: new Float32Array(length), uncertainty: new Float32Array(length) };
 }

@@ -4,6 +4,7 @@
  * uncertainty are averaged; a direction counts as much as its E and the means over its rows of A and
  * B; the least ones' E become 0 until a budget is met, which falls with the cube of what is left.
  */
+import { blank, type Importance, importanceIn, importanceMemory, under } from "./importance.ts";
 import { peftPrefix } from "./parameters.ts";
 import type { Allocator, Parameter, ParameterValues, SavedForm, SeenUpdate } from "./trainable.ts";
 
@@ -22,11 +23,6 @@ export interface RankSchedule {
 export interface RankedModule {
   readonly path: string;
   readonly rank: number;
-}
-
-interface Importance {
-  readonly mean: Float32Array;
-  readonly uncertainty: Float32Array;
 }
 
 const suffixes = ["lora_A", "lora_B", "lora_E"] as const;
@@ -94,11 +90,7 @@ class RankAllocator implements Allocator {
   }
 
   memory(values: ParameterValues): ParameterValues {
-    const memory = new Map<string, Float32Array>();
-    for (const [name, { mean, uncertainty }] of this.importance) {
-      memory.set(`exp_avg_ipt.${name}`, mean);
-      memory.set(`exp_avg_unc.${name}`, uncertainty);
-    }
+    const memory = importanceMemory(this.importance);
     for (const [path, left] of this.kept ?? []) {
       memory.set(`kept.${path}`, Float32Array.from(left, Number));
       for (const suffix of suffixes) {
@@ -110,22 +102,13 @@ class RankAllocator implements Allocator {
   }
 
   restore(memory: ParameterValues): ParameterValues {
-    const under = (prefix: string): [string, Float32Array][] =>
-      [...memory].flatMap(([name, own]) =>
-        name.startsWith(prefix) ? [[name.slice(prefix.length), own]] : [],
-      );
-    this.importance = new Map(
-      under("exp_avg_ipt.").map(([name, mean]) => {
-        const uncertainty = memory.get(`exp_avg_unc.${name}`) ?? new Float32Array(mean.length);
-        return [name, { mean, uncertainty }];
-      }),
-    );
-    const kept = under("kept.").map(([path, own]): [string, boolean[]] => [
+    this.importance = importanceIn(memory);
+    const kept = under(memory, "kept.").map(([path, own]): [string, boolean[]] => [
       path,
       Array.from(own, (each) => each === 1),
     ]);
     this.kept = kept.length === 0 ? null : new Map(kept);
-    return new Map(under("whole."));
+    return new Map(under(memory, "whole."));
   }
 
   private budgetAt(step: number): { budget: number; isDue: boolean } {
@@ -196,8 +179,4 @@ class RankAllocator implements Allocator {
 
 function nameOf(path: string, suffix: string): string {
   return `${peftPrefix}${path}.${suffix}`;
-}
-
-function blank(length: number): Importance {
-  return { mean: new Float32Array(length), uncertainty: new Float32Array(length) };
 }
