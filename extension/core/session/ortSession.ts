@@ -31,6 +31,12 @@ export interface SessionOptions {
 }
 
 /**
+ * Microseconds that threads wait for work before they sleep: longer than what lies between two tokens. By itself ONNX
+ * Runtime spins for some 40 ms, in which a draft model, or the next model, finds the cores taken.
+ */
+const spinning = "1000";
+
+/**
  * One ONNX Runtime session over a graph. Creating and running block the thread (the binding is
  * synchronous), which is why all of this lives in the engine process.
  */
@@ -117,7 +123,7 @@ function sessionOptions(
     folder: string | null;
   },
 ): ort.InferenceSession.SessionOptions {
-  const extra: Record<string, string> = {};
+  const extra: Record<string, string> = { "intra_op.spin_duration_us": spinning };
   if (at.folder !== null) extra["model_external_initializers_file_folder_path"] = at.folder;
   if (at.prepack === false) extra["disable_prepacking"] = "1";
   return {
