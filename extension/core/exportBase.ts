@@ -62,7 +62,8 @@ export async function openExportBase(
 /** Bytes of the layers whose weights are rounded, by path. */
 function packedBytes({ map }: OnnxExport): ReadonlyMap<string, number> {
   const sizes = map.linears.flatMap(({ site: { weight, out }, modules }) => {
-    const parts = weight.kind === "plain" ? [] : [weight.tensor, weight.scales];
+    // Beside each scale the kernel keeps a sum of its block.
+    const parts = weight.kind === "plain" ? [] : [weight.tensor, weight.scales, weight.scales];
     const whole = parts.reduce((sum, { data }) => {
       if (data.kind === "external") return sum + data.byteLength;
       return sum + (data.kind === "inline" ? data.bytes.length : 0);

@@ -107,7 +107,8 @@ function packedBytes({ packed }: BaseCheckpoint, { path }: Linear): number | nul
   const known = packed?.get(`${path}.weight`);
   if (!known) return null;
   const size = (range: FileRange | undefined): number => range?.byteLength ?? 0;
-  return size(known.codes) + size(known.scales) + size(known.zeroPoints) + size(known.order);
+  // Beside each scale the kernel keeps a sum of its block.
+  return size(known.codes) + 2 * size(known.scales) + size(known.zeroPoints) + size(known.order);
 }
 
 /** Norms, biases and weights of layers that are no modules of their own (experts), in fp32. */

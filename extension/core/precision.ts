@@ -147,7 +147,10 @@ export async function preparePrecision(
   return { checkpoint: mapped, report, dispose: made.dispose };
 }
 
-/** Bytes of the layers that run packed in a precision, by path; from headers alone. */
+/**
+ * Bytes of the layers that run packed in a precision, by path; from headers alone. A block has its codes, an fp32 scale
+ * and, in memory, the fp32 sum that MatMulNBits' kernel keeps of it (docs/performance.md).
+ */
 export function packedLayers(
   { checkpoint, stored }: OpenModel,
   model: PlannedModel,
@@ -157,7 +160,7 @@ export function packedLayers(
   return new Map(
     plan.packed.flatMap(({ layout: { bits, blockSize, columns }, hasZeroPoints, items }) => {
       const blocks = Math.ceil(columns / blockSize);
-      const row = blocks * ((blockSize * bits) / 8 + 4 + (hasZeroPoints ? bits / 8 : 0));
+      const row = blocks * ((blockSize * bits) / 8 + 4 + 4 + (hasZeroPoints ? bits / 8 : 0));
       return items.map(({ path, source }) => [path, Math.ceil(source.out * row)] as const);
     }),
   );

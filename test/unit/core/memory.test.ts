@@ -108,11 +108,11 @@ test("16-bit weights run in fp32, one of them twice while it is widened", () => 
   assert.equal(estimate.peak - sum, 4 * table);
 });
 
-test("integers take their bits and scales, and rows of the table alone", () => {
+test("integers take their bits, scales and sums of blocks, and rows of the table alone", () => {
   const estimate = inPrecision(oneBillion("BF16"), "int4");
-  close(estimate.weights, (parameters * 5) / 8);
+  close(estimate.weights, (parameters * 6) / 8);
   assert(estimate.embeddings < table / 8, "only rows that are read");
-  close(inPrecision(oneBillion("F32"), "int8").weights, (parameters * 9) / 8);
+  close(inPrecision(oneBillion("F32"), "int8").weights, (parameters * 10) / 8);
 });
 
 test("mapped weights can be taken back, and a longer context takes more", () => {
