@@ -1,11 +1,11 @@
 // Runs the suites that are named: `node scripts/test.mjs unit golden [part of a path] [--name=pattern]`.
 // Files are found by their place, test/<suite>/**/*.test.ts. The last line is `N passed, N failed`.
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join, relative } from "node:path";
 import { editorEnvironment } from "./editorEnvironment.mjs";
-import { ensurePackages, filesUnder, parseArguments, readJson } from "./shared.mjs";
+import { ensurePackages, filesUnder, makeFolder, parseArguments, readJson } from "./shared.mjs";
 import { root, runMain, say, Stop } from "./shared.mjs";
 
 // Left to itself node:test leaves one processor idle, which of two is half.
@@ -49,6 +49,8 @@ await runMain(async (args) => {
 async function runSuite(name, filters, pattern) {
   const files = filesUnder(join(root, "test", name))
     .filter((path) => /\.test\.ts$/.test(path))
+    // The longest first, as near as a length in bytes tells: then all processors have work to the end.
+    .sort((a, b) => statSync(b).size - statSync(a).size)
     .map((path) => relative(root, path))
     .filter((path) => filters.length === 0 || filters.some((part) => path.includes(part)));
   const nothing = { passed: 0, failed: 0, skipped: 0, empty: [] };
@@ -57,17 +59,20 @@ async function runSuite(name, filters, pattern) {
   const env = { ...process.env, ...(await suite.prepare?.()) };
   // Set by a test runner around this one; a child with it would report in another format.
   delete env.NODE_TEST_CONTEXT;
-  const scratch = mkdtempSync(join(tmpdir(), "graft-test-"));
+  const scratch = mkdtempSync(join(makeFolder(join(root, "dist")), "test-"));
   const countFile = join(scratch, "counts.json");
   const flags = [
-    ...["--import", "tsx", "--test", ...suite.flags],
+    ...["--enable-source-maps", "--test", ...suite.flags],
     ...["--test-reporter=spec", "--test-reporter-destination=stdout"],
     ...["--test-reporter=./scripts/countReporter.mjs", `--test-reporter-destination=${countFile}`],
     ...(pattern === undefined ? [] : [`--test-name-pattern=${pattern}`]),
   ];
   try {
     say(`${name}: ${files.length} ${files.length === 1 ? "file" : "files"}`);
-    const code = await finish(spawn(process.execPath, [...flags, ...files], options(env)));
+    // Written with packages, which are there only now.
+    const { compileTests } = await import("./compileTests.mjs");
+    const modules = await compileTests(files, scratch);
+    const code = await finish(spawn(process.execPath, [...flags, ...modules], options(env)));
     const counts = existsSync(countFile) ? readJson(countFile) : undefined;
     if (counts === undefined) return { ...nothing, failed: 1 };
     // The runner itself can fail (a bad flag, a crash) although no test did.

@@ -5,6 +5,7 @@ import * as path from "node:path";
 import { test } from "node:test";
 import { loadBaseModel, type LoadBaseModelOptions } from "../../../extension/core/baseModel.ts";
 import { clearQuantCache, listQuantCache } from "../../../extension/core/quantCache.ts";
+import { bundle, bundleEnvironment } from "../engine/bundle.ts";
 import { failure, fixtures, temporaryFolder } from "./support.ts";
 
 const llama = path.join(fixtures, "models/llama");
@@ -86,10 +87,10 @@ void test("cancelling leaves nothing in the cache", async (t) => {
 
 void test("two processes may make the same weights at once", async (t) => {
   const quantCacheDir = await temporaryFolder(t);
-  const worker = path.join(import.meta.dirname, "quantCacheWorker.ts");
+  const worker = await bundle("test/unit/core/quantCacheWorker.ts", t);
   const run = (): Promise<number | null> =>
     new Promise((resolve) => {
-      const child = fork(worker, [llama, quantCacheDir], { execArgv: ["--import", "tsx"] });
+      const child = fork(worker, [llama, quantCacheDir], { execArgv: [], env: bundleEnvironment });
       child.on("exit", resolve);
     });
   assert.deepEqual(await Promise.all([run(), run()]), [0, 0]);

@@ -14,6 +14,7 @@ import { createRun, readRun } from "../../../extension/engine/training/runFolder
 import { trainIn } from "../../../extension/engine/training/runProcess.ts";
 import { attach, type RunLink } from "../../../extension/training/attach.ts";
 import type { RunConfig, RunEvent } from "../../../extension/protocol/trainingContract.ts";
+import { bundle, bundleEnvironment } from "./bundle.ts";
 
 const place = mkdtempSync(join(tmpdir(), "graft-run-"));
 after(() => rmSync(place, { recursive: true, force: true }));
@@ -92,12 +93,15 @@ test("a run trains, is watched, paused and gone on with, and its adapter can be 
   await model.base.session.dispose();
 });
 
-test("a run whose process is killed goes on from its last checkpoint to the same end", async () => {
+test("a run whose process is killed goes on from its last checkpoint to the same end", async (t) => {
   const whole = await createRun(place, config("never interrupted", { evaluateEvery: 0 }));
   assert.equal(await trainIn(whole), 0);
   const folder = await createRun(place, config("killed", { evaluateEvery: 0 }));
-  const main = resolve("extension/engine/main.ts");
-  const child = spawn(process.execPath, ["--import", "tsx", main, folder], { stdio: "ignore" });
+  const main = await bundle("extension/engine/main.ts", t);
+  const child = spawn(process.execPath, [main, folder], {
+    env: bundleEnvironment,
+    stdio: "ignore",
+  });
   const { connection } = await attached(folder);
   const isFar = new Promise<void>((done) => {
     void connection

@@ -4,6 +4,7 @@ import { mkdir, readFile, readlink, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import { test } from "node:test";
 import { downloadPlan, snapshotDownload } from "../../../../extension/core/hub/snapshot.ts";
+import { bundle, bundleEnvironment } from "../../engine/bundle.ts";
 import { failure, temporaryFolder } from "../support.ts";
 import { baseFiles, filesBelow, hubAndCache, token } from "./support.ts";
 
@@ -188,13 +189,16 @@ test("two processes at once fetch a file once", async (t) => {
   const { hub, cacheDir, at } = await hubAndCache(t);
   await hub.add("org/tiny", baseFiles());
   hub.fail({ at: /./, where: "cdn", bytesPerSecond: 600_000 });
-  const script =
-    'import { snapshotDownload } from "./extension/core/hub/snapshot.ts";' +
-    'console.log(await snapshotDownload("org/tiny", JSON.parse(process.argv[1])));';
+  const snapshot = await bundle("extension/core/hub/snapshot.ts", t);
+  const script = `
+    const { snapshotDownload } = require(${JSON.stringify(snapshot)});
+    void snapshotDownload("org/tiny", JSON.parse(process.argv[1])).then(console.log);`;
   const run = (): Promise<string> =>
     new Promise((done) => {
-      const args = ["--import", "tsx", "--input-type=module", "-e", script, JSON.stringify(at)];
-      const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+      const child = spawn(process.execPath, ["-e", script, JSON.stringify(at)], {
+        env: bundleEnvironment,
+        stdio: ["ignore", "pipe", "inherit"],
+      });
       let out = "";
       child.stdout.on("data", (part) => (out += String(part)));
       child.on("close", () => done(out.trim()));
