@@ -116,7 +116,7 @@ export function hostState(state: State): HostState {
       path: base.path,
       name: base.name,
       parameters: base.parameters,
-      dtype: base.dtype,
+      dtype: base.precision === "as stored" ? base.dtype : base.precision,
       contextLength: base.contextLength,
     },
     adapters: loaded.map(({ name, path, method, rank, tasks }) => ({

@@ -1,5 +1,8 @@
 export const englishPath: string;
-export function collectTexts(): { texts: Map<string, string>; unreadable: string[] };
+export function collectTexts(files?: string[]): {
+  texts: Map<string, string>;
+  unreadable: string[];
+};
 export function collectLiterals(): string[];
 export function languages(): string[];
 export function translation(language: string): {

@@ -52,7 +52,7 @@ function isSentence(node) {
 }
 
 /** Every text of the sources with the place that first has it, and calls whose text is no literal. */
-export function collectTexts() {
+export function collectTexts(files = speakingFiles()) {
   const texts = new Map();
   const unreadable = [];
   forEachCall((call, at) => {
@@ -60,16 +60,22 @@ export function collectTexts() {
     const text = textOf(call.arguments[0]);
     if (text === undefined) unreadable.push(at);
     else if (!texts.has(text)) texts.set(text, at);
-  });
+  }, files);
   return { texts, unreadable };
 }
 
-/** Every call and `new` of what speaks to people in an editor; the terminal speaks English. */
-function forEachCall(visit) {
-  for (const path of ["extension", "webview"].flatMap((room) => filesUnder(join(root, room)))) {
-    const file = relative(root, path).split(sep).join("/");
-    if (!file.endsWith(".ts") || file.startsWith("extension/cli/")) continue;
-    const content = readFileSync(path, "utf8");
+/** What speaks to people in an editor; the terminal speaks English. */
+function speakingFiles() {
+  return ["extension", "webview"]
+    .flatMap((room) => filesUnder(join(root, room)))
+    .map((path) => relative(root, path).split(sep).join("/"))
+    .filter((file) => file.endsWith(".ts") && !file.startsWith("extension/cli/"));
+}
+
+/** Every call and `new` in files that are named from the root. */
+function forEachCall(visit, files = speakingFiles()) {
+  for (const file of files) {
+    const content = readFileSync(join(root, file), "utf8");
     const source = ts.createSourceFile(file, content, ts.ScriptTarget.Latest, true);
     const walk = (node) => {
       if (ts.isCallExpression(node) || ts.isNewExpression(node)) {

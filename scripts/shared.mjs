@@ -141,7 +141,13 @@ function installedAsLocked() {
  */
 export async function ensureBuilt({ production = false } = {}) {
   const stampPath = join(root, "dist/.built.json");
-  const hash = hashOf(["extension", "webview", "scripts/build.mjs", "package-lock.json"]);
+  const hash = hashOf([
+    "extension",
+    "webview",
+    "scripts/build.mjs",
+    "scripts/l10n.mjs",
+    "package-lock.json",
+  ]);
   const stamp = readJson(stampPath);
   if (stamp?.hash === hash && (stamp.production || !production) && bundlesExist()) return hash;
   await step(production ? "Building (production)" : "Building", () =>

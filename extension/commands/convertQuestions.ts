@@ -25,9 +25,9 @@ export async function askConversion(
       return askOnnx(about);
     case "gguf": {
       const dtype = await askOne(about, vscode.l10n.t("Type of the tensors"), {
-        fp16: vscode.l10n.t("half the size; what llama.cpp's own converter writes"),
-        fp32: vscode.l10n.t("as trained"),
-        bf16: vscode.l10n.t("half the size, the range of fp32"),
+        fp16: ["fp16", vscode.l10n.t("half the size; what llama.cpp's own converter writes")],
+        fp32: ["fp32", vscode.l10n.t("as trained")],
+        bf16: ["bf16", vscode.l10n.t("half the size, the range of fp32")],
       });
       return dtype && { kind, dtype };
     }
@@ -38,9 +38,15 @@ export async function askConversion(
 
 async function askSize(about: About): Promise<RankChoice | undefined> {
   const kind = await askOne(about, vscode.l10n.t("How large does it become?"), {
-    rank: vscode.l10n.t("one rank for all modules"),
-    energy: vscode.l10n.t("per module the smallest rank that keeps a share of the update"),
-    exact: vscode.l10n.t("per module the rank that its update has: nothing is lost"),
+    rank: [vscode.l10n.t("One Rank"), vscode.l10n.t("one rank for all modules")],
+    energy: [
+      vscode.l10n.t("Share of the Update"),
+      vscode.l10n.t("per module the smallest rank that keeps a share of the update"),
+    ],
+    exact: [
+      vscode.l10n.t("Exact"),
+      vscode.l10n.t("per module the rank that its update has: nothing is lost"),
+    ],
   });
   if (kind === undefined) return undefined;
   if (kind === "exact") return { kind };
@@ -85,13 +91,13 @@ async function askIntruders(about: About): Promise<Conversion | undefined> {
 
 async function askOnnx(about: About): Promise<Conversion | undefined> {
   const names = await askOne(about, vscode.l10n.t("Which model is it for?"), {
-    genai: vscode.l10n.t("made by ONNX Runtime GenAI's model builder"),
-    olive: vscode.l10n.t("made by Olive"),
+    genai: ["ONNX Runtime GenAI", vscode.l10n.t("made by ONNX Runtime GenAI's model builder")],
+    olive: ["Olive", vscode.l10n.t("made by Olive")],
   });
   if (names === undefined) return undefined;
   const dtype = await askOne(about, vscode.l10n.t("Type of the tensors: that of the model"), {
-    fp32: vscode.l10n.t("as trained"),
-    fp16: vscode.l10n.t("half the size"),
+    fp32: ["fp32", vscode.l10n.t("as trained")],
+    fp16: ["fp16", vscode.l10n.t("half the size")],
   });
   return dtype && { kind: "onnxAdapter", names, dtype };
 }
@@ -99,13 +105,12 @@ async function askOnnx(about: About): Promise<Conversion | undefined> {
 async function askOne<K extends string>(
   { title }: About,
   placeHolder: string,
-  meanings: Record<K, string>,
+  choices: Record<K, readonly [label: string, description: string]>,
 ): Promise<K | undefined> {
-  const items = (Object.keys(meanings) as K[]).map((value) => ({
-    label: value as string,
-    description: meanings[value],
-    value,
-  }));
+  const items = (Object.keys(choices) as K[]).map((value) => {
+    const [label, description] = choices[value];
+    return { label, description, value };
+  });
   const options = { title, placeHolder, ignoreFocusOut: true };
   return (await vscode.window.showQuickPick(items, options))?.value;
 }

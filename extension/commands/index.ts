@@ -17,6 +17,7 @@ import { compareSelection } from "./compareSelection.ts";
 import { compareStatus } from "./compareStatus.ts";
 import { convertAdapter } from "./convertAdapter.ts";
 import { copyAnswer } from "./copyAnswer.ts";
+import { deactivateAdapter } from "./deactivateAdapter.ts";
 import { deactivateAdapters } from "./deactivateAdapters.ts";
 import { deleteAdapter } from "./deleteAdapter.ts";
 import { exportBulkResults } from "./exportBulkResults.ts";
@@ -81,6 +82,7 @@ export const commands: readonly Command[] = [
   openLink,
   activateAdapter,
   setAdapterWeight,
+  deactivateAdapter,
   deactivateAdapters,
   unloadAdapter,
   renameAdapter,

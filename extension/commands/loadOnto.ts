@@ -13,11 +13,15 @@ export interface Loads {
   readonly failed: { adapter: AdapterSummary; thrown: unknown }[];
 }
 
-/** Loads adapters onto a base, which is loaded first when it is not; then says what did not fit. */
+/**
+ * Loads adapters onto a base, which is loaded first when it is not; then says what did not fit.
+ * @param options `use`: what becomes of the first that was loaded; it answers where none does, when absent
+ */
 export async function loadOnto(
   graft: Graft,
   base: string,
   adapters: readonly AdapterSummary[],
+  { use = activateFirst }: { use?: (graft: Graft, name: string) => Promise<void> } = {},
 ): Promise<void> {
   if (!requireTrust()) return;
   const isThere = graft.session.state.base?.path === base;
@@ -25,8 +29,19 @@ export async function loadOnto(
   if (!isThere && !(await loadBase(graft, base, { forAdapter }))) return;
   const loads = await loadEach(graft, adapters);
   const [first] = loads.loaded;
-  if (first) await activateFirst(graft, first.name);
-  sayFailed(graft, loads, (adapter) => loadOnto(graft, base, [adapter]));
+  if (first) await use(graft, first.name);
+  sayFailed(graft, loads, (adapter) => loadOnto(graft, base, [adapter], { use }));
+}
+
+/** What a drop onto a base does: a single adapter answers from then on, as after a click on its row. */
+export function dropOnto(
+  graft: Graft,
+  base: string,
+  adapters: readonly AdapterSummary[],
+): Promise<void> {
+  const alone = ({ session }: Graft, name: string): Promise<void> =>
+    session.activate([{ name, weight: 1 }]);
+  return loadOnto(graft, base, adapters, adapters.length === 1 ? { use: alone } : {});
 }
 
 /** Loads what is not loaded, one after the other; one that fails does not keep the others from it. */

@@ -34,7 +34,10 @@ function menu(state: State): Item[] {
       base,
       item("debug-disconnect", vscode.l10n.t("Unload Base Model"), "graft.unloadBaseModel"),
     ),
+    item("search", vscode.l10n.t("Search the Hub…"), "graft.searchHub"),
+    item("mortar-board", vscode.l10n.t("Train Adapter…"), "graft.trainAdapter"),
     line,
+    item("book", vscode.l10n.t("Get Started"), "graft.openWalkthrough"),
     item("debug-restart", vscode.l10n.t("Restart Engine"), "graft.restartEngine"),
     item("output", vscode.l10n.t("Show Log"), "graft.showLog"),
   ];

@@ -30,6 +30,7 @@ export type InspectorHostContract = AnalysisHostContract & {
   /** First call of a page; state follows through `update` from then on. */
   ready: { params: null; result: InspectorState };
   activate: { params: null; result: null };
+  deactivate: { params: null; result: null };
   tryInPlayground: { params: null; result: null };
   merge: { params: null; result: null };
   openRawConfig: { params: null; result: null };

@@ -94,8 +94,10 @@ export function describeResult(
   const count = modules === 1 ? t("1 module") : t("{0} modules", modules);
   const rank = least === most ? t("rank {0}", least) : t("rank {0} to {1}", least, most);
   const [first] = worst;
-  const fate = kind === "reduceIntruders" ? "changed" : "lost";
-  const share = t("{0} of the update is {1}", formatShare(lost), fate);
+  const share =
+    kind === "reduceIntruders"
+      ? t("{0} of the update is changed", formatShare(lost))
+      : t("{0} of the update is lost", formatShare(lost));
   const where = first ? t(", most in {0} ({1})", first.module, formatShare(first.lost)) : "";
   const sentences = [
     t("{0} of {1}{2}.", count, rank, lost === 0 ? "" : `, ${share}${where}`),

@@ -1,6 +1,6 @@
 import * as path from "node:path";
 import * as vscode from "vscode";
-import { loadOnto } from "../commands/loadOnto.ts";
+import { dropOnto } from "../commands/loadOnto.ts";
 import { mix } from "../commands/mixAdapters.ts";
 import { addFolder } from "../config.ts";
 import type { Graft } from "../context.ts";
@@ -14,9 +14,9 @@ const adapterMime = "application/vnd.code.tree.graft.adapters";
 const filesMime = "text/uri-list";
 
 /**
- * Adapters that are dropped onto a base are loaded there, onto adapters they are mixed with them. Files and
- * folders from elsewhere are added, and then do the same. The commands Mix Adapters and Load Adapters
- * onto Base do it from the keyboard.
+ * Adapters that are dropped onto a base are loaded there (a single one then answers), onto adapters they
+ * are mixed with them. Files and folders from elsewhere are added, and then do the same. The commands Mix
+ * Adapters and Load Adapters onto Base do it from the keyboard.
  */
 export class AdapterDrop<
   T extends AdapterNode | BaseNode,
@@ -66,7 +66,7 @@ async function drop(
   const dragged = state.adapters.filter(({ path: own }) => paths.includes(own));
   if (dragged.length === 0 || target === undefined) return;
   const base = target.kind === "base" ? target.base.path : baseOf(target);
-  if (base !== null) return loadOnto(graft, base, dragged);
+  if (base !== null) return dropOnto(graft, base, dragged);
   if (target.kind !== "adapter") return;
   const parts = withMix(graft, target.adapter).concat(dragged);
   const isOnce = (part: AdapterSummary, i: number): boolean =>

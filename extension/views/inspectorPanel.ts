@@ -111,6 +111,7 @@ class Inspection {
       return this.state();
     },
     activate: () => run("graft.activateAdapter", this.adapterPath),
+    deactivate: () => run("graft.deactivateAdapter", this.adapterPath),
     tryInPlayground: () => run("graft.openPlayground", this.adapterPath),
     compareAdapters: () => run("graft.compareAdapters", this.adapterPath),
     merge: () => run("graft.mergeIntoBase", this.adapterPath),

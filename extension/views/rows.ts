@@ -29,6 +29,14 @@ export interface Row {
   facts: [name: string, value: string][];
 }
 
+/** Short, for a row's description; "" where it needs no word. */
+const sourceMarks: Record<Source, string> = {
+  workspace: "",
+  cache: t("cache"),
+  folder: t("folder"),
+  sample: t("sample"),
+};
+
 const sourceWords: Record<Source, string> = {
   workspace: t("this workspace"),
   cache: t("Hugging Face cache"),
@@ -38,7 +46,6 @@ const sourceWords: Record<Source, string> = {
 
 export function baseRow(state: State, base: BaseModelSummary): Row {
   const look = baseLook(state, base);
-  const source = base.source === "workspace" ? [] : [base.source];
   const loaded = state.base?.path === base.path ? state.base : undefined;
   const ran = loaded && loaded.precision !== "as stored" ? loaded.precision : base.dtype;
   const size = [ran, formatBytes(base.bytes)];
@@ -46,7 +53,7 @@ export function baseRow(state: State, base: BaseModelSummary): Row {
   return {
     id: base.path,
     label: base.name,
-    description: [...facts, ...source, ...look.words].filter(Boolean).join(" · "),
+    description: [...facts, sourceMarks[base.source], ...look.words].filter(Boolean).join(" · "),
     icon: look.icon,
     color: look.color,
     contextValue: `base.${look.kind}`,
@@ -55,7 +62,7 @@ export function baseRow(state: State, base: BaseModelSummary): Row {
       [t("State"), look.status],
       [t("Architecture"), base.architecture || base.modelType],
       [t("Parameters"), formatExact(base.parameters)],
-      [t("Precision"), loaded ? t("{0}, runs {1}", base.dtype, loaded.precision) : base.dtype],
+      [t("Precision"), ran === base.dtype ? ran : t("{0}, runs {1}", base.dtype, ran)],
       ...loadedFacts(loaded),
       ...exportFacts(loaded?.export),
       [t("Size"), formatBytes(base.bytes)],
@@ -159,6 +166,10 @@ function adapterLook(state: State, adapter: AdapterSummary, status: AdapterStatu
       return { icon: "error", color: grey, word: t("cannot be read"), status: text };
     }
     case "baseNotLoaded": {
+      if (state.base !== null && state.base.path === adapter.basePath) {
+        const text = t("its base, {0}, is loaded; whether it fits is being looked at", base);
+        return { icon: "circle-outline", word: "", status: text };
+      }
       const other = state.base ? t("base not loaded") : "";
       return {
         icon: "circle-outline",
@@ -182,7 +193,7 @@ function baseLook(
   if (state.base?.path === base.path) {
     const { contextLength, device } = state.base;
     const status = t("loaded on {0}, context of {1} tokens", device, formatExact(contextLength));
-    return { kind: "loaded", icon: "circle-filled", color: green, words: ["loaded"], status };
+    return { kind: "loaded", icon: "circle-filled", color: green, words: [t("loaded")], status };
   }
   if (base.unsupported !== undefined) {
     const status = t("not supported: {0}", base.unsupported);

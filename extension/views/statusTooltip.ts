@@ -81,7 +81,9 @@ function link(icon: string, title: string, command: string): string {
 }
 
 function table(rows: readonly Fact[]): string {
-  const lines = rows.map(([name, value]) => `| ${escape(name)} &nbsp; | ${escape(value)} |`);
+  // A name that breaks would be two lines beside one of value.
+  const whole = (name: string): string => `${escape(name)} `.replaceAll(" ", "&nbsp;");
+  const lines = rows.map(([name, value]) => `| ${whole(name)} | ${escape(value)} |`);
   return ["| | |", "|---|---|", ...lines].join("\n");
 }
 

@@ -88,7 +88,9 @@ function tooltip(row: Row): vscode.MarkdownString {
   text.appendMarkdown("**").appendText(row.label).appendMarkdown("**\n\n");
   text.appendMarkdown("| | |\n|---|---|\n");
   for (const [name, value] of row.facts) {
-    text.appendMarkdown(`| ${name} &nbsp; | `).appendText(cell(value)).appendMarkdown(" |\n");
+    // A name that breaks would be two lines beside one of value.
+    const whole = `${name} `.replaceAll(" ", "&nbsp;");
+    text.appendMarkdown(`| ${whole} | `).appendText(cell(value)).appendMarkdown(" |\n");
   }
   return text;
 }

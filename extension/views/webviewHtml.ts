@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import * as vscode from "vscode";
 
 export type Page = "compare" | "inspector" | "playground" | "run" | "status" | "tensors" | "train";
@@ -41,16 +42,20 @@ function webviewHtml(webview: vscode.Webview, extensionUri: vscode.Uri, page: Pa
 </head>
 <body class="${page}">
 <main id="root"></main>
-<script type="application/json" id="l10n">${texts()}</script>
+<script type="application/json" id="l10n">${texts(extensionUri, page)}</script>
 <script type="module" nonce="${nonce}" src="${local("dist", "webview", `${page}.js`)}"></script>
 </body>
 </html>`;
 }
 
-/** The bundle of the editor's language, "" for English; nothing in it can end the element. */
-function texts(): string {
+/** What a page can say, in the editor's language; "" for English. Nothing in it can end the element. */
+function texts(extensionUri: vscode.Uri, page: Page): string {
   const { bundle } = vscode.l10n;
-  return bundle === undefined ? "" : JSON.stringify(bundle).replaceAll("<", "\\u003c");
+  if (bundle === undefined) return "";
+  const list = vscode.Uri.joinPath(extensionUri, "dist", "webview", `${page}.texts.json`);
+  const keys = JSON.parse(readFileSync(list.fsPath, "utf8")) as string[];
+  const own = Object.fromEntries(keys.map((key) => [key, bundle[key]]));
+  return JSON.stringify(own).replaceAll("<", "\\u003c");
 }
 
 /** The host's end of a panel's messages. */

@@ -74,6 +74,14 @@ scenario("adapters are arranged, filtered, dragged, and followed on disk", {}, a
   });
   await vscode.screenshots("52 explorer mixed");
 
+  // One that is dropped onto the base answers alone from then on, whatever answered before.
+  await vscode.page.mouse.move(5, 5);
+  await vscode.drag(vscode.treeRow(adapters, "dora-shout"), base);
+  await vscode.drop();
+  await until("what was dropped answers alone", async () =>
+    /graft-sample \+ dora-shout(?! ×)/.test(await vscode.statusBarText()),
+  );
+
   // A folder that comes and goes on disk, with nobody asking.
   const folder = join(vscode.folders.workspace, "runs/first-run");
   mkdirSync(join(vscode.folders.workspace, "runs"), { recursive: true });

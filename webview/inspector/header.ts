@@ -7,7 +7,13 @@ import { text } from "./strings.ts";
 
 /** What a reader can ask for here; each maps to one request of the contract. */
 export type InspectorAction =
-  "activate" | "tryInPlayground" | "compareAdapters" | "merge" | "openRawConfig" | "loadItsBase";
+  | "activate"
+  | "deactivate"
+  | "tryInPlayground"
+  | "compareAdapters"
+  | "merge"
+  | "openRawConfig"
+  | "loadItsBase";
 
 export interface HeaderOptions {
   /** The request that is under way. */
@@ -118,11 +124,14 @@ function buttons(report: AdapterReport, host: HostState, options: HeaderOptions)
   const isActive = statusOf(report, host)?.isActive === true;
   const cannotRun = report.summary.problem !== undefined;
   const needsBase = !cannotRun && (host.base === null || report.fit?.fits === false);
-  const activate = actionButton("activate", isActive ? text.isActive : text.activate, options, {
-    isPrimary: true,
-    isDisabled: isActive || cannotRun,
-    busyLabel: text.activating,
-  });
+  const activate = isActive
+    ? // In the other's place, so that the focus stays where it is.
+      actionButton("deactivate", text.deactivate, options, { id: "activate" })
+    : actionButton("activate", text.activate, options, {
+        isPrimary: true,
+        isDisabled: cannotRun,
+        busyLabel: text.activating,
+      });
   return element(
     "div",
     { class: "buttons" },
@@ -182,6 +191,7 @@ function actionButton(
   label: string,
   options: HeaderOptions,
   look: {
+    id?: string;
     isPrimary?: boolean;
     isDisabled?: boolean;
     busyLabel?: string;
@@ -194,7 +204,7 @@ function actionButton(
     "vscode-button",
     {
       attributes: {
-        id: action,
+        id: look.id ?? action,
         appearance: look.isPrimary === true ? "primary" : "secondary",
         "aria-label": look.title,
         "aria-busy": isBusy ? "true" : undefined,

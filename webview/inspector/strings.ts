@@ -26,7 +26,7 @@ export const text = {
 
   activate: t("Activate"),
   activating: t("Activating…"),
-  isActive: t("Active"),
+  deactivate: t("Deactivate"),
   tryInPlayground: t("Try in playground"),
   loadItsBase: t("Load its base"),
   loadingBase: t("Loading base…"),
@@ -105,19 +105,26 @@ export const text = {
   findIntruders: t("Look for intruder dimensions"),
   findingIntruders: t("Looking for intruder dimensions…"),
   intrudersCost: t("Takes a whole decomposition of every weight of the base."),
-  intrudersFound: (amount: number, topK: number, threshold: string) =>
-    amount === 0
-      ? t(
-          "No intruder among the {0} leading directions of each module (likeness below {1}).",
-          topK,
-          threshold,
-        )
-      : t(
-          "{0} intruders among the {1} leading directions of each module (likeness below {2}).",
-          amount,
-          topK,
-          threshold,
-        ),
+  intrudersFound(amount: number, topK: number, threshold: string): string {
+    if (amount === 0)
+      return t(
+        "No intruder among the {0} leading directions of each module (likeness below {1}).",
+        topK,
+        threshold,
+      );
+    if (amount === 1)
+      return t(
+        "1 intruder among the {0} leading directions of each module (likeness below {1}).",
+        topK,
+        threshold,
+      );
+    return t(
+      "{0} intruders among the {1} leading directions of each module (likeness below {2}).",
+      amount,
+      topK,
+      threshold,
+    );
+  },
 
   spectrum: t("Spectrum"),
   spectrumOf: (module: string) => t("Spectrum of {0}", module),

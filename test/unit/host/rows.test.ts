@@ -48,6 +48,16 @@ const cases: Case[] = [
     },
   },
   {
+    name: "its own base is loaded, and nobody has looked yet whether it fits",
+    state: { base },
+    expected: {
+      description: "LoRA r 8 · 287 KB",
+      context: "adapter.baseNotLoaded",
+      icon: "circle-outline",
+      status: /graft-sample, is loaded; whether it fits/,
+    },
+  },
+  {
     name: "misfit",
     state: { base, fits: fit(false, "q_proj expects 576 inputs, the adapter has 160.") },
     expected: {
