@@ -91,7 +91,7 @@ export function baseLabel(state: State, adapter: AdapterSummary): string {
   return known?.name ?? adapter.baseName ?? noBase;
 }
 
-/** Adapters by the base that they name: the loaded base first, those that name none last. */
+/** Adapters by the base that they name: the loaded base first, the sample behind what is the user's own. */
 export function adapterGroups(state: State): { label: string; adapters: AdapterSummary[] }[] {
   const groups = new Map<string, AdapterSummary[]>();
   for (const adapter of state.adapters) {
@@ -100,11 +100,14 @@ export function adapterGroups(state: State): { label: string; adapters: AdapterS
     if (known) known.push(adapter);
     else groups.set(label, [adapter]);
   }
-  const order = (label: string): number =>
-    label === state.base?.name ? 0 : label === noBase ? 2 : 1;
+  const order = ({ label, adapters }: { label: string; adapters: AdapterSummary[] }): number => {
+    if (label === state.base?.name) return 0;
+    if (label === noBase) return 3;
+    return adapters.every(({ source }) => source === "sample") ? 2 : 1;
+  };
   return [...groups]
     .map(([label, adapters]) => ({ label, adapters: adapters.sort(byName) }))
-    .sort((a, b) => order(a.label) - order(b.label) || byName(a, b));
+    .sort((a, b) => order(a) - order(b) || byName(a, b));
 }
 
 /** The snapshot that webviews get. */

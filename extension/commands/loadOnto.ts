@@ -5,7 +5,7 @@ import type { AdapterInfo, AdapterSummary } from "../protocol/engineContract.ts"
 import { adapterStatus } from "../state.ts";
 import { presentError } from "../views/errors.ts";
 import { withProgress } from "../views/progress.ts";
-import { activateFirst, loadBase, loadBaseOf, requireTrust } from "./steps.ts";
+import { activateFirst, loadBase, loadBaseOf, requireLoadable, requireTrust } from "./steps.ts";
 
 export interface Loads {
   readonly loaded: AdapterInfo[];
@@ -53,7 +53,7 @@ export async function loadEach(graft: Graft, adapters: readonly AdapterSummary[]
   for (const adapter of adapters) {
     const title = vscode.l10n.t("Loading {0}", adapter.name);
     try {
-      if (adapter.problem !== undefined) throw new Error(adapter.problem);
+      requireLoadable(adapter);
       loads.loaded.push(
         await withProgress(title, (work) => session.loadAdapter(adapter.path, work)),
       );

@@ -108,12 +108,15 @@ export async function loadAdapter(
   const { session } = graft;
   const known = session.state.loaded.find((l) => l.path === adapter.path);
   if (known) return known;
-  if (adapter.problem !== undefined) {
-    const text = vscode.l10n.t("{0} cannot be loaded: {1}", adapter.name, adapter.problem);
-    throw new HostError("unsupported", text);
-  }
+  requireLoadable(adapter);
   if (!session.state.base && !(await loadBaseOf(graft, adapter))) return undefined;
   return attach(graft, adapter, false);
+}
+
+/** @throws unsupported, for one that discovery could not read or that Graft does not run */
+export function requireLoadable({ name, problem }: AdapterSummary): void {
+  if (problem === undefined) return;
+  throw new HostError("unsupported", vscode.l10n.t("{0} cannot be loaded: {1}", name, problem));
 }
 
 /**

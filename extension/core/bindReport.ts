@@ -41,7 +41,9 @@ export function checkReport(
     const trained = config.baseName ? [t("It was trained on {0}.", config.baseName)] : [];
     const what = t("{0} does not fit this base: 0 of {1} modules bound.", dir, total);
     const saysBase = trained.length > 0;
-    throw misfit([what, ...reasons, ...trained].join(" "), { ...details, saysBase });
+    // For those who have named adapter and base already.
+    const why = [t("0 of {0} modules bound.", total), ...reasons, ...trained].join(" ");
+    throw misfit([what, ...reasons, ...trained].join(" "), { ...details, saysBase, why });
   }
   const what = t("{0}: {1} of {2} modules bound.", dir, bound.length, total);
   throw new GraftError("partial-bind", [what, ...warnings, ...reasons].join(" "), details);

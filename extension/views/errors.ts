@@ -51,10 +51,14 @@ function textFor(
   }
   if (!adapter) return message;
   if (code === "partial-bind") return message.replaceAll(adapter.path, adapter.name);
+  // The folder is known from the name; what matters is the file and the numbers in it.
+  const full = typeof details["why"] === "string" ? details["why"] : message;
+  const reason = full.replaceAll(`${adapter.path}/`, "").replaceAll(`${adapter.path}\\`, "");
+  if (code === "bad-file" && reason !== full) {
+    return vscode.l10n.t("{0} cannot be loaded: {1}", adapter.name, reason);
+  }
   if (code !== "misfit") return message;
   const { state } = graft.session;
-  // The folder is known from the name; what matters is the file and the numbers in it.
-  const reason = message.replaceAll(`${adapter.path}/`, "").replaceAll(`${adapter.path}\\`, "");
   const base = state.base?.name ?? "";
   const text = vscode.l10n.t("{0} does not fit {1}: {2}", adapter.name, base, reason);
   if (adapter.baseName === null || details["saysBase"] === true) return text;

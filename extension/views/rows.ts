@@ -112,13 +112,14 @@ function adapterFacts(state: State, adapter: AdapterSummary, status: string): Ro
   const share = fit?.fits && state.base ? adapter.parameters / state.base.parameters : undefined;
   const ofBase = share === undefined ? "" : t(" ({0} of base)", formatShare(share));
   const bound = loaded ?? (fit?.fits ? fit : undefined);
+  const isKnown = !adapter.isUnread && adapter.bytes > 0;
   const facts: Row["facts"] = [
     [t("State"), status],
     [t("Method"), adapter.method || t("unknown")],
     [t("Rank"), adapter.rank === null ? "" : String(adapter.rank)],
-    [t("Parameters"), adapter.isUnread ? "" : `${formatExact(adapter.parameters)}${ofBase}`],
+    [t("Parameters"), isKnown ? `${formatExact(adapter.parameters)}${ofBase}` : ""],
     [t("Modules bound"), bound ? t("{0} of {1}", bound.bound, bound.total) : ""],
-    [t("Size"), formatBytes(adapter.bytes)],
+    [t("Size"), adapter.bytes > 0 ? formatBytes(adapter.bytes) : ""],
     [t("Base"), baseLabel(state, adapter)],
     [t("From"), sourceWords[adapter.source]],
     [t("Path"), adapter.path],

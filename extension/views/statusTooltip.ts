@@ -1,10 +1,11 @@
 import { t } from "@vscode/l10n";
 import type { State } from "../state.ts";
+import { escapeMarkdown, markdownRow } from "./escapeMarkdown.ts";
 import { formatBytes, formatCount, formatMethod, formatRate, formatWeight } from "./format.ts";
 
 /** The status bar's tooltip as Markdown, without `vscode`, so that its words can be tested. */
 export function statusTooltip(state: State, words: string): string {
-  const lines = [`**Graft** · ${escape(words)}`];
+  const lines = [`**Graft** · ${escapeMarkdown(words)}`];
   if (state.engine === "failed") {
     lines.push(link("debug-restart", t("Restart Engine"), "graft.restartEngine"));
   } else if (state.base) {
@@ -81,15 +82,6 @@ function link(icon: string, title: string, command: string): string {
 }
 
 function table(rows: readonly Fact[]): string {
-  // A name that breaks would be two lines beside one of value.
-  const whole = (name: string): string => `${escape(name)} `.replaceAll(" ", "&nbsp;");
-  const lines = rows.map(([name, value]) => `| ${whole(name)} | ${escape(value)} |`);
+  const lines = rows.map(([name, value]) => markdownRow(name, value));
   return ["| | |", "|---|---|", ...lines].join("\n");
-}
-
-/** Names are anybody's: none of them becomes Markdown, an icon or a link. */
-function escape(text: string): string {
-  return text.replace(/\s+/g, " ").replace(/[\\`*_{}[\]()#+\-.!|<>$~&]/g, (sign) => {
-    return sign === "&" ? "&amp;" : sign === "<" ? "&lt;" : `\\${sign}`;
-  });
 }

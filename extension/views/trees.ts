@@ -3,6 +3,7 @@ import type { Graft } from "../context.ts";
 import type { State } from "../state.ts";
 import { wake } from "../wake.ts";
 import { presentError } from "./errors.ts";
+import { escapeMarkdown, markdownRow } from "./escapeMarkdown.ts";
 import { arrange, type Arrangement, describeArrangement, filterMessage } from "./arrangement.ts";
 import type { AdapterNode } from "./adapterTree.ts";
 import type { BaseNode } from "./baseModelTree.ts";
@@ -84,18 +85,7 @@ export function rowItem(row: Row): vscode.TreeItem {
 }
 
 function tooltip(row: Row): vscode.MarkdownString {
-  const text = new vscode.MarkdownString();
-  text.appendMarkdown("**").appendText(row.label).appendMarkdown("**\n\n");
-  text.appendMarkdown("| | |\n|---|---|\n");
-  for (const [name, value] of row.facts) {
-    // A name that breaks would be two lines beside one of value.
-    const whole = `${name} `.replaceAll(" ", "&nbsp;");
-    text.appendMarkdown(`| ${whole} | `).appendText(cell(value)).appendMarkdown(" |\n");
-  }
-  return text;
-}
-
-/** A table cell is one line, and a bar would end it. */
-function cell(value: string): string {
-  return value.replace(/\s+/g, " ").replaceAll("|", "¦");
+  const facts = row.facts.map(([name, value]) => markdownRow(name, value));
+  const lines = [`**${escapeMarkdown(row.label)}**`, "", "| | |", "|---|---|", ...facts];
+  return new vscode.MarkdownString(lines.join("\n"));
 }

@@ -149,7 +149,7 @@ function wanted(issue: z.core.$ZodIssue): string {
     case "invalid_union":
       return t("It has another form than expected. Correct it, or leave it out.");
     default:
-      return `${issue.message}.`;
+      return /[.!?]$/.test(issue.message) ? issue.message : `${issue.message}.`;
   }
 }
 

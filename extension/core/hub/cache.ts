@@ -88,7 +88,11 @@ async function currentSnapshot(repo: string, revision = "main"): Promise<string 
 export function folderLabel(folder: string): string {
   const isSnapshot = path.basename(path.dirname(folder)) === "snapshots";
   const id = isSnapshot ? repoIdOf(folder) : null;
-  return id?.split("/").at(-1) ?? path.basename(folder);
+  if (id !== undefined && id !== null) return id.split("/").at(-1) ?? id;
+  const name = path.basename(folder);
+  // Many have these names: a run's checkpoints, X-LoRA's experts, an adapter that PEFT calls "default".
+  const isCommon = /^((checkpoint-)?\d+|default)$/.test(name);
+  return isCommon ? `${path.basename(path.dirname(folder))}-${name}` : name;
 }
 
 /** "owner/name" of a folder inside the cache, or null elsewhere. */

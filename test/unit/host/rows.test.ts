@@ -161,4 +161,10 @@ test("adapters are grouped by base: the loaded base first, no base last", () => 
     ["Base not named", ["stray"]],
   ]);
   assert.equal(groups({ base })[0]?.[0], "graft-sample");
+  const own = adapter("sql", { basePath: null, baseName: "z/own" });
+  const behind = state({ adapters: [adapter("pirate", { source: "sample" }), own] });
+  assert.deepEqual(
+    adapterGroups(behind).map(({ label }) => label),
+    ["z/own", "graft-sample"],
+  );
 });

@@ -138,7 +138,14 @@ export function valueWarnings(values: Values, effects: AdapterEffects): string[]
   for (const [name, { entry, bytes }] of values) {
     if (!isReadableDtype(entry.dtype)) continue;
     const found = notFinite(toFloat32(bytes, entry.dtype), entry.shape);
-    if (found) warnings.push(t('Tensor "{0}" holds NaN or infinite values: {1}.', name, found));
+    if (!found) continue;
+    warnings.push(
+      t(
+        'Tensor "{0}" holds NaN or infinite values: {1}. Answers with it mean nothing: get the file again, or train it anew.',
+        name,
+        found,
+      ),
+    );
   }
   const changes =
     [...effects.linear.values()].some(changesSomething) ||

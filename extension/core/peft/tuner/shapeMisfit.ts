@@ -27,7 +27,10 @@ export function shapeMisfit(
       ...(reason ? [reason] : []),
       ...(baseName ? [t("The adapter was trained on {0}.", baseName)] : []),
     ].join(" "),
-    { file, tensor: entry.name, module: name, ...(reason && { reason }) },
+    {
+      ...{ file, tensor: entry.name, module: name, saysBase: baseName !== null },
+      ...(reason && { reason }),
+    },
   );
 }
 
