@@ -121,6 +121,7 @@ export function hostState(state: State): HostState {
       parameters: base.parameters,
       dtype: base.precision === "as stored" ? base.dtype : base.precision,
       contextLength: base.contextLength,
+      hasChatTemplate: base.hasChatTemplate,
     },
     adapters: loaded.map(({ name, path, method, rank, tasks }) => ({
       name,

@@ -64,10 +64,13 @@ class HubSearch {
     return this.graft.session.state.base ?? undefined;
   }
 
-  private enter(scope: Scope): void {
+  private enter(scope: Scope, isInstead = false): void {
     this.scope = scope;
-    this.picker.buttons = scopeButtons(scope, this.base !== undefined);
-    this.picker.placeholder = placeholders(this.base?.name ?? "")[scope];
+    this.picker.buttons = scopeButtons(scope, this.base !== undefined && !isInstead);
+    const name = this.base?.name ?? "";
+    this.picker.placeholder = isInstead
+      ? vscode.l10n.t("All PEFT adapters: {0} did not come from the Hub", name)
+      : placeholders(name)[scope];
     void this.search();
   }
 
@@ -87,9 +90,10 @@ class HubSearch {
       const asked = { kind, query: picker.value.trim(), limit, ...of } as const;
       const found = await this.graft.hub.ask("searchHub", asked, { signal });
       if (signal.aborted) return;
-      const isUnknown = scope === "fitting" && found.base === null;
-      const none = isUnknown ? notOfTheHub(base?.name ?? "") : nothing();
-      picker.items = found.models.length > 0 ? found.models.map((each) => itemOf(each)) : [none];
+      // Nobody can have named a base that is not of the Hub: all adapters are shown instead.
+      if (scope === "fitting" && found.base === null) return this.enter("adapters", true);
+      picker.items =
+        found.models.length > 0 ? found.models.map((each) => itemOf(each)) : [nothing()];
       if (kind === "adapters") await this.addDetails(found.models, signal);
     } catch (thrown) {
       if (!signal.aborted) picker.items = [{ ...nothing(), label: failureOf(thrown).message }];
@@ -169,10 +173,4 @@ function itemOf(model: HubModelSummary, info?: HubAdapterInfo): Item {
 
 function nothing(): Item {
   return { label: vscode.l10n.t("Nothing was found."), alwaysShow: true };
-}
-
-function notOfTheHub(name: string): Item {
-  const label = vscode.l10n.t("{0} did not come from the Hub.", name);
-  const detail = vscode.l10n.t("Search all adapters with the button above.");
-  return { label, detail, alwaysShow: true };
 }

@@ -14,6 +14,8 @@ export type Prompt =
       readonly kind: "chat";
       readonly messages: readonly Message[];
       readonly tools?: readonly Tool[];
+      /** Without a chat template the messages are read as one text, instead of being refused. */
+      readonly orText?: boolean;
     }
   | { readonly kind: "text"; readonly text: string };
 
@@ -153,6 +155,11 @@ export function renderPrompt(
 ): { text: string; ids: number[] } {
   const tokenizer = promptTokenizer(model, adapters);
   if (prompt.kind === "text") return { text: prompt.text, ids: tokenizer.encode(prompt.text) };
+  if (prompt.orText === true && tokenizer.chatTemplate === null) {
+    // As the messages of prompt files are joined.
+    const text = prompt.messages.map(({ content }) => content).join("\n\n");
+    return { text, ids: tokenizer.encode(text) };
+  }
   const text = renderChat(tokenizer, prompt.messages, { tools: prompt.tools });
   return { text, ids: tokenizer.encode(text, { addSpecialTokens: false }) };
 }

@@ -35,7 +35,7 @@ export function columnsRequest({
     columns: columns.map(({ id, adapters, messages }) => ({
       id,
       adapters: adapters.map(engineAdapter),
-      prompt: { kind: "chat", messages },
+      prompt: { kind: "chat", messages, orText: true },
     })),
     sampling: samplingOf(settings),
     topAlternatives: alternatives,

@@ -30,7 +30,13 @@ export type ConversationTurn =
   | { role: "tool"; content: string; toolCallId?: string; name?: string };
 
 export type Prompt =
-  | { kind: "chat"; messages: ConversationTurn[]; tools?: ToolDefinition[] }
+  | {
+      kind: "chat";
+      messages: ConversationTurn[];
+      tools?: ToolDefinition[];
+      /** Without a chat template the messages are read as one text, instead of being refused. */
+      orText?: boolean;
+    }
   | { kind: "text"; text: string };
 
 /** What an answer must look like. */

@@ -12,6 +12,7 @@ export interface HostState {
     parameters: number;
     dtype: string;
     contextLength: number;
+    hasChatTemplate: boolean;
   } | null;
   /** Loaded adapters, in load order. */
   adapters: Pick<AdapterInfo, "name" | "path" | "method" | "rank" | "tasks">[];

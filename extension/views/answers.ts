@@ -129,7 +129,7 @@ export class Answers implements vscode.TextDocumentContentProvider, vscode.Dispo
     try {
       const result = await this.session.generate(
         {
-          prompt: { kind: "chat", messages: [{ role: "user", content }] },
+          prompt: { kind: "chat", messages: [{ role: "user", content }], orText: true },
           sampling: samplingSettings(),
         },
         { signal: answer.running?.signal, onEvent },

@@ -176,7 +176,7 @@ export class Conversation {
         models,
         {
           run: randomUUID(),
-          prompt: { kind: "chat", messages },
+          prompt: { kind: "chat", messages, orText: true },
           columns: speakers.map((adapters, i) => ({ id: String(i), adapters })),
           sampling: samplingSettings(),
         },

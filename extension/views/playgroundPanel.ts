@@ -127,7 +127,7 @@ export class PlaygroundPanel implements vscode.Disposable {
       },
       renderPrompt: ({ messages, adapters }) => {
         const { path: base } = answeringBase(models.session);
-        const prompt = { kind: "chat" as const, messages };
+        const prompt = { kind: "chat" as const, messages, orText: true };
         const given = adapters.map(engineAdapter);
         return models.engine.request("renderPrompt", { base, prompt, adapters: given });
       },

@@ -37,12 +37,19 @@ export class StatusBar implements vscode.Disposable {
 
 function summary(state: State): { text: string; words: string } {
   const model = state.base ? formatModel(state.base.name, state.active) : undefined;
+  // The bar cuts long texts off in silence; the tooltip has the whole names.
+  const short = state.base
+    ? formatModel(
+        shorten(state.base.name),
+        state.active.map((each) => ({ ...each, name: shorten(each.name) })),
+      )
+    : "Graft";
   switch (state.engine) {
     case "starting":
       return { text: "$(loading~spin) Graft", words: vscode.l10n.t("engine is starting") };
     case "restarting": {
       const words = vscode.l10n.t("engine is restarting");
-      return { text: `$(loading~spin) ${model ?? "Graft"}`, words };
+      return { text: `$(loading~spin) ${short}`, words };
     }
     case "failed": {
       const words = vscode.l10n.t("engine stopped");
@@ -51,11 +58,16 @@ function summary(state: State): { text: string; words: string } {
     case "stopped":
     case "ready": {
       const words = model ?? vscode.l10n.t("no model loaded");
-      return { text: `$(layers) ${model ?? "Graft"}`, words };
+      return { text: `$(layers) ${short}`, words };
     }
     default:
       return state.engine satisfies never;
   }
+}
+
+/** "a-very-long-n…int-12000": ends tell names of one run apart. */
+function shorten(name: string): string {
+  return name.length <= 32 ? name : `${name.slice(0, 18)}…${name.slice(-12)}`;
 }
 
 function tooltip(state: State, words: string): vscode.MarkdownString {

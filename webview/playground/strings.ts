@@ -6,6 +6,10 @@ export const text = {
   noBase: t("No base model loaded"),
   loadBase: t("Load base model…"),
   changeBase: t("Change base model"),
+  asText: t("no chat template"),
+  asTextMeaning: t(
+    "The base has no chat template: prompts and answers are sent as plain text, which it goes on with.",
+  ),
   title: t("Graft Playground"),
   tools: t("Playground"),
   addColumn: t("Add column"),

@@ -35,6 +35,8 @@ export function bar(page: Page, actions: BarActions): HTMLElement {
         host.base ? `${host.base.name} · ${host.base.dtype}` : text.noBase,
       ),
       status !== "" && element("span", { class: "muted" }, status),
+      host.base?.hasChatTemplate === false &&
+        element("span", { class: "muted", attributes: { title: text.asTextMeaning } }, text.asText),
       button(host.base ? text.changeBase : text.loadBase, actions.loadBase, { id: "load-base" }),
     ),
     element(

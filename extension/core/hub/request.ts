@@ -73,9 +73,14 @@ export async function hubRequest(
 /** Why a request was stopped whose answer did not come. */
 const silence = new Error("no answer in time");
 
+/** No network, no such machine, nobody who listens there. */
+const notThere = new Set([
+  ...["ENOTFOUND", "EAI_AGAIN", "ENETUNREACH", "EHOSTUNREACH", "ECONNREFUSED"],
+]);
+
 function isHopeless(error: unknown): boolean {
   const { code } = (error as { cause?: { code?: string } }).cause ?? {};
-  return error === silence || code === "ENOTFOUND" || code === "ECONNREFUSED";
+  return error === silence || (code !== undefined && notThere.has(code));
 }
 
 /** What asks and changes nothing may be asked twice; so may what the Hub has not begun (429, 503). */

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { cp, readFile, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import { test, type TestContext } from "node:test";
+import { type Prompt, renderPrompt } from "../../../../extension/core/answer.ts";
+import type { BaseModel } from "../../../../extension/core/baseModel.ts";
 import { type Message, renderChat } from "../../../../extension/core/tokens/chatTemplate.ts";
 import { TextStream } from "../../../../extension/core/tokens/textStream.ts";
 import { readTokenizer, type Tokenizer } from "../../../../extension/core/tokens/tokenizer.ts";
@@ -97,6 +99,16 @@ for (const [what, settings, jinja, rendered] of templates) {
     assert.equal(renderChat(await tokenizerWith(t, settings, jinja), hello), rendered);
   });
 }
+
+test("a model without template reads a conversation as one text, where that was agreed to", async (t) => {
+  const without = await tokenizerWith(t, {});
+  const model = { base: {} as BaseModel, tokenizerFor: () => without };
+  const messages: Message[] = [...hello, { role: "assistant", content: "Yes?" }];
+  const prompt: Prompt = { kind: "chat", messages, orText: true };
+  assert.equal(renderPrompt(model, prompt, []).text, "Hi\n\nYes?");
+  const refuses = (): unknown => renderPrompt(model, { kind: "chat", messages }, []);
+  assert.throws(refuses, failure("unsupported", "no chat template"));
+});
 
 test("a model without template, and a template that fails, say so", async (t) => {
   const without = await tokenizerWith(t, {});
