@@ -72,7 +72,7 @@ async function measure({ name, prepare }: Base): Promise<(typeof results)[string
     const page = await openPlayground(vscode, name);
     const took: Took[] = [];
     for (let round = 0; round <= rounds; round++) {
-      const own = await ask(vscode, page, { seams, round });
+      const own = await ask(page, { seams, round });
       took.push(own);
       console.log(`${name} ${round}: ${own["all"]?.toFixed(1)} ms`);
     }
@@ -106,11 +106,7 @@ async function openPlayground(vscode: VSCode, base: string): Promise<Frame> {
   return page;
 }
 
-async function ask(
-  vscode: VSCode,
-  page: Frame,
-  { seams, round }: { seams: string; round: number },
-): Promise<Took> {
+async function ask(page: Frame, { seams, round }: { seams: string; round: number }): Promise<Took> {
   const takeNotes = (): Promise<Note[]> => page.evaluate<Note[]>("takeNotes()");
   await takeNotes();
   const begun = Date.now();
@@ -128,9 +124,12 @@ async function ask(
     .catch(() => undefined);
   await until("the answer has ended", () => page.locator("#stop").isHidden());
   await page.locator("#clear").click();
-  // Notes of the processes are written a moment after.
-  await vscode.page.waitForTimeout(800);
-  return partsOf([...inPage, ...notesIn(seams, begun)]);
+  const processes = ["host asked", "host told", "engine told"];
+  const noted = await until("host and engine have written their notes", () => {
+    const notes = notesIn(seams, begun);
+    return processes.every((name) => notes.some((note) => note.name === name)) && notes;
+  });
+  return partsOf([...inPage, ...noted]);
 }
 
 function notesIn(folder: string, since: number): Note[] {

@@ -3,10 +3,13 @@
 "use strict";
 (() => {
   // As in extension.cjs.
-  const before = Date.now();
-  let now = before;
-  while (now === before) now = Date.now();
-  const zero = now - performance.now();
+  const turn = () => {
+    const before = Date.now();
+    let now = before;
+    while (now === before) now = Date.now();
+    return now - performance.now();
+  };
+  const zero = Math.max(turn(), turn(), turn(), turn(), turn());
   const notes = [];
   const note = (name, at = performance.now()) => void notes.push({ name, at: zero + at });
   window.takeNotes = () => notes.splice(0);
