@@ -94,7 +94,7 @@ export function overlapOf(numbers: ModuleComparison | null, side: "left" | "righ
   return numbers?.overlap?.[side].at(-1) ?? null;
 }
 
-export const pairValue: Record<PairMetric, (module: PairModule) => number | null> = {
+const pairValue: Record<PairMetric, (module: PairModule) => number | null> = {
   cosine: ({ numbers }) => numbers?.cosine ?? null,
   overlap: ({ numbers }) => overlapOf(numbers, "left"),
   ratio: ({ numbers }) =>
@@ -108,7 +108,7 @@ export const pairValue: Record<PairMetric, (module: PairModule) => number | null
   rankB: ({ rankB }) => rankB,
 };
 
-export const pairShow: Record<PairMetric, (value: number) => string> = {
+const pairShow: Record<PairMetric, (value: number) => string> = {
   cosine: cosineText,
   overlap: (value) => format.percent(value),
   ratio: (value) => `${figures(value)}×`,

@@ -1,5 +1,5 @@
 import type { AdapterCost } from "../../extension/protocol/analysisContract.ts";
-import { barChart } from "../shared/chart.ts";
+import { barChart } from "../shared/charts/barChart.ts";
 import { element } from "../shared/element.ts";
 import { figure } from "../shared/figure.ts";
 import * as format from "../shared/format.ts";

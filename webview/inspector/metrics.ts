@@ -24,7 +24,7 @@ interface MetricInfo {
   hasTotal: boolean;
 }
 
-export const metrics: Record<Metric, MetricInfo> = {
+const metrics: Record<Metric, MetricInfo> = {
   parameters: {
     value: (modules) => sum(modules.map(({ parameters }) => parameters)),
     show: (value) => format.exactCount(value),

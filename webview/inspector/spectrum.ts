@@ -1,6 +1,6 @@
 import type { AdapterAnalysis, Spectrum } from "../../extension/protocol/analysisContract.ts";
 import type { AdapterReport } from "../../extension/protocol/reportContract.ts";
-import { spectrumChart } from "../shared/chart.ts";
+import { spectrumChart } from "../shared/charts/spectrumChart.ts";
 import { element } from "../shared/element.ts";
 import { figure } from "../shared/figure.ts";
 import * as format from "../shared/format.ts";

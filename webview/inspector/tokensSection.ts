@@ -1,5 +1,5 @@
 import type { VirtualTokenAnalysis } from "../../extension/protocol/analysisContract.ts";
-import { columnChart } from "../shared/chart.ts";
+import { columnChart } from "../shared/charts/columnChart.ts";
 import { element } from "../shared/element.ts";
 import { figure } from "../shared/figure.ts";
 import { figures } from "./metrics.ts";

@@ -1,6 +1,6 @@
 import type { PageFile } from "../../extension/protocol/picturesContract.ts";
 import type { RunPageState } from "../../extension/protocol/runPageContract.ts";
-import { curvesChart } from "../shared/chart.ts";
+import { curvesChart } from "../shared/charts/curvesChart.ts";
 import type { Curve } from "../shared/curve.ts";
 import { element } from "../shared/element.ts";
 import { type Figure, figure } from "../shared/figure.ts";

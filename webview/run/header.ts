@@ -1,5 +1,6 @@
 import type { ShownRun } from "../../extension/protocol/runPageContract.ts";
 import type { RunState } from "../../extension/protocol/trainingContract.ts";
+import { duration } from "../shared/duration.ts";
 import { element } from "../shared/element.ts";
 import * as format from "../shared/format.ts";
 import { icon } from "../shared/icon.ts";
@@ -118,13 +119,6 @@ function factsOf({ summary, events }: ShownRun): string {
     took !== null && !isWorking && text.took(duration(took)),
     step && isWorking && text.memory(format.bytes(step.memory)),
   );
-}
-
-/** 75 → "1 min"; seconds below two minutes, hours above two. */
-export function duration(seconds: number): string {
-  if (seconds < 120) return text.seconds(Math.max(1, Math.round(seconds)));
-  const minutes = Math.round(seconds / 60);
-  return minutes < 120 ? text.minutes(minutes) : text.hours(Math.floor(minutes / 60), minutes % 60);
 }
 
 /** What can be done with the run. */

@@ -94,7 +94,4 @@ export const text = {
   setting: t("Setting"),
   value: t("Value"),
   showAll: (all: string) => t("Show all {0}", all),
-  seconds: (value: number) => t("{0} s", value),
-  minutes: (value: number) => t("{0} min", value),
-  hours: (hours: number, minutes: number) => t("{0} h {1} min", hours, minutes),
 };

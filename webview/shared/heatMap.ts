@@ -1,4 +1,5 @@
 import { element } from "./element.ts";
+import { heatLegend } from "./heatLegend.ts";
 import { movePosition, type Position, rowWindow } from "./gridKeys.ts";
 import { type HeatCell, type HeatData, type HeatLine } from "./heatData.ts";
 import { text } from "./strings.ts";
@@ -38,7 +39,7 @@ export function heatMap(options: HeatMapOptions): HTMLElement {
   return element(
     "div",
     { class: `grid-view${isDense ? " dense" : ""}${isTall ? " tall" : ""}` },
-    legend(options),
+    heatLegend(options),
     grid.scroller,
     detail,
   );
@@ -296,29 +297,4 @@ function positionOf(target: EventTarget | null): Position | null {
 
 function isSame(a: Position | null, b: Position): boolean {
   return a?.row === b.row && a.column === b.column;
-}
-
-function legend({ data, markText, emptyText }: HeatMapOptions): HTMLElement {
-  const { scale, show } = data;
-  const swatch = (kind: string, shade: number, label: string): HTMLElement =>
-    element(
-      "li",
-      {},
-      element("span", { class: `swatch ${kind}`, variables: { shade: shade.toFixed(3) } }),
-      label,
-    );
-  const [low, high] = [scale.values[0] ?? 0, scale.values.at(-1) ?? 0];
-  const ramp = element("span", { class: `ramp ${scale.kind}` });
-  const isEmpty = scale.values.length === 0;
-  const values =
-    scale.kind === "steps"
-      ? scale.values.map((value) => swatch("cell", scale.shade(value), show(value)))
-      : [element("li", {}, show(low), ramp, show(high))];
-  return element(
-    "ul",
-    { class: "legend", attributes: { "aria-label": text.legend } },
-    ...(isEmpty ? [] : values),
-    swatch("empty", 0, emptyText),
-    markText !== null && swatch("cell marked", 0.3, markText),
-  );
 }

@@ -1,4 +1,4 @@
-import { linesChart } from "./chart.ts";
+import { linesChart } from "./charts/linesChart.ts";
 
 /** φ by number of directions: what both have in common of outputs and of inputs, and what chance gives. */
 export function overlapChart(

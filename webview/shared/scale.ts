@@ -10,7 +10,7 @@ export interface ColourScale {
   shade(value: number): number;
 }
 
-export const mostSteps = 6;
+const mostSteps = 6;
 /** Where all values are the same, none is weak or strong. */
 const onlyShade = 0.55;
 

@@ -1,5 +1,5 @@
 import type { TensorRef, TensorStatistics } from "../../extension/protocol/tensorContract.ts";
-import { histogramChart } from "../shared/chart.ts";
+import { histogramChart } from "../shared/charts/histogramChart.ts";
 import { element } from "../shared/element.ts";
 import { figure } from "../shared/figure.ts";
 import * as format from "../shared/format.ts";

@@ -1,4 +1,5 @@
 import type { TrainingEstimate } from "../../extension/protocol/trainingContract.ts";
+import { duration } from "../shared/duration.ts";
 import { element } from "../shared/element.ts";
 import * as format from "../shared/format.ts";
 import { icon } from "../shared/icon.ts";
@@ -142,11 +143,4 @@ function notice(
     icon(kind),
     element("div", { class: "notice-text" }, element("p", {}, sentence), more),
   );
-}
-
-/** Seconds below two minutes, hours above two. */
-export function duration(seconds: number): string {
-  if (seconds < 120) return text.seconds(Math.max(1, Math.round(seconds)));
-  const minutes = Math.round(seconds / 60);
-  return minutes < 120 ? text.minutes(minutes) : text.hours(Math.floor(minutes / 60), minutes % 60);
 }

@@ -10,7 +10,7 @@ import type { TrainPage } from "./page.ts";
 import { text } from "./strings.ts";
 
 /** What a format asks its records for; what may be missing comes last. */
-export const fieldsOf: Readonly<Record<DataFormat, readonly DataField[]>> = {
+const fieldsOf: Readonly<Record<DataFormat, readonly DataField[]>> = {
   chat: ["messages", "system", "tools"],
   instruction: ["prompt", "completion", "input", "system"],
   text: ["text"],
@@ -28,14 +28,14 @@ const formatsOf: Readonly<Record<NonNullable<TrainingData["task"]>, readonly Dat
 };
 
 /** Which format the records are taken for: the chosen one, what was found, or the task's only one. */
-export function formatOf({ draft, preview }: TrainPage): DataFormat | null {
+function formatOf({ draft, preview }: TrainPage): DataFormat | null {
   const { format, task = "causal" } = draft.data;
   const formats = formatsOf[task];
   return format ?? preview?.format ?? (formats.length === 1 ? (formats[0] ?? null) : null);
 }
 
 /** How records are read: the format, and which of their fields or columns is what. */
-export function formatFields(page: TrainPage): HTMLElement[] {
+function formatFields(page: TrainPage): HTMLElement[] {
   const columns = page.columns?.columns ?? [];
   // Lines of a text file have no fields.
   if (columns.length === 0) return [];
@@ -89,7 +89,7 @@ function columnField(page: TrainPage, field: DataField): HTMLElement {
 }
 
 /** What one text of a text file is; only there it is asked. */
-export function textUnitField(page: TrainPage): HTMLElement | null {
+function textUnitField(page: TrainPage): HTMLElement | null {
   if (page.columns?.hasPlainText !== true) return null;
   return selectField<NonNullable<TrainingData["textUnit"]>>(
     {

@@ -198,9 +198,6 @@ export const text = {
   begin: t("Start Training"),
   exportJob: t("Export Training Job…"),
   starting: t("Starting…"),
-  seconds: (value: number) => t("{0} s", value),
-  minutes: (value: number) => t("{0} min", value),
-  hours: (hours: number, minutes: number) => t("{0} h {1} min", hours, minutes),
 
   noName: t("A name with letters or digits in it"),
   noBase: t("Choose the base model that learns"),
