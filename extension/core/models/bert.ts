@@ -39,7 +39,7 @@ const fields = z.looseObject({
     .default("absolute"),
 });
 
-export const bertNames: BlockNames = {
+const bertNames: BlockNames = {
   blocks: "encoder.layer",
   query: "attention.self.query",
   key: "attention.self.key",
@@ -83,7 +83,7 @@ const bertDropout: EncoderDropout = {
 };
 
 /** tanh(W x + b) of the first token [batch, 1, hidden]. */
-export function pooled(m: ModelBuilder, shape: EncoderShape, stream: Value): Value {
+function pooled(m: ModelBuilder, shape: EncoderShape, stream: Value): Value {
   const { root, hidden } = shape;
   const path = `${root}.pooler.dense`;
   return m.g.tanh(m.linears(firstToken(m, stream), [linearOf(path, [hidden, hidden])]));

@@ -1,4 +1,5 @@
 import type { ModuleInfo } from "../checkpoint/modules.ts";
+import { softCap } from "../onnx/calculus.ts";
 import { quotient } from "../onnx/dimensions.ts";
 import type { Value } from "../onnx/graph.ts";
 import { attend, type AttentionInputs, distinctMasks, outputNewRows } from "./attention.ts";
@@ -205,7 +206,7 @@ function languageModelHead(m: ModelBuilder, shape: DecoderShape, rows: Value): V
   const weight = tiedEmbeddings ? `${root}.embed_tokens.weight` : "lm_head.weight";
   const head = { ...linear("lm_head", [hiddenSize, vocabulary], false), weight };
   const scaled = g.scale(m.linears(rows, [head]), shape.logitsFactor ?? 1);
-  return shape.logitsCap === undefined ? scaled : g.softCap(scaled, shape.logitsCap);
+  return shape.logitsCap === undefined ? scaled : softCap(g, scaled, shape.logitsCap);
 }
 
 /** Fused attention declares its output projection before the fused one, which PEFT's order follows. */

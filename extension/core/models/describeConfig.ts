@@ -1,7 +1,7 @@
 import type { BaseCheckpoint, WeightRef } from "../checkpoint/baseCheckpoint.ts";
 import { buildModel } from "./index.ts";
 import type { Model } from "./model.ts";
-import { anyShape } from "./modelBuilder.ts";
+import { anyShape } from "./checkpointWeights.ts";
 
 /** A tensor of every name, of whatever shape is asked for. */
 class EveryWeight extends Map<string, WeightRef> {

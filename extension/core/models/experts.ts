@@ -6,15 +6,7 @@
 import { type ExpertParameter, type ExpertStack, expertTensor } from "../checkpoint/modules.ts";
 import type { ExpertChoice } from "../onnx/layerHook.ts";
 import type { Value } from "../onnx/graph.ts";
-import {
-  divide,
-  largest,
-  matches,
-  reshapeTo,
-  shapeOf,
-  sortedPlaces,
-  sum,
-} from "../onnx/routing.ts";
+import { largest, matches, reshapeTo, shapeOf, sortedPlaces, sum } from "../onnx/routing.ts";
 import type { Activation } from "./activations.ts";
 import type { DecoderShape } from "./decoderShape.ts";
 import { expertParts } from "./expertWeights.ts";
@@ -72,7 +64,7 @@ export function expertMlp(shape: ExpertShape): Mlp {
     return g.scope(stack.path, () => {
       const [values, chosen] = largest(g, g.softmax(scores), shape.perToken);
       const weights = shape.isNormalised
-        ? divide(g, values, sum(g, values, { axis: -1, keep: true }))
+        ? g.div(values, sum(g, values, { axis: -1, keep: true }))
         : values;
       const sorted = sortByExpert(m, chosen, shape);
       const opened = openRows(m, shape, { x, stack, sorted });
@@ -110,7 +102,7 @@ function openRows(
   { x, stack, sorted }: { x: Value; stack: ExpertStack; sorted: Sorted },
 ): Value {
   const { g } = m;
-  const tokens = divide(g, sorted.pairs, g.int64s([perToken]));
+  const tokens = g.div(sorted.pairs, g.int64s([perToken]));
   const rows = g.gather(g.reshape(x, [-1, hidden]), tokens);
   const [gateUp] = stack.parameters as [ExpertParameter];
   const base = ["gate_proj", "up_proj"].map((part) =>

@@ -19,7 +19,7 @@ const fields = z.looseObject({
 });
 
 /** Norms on both sides of attention and MLP. */
-export const sandwichNorms: BlockNorms = {
+const sandwichNorms: BlockNorms = {
   beforeAttention: "input_layernorm",
   afterAttention: "post_attention_layernorm",
   beforeMlp: "pre_feedforward_layernorm",

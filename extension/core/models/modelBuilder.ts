@@ -1,21 +1,13 @@
-import { t } from "@vscode/l10n";
-import type { Dtype } from "../base/dtype.ts";
-import { badFile, unsupported } from "../base/errors.ts";
-import { elementCount, isSameShape, type Shape, showShape } from "../base/shape.ts";
-import type { BaseCheckpoint, WeightRef } from "../checkpoint/baseCheckpoint.ts";
-import { storedOrder } from "../checkpoint/openWeightFile.ts";
+import type { Shape } from "../base/shape.ts";
+import type { BaseCheckpoint } from "../checkpoint/baseCheckpoint.ts";
 import {
   type ExpertParameter,
   type ExpertStack,
   type ModuleInfo,
   normTensor,
-  sourceName,
-  storedShape,
-  weightName,
 } from "../checkpoint/modules.ts";
-import type { WeightScale } from "../checkpoint/weightScale.ts";
 import { GraphBuilder } from "../onnx/builder.ts";
-import { type OnnxType, onnxTypes, type Value } from "../onnx/graph.ts";
+import { onnxTypes, type Value } from "../onnx/graph.ts";
 import {
   type AttentionValues,
   type BaseLayers,
@@ -31,19 +23,10 @@ import {
   type Outputs,
   sideBySide,
 } from "../onnx/layerHook.ts";
-import { packedGroup, packedProduct, packedWeight, unpackedMatrix } from "./packedLinear.ts";
-
+import { CheckpointWeights } from "./checkpointWeights.ts";
 import { type DropoutRate, probabilityOf } from "./dropout.ts";
+import { LinearLayers } from "./linearLayers.ts";
 import type { Head, Task } from "./model.ts";
-
-const storage: Partial<Record<Dtype, OnnxType>> = {
-  F32: "float32",
-  F16: "float16",
-  BF16: "bfloat16",
-  F64: "float64",
-  F8_E4M3: "float8e4m3fn",
-  F8_E5M2: "float8e5m2",
-};
 
 /** What the stack of a class is called: "model" in its family, "" where the class is the stack. */
 export interface Backbone {
@@ -63,9 +46,6 @@ export interface BuilderOptions {
   readonly backbone?: Backbone | null;
 }
 
-/** The shape of weights that a model is described without. */
-export const anyShape: Shape = [-1];
-
 /**
  * What a family file builds with: operators from `g`, weights by their Hugging Face names, layers
  * that pass through the hook, and a record of every module that an adapter can target.
@@ -81,6 +61,8 @@ export class ModelBuilder {
   /** The task's head, once it was built; null for a language model. */
   head: Head | null = null;
   private readonly backbone: Backbone | null;
+  private readonly weights: CheckpointWeights;
+  private readonly linearLayers: LinearLayers;
 
   constructor(
     readonly checkpoint: BaseCheckpoint,
@@ -91,6 +73,8 @@ export class ModelBuilder {
   ) {
     this.ending = ending;
     this.backbone = backbone;
+    this.weights = new CheckpointWeights(this.g, checkpoint, layers);
+    this.linearLayers = new LinearLayers(this.weights);
   }
 
   /** Builds another graph of the same model; its modules and groups are recorded with this one's. */
@@ -108,33 +92,13 @@ export class ModelBuilder {
     return backbone.own === "" ? rest : `${backbone.own}.${rest}`;
   }
 
-  /** A weight as fp32 whatever it is stored in; ONNX Runtime maps it from the checkpoint file. */
+  /** A weight as fp32 whatever it is stored in. */
   weight(name: string, shape: Shape): Value {
-    if (this.checkpoint.empty?.has(name)) {
-      return this.g.float32s(name, new Float32Array(elementCount(shape)), shape);
-    }
-    const { stored, type, ref } = this.stored(name, shape);
-    const value = type === "float32" ? stored : this.g.cast(stored, onnxTypes.float32);
-    return isScaled(ref) ? this.scaled(value, name, ref) : value;
-  }
-
-  /** An 8-bit weight [rows, columns] times its scales; ONNX Runtime folds it as the session is made. */
-  private scaled(value: Value, name: string, { shape, scale }: ScaledWeight): Value {
-    const { g } = this;
-    const { values, count, block } = scale;
-    const { stored, type } = this.mapped(values, `${name}_scale`);
-    const exact = type === "float32" ? stored : g.cast(stored, onnxTypes.float32);
-    const size = [shape[0] ?? 1, elementCount(shape.slice(1))];
-    let spread = g.reshape(exact, count);
-    for (const axis of [0, 1] as const) {
-      if (count[axis] === 1) continue;
-      spread = g.spread(spread, axis, { size: size[axis] as number, block: block[axis] });
-    }
-    return g.mul(value, spread);
+    return this.weights.read(this.named(name), shape);
   }
 
   hasWeight(name: string): boolean {
-    return this.checkpoint.weights.has(sourceName(this.named(name), this.layers));
+    return this.weights.has(this.named(name));
   }
 
   /** Rows of an embedding table [rows, dim] for ids [batch, seq] of a graph input, as fp32. */
@@ -163,7 +127,7 @@ export class ModelBuilder {
     return this.g.scope(path, () => {
       // Picking rows before the cast keeps one fp32 copy of the table out of memory.
       const name = `${path}.weight`;
-      const { stored, type, ref } = this.stored(name, [rows, dim]);
+      const { stored, type, ref } = this.weights.stored(name, [rows, dim]);
       const source = { ids, table: () => this.weight(name, [rows, dim]) };
       if (ref.scale || type.startsWith("float8")) {
         const own = this.g.gather(source.table(), ids);
@@ -193,31 +157,24 @@ export class ModelBuilder {
     asked: readonly LinearModule[],
     isApart: boolean,
   ): { group: LinearGroup; outputs: Outputs } {
-    const modules = asked.map((module) => ({
-      ...module,
-      path: this.named(module.path),
-      ...(module.weight !== undefined && { weight: this.named(module.weight) }),
-    }));
+    const modules = asked.map((module) => this.namedModule(module));
     this.modules.push(...modules);
     const group = linearGroup(modules, isApart);
     const base: BaseLayers = (input) => {
-      const shared = typeof input === "string" ? this.packedLinears(input, group) : null;
+      const shared = typeof input === "string" ? this.linearLayers.together(input, group) : null;
       if (shared !== null) return shared;
       const inputOf = (i: number): Value =>
         typeof input === "string" ? input : (input[i] as Value);
       return modules.map((module, i) =>
-        this.g.scope(module.path, () => this.linear(inputOf(i), module)),
+        this.g.scope(module.path, () => this.linearLayers.apply(inputOf(i), module)),
       );
     };
     const parts: LayerParts = {
       layer: (i, input) => this.product(input, modules[i] as LinearModule),
       product: (i, input) =>
         this.product(input, { ...(modules[i] as LinearModule), hasBias: false }),
-      weight: (i) => this.matrix(modules[i] as LinearModule),
-      bias: (i) => {
-        const { path, out, hasBias } = modules[i] as LinearModule;
-        return hasBias ? this.weight(`${path}.bias`, [out]) : null;
-      },
+      weight: (i) => this.linearLayers.matrix(modules[i] as LinearModule),
+      bias: (i) => this.linearLayers.bias(modules[i] as LinearModule),
     };
     this.groups.push(group);
     const layers = { x, base, parts };
@@ -282,21 +239,6 @@ export class ModelBuilder {
     this.hook.hidden(this.g, stream, size);
   }
 
-  /** All layers of a group in one product, where their packed weights lie together; else null. */
-  private packedLinears(x: Value, { name, modules }: LinearGroup): Value | null {
-    const w = modules.length > 1 ? packedGroup(this.checkpoint, modules, this.layers) : null;
-    if (w === null) return null;
-    const { g } = this;
-    const y = packedProduct(g, x, { w, name: sourceName(name, this.layers) });
-    if (!modules.some(({ hasBias }) => hasBias)) return y;
-    const biases = modules.map(({ path, out, hasBias }) =>
-      hasBias
-        ? this.weight(`${path}.bias`, [out])
-        : g.float32s(`const.float32.zeros.${out}`, new Float32Array(out), [out]),
-    );
-    return g.add(y, g.concat(biases, 0));
-  }
-
   /** What is added to the rows that experts make with one of their matrices; null for nothing. */
   expertUpdate(
     stack: ExpertStack,
@@ -309,92 +251,16 @@ export class ModelBuilder {
   }
 
   /** A layer that no adapter has a place around: one expert's. */
-  product(x: Value, module: LinearModule): Value {
-    return this.g.scope(module.path, () => this.linear(x, module));
+  product(x: Value, asked: LinearModule): Value {
+    const module = this.namedModule(asked);
+    return this.g.scope(module.path, () => this.linearLayers.apply(x, module));
   }
 
-  private linear(x: Value, module: LinearModule): Value {
-    const { path, out, hasBias } = module;
-    const w = packedWeight(this.checkpoint, module, this.layers);
-    const y = w
-      ? packedProduct(this.g, x, { w, name: sourceName(path, this.layers) })
-      : this.plainProduct(x, module);
-    return hasBias ? this.g.add(y, this.weight(`${path}.bias`, [out])) : y;
+  private namedModule(module: LinearModule): LinearModule {
+    return {
+      ...module,
+      path: this.named(module.path),
+      ...(module.weight !== undefined && { weight: this.named(module.weight) }),
+    };
   }
-
-  private plainProduct(x: Value, module: LinearModule): Value {
-    const { in: inputs, out } = module;
-    const stored = this.weight(weightName(module), storedShape(module));
-    if (module.isTransposed) return this.g.matMul(x, stored);
-    const w = module.kernel ? this.g.reshape(stored, [out, inputs]) : stored;
-    return this.g.matMulTransposed(x, w);
-  }
-
-  /** A layer's weight as y = W x, [out, in]. */
-  private matrix(module: LinearModule): Value {
-    const { path, in: inputs, out } = module;
-    const w = packedWeight(this.checkpoint, module, this.layers);
-    if (w) return unpackedMatrix(this.g, { w, name: sourceName(path, this.layers) });
-    const stored = this.weight(weightName(module), storedShape(module));
-    if (module.isTransposed) return this.g.transpose(stored, [1, 0]);
-    return module.kernel ? this.g.reshape(stored, [out, inputs]) : stored;
-  }
-
-  private stored(asked: string, shape: Shape): StoredWeight & { ref: WeightRef } {
-    const { checkpoint } = this;
-    const name = sourceName(this.named(asked), this.layers);
-    const ref = checkpoint.weights.get(name);
-    if (!ref) {
-      throw badFile(
-        checkpoint.dir,
-        t('tensor "{0}" is missing from the weights', name),
-        t(
-          "The {0} model that config.json describes has it: get both from one place.",
-          checkpoint.config.modelType,
-        ),
-      );
-    }
-    if (ref.shape !== anyShape && !isSameShape(ref.shape, shape)) {
-      throw badFile(
-        ref.file,
-        t(
-          'tensor "{0}" is {1}, config.json asks for {2}',
-          name,
-          showShape(ref.shape),
-          showShape(shape),
-        ),
-      );
-    }
-    return { ref, ...this.mapped(ref, name) };
-  }
-
-  /** A tensor as it is stored, mapped from its file; one that lies transposed is turned at load. */
-  private mapped(ref: WeightRef, name: string): StoredWeight {
-    const { dtype, file, offset, byteLength, shape, strides } = ref;
-    const type = storage[dtype];
-    if (!type) {
-      throw unsupported(
-        t('{0}: tensor "{1}" is {2}, which Graft does not run yet', file, ref.name, dtype),
-      );
-    }
-    const data = { kind: "external", file, offset, byteLength } as const;
-    if (!strides) return { stored: this.g.initializer(name, type, shape, data), type };
-    const order = storedOrder(strides, shape);
-    const lying = order.map((axis) => shape[axis] as number);
-    const stored = this.g.initializer(name, type, lying, data);
-    const turn = shape.map((_, axis) => order.indexOf(axis));
-    return { stored: this.g.transpose(stored, turn), type };
-  }
-}
-
-type ScaledWeight = WeightRef & { readonly scale: WeightScale };
-
-function isScaled(ref: WeightRef): ref is ScaledWeight {
-  return ref.scale !== undefined;
-}
-
-/** A weight in the graph, in the type of its file. */
-interface StoredWeight {
-  readonly stored: Value;
-  readonly type: OnnxType;
 }

@@ -29,7 +29,7 @@ export async function openCheckpoint(
  * Keys of `weights` become names of parameters; `WeightRef.name` stays the name in the file.
  * @throws bad-file when two tensors of the files are one parameter
  */
-export function withParameterNames(checkpoint: BaseCheckpoint): BaseCheckpoint {
+function withParameterNames(checkpoint: BaseCheckpoint): BaseCheckpoint {
   const { config } = checkpoint;
   const family = families.find(({ modelType }) => modelType === config.modelType);
   if (!family) return checkpoint;

@@ -70,10 +70,10 @@ export class GraphBuilder {
     return value;
   }
 
-  int64s(values: readonly number[]): Value {
+  /** @param name of a constant that is too long to be named after its values */
+  int64s(values: readonly number[], name = `int64.${values.join(".")}`): Value {
     const bytes = new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
-    const name = `const.int64.${values.join(".")}`;
-    return this.initializer(name, "int64", [values.length], { kind: "inline", bytes });
+    return this.initializer(`const.${name}`, "int64", [values.length], { kind: "inline", bytes });
   }
 
   float32s(name: string, values: Float32Array, shape: Shape): Value {
@@ -151,19 +151,17 @@ export class GraphBuilder {
     return this.push("Sub", [a, b])[0];
   }
 
+  div(a: Value, b: Value): Value {
+    return this.push("Div", [a, b])[0];
+  }
+
+  neg(x: Value): Value {
+    return this.push("Neg", [x])[0];
+  }
+
   /** Mean over `axes`, which stay with size 1. */
   mean(x: Value, axes: readonly number[]): Value {
     return this.push("ReduceMean", [x, this.int64s(axes)])[0];
-  }
-
-  /** The last axis with all but its largest entries at −3.4e38; `like` [n] says by its size how many stay. */
-  keepLargest(x: Value, like: Value): Value {
-    const count = this.push("Shape", [like])[0];
-    const [largest] = this.push("TopK", [x, count], { count: 2 });
-    const least = this.push("ReduceMin", [largest, this.int64s([-1])])[0];
-    const isSmaller = this.push("Less", [x, least])[0];
-    const nothing = this.float32s("const.float32.lowest", Float32Array.of(-3.4e38), []);
-    return this.push("Where", [isSmaller, nothing, x])[0];
   }
 
   concat(values: readonly Value[], axis: number): Value {
@@ -191,20 +189,6 @@ export class GraphBuilder {
   /** 0 keeps a dimension, -1 takes what is left. */
   reshape(x: Value, shape: readonly number[]): Value {
     return this.push("Reshape", [x, this.int64s(shape)])[0];
-  }
-
-  /** The first n entries of x's last axis, where n is the size of `like`'s axis -2. */
-  firstColumns(x: Value, like: Value): Value {
-    const count = this.gather(this.shapeOf(like), this.int64s([-2]));
-    return this.push("Slice", [x, this.int64s([0]), count, this.int64s([-1])])[0];
-  }
-
-  /** x with the entry i / block, rounded down, at each of `size` places i along `axis`. */
-  spread(x: Value, axis: number, { size, block }: { size: number; block: number }): Value {
-    const places = BigInt64Array.from({ length: size }, (_, i) => BigInt(Math.floor(i / block)));
-    const data = { kind: "inline", bytes: new Uint8Array(places.buffer) } as const;
-    const ids = this.initializer(`const.blocks.${size}.${block}`, "int64", [size], data);
-    return this.gather(x, ids, axis);
   }
 
   /** Size of x along `axis`, [1] int64. */
@@ -266,8 +250,10 @@ export class GraphBuilder {
 
   /** x [1, n, dim] once for each of the rows that `like` [batch, ...] has. */
   repeatRows(x: Value, like: Value, [n, dim]: readonly [number, number]): Value {
-    const count = this.push("Shape", [like], { attributes: { start: int(0), end: int(1) } })[0];
-    return this.push("Expand", [x, this.concat([count, this.int64s([n, dim])], 0)])[0];
+    return this.push("Expand", [
+      x,
+      this.concat([this.sizeOf(like, 0), this.int64s([n, dim])], 0),
+    ])[0];
   }
 
   /** The sizes of x [rank]. */
@@ -330,11 +316,6 @@ export class GraphBuilder {
   /** x · factor; nothing for 1. */
   scale(x: Value, factor: number): Value {
     return factor === 1 ? x : this.mul(x, this.scalar(factor));
-  }
-
-  /** cap · tanh(factor · x / cap): x where it is small, never beyond ± cap. */
-  softCap(x: Value, cap: number, factor = 1): Value {
-    return this.scale(this.tanh(this.scale(x, factor / cap)), cap);
   }
 
   /** x · Φ(x) by its tanh approximation (gelu_new). */

@@ -1,4 +1,4 @@
-/** Arithmetic that formulas and gradients are written in; what models are made of is in builder.ts. */
+/** Operators by families, and formulas of several; single operators are methods of builder.ts. */
 import { float, int, text } from "./attributes.ts";
 import type { GraphBuilder } from "./builder.ts";
 import type { Value } from "./graph.ts";
@@ -92,4 +92,33 @@ export function scatterAdd(
 ): Value {
   const attributes = { axis: int(axis), reduction: text("add") };
   return g.node("ScatterElements", [onto, ids, updates], { attributes })[0];
+}
+
+/** cap · tanh(factor · x / cap): x where it is small, never beyond ± cap. */
+export function softCap(g: GraphBuilder, x: Value, cap: number, factor = 1): Value {
+  return g.scale(g.tanh(g.scale(x, factor / cap)), cap);
+}
+
+/** The last axis with all but its largest entries at −3.4e38; `like` [n] says by its size how many stay. */
+export function keepLargest(g: GraphBuilder, x: Value, like: Value): Value {
+  const [largest] = g.node("TopK", [x, g.shapeOf(like)], { count: 2 });
+  const least = reduce(g, "ReduceMin", { x: largest, axes: [-1] });
+  const isSmaller = binary(g, "Less", [x, least]);
+  return g.where(isSmaller, g.float32s("const.float32.lowest", Float32Array.of(-3.4e38), []), x);
+}
+
+/** The first n entries of x's last axis, where n is the size of `like`'s axis -2. */
+export function firstColumns(g: GraphBuilder, x: Value, like: Value): Value {
+  const count = g.gather(g.shapeOf(like), g.int64s([-2]));
+  return g.node("Slice", [x, g.int64s([0]), count, g.int64s([-1])])[0];
+}
+
+/** x with the entry i / block, rounded down, at each of `size` places i along `axis`. */
+export function spread(
+  g: GraphBuilder,
+  x: Value,
+  { axis, size, block }: { axis: number; size: number; block: number },
+): Value {
+  const places = Array.from({ length: size }, (_, i) => Math.floor(i / block));
+  return g.gather(x, g.int64s(places, `blocks.${size}.${block}`), axis);
 }

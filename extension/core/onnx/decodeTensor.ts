@@ -24,7 +24,7 @@ const bits: Record<OnnxType, number> = {
 };
 
 /** Bytes of a tensor's values; null for strings. @throws bad-file for more than a number can count */
-export function tensorBytes(
+function tensorBytes(
   { type, shape }: Pick<Initializer, "type" | "shape">,
   { name, file }: { name: string; file: string },
 ): number | null {

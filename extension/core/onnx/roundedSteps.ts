@@ -1,20 +1,9 @@
-/** Activations that PyTorch computes in steps, each rounded to 16 bits; for onnx/lowPrecision.ts. */
-import type { Attribute, Node, Value } from "./graph.ts";
-
-/** What a pass over a graph can do for a step. */
-export interface StepPass {
-  float32(value: number): Value;
-  push(
-    op: string,
-    inputs: readonly Value[],
-    attributes: Record<string, Attribute>,
-    output: Value,
-  ): Value;
-  pushRounded(op: string, inputs: readonly Value[]): Value;
-}
+/** Activations that PyTorch computes in steps, each rounded to 16 bits. */
+import type { Node, Value } from "./graph.ts";
+import type { Rounding } from "./rounding.ts";
 
 /** transformers' activations.py: NewGELUActivation ("power") and FastGELUActivation, BLOOM's too ("product"). */
-export function roundedGelu(pass: StepPass, node: Node, steps: "power" | "product"): void {
+export function roundedGelu(pass: Rounding, node: Node, steps: "power" | "product"): void {
   const [x] = node.inputs as [Value];
   const [output] = node.outputs as [Value];
   const float32 = (value: number): Value => pass.float32(value);
@@ -35,7 +24,7 @@ export function roundedGelu(pass: StepPass, node: Node, steps: "power" | "produc
 }
 
 /** x · sigmoid(alpha · x) in its three steps (QuickGELUActivation). */
-export function roundedQuickGelu(pass: StepPass, node: Node, alpha: number): void {
+export function roundedQuickGelu(pass: Rounding, node: Node, alpha: number): void {
   const [x] = node.inputs as [Value];
   const [output] = node.outputs as [Value];
   const scaled = pass.pushRounded("Mul", [pass.float32(alpha), x]);

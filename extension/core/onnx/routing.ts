@@ -39,10 +39,6 @@ export function sum(
   return g.node("ReduceSum", [x, g.int64s([axis])], { attributes })[0];
 }
 
-export function divide(g: GraphBuilder, a: Value, b: Value): Value {
-  return g.node("Div", [a, b])[0];
-}
-
 /** Sizes of some axes, [end − start]; of all without a range. */
 export function shapeOf(g: GraphBuilder, x: Value, [start, end]: number[] = []): Value {
   const attributes = {

@@ -54,19 +54,15 @@ export const lokr = tunerMethod<LokrConfig>({
   shapes: (module, config, file): Record<string, Shape> => {
     if (module.kind !== "linear") return {};
     const { rank } = lycorisScale(config, module.path, file);
-    const [first, second] = blocks(module, config);
-    const isFirstFull = !config.decompose_both || rank >= Math.max(first.out, first.in) / 2;
-    const isSecondFull = rank >= Math.max(second.out, second.in) / 2;
+    const [first, second] = blocks(module, config, rank);
     return {
-      ...matrixShapes("lokr_w1", first, isFirstFull ? null : rank),
-      ...(module.kernel
-        ? kernelShapes(module, config, { block: second, rank: isSecondFull ? null : rank })
-        : matrixShapes("lokr_w2", second, isSecondFull ? null : rank)),
+      ...matrixShapes("lokr_w1", first),
+      ...(module.kernel ? kernelShapes(module, config, second) : matrixShapes("lokr_w2", second)),
     };
   },
   linear: (module, tensors, { config, file }) => {
     const { rank, scaling } = lycorisScale(config, module.path, file);
-    const [first, second] = blocks(module, config);
+    const [first, second] = blocks(module, config, rank);
     const left = readMatrix(tensors, "lokr_w1", { ...first, rank });
     const right = readSecond(module, tensors, { config, block: second, rank });
     return isLowRank(left.rank * right.rank, module)
@@ -80,16 +76,28 @@ interface Block {
   readonly in: number;
 }
 
-/** Sizes of w1 and w2: both sides of the layer are split into two divisors. */
+/** A matrix that is stored as two factors of a rank, or, null, as it is: it is too small for factors. */
+interface StoredBlock extends Block {
+  readonly rank: number | null;
+}
+
+/** w1 and w2 as they are stored: both sides of the layer are split into two divisors. */
 export function blocks(
   module: LinearModule,
-  { decompose_factor: factor }: LokrConfig,
-): [Block, Block] {
+  { decompose_factor: factor, decompose_both: isFirstCut }: LokrConfig,
+  rank: number,
+): [StoredBlock, StoredBlock] {
   const [out1, out2] = divisors(module.out, factor);
   const [in1, in2] = divisors(module.kernel?.[0] ?? module.in, factor);
-  return [
+  const cut = (block: Block): number | null =>
+    rank >= Math.max(block.out, block.in) / 2 ? null : rank;
+  const [first, second] = [
     { out: out1, in: in1 },
     { out: out2, in: in2 },
+  ];
+  return [
+    { ...first, rank: isFirstCut ? cut(first) : null },
+    { ...second, rank: cut(second) },
   ];
 }
 
@@ -104,7 +112,8 @@ function divisors(dimension: number, factor: number): [number, number] {
   return [Math.min(...pair), Math.max(...pair)];
 }
 
-function matrixShapes(name: string, block: Block, rank: number | null): Record<string, Shape> {
+function matrixShapes(name: string, block: StoredBlock): Record<string, Shape> {
+  const { rank } = block;
   return rank === null
     ? { [name]: [block.out, block.in] }
     : { [`${name}_a`]: [block.out, rank], [`${name}_b`]: [rank, block.in] };
@@ -116,9 +125,10 @@ type Convolution = LinearModule & { kernel?: readonly [number, number, number] }
 function kernelShapes(
   module: Convolution,
   config: LokrConfig,
-  { block, rank }: { block: Block; rank: number | null },
+  block: StoredBlock,
 ): Record<string, Shape> {
   const [, height = 1, width = 1] = module.kernel ?? [];
+  const { rank } = block;
   if (rank === null) return { lokr_w2: [block.out, block.in, height, width] };
   if (!isKernelApart(module, config)) {
     return { lokr_w2_a: [block.out, rank], lokr_w2_b: [rank, block.in * height * width] };

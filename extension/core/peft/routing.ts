@@ -10,10 +10,11 @@
  * of an input. Modules of a group have their experts and ranks side by side.
  */
 import type { GraphBuilder } from "../onnx/builder.ts";
+import { keepLargest } from "../onnx/calculus.ts";
 import { perRow, type Value } from "../onnx/graph.ts";
 import { groupSize, type LinearGroup } from "../onnx/layerHook.ts";
 import type { RoutedLowRank } from "./effect.ts";
-import { forEachColumn, type Packed, type Part, transposeInto } from "./packing.ts";
+import { forEachColumn, type Packed, type Part, transposeInto } from "./slots/packing.ts";
 
 /** What the experts add to a group's output: x [batch, seq, in] → [batch, seq, Σ out]. */
 export function routedUpdate(g: GraphBuilder, group: LinearGroup, x: Value): Value {
@@ -26,7 +27,7 @@ export function routedUpdate(g: GraphBuilder, group: LinearGroup, x: Value): Val
   const logits = g.matMul(x, input("router", [perRow, size.in, experts]));
   const perModule = g.reshape(logits, [0, 0, modules, -1]);
   const signed = g.max(perModule, g.mul(perModule, input("gate_sign", [1])));
-  const kept = g.keepLargest(signed, input("gate_kept", [`${group.name}.kept`]));
+  const kept = keepLargest(g, signed, input("gate_kept", [`${group.name}.kept`]));
   const weights = g.softmax(kept);
   const towardsMean = g.sub(g.mean(weights, [0, 1]), weights);
   const mixed = g.add(weights, g.mul(towardsMean, input("gate_share", [1])));

@@ -44,7 +44,7 @@ export function lossOf(
 
 /** Logits of every token for both ends of an answer, [texts · tokens, 2], as rows of texts [2 texts, tokens]. */
 export function spanRows(g: GraphBuilder, logits: Value, labels: Value): Value {
-  const texts = g.node("Div", [g.sizeOf(labels, 0), g.int64s([2])])[0];
+  const texts = g.div(g.sizeOf(labels, 0), g.int64s([2]));
   const perText = g.reshapeTo(logits, g.concat([texts, g.int64s([-1, 2])], 0));
   const rows = g.concat([g.sizeOf(labels, 0), g.int64s([-1])], 0);
   return g.reshapeTo(g.transpose(perText, [0, 2, 1]), rows);
@@ -64,10 +64,10 @@ function crossEntropy(g: GraphBuilder, { logits, labels, weights }: Rows): Loss 
   const share = g.unsqueeze(weights, 1);
   const gradient = g.node(
     "ScatterElements",
-    [g.mul(g.node("Exp", [logs])[0], share), places, g.node("Neg", [share])[0]],
+    [g.mul(g.node("Exp", [logs])[0], share), places, g.neg(share)],
     { attributes: { axis: int(1), reduction: text("add") } },
   )[0];
-  return { value: negative(g, total(g, g.mul(picked, share))), gradient };
+  return { value: g.neg(total(g, g.mul(picked, share))), gradient };
 }
 
 /** (x − y)², a mean over columns. torch.nn.MSELoss. */
@@ -81,7 +81,7 @@ function squaredError(g: GraphBuilder, { logits, labels, weights }: Rows): Loss 
 /** max(x, 0) − x·y + log(1 + exp(−|x|)), a mean over columns. torch.nn.BCEWithLogitsLoss. */
 function binaryCrossEntropy(g: GraphBuilder, { logits, labels, weights }: Rows): Loss {
   const share = perColumn(g, logits, weights);
-  const tail = g.node("Exp", [negative(g, g.node("Abs", [logits])[0])])[0];
+  const tail = g.node("Exp", [g.neg(g.node("Abs", [logits])[0])])[0];
   const soft = g.node("Log", [g.add(tail, g.scalar(1))])[0];
   const term = g.add(g.sub(g.relu(logits), g.mul(logits, labels)), soft);
   const gradient = g.mul(g.sub(g.sigmoid(logits), labels), share);
@@ -91,13 +91,9 @@ function binaryCrossEntropy(g: GraphBuilder, { logits, labels, weights }: Rows):
 /** Weights [rows, 1] over the number of columns. */
 function perColumn(g: GraphBuilder, logits: Value, weights: Value): Value {
   const columns = g.cast(g.sizeOf(logits, 1), 1);
-  return g.node("Div", [g.unsqueeze(weights, 1), columns])[0];
+  return g.div(g.unsqueeze(weights, 1), columns);
 }
 
 function total(g: GraphBuilder, x: Value): Value {
   return g.node("ReduceSum", [x], { attributes: { keepdims: int(0) } })[0];
-}
-
-function negative(g: GraphBuilder, x: Value): Value {
-  return g.node("Neg", [x])[0];
 }

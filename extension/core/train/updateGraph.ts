@@ -63,7 +63,7 @@ export function updateGraph(groups: number, optimizer: OptimizerOptions): Graph 
   );
   // torch.nn.utils.clip_grad_norm_
   const limit = g.input("limit", "float32", [1]);
-  const quotient = div(g, limit, g.add(norm, g.scalar(1e-6)));
+  const quotient = g.div(limit, g.add(norm, g.scalar(1e-6)));
   const factor = g.node("Min", [quotient, g.scalar(1)])[0];
   for (const place of places) {
     const clipped = { ...place, gradients: g.mul(place.gradients, factor) };
@@ -114,8 +114,8 @@ function adamw(
   const fresh = g.scale(g.mul(gradients, gradients), 1 - betas[1]);
   const nextSquared = g.add(g.scale(squared, betas[1]), fresh);
   const root = g.node("Sqrt", [nextSquared])[0];
-  const denominator = g.add(div(g, root, correction), g.scalar(epsilon));
-  const change = div(g, g.mul(nextAverage, stepSize), denominator);
+  const denominator = g.add(g.div(root, correction), g.scalar(epsilon));
+  const change = g.div(g.mul(nextAverage, stepSize), denominator);
   emit(g, place, "parameters", g.add(g.mul(parameters, decay), change));
   emit(g, place, "exp_avg", nextAverage);
   emit(g, place, "exp_avg_sq", nextSquared);
@@ -142,8 +142,4 @@ function sgd(
 
 function emit(g: GraphBuilder, { index, size }: GroupPlace, name: string, value: Value): void {
   g.output(value, `next.${name}.${index}`, "float32", [size]);
-}
-
-function div(g: GraphBuilder, a: Value, b: Value): Value {
-  return g.node("Div", [a, b])[0];
 }

@@ -7,7 +7,7 @@ import { t } from "@vscode/l10n";
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import { adaLora as method, type AdaLoraConfig, scale } from "../adaLora.ts";
-import { identity, linear, norm } from "./algebra.ts";
+import { identity, norm } from "./algebra.ts";
 import { normal, zeros } from "./draws.ts";
 import { moduleForm, numberOf, type Settings } from "./moduleForm.ts";
 import { badField } from "./refuse.ts";
@@ -87,7 +87,10 @@ export const adaLora = moduleForm<AdaLoraConfig>({
     const { rank, scaling } = scale(config, module.path);
     if (rank === 0) return base(x);
     const factors = g.scale(g.mul(own("lora_A"), own("lora_E")), scaling);
-    return g.add(base(x), linear(g, linear(g, dropout(x), factors), own("lora_B")));
+    return g.add(
+      base(x),
+      g.matMulTransposed(g.matMulTransposed(dropout(x), factors), own("lora_B")),
+    );
   },
   // ‖A Aᵀ − I‖ and ‖Bᵀ B − I‖ of every layer, on average.
   penalty: (g, { config, targets, of }) => {
@@ -96,7 +99,7 @@ export const adaLora = moduleForm<AdaLoraConfig>({
       const { rank } = scale(config, module.path);
       if (rank === 0) return [];
       const [a, b] = [of(module, "lora_A"), of(module, "lora_B")];
-      const products = [linear(g, a, a), g.matMul(g.transpose(b, [1, 0]), b)];
+      const products = [g.matMulTransposed(a, a), g.matMul(g.transpose(b, [1, 0]), b)];
       return products.map((product) => distance(g, product, rank));
     });
     if (terms.length === 0) return null;

@@ -21,7 +21,7 @@ import {
 } from "../adamss.ts";
 import type { MethodBase } from "../method.ts";
 import { clusterAllocator, type ClusterSchedule } from "./clusterAllocator.ts";
-import { linear, pick, slice } from "./algebra.ts";
+import { pick, slice } from "./algebra.ts";
 import { normal, zeros } from "./draws.ts";
 import {
   moduleForm,
@@ -231,10 +231,10 @@ export const adamss = moduleForm<AdamssConfig>({
     // The base's bias is the last column, where x would have a one.
     const weight = slice(g, own(projection), { from: 0, to: module.in, axis: 1 });
     const bias = slice(g, own(projection), { from: module.in, to: columns, axis: 1 });
-    const inner = linear(g, x, weight);
+    const inner = g.matMulTransposed(x, weight);
     const projected = module.hasBias ? g.add(inner, g.reshape(bias, [-1])) : inner;
     const parts = clusters.map((_, i) =>
-      linear(g, linear(g, projected, own(`adamss_A.${i}`)), own(`adamss_B.${i}`)),
+      g.matMulTransposed(g.matMulTransposed(projected, own(`adamss_A.${i}`)), own(`adamss_B.${i}`)),
     );
     const places = new Int32Array(module.out);
     clusters.flat().forEach((row, place) => (places[row] = place));

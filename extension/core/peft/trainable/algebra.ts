@@ -1,11 +1,7 @@
 /** Small formulas that several methods' training forms are made of. */
 import type { GraphBuilder } from "../../onnx/builder.ts";
+import { reduce, scatterAdd } from "../../onnx/calculus.ts";
 import type { Value } from "../../onnx/graph.ts";
-
-/** x [..., in] · wᵀ where w is [out, in]. */
-export function linear(g: GraphBuilder, x: Value, w: Value): Value {
-  return g.matMulTransposed(x, w);
-}
 
 export function flat(g: GraphBuilder, x: Value): Value {
   return g.reshape(x, [-1]);
@@ -18,9 +14,9 @@ export function identity(g: GraphBuilder, size: number): Value {
   return g.float32s(`const.identity.${size}`, values, [size, size]);
 }
 
+/** Sums over axes, which stay with size 1 unless `keep` is false. */
 export function sumOver(g: GraphBuilder, x: Value, axes: readonly number[], keep = true): Value {
-  const attributes = { keepdims: { kind: "int", value: keep ? 1 : 0 } } as const;
-  return g.node("ReduceSum", [x, g.int64s(axes)], { attributes })[0];
+  return reduce(g, "ReduceSum", { x, axes, keep });
 }
 
 /** Euclidean norm along axes, which stay with size 1. @param least what it is at least */
@@ -31,18 +27,9 @@ export function norm(g: GraphBuilder, x: Value, axes: readonly number[], least =
   return g.node("Sqrt", [kept])[0];
 }
 
-export function divide(g: GraphBuilder, a: Value, b: Value): Value {
-  return g.node("Div", [a, b])[0];
-}
-
-export function negative(g: GraphBuilder, x: Value): Value {
-  return g.node("Neg", [x])[0];
-}
-
 /** A constant of places, int64, whose name says what they depend on. */
 export function indices(g: GraphBuilder, name: string, places: ArrayLike<number>): Value {
-  const bytes = new Uint8Array(BigInt64Array.from(Array.from(places, BigInt)).buffer);
-  return g.initializer(`const.${name}`, "int64", [places.length], { kind: "inline", bytes });
+  return g.int64s(Array.from(places), name);
 }
 
 /** x[..., places]: other columns in any number. */
@@ -72,9 +59,7 @@ export function scattered(
   const empty = g.float32s(`const.zeros.${rows * columns}`, new Float32Array(rows * columns), [
     rows * columns,
   ]);
-  const [made] = g.node("ScatterElements", [empty, places, at.values], {
-    attributes: { axis: { kind: "int", value: 0 }, reduction: { kind: "string", value: "add" } },
-  });
+  const made = scatterAdd(g, empty, { ids: places, updates: at.values, axis: 0 });
   return g.reshape(made, [rows, columns]);
 }
 
@@ -90,7 +75,7 @@ export function skew(g: GraphBuilder, triangle: Value, size: number): Value {
     }
   }
   const nothing = g.mul(slice(g, triangle, { from: 0, to: 1, axis: 1 }), g.scalar(0));
-  const all = g.concat([nothing, triangle, negative(g, triangle)], 1);
+  const all = g.concat([nothing, triangle, g.neg(triangle)], 1);
   return g.reshape(pick(g, all, { name: `skew.${size}`, places }), [-1, size, size]);
 }
 
@@ -104,16 +89,11 @@ export function inverseOfTurned(g: GraphBuilder, q: Value, size: number): Value 
   const twice = g.scale(unit, 2);
   const step = (x: Value, m: Value): Value => g.matMul(x, g.sub(twice, g.matMul(m, x)));
   const m = g.add(unit, q);
-  const still = detached(g, m);
-  const size2 = sumOver(g, g.mul(detached(g, q), detached(g, q)), [1, 2]);
-  let x = divide(g, g.sub(unit, detached(g, q)), g.add(size2, g.scalar(1)));
+  const still = g.detach(m);
+  const size2 = sumOver(g, g.mul(g.detach(q), g.detach(q)), [1, 2]);
+  let x = g.div(g.sub(unit, g.detach(q)), g.add(size2, g.scalar(1)));
   for (let round = 0; round < 20; round++) x = step(x, still);
-  return step(detached(g, x), m);
-}
-
-/** The value without a gradient. */
-export function detached(g: GraphBuilder, x: Value): Value {
-  return g.detach(x);
+  return step(g.detach(x), m);
 }
 
 /** x [..., blocks · size] with every part of `size` columns times its block [blocks or 1, size, size]. */

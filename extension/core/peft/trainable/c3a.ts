@@ -5,7 +5,7 @@
  */
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import { blockSize, c3a as method, type C3aConfig } from "../c3a.ts";
-import { linear, pick } from "./algebra.ts";
+import { pick } from "./algebra.ts";
 import { normal, zeros } from "./draws.ts";
 import { moduleForm, type Settings } from "./moduleForm.ts";
 import { refuseField } from "./refuse.ts";
@@ -44,6 +44,6 @@ export const c3a = moduleForm<C3aConfig>({
     const turned = pick(g, own("c3a_kernel"), { name: `circulant.${size}`, places });
     const blocks = g.reshape(turned, [rows, columns, size, size]);
     const delta = g.reshape(g.transpose(blocks, [0, 2, 1, 3]), [module.out, module.in]);
-    return g.add(base(x), linear(g, x, g.scale(delta, 1 / module.in)));
+    return g.add(base(x), g.matMulTransposed(x, g.scale(delta, 1 / module.in)));
   },
 });

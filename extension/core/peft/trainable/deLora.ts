@@ -3,9 +3,10 @@
  * rows a and columns b at least 1e-4. B begins with zeros, λ with delora_lambda.
  */
 import type { LinearModule } from "../../onnx/layerHook.ts";
-import { deLora as method, type DeLoraConfig, rankOf } from "../deLora.ts";
+import { deLora as method, type DeLoraConfig } from "../deLora.ts";
+import { rankOf } from "../tuner/config.ts";
 import { matchPattern } from "../../checkpoint/targets.ts";
-import { divide, flat, linear, norm } from "./algebra.ts";
+import { flat, norm } from "./algebra.ts";
 import { filled, kaiming, zeros } from "./draws.ts";
 import { moduleForm, numberOf, type FormContext } from "./moduleForm.ts";
 
@@ -51,8 +52,8 @@ export const deLora = moduleForm<DeLoraConfig>({
     const [a, b] = [own("delora_A"), own("delora_B")];
     const lengths = g.mul(flat(g, norm(g, a, [1], 1e-4)), flat(g, norm(g, b, [0], 1e-4)));
     const rank = rankOf(module.path, config, file);
-    const strength = divide(g, g.scale(own("delora_lambda"), 1 / rank), lengths);
-    const inner = linear(g, g.mul(dropout(x), own("delora_w_norm")), a);
-    return g.add(base(x), linear(g, g.mul(inner, strength), b));
+    const strength = g.div(g.scale(own("delora_lambda"), 1 / rank), lengths);
+    const inner = g.matMulTransposed(g.mul(dropout(x), own("delora_w_norm")), a);
+    return g.add(base(x), g.matMulTransposed(g.mul(inner, strength), b));
   },
 });

@@ -14,7 +14,6 @@ import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import { deft as method, type DeftConfig, rankOf, scalingOf } from "../deft.ts";
-import { linear } from "./algebra.ts";
 import { normal } from "./draws.ts";
 import { type FormLayer, type Initial, moduleForm, numberOf } from "./moduleForm.ts";
 
@@ -88,10 +87,10 @@ export const deft = moduleForm<DeftConfig>({
   forward: (g, layer) => {
     const { module, config, x, base, product, own, dropout } = layer;
     const [q, right] = subspace(g, layer);
-    const kept = g.sub(base(x), linear(g, g.matMul(product(x), right), q));
+    const kept = g.sub(base(x), g.matMulTransposed(g.matMul(product(x), right), q));
     if (config.para) return kept;
     const scaling = scalingOf(config, rankOf(module, config));
-    const written = g.scale(linear(g, dropout(x), own("deft_R")), scaling);
-    return g.add(kept, linear(g, written, q));
+    const written = g.scale(g.matMulTransposed(dropout(x), own("deft_R")), scaling);
+    return g.add(kept, g.matMulTransposed(written, q));
   },
 });

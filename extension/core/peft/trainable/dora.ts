@@ -55,7 +55,7 @@ export function doraOutput(
     scaling,
   });
   const magnitude = g.reshape(layer.parameter(magnitudeSuffix), [module.out]);
-  const factor = g.node("Div", [magnitude, norms])[0];
+  const factor = g.div(magnitude, norms);
   const whole = layer.base();
   const bias = layer.bias();
   const undisturbed = bias === null ? whole : g.sub(whole, bias);
@@ -82,6 +82,6 @@ export function doraRows(
     squares,
     scaling,
   });
-  const factor = g.node("Div", [table.parameter(magnitudeSuffix), norms])[0];
+  const factor = g.div(table.parameter(magnitudeSuffix), norms);
   return g.mul(factor, g.add(table.rows, at.update));
 }

@@ -7,7 +7,7 @@ import type { Value } from "../../onnx/graph.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import { fourierFt as method, type FourierFtConfig, spectralPlaces } from "../fourierFt.ts";
 import { matchNameEnd } from "../tuner/patterns.ts";
-import { indices, linear, scattered } from "./algebra.ts";
+import { indices, scattered } from "./algebra.ts";
 import { normal, zeros } from "./draws.ts";
 import { moduleForm, type Settings } from "./moduleForm.ts";
 
@@ -49,6 +49,6 @@ export const fourierFt = moduleForm<FourierFtConfig>({
     const spectrum = scattered(g, { values, places, rows: out, columns: inputs });
     const part = (kind: "cos" | "sin"): Value =>
       g.matMul(g.matMul(wave(g, kind, out), spectrum), wave(g, kind, inputs));
-    return g.add(base(x), linear(g, x, g.sub(part("cos"), part("sin"))));
+    return g.add(base(x), g.matMulTransposed(x, g.sub(part("cos"), part("sin"))));
   },
 });

@@ -18,7 +18,7 @@ import type { GraphBuilder } from "../../onnx/builder.ts";
 import { onnxTypes, type Value } from "../../onnx/graph.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import { entries, frod as method, type FrodConfig, lambda, roleOf, spectrum } from "../frod.ts";
-import { flat, linear, scattered, slice } from "./algebra.ts";
+import { flat, scattered, slice } from "./algebra.ts";
 import { normal, zeros } from "./draws.ts";
 import {
   type FormContext,
@@ -222,8 +222,8 @@ export const frod = moduleForm<FrodConfig>({
     const { module, config, x, base, product, bias, own, shared, dropout } = layer;
     const h = dropout(x);
     const z = g.matMul(h, shared(namesOf(roleOf(module.path)).basis));
-    const turned = g.add(linear(g, z, sparse(g, layer)), g.mul(z, own(lambda)));
-    const y = linear(g, turned, own(left));
+    const turned = g.add(g.matMulTransposed(z, sparse(g, layer)), g.mul(z, own(lambda)));
+    const y = g.matMulTransposed(turned, own(left));
     // What is dropped out of the adapted weight's input is dropped out of the base's that it replaces.
     if (numberOf(config, "frod_dropout") > 0) return g.add(g.sub(base(x), product(h)), y);
     const b = bias();

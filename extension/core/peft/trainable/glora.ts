@@ -6,7 +6,7 @@
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import { glora as method, type GloraConfig, shapes } from "../glora.ts";
-import { flat, linear, sumOver } from "./algebra.ts";
+import { flat, sumOver } from "./algebra.ts";
 import { kaiming, normal, zeros } from "./draws.ts";
 import { type FormLayer, moduleForm } from "./moduleForm.ts";
 
@@ -16,8 +16,8 @@ function onWeight(g: GraphBuilder, layer: FormLayer<GloraConfig>): Value | null 
   if (config.config_A_B === "none") return null;
   if (config.config_A_B === "lora") {
     const scales = g.matMul(own("glora_A.Xd"), own("glora_A.Xu"));
-    const shift = linear(g, linear(g, x, own("glora_B.Xu")), own("glora_B.Xd"));
-    return g.add(linear(g, x, g.mul(weight(), scales)), shift);
+    const shift = g.matMulTransposed(g.matMulTransposed(x, own("glora_B.Xu")), own("glora_B.Xd"));
+    return g.add(g.matMulTransposed(x, g.mul(weight(), scales)), shift);
   }
   const scaled = g.mul(product(x), flat(g, own("glora_A.X")));
   return g.add(scaled, g.mul(sumOver(g, x, [-1]), flat(g, own("glora_B.X"))));

@@ -5,7 +5,6 @@
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import { graLora as method, type GraLoraConfig, scalingOf } from "../graLora.ts";
-import { linear } from "./algebra.ts";
 import { kaiming, zeros } from "./draws.ts";
 import { moduleForm, numberOf, type FormLayer } from "./moduleForm.ts";
 
@@ -84,7 +83,10 @@ export const graLora = moduleForm<GraLoraConfig>({
     const scaling = scalingOf(config);
     const y = g.add(base(x), g.scale(pieces(g, layer, dropout(x)), scaling));
     if (config.hybrid_r === 0) return y;
-    const general = linear(g, linear(g, dropout(x), own(generalA)), own(generalB));
+    const general = g.matMulTransposed(
+      g.matMulTransposed(dropout(x), own(generalA)),
+      own(generalB),
+    );
     return g.add(y, g.scale(general, scaling));
   },
 });

@@ -2,8 +2,8 @@
  * HiRA (PEFT tuners/hira/layer.py): ΔW = W ⊙ (B A). A begins as Kaiming has it or gaussian, B with zeros,
  * both after draws that are thrown away.
  */
-import { hira as method, type HiraConfig, rankOf } from "../hira.ts";
-import { linear } from "./algebra.ts";
+import { hira as method, type HiraConfig } from "../hira.ts";
+import { rankOf } from "../tuner/config.ts";
 import { kaiming, normal, zeros } from "./draws.ts";
 import { moduleForm, numberOf } from "./moduleForm.ts";
 import { refuseField } from "./refuse.ts";
@@ -31,6 +31,6 @@ export const hira = moduleForm<HiraConfig>({
   },
   forward: (g, { x, base, weight, own, dropout }) => {
     const delta = g.mul(weight(), g.matMul(own("hira_B"), own("hira_A")));
-    return g.add(base(x), linear(g, dropout(x), delta));
+    return g.add(base(x), g.matMulTransposed(dropout(x), delta));
   },
 });

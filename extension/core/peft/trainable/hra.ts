@@ -6,7 +6,7 @@
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import { hra as method, type HraConfig } from "../hra.ts";
-import { divide, linear, norm, slice } from "./algebra.ts";
+import { norm, slice } from "./algebra.ts";
 import { kaiming } from "./draws.ts";
 import { moduleForm } from "./moduleForm.ts";
 
@@ -16,7 +16,7 @@ function column(g: GraphBuilder, u: Value, i: number): Value {
 
 /** x − 2 (x u) uᵀ for columns u [in, n] of length 1 that are orthogonal. */
 function reflect(g: GraphBuilder, x: Value, u: Value): Value {
-  return g.sub(x, g.scale(linear(g, g.matMul(x, u), u), 2));
+  return g.sub(x, g.scale(g.matMulTransposed(g.matMul(x, u), u), 2));
 }
 
 /** Gram and Schmidt's, column by column. */
@@ -28,7 +28,7 @@ function orthogonal(g: GraphBuilder, u: Value, count: number): Value {
       const shared = g.matMul(g.transpose(before, [1, 0]), own);
       own = g.sub(own, g.mul(before, shared));
     }
-    made.push(divide(g, own, norm(g, own, [0])));
+    made.push(g.div(own, norm(g, own, [0])));
   }
   return g.concat(made, 1);
 }
@@ -46,7 +46,7 @@ export const hra = moduleForm<HraConfig>({
   forward: (g, { config, x, base, own }) => {
     const u = own("hra_u");
     if (config.apply_GS) return base(reflect(g, x, orthogonal(g, u, config.r)));
-    const unit = divide(g, u, norm(g, u, [0]));
+    const unit = g.div(u, norm(g, u, [0]));
     let turned = x;
     for (let i = config.r - 1; i >= 0; i--) turned = reflect(g, turned, column(g, unit, i));
     return base(turned);

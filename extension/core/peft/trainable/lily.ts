@@ -5,7 +5,6 @@
  */
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import { lily as method, type LilyConfig, sharersOf } from "../lily.ts";
-import { linear } from "./algebra.ts";
 import { kaiming, zeros } from "./draws.ts";
 import { type FormContext, moduleForm } from "./moduleForm.ts";
 
@@ -57,8 +56,8 @@ export const lily = moduleForm<LilyConfig>({
   },
   forward: (g, { module, config, x, base, own }) => {
     const { r, num_B: experts, scaling } = config;
-    const hidden = linear(g, x, own(down));
-    const shares = g.mean(g.softmax(linear(g, hidden, own(router))), [0, 1]);
+    const hidden = g.matMulTransposed(x, own(down));
+    const shares = g.mean(g.softmax(g.matMulTransposed(hidden, own(router))), [0, 1]);
     const ups = g.reshape(own(up), [experts, r * module.out]);
     const mixed = g.reshape(g.matMul(g.reshape(shares, [1, experts]), ups), [r, module.out]);
     return g.add(base(x), g.scale(g.matMul(hidden, mixed), scaling));

@@ -5,7 +5,6 @@
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import { loha as method, type LohaConfig } from "../loha.ts";
 import { lycorisScale } from "../lycorisConfig.ts";
-import { linear } from "./algebra.ts";
 import { kaimingOrZeros } from "./draws.ts";
 import { lycorisDropout, withLycorisDropout } from "./lycorisDropout.ts";
 import { moduleForm, type Settings, type OwnTensor } from "./moduleForm.ts";
@@ -38,7 +37,7 @@ export const loha = moduleForm<LohaConfig>({
     const first = g.matMul(own("hada_w1_a"), own("hada_w1_b"));
     const second = g.matMul(own("hada_w2_a"), own("hada_w2_b"));
     const { scaling } = lycorisScale(config, module.path, file);
-    const delta = linear(g, x, g.scale(g.mul(first, second), scaling));
+    const delta = g.matMulTransposed(x, g.scale(g.mul(first, second), scaling));
     return g.add(base(x), withLycorisDropout(g, delta, { layer, isScaled: true }));
   },
 });

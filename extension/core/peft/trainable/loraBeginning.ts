@@ -180,7 +180,7 @@ function denseShapes(
 }
 
 /** torch's kaiming_uniform_(a = √5), which nn.Linear and nn.Conv2d begin with: ± 1 / √fan_in. */
-export function linearWeight(random: TorchGenerator, shape: Shape): Float32Array {
+function linearWeight(random: TorchGenerator, shape: Shape): Float32Array {
   return uniform(random, shape, 1);
 }
 

@@ -146,6 +146,7 @@ export async function minorDirections(
   return leftVectors(weight, { rows: module.out, columns: module.in, rank });
 }
 
+/** Unit left vectors [rows, rank] of a matrix's smallest singular values, the smallest last. */
 export function leftVectors(
   matrix: Float32Array,
   { rows, columns, rank }: { rows: number; columns: number; rank: number },
@@ -168,6 +169,7 @@ export function readerOf(at: Beginning<LoraConfig>): WeightReader {
   return { config: at.config, file: at.file, weight: (module) => readWeight(module, at) };
 }
 
+/** A module's weight in fp32 as it is stored. @throws misfit when the base has none */
 export async function readWeight(
   module: ModuleInfo,
   { base, signal }: Pick<Beginning<LoraConfig>, "base" | "signal">,

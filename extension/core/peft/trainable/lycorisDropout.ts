@@ -1,6 +1,5 @@
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
-import { divide } from "./algebra.ts";
 import { type FormLayer, numberOf } from "./moduleForm.ts";
 
 /** How often LoHa and LoKr leave something out: rows of ΔW, or all of it. */
@@ -31,7 +30,7 @@ export function withLycorisDropout(
   const whole = kept("module_dropout", 1);
   // Where no row is left there is nothing to divide.
   const share = rows && isScaled ? g.max(g.mean(rows, [0]), g.scalar(1 / (2 * module.out))) : null;
-  const scaled = rows && (share === null ? rows : divide(g, rows, share));
+  const scaled = rows && (share === null ? rows : g.div(rows, share));
   const some = scaled === null ? delta : g.mul(delta, scaled);
   return whole === null ? some : g.mul(some, whole);
 }

@@ -6,7 +6,7 @@ import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import { miss as method, type MissConfig } from "../miss.ts";
-import { linear, sumOver } from "./algebra.ts";
+import { sumOver } from "./algebra.ts";
 import { kaiming, zeros } from "./draws.ts";
 import { moduleForm, numberOf, type Settings, type FormLayer } from "./moduleForm.ts";
 
@@ -31,7 +31,7 @@ function blockwise(
   const blocks = g.transpose(g.reshape(weight(), [rows, r, columns, r]), [2, 0, 1, 3]);
   const made = g.add(g.matMul(blocks, own("miss_block")), own("miss_block"));
   const delta = g.reshape(g.transpose(made, [1, 2, 0, 3]), [module.out, module.in]);
-  return g.add(base(x), linear(g, x, delta));
+  return g.add(base(x), g.matMulTransposed(x, delta));
 }
 
 export const miss = moduleForm<MissConfig>({

@@ -8,16 +8,7 @@ import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import { blocksOf, oft as method, type OftConfig } from "../oft.ts";
-import {
-  detached,
-  divide,
-  identity,
-  inverseOfTurned,
-  norm,
-  skew,
-  slice,
-  turnBlocks,
-} from "./algebra.ts";
+import { identity, inverseOfTurned, norm, skew, slice, turnBlocks } from "./algebra.ts";
 import { normal, zeros } from "./draws.ts";
 import type { ModuleMasks } from "./dropout.ts";
 import { moduleForm, numberOf } from "./moduleForm.ts";
@@ -50,10 +41,10 @@ export function cayley(
 
 /** Triangles of at most eps / √blocks, without a gradient of the cut. */
 function confined(g: GraphBuilder, weight: Value, at: { bound: number }): Value {
-  const still = detached(g, weight);
+  const still = g.detach(weight);
   // A skew-symmetric block holds each number twice.
   const length = g.scale(norm(g, still, [1], 1e-30), Math.SQRT2);
-  const cut = divide(g, g.scalar(at.bound), g.max(length, g.scalar(at.bound)));
+  const cut = g.div(g.scalar(at.bound), g.max(length, g.scalar(at.bound)));
   return g.add(g.sub(weight, still), g.mul(still, cut));
 }
 

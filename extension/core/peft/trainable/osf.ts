@@ -10,7 +10,6 @@ import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import { keptDirections, left, osf as method, type OsfConfig, right, values } from "../osf.ts";
-import { detached, linear, negative } from "./algebra.ts";
 import { normal } from "./draws.ts";
 import { moduleForm, type Settings } from "./moduleForm.ts";
 import { refuseField } from "./refuse.ts";
@@ -45,7 +44,7 @@ function sizes(module: LinearModule, settings: Settings<OsfConfig>): { kept: num
 /** The value, with a gradient that `project` makes of its own: of a symmetric projection. */
 function confined(g: GraphBuilder, x: Value, project: (x: Value) => Value): Value {
   const inside = project(x);
-  return g.add(inside, detached(g, g.sub(x, inside)));
+  return g.add(inside, g.detach(g.sub(x, inside)));
 }
 
 export const osf = moduleForm<OsfConfig>({
@@ -112,12 +111,12 @@ export const osf = moduleForm<OsfConfig>({
     });
     const v = confined(g, own(right), (x) => {
       const side = own(out < inputs ? keptRight : oldRight);
-      const part = g.matMul(linear(g, x, side), side);
+      const part = g.matMul(g.matMulTransposed(x, side), side);
       return out < inputs ? g.sub(x, part) : part;
     });
-    const old = negative(g, g.mul(own(oldLeft), own(oldValues)));
+    const old = g.neg(g.mul(own(oldLeft), own(oldValues)));
     const a = g.concat([g.mul(u, own(values)), old], 1);
     const b = g.concat([v, own(oldRight)], 0);
-    return g.add(base(x), linear(g, linear(g, x, b), a));
+    return g.add(base(x), g.matMulTransposed(g.matMulTransposed(x, b), a));
   },
 });

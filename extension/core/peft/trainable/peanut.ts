@@ -8,7 +8,6 @@ import type { Value } from "../../onnx/graph.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import { peanut as method, type PeanutConfig } from "../peanut.ts";
 import { activation } from "./activation.ts";
-import { linear } from "./algebra.ts";
 import { kaiming, zeros } from "./draws.ts";
 import { type FormLayer, moduleForm, type OwnTensor } from "./moduleForm.ts";
 
@@ -54,7 +53,10 @@ export const peanut = moduleForm<PeanutConfig>({
   },
   forward: (g, layer) => {
     const { config, x, base, own } = layer;
-    const inner = linear(g, x, hidden(g, layer));
-    return g.add(base(x), g.scale(linear(g, inner, own("peanut_B.weight")), config.scaling));
+    const inner = g.matMulTransposed(x, hidden(g, layer));
+    return g.add(
+      base(x),
+      g.scale(g.matMulTransposed(inner, own("peanut_B.weight")), config.scaling),
+    );
   },
 });

@@ -7,7 +7,7 @@ import type { TorchGenerator } from "../../base/torchRandom.ts";
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import { logits, poly as method, type PolyConfig } from "../poly.ts";
-import { divide, sumOver } from "./algebra.ts";
+import { sumOver } from "./algebra.ts";
 import { kaiming, zeros } from "./draws.ts";
 import { type FormLayer, moduleForm } from "./moduleForm.ts";
 
@@ -20,12 +20,12 @@ function mixture(g: GraphBuilder, { config, own, chance, tasks }: FormLayer<Poly
   let z = g.gather(own(logits), tasks());
   const u = chance(z, { size, salt: "router", isPerText: true });
   if (u !== null) {
-    const [odds] = g.node("Log", [divide(g, u, g.sub(g.scalar(1), u))]);
+    const [odds] = g.node("Log", [g.div(u, g.sub(g.scalar(1), u))]);
     z = g.add(z, odds);
   }
   const open = g.reshape(g.sigmoid(z), [-1, splits, skills]);
   const sum = g.add(sumOver(g, open, [2]), g.scalar(1e-12));
-  return g.transpose(divide(g, open, sum), [1, 0, 2]);
+  return g.transpose(g.div(open, sum), [1, 0, 2]);
 }
 
 /** Skills' factors as kaiming_uniform_ draws them, [splits, skills, …] of transposed [rows, columns]. */

@@ -7,7 +7,7 @@ import { singularVectors } from "../../base/svd.ts";
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import { after, before, psoft as method, type PsoftConfig, rotation, strengths } from "../psoft.ts";
-import { divide, identity, linear, negative, norm, skew } from "./algebra.ts";
+import { identity, norm, skew } from "./algebra.ts";
 import { filled, normal, zeros } from "./draws.ts";
 import { type FormLayer, moduleForm, numberOf, type OwnTensor } from "./moduleForm.ts";
 import { cayley } from "./oft.ts";
@@ -32,8 +32,8 @@ function rotated(
   { r, use_cayley_neumann: isSeries, cayley_neumann_eps: bound, ...config }: PsoftConfig,
 ): Value {
   const q = skew(g, g.reshape(own(rotation), [1, -1]), r);
-  if (!isSeries) return g.reshape(cayley(g, negative(g, q), { size: r, terms: null }), [r, r]);
-  const held = bound === null ? q : g.mul(q, divide(g, g.scalar(bound), norm(g, q, [1, 2], bound)));
+  if (!isSeries) return g.reshape(cayley(g, g.neg(q), { size: r, terms: null }), [r, r]);
+  const held = bound === null ? q : g.mul(q, g.div(g.scalar(bound), norm(g, q, [1, 2], bound)));
   const terms = config.num_cayley_neumann_terms;
   return g.reshape(cayley(g, held, { size: r, terms }), [r, r]);
 }
@@ -74,9 +74,9 @@ export const psoft = moduleForm<PsoftConfig>({
   },
   forward: (g, layer) => {
     const { x, base, own, dropout } = layer;
-    const inner = linear(g, dropout(x), own(frozenA));
-    const change = g.sub(linear(g, inner, turn(g, layer)), inner);
-    return g.add(base(x), linear(g, change, own(frozenB)));
+    const inner = g.matMulTransposed(dropout(x), own(frozenA));
+    const change = g.sub(g.matMulTransposed(inner, turn(g, layer)), inner);
+    return g.add(base(x), g.matMulTransposed(change, own(frozenB)));
   },
 });
 

@@ -6,7 +6,7 @@ import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import { pvera as method, type PveraConfig } from "../pvera.ts";
 import { kaimingPair, largestLayer } from "../sharedProjection.ts";
-import { linear, slice } from "./algebra.ts";
+import { slice } from "./algebra.ts";
 import { filled, normal, zeros } from "./draws.ts";
 import { type FormLayer, moduleForm, numberOf } from "./moduleForm.ts";
 import { projection } from "./vera.ts";
@@ -51,12 +51,12 @@ export const pvera = moduleForm<PveraConfig>({
     const { module, config, x, base, own, shared, dropout } = layer;
     const a = slice(g, shared("pvera_A"), { from: 0, to: module.in, axis: 1 });
     const b = slice(g, shared("pvera_B"), { from: 0, to: module.out, axis: 0 });
-    const inner = g.mul(linear(g, dropout(x), a), own("pvera_lambda_d"));
+    const inner = g.mul(g.matMulTransposed(dropout(x), a), own("pvera_lambda_d"));
     const mean = slice(g, inner, { from: 0, to: config.r, axis: 2 });
     const logVariance = slice(g, inner, { from: config.r, to: 2 * config.r, axis: 2 });
     const drawn = noise(g, layer);
     const [deviation] = g.node("Exp", [g.scale(logVariance, 0.5)]);
     const z = drawn === null ? mean : g.add(mean, g.mul(drawn, deviation));
-    return g.add(base(x), g.mul(linear(g, z, b), own("pvera_lambda_b")));
+    return g.add(base(x), g.mul(g.matMulTransposed(z, b), own("pvera_lambda_b")));
   },
 });

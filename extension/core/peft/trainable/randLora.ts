@@ -8,7 +8,7 @@ import type { LinearModule } from "../../onnx/layerHook.ts";
 import { randLora as method, type RandLoraConfig } from "../randLora.ts";
 import { randomBases } from "../randomBases.ts";
 import { largestLayer } from "../sharedProjection.ts";
-import { linear, slice } from "./algebra.ts";
+import { slice } from "./algebra.ts";
 import { filled, normal, zeros } from "./draws.ts";
 import { moduleForm, numberOf, type FormLayer } from "./moduleForm.ts";
 
@@ -67,8 +67,8 @@ export const randLora = moduleForm<RandLoraConfig>({
     const [small, large] = bases(g, layer);
     const scaling = config.randlora_alpha / config.r;
     const isTall = sizes(module, config.r).narrow === module.in;
-    const inner = isTall ? linear(g, dropout(x), small) : g.matMul(dropout(x), large);
-    const outer = isTall ? linear(g, inner, large) : g.matMul(inner, small);
+    const inner = isTall ? g.matMulTransposed(dropout(x), small) : g.matMul(dropout(x), large);
+    const outer = isTall ? g.matMulTransposed(inner, large) : g.matMul(inner, small);
     return g.add(base(x), g.scale(outer, scaling));
   },
 });

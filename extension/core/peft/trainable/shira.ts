@@ -7,7 +7,7 @@ import { onnxTypes } from "../../onnx/graph.ts";
 import { torchGenerator } from "../../base/torchRandom.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import { shira as method, type ShiraConfig } from "../shira.ts";
-import { flat, linear, scattered } from "./algebra.ts";
+import { flat, scattered } from "./algebra.ts";
 import { normal, zeros } from "./draws.ts";
 import { moduleForm } from "./moduleForm.ts";
 import { refuseField } from "./refuse.ts";
@@ -48,6 +48,6 @@ export const shira = moduleForm<ShiraConfig>({
     const places = flat(g, g.add(g.mul(rows, g.int64s([inputs])), columns));
     const values = own("shira_weight");
     const delta = scattered(g, { values, places, rows: out, columns: inputs });
-    return countOf(module, config) === 0 ? base(x) : g.add(base(x), linear(g, x, delta));
+    return countOf(module, config) === 0 ? base(x) : g.add(base(x), g.matMulTransposed(x, delta));
   },
 });

@@ -14,7 +14,7 @@ import {
   supertuning as method,
   type SupertuningConfig,
 } from "../supertuning.ts";
-import { linear, scattered } from "./algebra.ts";
+import { scattered } from "./algebra.ts";
 import { kaiming, normal, zeros } from "./draws.ts";
 import { type Initial, type InitialContext, moduleForm, numberOf } from "./moduleForm.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
@@ -83,10 +83,13 @@ export const supertuning = moduleForm<SupertuningConfig>({
     const places = g.cast(own(names.indices), onnxTypes.int64);
     const size = { rows: module.out, columns: module.in };
     const sparse = scattered(g, { values: own(names.values), places, ...size });
-    const y = g.add(base(x), linear(g, x, sparse));
+    const y = g.add(base(x), g.matMulTransposed(x, sparse));
     const { r } = config;
     if (r === null) return y;
-    const inner = linear(g, dropout(x), own(names.a));
-    return g.add(y, g.scale(linear(g, inner, own(names.b)), (alphaOf(config) as number) / r));
+    const inner = g.matMulTransposed(dropout(x), own(names.a));
+    return g.add(
+      y,
+      g.scale(g.matMulTransposed(inner, own(names.b)), (alphaOf(config) as number) / r),
+    );
   },
 });

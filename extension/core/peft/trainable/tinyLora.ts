@@ -20,7 +20,6 @@ import {
 } from "../tinyLora.ts";
 import { behindScale } from "../embeddingScale.ts";
 import type { TunerPlan } from "../tuner/tuner.ts";
-import { linear } from "./algebra.ts";
 import { zeros } from "./draws.ts";
 import { numberOf } from "./moduleForm.ts";
 import { refuseField } from "./refuse.ts";
@@ -149,12 +148,14 @@ export const tinyLora = trainableTuner<TinyLoraConfig>({
   },
   linear: (layer) => {
     const { g, config, x, base, parameter } = layer;
-    const inner = linear(
-      g,
+    const inner = g.matMulTransposed(
       layer.dropout(x, numberOf(config, "tinylora_dropout")),
       parameter(nameA),
     );
-    return g.add(base(), linear(g, linear(g, inner, mixing(layer)), parameter(nameB)));
+    return g.add(
+      base(),
+      g.matMulTransposed(g.matMulTransposed(inner, mixing(layer)), parameter(nameB)),
+    );
   },
   embedding: (table) => {
     const { g, config, module, ids, rows, parameter } = table;

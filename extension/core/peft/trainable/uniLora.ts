@@ -6,7 +6,7 @@ import type { GraphBuilder } from "../../onnx/builder.ts";
 import { onnxTypes, type Value } from "../../onnx/graph.ts";
 import type { LinearModule } from "../../onnx/layerHook.ts";
 import { assignmentOf, shapes, theta, uniLora as method, type UniLoraConfig } from "../uniLora.ts";
-import { indices, linear } from "./algebra.ts";
+import { indices } from "./algebra.ts";
 import { normal } from "./draws.ts";
 import {
   type FormContext,
@@ -74,7 +74,7 @@ export const uniLora = moduleForm<UniLoraConfig>({
     };
   },
   forward: (g, layer) => {
-    const inner = linear(g, layer.dropout(layer.x), matrix(g, layer, "A"));
-    return g.add(layer.base(layer.x), linear(g, inner, matrix(g, layer, "B")));
+    const inner = g.matMulTransposed(layer.dropout(layer.x), matrix(g, layer, "A"));
+    return g.add(layer.base(layer.x), g.matMulTransposed(inner, matrix(g, layer, "B")));
   },
 });

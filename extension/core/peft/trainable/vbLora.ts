@@ -7,7 +7,7 @@ import { unsupported } from "../../base/errors.ts";
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import { pieces, vbLora as method, type VbLoraConfig } from "../vbLora.ts";
-import { linear, sumOver } from "./algebra.ts";
+import { sumOver } from "./algebra.ts";
 import type { TorchGenerator } from "../../base/torchRandom.ts";
 import { normal } from "./draws.ts";
 import { type Initial, moduleForm, numberOf } from "./moduleForm.ts";
@@ -71,6 +71,6 @@ export const vbLora = moduleForm<VbLoraConfig>({
     const a = g.reshape(mixed(g, own(logitsA), at), [config.r, module.in]);
     const columns = g.transpose(mixed(g, own(logitsB), at), [0, 2, 1]);
     const b = g.reshape(columns, [module.out, config.r]);
-    return g.add(base(x), linear(g, linear(g, dropout(x), a), b));
+    return g.add(base(x), g.matMulTransposed(g.matMulTransposed(dropout(x), a), b));
   },
 });

@@ -4,7 +4,7 @@
  */
 import { kaimingPair, largestLayer } from "../sharedProjection.ts";
 import { vera as method, type VeraConfig } from "../vera.ts";
-import { linear, slice } from "./algebra.ts";
+import { slice } from "./algebra.ts";
 import { filled, normal, zeros } from "./draws.ts";
 import { moduleForm, numberOf, type FormContext, type OwnTensor } from "./moduleForm.ts";
 
@@ -46,7 +46,7 @@ export const vera = moduleForm<VeraConfig>({
   forward: (g, { module, x, base, own, shared, dropout }) => {
     const a = slice(g, shared("vera_A"), { from: 0, to: module.in, axis: 1 });
     const b = slice(g, shared("vera_B"), { from: 0, to: module.out, axis: 0 });
-    const inner = g.mul(linear(g, dropout(x), a), own("vera_lambda_d"));
-    return g.add(base(x), g.mul(linear(g, inner, b), own("vera_lambda_b")));
+    const inner = g.mul(g.matMulTransposed(dropout(x), a), own("vera_lambda_d"));
+    return g.add(base(x), g.mul(g.matMulTransposed(inner, b), own("vera_lambda_b")));
   },
 });

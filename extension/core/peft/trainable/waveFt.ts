@@ -15,7 +15,7 @@ import {
   type WaveFtConfig,
 } from "../waveFt.ts";
 import { scalingFilters } from "../waveletFilters.ts";
-import { indices, linear, scattered } from "./algebra.ts";
+import { indices, scattered } from "./algebra.ts";
 import { normal, zeros } from "./draws.ts";
 import { type FormLayer, moduleForm } from "./moduleForm.ts";
 
@@ -59,5 +59,5 @@ export const waveFt = moduleForm<WaveFtConfig>({
     const isZero = context.config["init_weights"] !== false;
     return { [suffix]: isZero ? zeros(shape) : normal(context.random, shape, [0, 0.01]) };
   },
-  forward: (g, layer) => g.add(layer.base(layer.x), linear(g, layer.x, update(g, layer))),
+  forward: (g, layer) => g.add(layer.base(layer.x), g.matMulTransposed(layer.x, update(g, layer))),
 });

@@ -1,6 +1,13 @@
 import { test } from "node:test";
 import { int } from "../../../../extension/core/onnx/attributes.ts";
-import { binary, product, reduce, unary } from "../../../../extension/core/onnx/calculus.ts";
+import {
+  binary,
+  firstColumns,
+  keepLargest,
+  product,
+  reduce,
+  unary,
+} from "../../../../extension/core/onnx/calculus.ts";
 import type { Value } from "../../../../extension/core/onnx/graph.ts";
 import { checkGradients, type GradientCase, type Input } from "./check.ts";
 
@@ -100,7 +107,7 @@ const cases: GradientCase[] = [
   { name: "rows put", inputs: { x: of(3, 2), at: ids([2, 1], [2, 1]), to: of(2, 2) }, build: (g, { x, at, to }) => g.node("ScatterND", [x as Value, at as Value, to as Value])[0] },
   { name: "rows by ND", inputs: { x: of(3, 2), at: ids([2, 1, 2], [3, 1]) }, build: (g, { x, at }) => g.node("GatherND", [x as Value, at as Value])[0] },
   { name: "top", inputs: { x: of(2, 4) }, build: (g, { x }) => g.node("TopK", [x as Value, g.int64s([2])], { count: 2 })[0] },
-  { name: "keep largest", inputs: { x: of(2, 4) }, build: (g, { x }) => g.softmax(g.keepLargest(x as Value, g.int64s([0, 0]))) },
+  { name: "keep largest", inputs: { x: of(2, 4) }, build: (g, { x }) => g.softmax(keepLargest(g, x as Value, g.int64s([0, 0]))) },
   { name: "reshape", inputs: { x: named(["batch", "seq", 6], [2, 3, 6]) }, build: (g, { x }) => g.transpose(g.reshape(x as Value, [0, 0, 2, 3]), [0, 2, 1, 3]) },
   { name: "reshape of unclear sizes", inputs: { x: named(["batch", "seq", 6], [2, 3, 6]) }, build: (g, { x }) => g.reshape(x as Value, [-1, 2]) },
   { name: "squeeze", inputs: { x: of(2, 1, 3) }, build: (g, { x }) => g.unsqueeze(g.squeeze(x as Value, 1), 0) },
@@ -112,7 +119,7 @@ const cases: GradientCase[] = [
   { name: "split", inputs: { x: of(2, 6) }, build: (g, { x }) => { const [a, , c] = g.split(x as Value, [2, 3, 1], 1) as [Value, Value, Value]; return g.mul(a, c); } },
   { name: "slice", inputs: { x: named(["batch", "seq", 4], [2, 3, 4]) }, build: (g, { x }) => g.node("Slice", [x as Value, g.int64s([1, 1]), g.int64s([3, 2 ** 31]), g.int64s([2, 1])])[0] },
   { name: "slice backwards", inputs: { x: of(2, 5) }, build: (g, { x }) => g.node("Slice", [x as Value, g.int64s([-1, -3]), g.int64s([-6, 2 ** 31]), g.int64s([1, 0]), g.int64s([-2, 1])])[0] },
-  { name: "first columns", inputs: { x: of(2, 5), like: of(3, 1) }, build: (g, { x, like }) => g.firstColumns(x as Value, like as Value) },
+  { name: "first columns", inputs: { x: of(2, 5), like: of(3, 1) }, build: (g, { x, like }) => firstColumns(g, x as Value, like as Value) },
   { name: "pad", inputs: { x: named(["batch", 2], [2, 2]) }, build: (g, { x }) => g.node("Pad", [x as Value, g.int64s([0, 1, 2, 0])])[0] },
   { name: "running sum", inputs: { x: of(2, 3) }, build: (g, { x }) => g.node("CumSum", [x as Value, g.int64Scalar(1)])[0] },
   { name: "triangle", inputs: { x: of(3, 3) }, build: (g, { x }) => g.node("Trilu", [x as Value], { attributes: { upper: int(0) } })[0] },

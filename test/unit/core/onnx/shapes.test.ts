@@ -9,7 +9,8 @@ import { broadcast, quotient, sum } from "../../../../extension/core/onnx/dimens
 import { type Graph, perRow } from "../../../../extension/core/onnx/graph.ts";
 import { valueShapes } from "../../../../extension/core/onnx/shapes.ts";
 import { describeBase } from "../../../../extension/core/baseModel.ts";
-import { initialPlan, slotHook } from "../../../../extension/core/peft/slots.ts";
+import { slotHook } from "../../../../extension/core/peft/slots/slotHook.ts";
+import { initialPlan } from "../../../../extension/core/peft/slots/slotPlan.ts";
 import { fixtures } from "../support.ts";
 
 test("sizes are compared by name, and null is said where names do not tell", () => {
