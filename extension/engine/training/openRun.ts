@@ -14,7 +14,7 @@ import {
 import { describeConfig } from "../../core/models/describeConfig.ts";
 import { headOf, type Task } from "../../core/models/model.ts";
 import type { Dataset } from "../../core/train/data/dataset.ts";
-import type { DataTask } from "../../core/train/data/formats.ts";
+import type { DataTask } from "../../core/train/data/formats/recordFormat.ts";
 import type { TrainingWish } from "../../core/train/options.ts";
 import type { RunConfig } from "../../protocol/trainingContract.ts";
 import { openRunData, type RunDataOptions } from "./runData.ts";
@@ -127,7 +127,7 @@ export async function adapterStart(
 }
 
 /** The contract's settings as the core's options; there an absent number means "every epoch". */
-export function optionsOf({ settings }: RunConfig): TrainingWish {
+function optionsOf({ settings }: RunConfig): TrainingWish {
   const never = Number.MAX_SAFE_INTEGER;
   const { schedule, warmupSteps, optimizer, maxGradientNorm, loraPlusRatio } = settings;
   const { earlyStoppingThreshold = 0 } = settings;

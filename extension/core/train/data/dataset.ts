@@ -9,7 +9,7 @@ import type { Tokenizer } from "../../tokens/tokenizer.ts";
 import type { Split } from "./batch.ts";
 import { DatasetBuilder, type ReadText } from "./datasetBuilder.ts";
 import { FileTokens } from "./fileTokens.ts";
-import type { DataFormat, DataTask, FieldNames, RecordFormat } from "./formats.ts";
+import type { DataFormat, DataTask, FieldNames, RecordFormat } from "./formats/recordFormat.ts";
 import { type DataProblem, ProblemList } from "./problems.ts";
 import type { TextUnit } from "./records/plainText.ts";
 import type { DataStatistics } from "./statistics.ts";

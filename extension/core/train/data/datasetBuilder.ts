@@ -3,7 +3,7 @@ import type { Hash } from "node:crypto";
 import type { Tokenizer } from "../../tokens/tokenizer.ts";
 import { ignored, type Split } from "./batch.ts";
 import type { DataOptions, Dataset, PreviewedExample } from "./dataset.ts";
-import type { RecordFormat } from "./formats.ts";
+import type { RecordFormat } from "./formats/recordFormat.ts";
 import { type KnownLabels, type Labelling, LabelNames, type LabelPlaces } from "./labels.ts";
 import { fitTexts, wrapTexts } from "./packing.ts";
 import { previewExample } from "./preview.ts";

@@ -36,7 +36,7 @@ export function readLabel(record: JsonObject, name: string): Label | readonly La
   return fault([name], t("“{0}” has to be a label, a name or a number.", name));
 }
 
-export function isValue(value: unknown): value is Label {
+function isValue(value: unknown): value is Label {
   return typeof value === "string" || (typeof value === "number" && Number.isFinite(value));
 }
 

@@ -47,6 +47,6 @@ export class ProblemList {
 }
 
 /** "data.jsonl:3:17: “messages” is missing." */
-export function tell({ file, line, column, message }: DataProblem): string {
+function tell({ file, line, column, message }: DataProblem): string {
   return `${file}:${line}:${column}: ${message}`;
 }

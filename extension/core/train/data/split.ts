@@ -92,7 +92,7 @@ function planEpoch(rows: Rows, options: EpochOptions): EpochPlan {
 }
 
 /** Lengths in steps of at most an eighth, so that few sizes occur and little is padded. */
-export function paddedLength(length: number, maxLength: number): number {
+function paddedLength(length: number, maxLength: number): number {
   const step = Math.max(8, 2 ** (Math.floor(Math.log2(Math.max(1, length))) - 3));
   return Math.max(length, Math.min(maxLength, Math.ceil(length / step) * step));
 }

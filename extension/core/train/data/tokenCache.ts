@@ -29,7 +29,7 @@ const magic = Buffer.from(`graft tokens ${cacheFormat}\n`);
 const digestBytes = 32;
 
 /** Above this the least recently used files go. */
-export const cacheLimit = 4e9;
+const cacheLimit = 4e9;
 
 /** So much of the disk is left to checkpoints and to others. */
 const roomLeft = 2e9;
@@ -125,7 +125,7 @@ export class TokenCache {
 }
 
 /** Takes items and keeps them once all are there; a disk that is full keeps nothing. */
-export class TokenCacheWriter {
+class TokenCacheWriter {
   private readonly part: string;
   private readonly hash: Hash = createHash("sha256");
   private handle: FileHandle | null = null;

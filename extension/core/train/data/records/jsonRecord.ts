@@ -36,7 +36,7 @@ export function jsonRecord(text: string, at: Place, onProblem: OnProblem): RawRe
 }
 
 /** The place of an offset in a text that begins at `at`. */
-export function placeIn(text: string, at: Place, offset: number): Place {
+function placeIn(text: string, at: Place, offset: number): Place {
   const before = text.slice(0, offset);
   const breaks = before.split("\n").length - 1;
   if (breaks === 0) return { line: at.line, column: at.column + offset };

@@ -60,7 +60,7 @@ const kinds: Readonly<Record<string, Kind>> = {
 };
 
 /** Endings of files that can be learned from, without their dots. */
-export const dataEndings: readonly string[] = Object.keys(kinds).map((each) => each.slice(1));
+const dataEndings: readonly string[] = Object.keys(kinds).map((each) => each.slice(1));
 
 function kindOf(file: string): Kind {
   const ending = path.extname(file.replace(/\.gz$/i, "")).toLowerCase();

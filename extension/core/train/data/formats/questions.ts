@@ -1,8 +1,8 @@
 import { t } from "@vscode/l10n";
-import type { JsonObject } from "../../base/json.ts";
-import { fault } from "./example.ts";
-import { listOf, objectOf, readText } from "./fields.ts";
-import type { FieldNames, RecordFormat } from "./formats.ts";
+import type { JsonObject } from "../../../base/json.ts";
+import { fault } from "../example.ts";
+import { listOf, objectOf, readText } from "../fields.ts";
+import type { FieldNames, RecordFormat } from "./recordFormat.ts";
 
 /** Are there answers by their places in a context? */
 export function hasSpans(record: JsonObject): boolean {
