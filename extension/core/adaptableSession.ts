@@ -9,14 +9,10 @@ import { bareLayers, type LayerHook } from "./onnx/layerHook.ts";
 import { type Arithmetic, inLowPrecision } from "./onnx/lowPrecision.ts";
 import type { AdapterEffects, Companion } from "./peft/effect.ts";
 import type { MethodBase } from "./peft/method.ts";
+import type { ActiveEffects } from "./peft/activeEffects.ts";
+import { slotHook } from "./peft/slots/slotHook.ts";
+import { extendPlan, initialPlan, type SlotPlan } from "./peft/slots/slotPlan.ts";
 import { sessionInputs } from "./sessionInputs.ts";
-import {
-  type ActiveEffects,
-  extendPlan,
-  initialPlan,
-  slotHook,
-  type SlotPlan,
-} from "./peft/slots.ts";
 import type { AdapterInputs } from "./session/adapterInputs.ts";
 import { CausalSession } from "./session/causalSession.ts";
 import { keptStates } from "./session/keptStates.ts";

@@ -6,7 +6,7 @@ import type { CausalModel } from "./models/causalModel.ts";
 import { buildBackbone } from "./models/index.ts";
 import { bareLayers, type LayerHook } from "./onnx/layerHook.ts";
 import type { Companion } from "./peft/effect.ts";
-import { changeRows, hiddenOutput } from "./peft/slots.ts";
+import { changeRows, hiddenOutput } from "./peft/slots/slotHook.ts";
 
 /**
  * The graph of an adapter's companion: a decoder of the adapter's weights whose last stream, brought

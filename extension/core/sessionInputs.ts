@@ -2,26 +2,18 @@ import { t } from "@vscode/l10n";
 import { badRequest } from "./base/errors.ts";
 import type { Companion, CompanionBlock } from "./peft/effect.ts";
 import type { MethodBase } from "./peft/method.ts";
-import { activeRowDelta } from "./peft/activeEffect.ts";
+import { type ActiveEffects, activeRowDelta, checkRows } from "./peft/activeEffects.ts";
 import { expertTensors } from "./peft/experts/slots.ts";
-import { fedPlaces } from "./peft/fedSlot.ts";
+import { fedPlaces } from "./peft/slots/fedSlot.ts";
 import {
   activeCachePrefix,
   activeVirtualTokens,
   attentionTensors,
 } from "./peft/prompt/activePrompts.ts";
 import { companionState, companionTensors } from "./peft/shadow/companionSlot.ts";
-import { checkRows } from "./peft/rowSlots.ts";
-import {
-  type ActiveEffects,
-  embeddingSlot,
-  gateInputs,
-  headGate,
-  hiddenOutput,
-  type SlotPlan,
-  slotTensors,
-  tokenGate,
-} from "./peft/slots.ts";
+import { embeddingSlot, headGate, hiddenOutput, tokenGate } from "./peft/slots/slotHook.ts";
+import { gateInputs, type SlotPlan } from "./peft/slots/slotPlan.ts";
+import { slotTensors } from "./peft/slots/slotTensors.ts";
 import {
   type ActivationFeed,
   type AdapterInputs,

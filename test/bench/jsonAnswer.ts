@@ -6,11 +6,8 @@ import * as path from "node:path";
 import { loadBaseModel, requireTokenizer } from "../../extension/core/baseModel.ts";
 import { PeftModel } from "../../extension/core/peftModel.ts";
 import type { DecodingSession } from "../../extension/core/session/decodingSession.ts";
-import {
-  generate,
-  type Generated,
-  type Speculation,
-} from "../../extension/core/tokens/generate.ts";
+import { generate, type Generated } from "../../extension/core/tokens/generate.ts";
+import type { Speculation } from "../../extension/core/tokens/draft/speculation.ts";
 import { JsonConstraint } from "../../extension/core/tokens/json/jsonConstraint.ts";
 import { greedy } from "../../extension/core/tokens/sampler.ts";
 import { root } from "../unit/core/support.ts";

@@ -4,7 +4,8 @@
 import { loadBaseModel, type LoadBaseModelOptions } from "../../extension/core/baseModel.ts";
 import { PeftModel } from "../../extension/core/peftModel.ts";
 import type { DecodingSession } from "../../extension/core/session/decodingSession.ts";
-import { generate, type Speculation } from "../../extension/core/tokens/generate.ts";
+import { generate } from "../../extension/core/tokens/generate.ts";
+import type { Speculation } from "../../extension/core/tokens/draft/speculation.ts";
 import { greedy } from "../../extension/core/tokens/sampler.ts";
 import { makeRandomModel } from "./makeRandomModel.ts";
 

@@ -3,77 +3,26 @@ import { badRequest } from "../base/errors.ts";
 import type { CausalModel } from "../models/causalModel.ts";
 import { headOf } from "../models/model.ts";
 import {
-  type ActivationFeed,
   type AdapterInputs,
-  type CachedPrefix,
   embeddingTensors,
   type RouterFeed,
   type TokenWeights,
 } from "./adapterInputs.ts";
-import { type CompanionState, leadWith } from "./companion.ts";
-import { GrowingPast } from "./growingPast.ts";
-import {
-  float32Tensor,
-  int64Tensor,
-  OrtSession,
-  type SessionOptions,
-  type Tensor,
-} from "./ortSession.ts";
+import { leadWith } from "./companion.ts";
 import type { DecodingSession } from "./decodingSession.ts";
+import type { DecodingState, ForwardOptions, Logits, Request } from "./decodingState.ts";
 import type { DeviceReport } from "./devices.ts";
+import { feedGates } from "./gates.ts";
+import { GrowingPast } from "./growingPast.ts";
+import { fillPrefix, prepend } from "./inFront.ts";
+import { forwardOneByOne, mustSplit } from "./oneByOne.ts";
+import { int64Tensor, OrtSession, type SessionOptions, type Tensor } from "./ortSession.ts";
 import { relativeFeeds } from "./relativeFeeds.ts";
 import { lengthOf, positionsFrom, restarted } from "./restart.ts";
-import { forwardOneByOne, mustSplit } from "./oneByOne.ts";
-import type { Past } from "./past.ts";
 import { RopeTable } from "./ropeTable.ts";
+import { feedWeights, weighWith } from "./router.ts";
 import { type Batch, type HeadOutput, tokensOf } from "./runningSession.ts";
 import { type Rope, SplitPast } from "./splitPast.ts";
-
-export interface ForwardOptions {
-  /** Per row and token of the new tokens, 1 is real and 0 padding; all real when absent. */
-  readonly attentionMask?: readonly Uint8Array[];
-  /** Positions (among the new tokens) whose logits are wanted; the last when absent. */
-  readonly logitsRows?: readonly number[];
-  /** True: padding has positions as well, as in transformers' forward; false as in its generate. */
-  readonly countPadding?: boolean;
-}
-
-export interface Logits {
-  /** [batch, rows, vocabulary]. */
-  readonly data: Float32Array;
-  readonly shape: readonly [number, number, number];
-}
-
-/** What a running sequence (or batch of equal length) remembers. */
-export interface DecodingState {
-  readonly cache: Past;
-  /** Per row a state of its own, once rows are run one by one. */
-  rows: readonly DecodingState[] | null;
-  /** Adapters of this sequence; others take part from the next run on when this is replaced. */
-  adapters: AdapterInputs;
-  /** Per row, one entry a cached token: 1 is real, 0 padding. */
-  readonly seen: number[][];
-  /** Per row the cached tokens; -1 for what an adapter put there. */
-  readonly ids: number[][];
-  /** Per row the whole prompt, where it is read in parts. */
-  readonly prompt: readonly (readonly number[])[] | null;
-  /** Where the updates of an activation begin to act in each row; Infinity is never. */
-  activeFrom: { readonly of: ActivationFeed; readonly rows: readonly number[] } | null;
-  /** What the first pass of a router remembers. */
-  first: { readonly of: RouterFeed; readonly state: DecodingState } | null;
-  /** What the adapters' companion remembers. */
-  companion: CompanionState | null;
-  /** Frequencies of each rotary table that cached keys were turned by. */
-  turned: readonly Float32Array[];
-  /** Inputs of every run that an encoder made of the prompt; null without one. */
-  source: Readonly<Record<string, Tensor>> | null;
-}
-
-/** New tokens [batch][seq] and what is wanted of them. */
-export interface Request {
-  readonly tokens: readonly (readonly number[])[];
-  readonly options: ForwardOptions;
-}
 
 /** Runs a decoder: feeds tokens, keeps keys and values, hands out logits. */
 export class CausalSession implements DecodingSession {
@@ -205,37 +154,15 @@ export class CausalSession implements DecodingSession {
     return { data: logits.data as Float32Array, shape };
   }
 
-  /** Runs the first pass over new tokens, and before over those that it has not seen yet. */
-  private async weigh(
-    state: DecodingState,
-    { tokens, options }: Request,
-    router: RouterFeed,
-  ): Promise<TokenWeights> {
-    const { adapters, cache, ids, seen, prompt } = state;
-    const past = cache.length;
-    if (state.first?.of !== router) {
-      state.first = { of: router, state: this.start(adapters, cache.batch, prompt) };
-    }
-    const { state: own } = state.first;
-    own.cache.truncate(past);
-    const known = own.cache.length;
-    for (const row of [...own.seen, ...own.ids]) row.length = known;
-    const at = { weights: null, output: router.reads };
-    if (known < past) {
-      const missed = ids.map((row) => row.slice(known, past));
-      if (missed.flat().some((id) => id < 0)) {
-        throw badRequest(
-          t(
-            "An adapter that routes by a first pass cannot go on after virtual tokens of another one. Begin the conversation anew.",
-          ),
-        );
-      }
-      const attentionMask = seen.map((row) => Uint8Array.from(row.slice(known, past)));
-      await this.pass(own, { tokens: missed, options: { attentionMask, logitsRows: [] } }, at);
-    }
-    const request = { tokens, options: { ...options, logitsRows: [] } };
-    const read = (await this.pass(own, request, at))[router.reads] as Tensor;
-    return { of: router, values: router.weights(read.data as Float32Array) };
+  /** Runs a router's first pass over new tokens, with a cache of its own. */
+  private weigh(state: DecodingState, request: Request, router: RouterFeed): Promise<TokenWeights> {
+    return weighWith(router, state, request, {
+      start: () => this.start(state.adapters, state.cache.batch, state.prompt),
+      read: async (own, asked) =>
+        (await this.pass(own, asked, { weights: null, output: router.reads }))[
+          router.reads
+        ] as Tensor,
+    });
   }
 
   /** One run of the graph over new tokens, which `state` then remembers. */
@@ -252,7 +179,8 @@ export class CausalSession implements DecodingSession {
       );
     }
     const { tokens, options } = virtual > 0 ? prepend(request, virtual, adapters) : request;
-    if (cache.length === 0 && adapters.cachePrefix) this.fillPrefix(state, adapters.cachePrefix);
+    if (cache.length === 0 && adapters.cachePrefix)
+      fillPrefix(state, adapters.cachePrefix, this.model.layers);
     const seq = tokens[0]?.length ?? 0;
     if (tokens.length !== cache.batch || tokens.some((row) => row.length !== seq) || seq === 0) {
       throw badRequest(t("Tokens must be {0} rows of one length, at least 1.", cache.batch));
@@ -310,7 +238,7 @@ export class CausalSession implements DecodingSession {
     Object.assign(this.feeds, state.source);
     if (adapters.activation) {
       const ids = at.ids.map((row) => [...Array<number>(virtual).fill(-1), ...row]);
-      this.feedGates(state, adapters.activation, { ids, rows });
+      feedGates(this.feeds, state, adapters.activation, { ids, rows });
     }
     this.feeds["logits_rows"] = int64Tensor(rows, [rows.length]);
   }
@@ -320,53 +248,6 @@ export class CausalSession implements DecodingSession {
     const id = tokens.flat().find((each) => !(each >= 0 && each < size));
     if (id !== undefined)
       throw badRequest(t("Token {0} is not one of the {1} that there are.", id, size));
-  }
-
-  /** Says which of the new tokens `ids` [batch][seq] gated updates change. */
-  private feedGates(
-    state: DecodingState,
-    activation: ActivationFeed,
-    { ids, rows }: { ids: readonly (readonly number[])[]; rows: readonly number[] },
-  ): void {
-    const past = state.cache.length;
-    for (const row of state.ids) row.length = past;
-    if (state.activeFrom?.of !== activation) {
-      const first = ids.map((row) => row.findIndex((id) => id >= 0));
-      const starts = ids.map((row, i) => {
-        const rest = past === 0 || state.ids[i]?.every((id) => id < 0) ? state.prompt?.[i] : null;
-        const known = rest ? [...row.slice(0, first[i]), ...rest] : row;
-        const tokens = activation.tokens[i] ?? activation.tokens[0] ?? [];
-        return lastStart([...(state.ids[i] as number[]), ...known], tokens);
-      });
-      state.activeFrom = { of: activation, rows: starts };
-    }
-    const starts = state.activeFrom.rows;
-    const seq = ids[0]?.length ?? 0;
-    for (const { name, of } of activation.inputs) {
-      const places = of === "logits" ? rows : Array.from({ length: seq }, (_, i) => i);
-      const gate = starts.flatMap((start) => places.map((place) => Number(past + place >= start)));
-      this.feeds[name] = float32Tensor(Float32Array.from(gate), [starts.length, places.length, 1]);
-    }
-  }
-
-  /** Puts trained prefixes into an empty cache. */
-  private fillPrefix(state: DecodingState, { count, padding, rows }: CachedPrefix): void {
-    const { batch } = state.cache;
-    const [first] = rows as [Float32Array];
-    const perTensor = first.length / (2 * this.model.layers);
-    const together = new Float32Array(first.length * batch);
-    for (let i = 0; i < 2 * this.model.layers; i++) {
-      for (let row = 0; row < batch; row++) {
-        const own = (rows[row] ?? first).subarray(i * perTensor, (i + 1) * perTensor);
-        together.set(own, (i * batch + row) * perTensor);
-      }
-    }
-    state.cache.begin(together, count);
-    state.seen.forEach((row, i) => {
-      const empty = padding[i] ?? padding[0] ?? 0;
-      for (let place = 0; place < count; place++) row.push(place < empty ? 0 : 1);
-    });
-    for (const row of state.ids) for (let i = 0; i < count; i++) row.push(-1);
   }
 
   private feedAdapters(
@@ -383,30 +264,13 @@ export class CausalSession implements DecodingSession {
       for (const [name, tensor] of adapters.tensors) this.feeds[name] = tensor;
     }
     this.fed = weights ? null : adapters.tensors;
-    if (weights) this.feedWeights(weights, tokens);
+    if (weights) feedWeights(this.feeds, weights, tokens);
     const { embeddings } = adapters;
     for (const [name, tensor] of [
       ...embeddingTensors(embeddings, tokens, { ...at, ids: "input_ids" }),
       ...embeddingTensors(embeddings, positions, { ...at, ids: "position_ids" }),
     ]) {
       this.feeds[name] = tensor;
-    }
-  }
-
-  /** Puts a router's weights in the place of those of its first pass. */
-  private feedWeights(
-    { of: { inputs, count }, values }: TokenWeights,
-    tokens: readonly (readonly number[])[],
-  ): void {
-    const seq = tokens[0]?.length ?? 0;
-    for (const { name, places } of inputs) {
-      const data = new Float32Array(tokens.length * seq * places.length);
-      for (let i = 0; i < data.length; i++) {
-        const place = i % places.length;
-        const token = (i - place) / places.length;
-        data[i] = values[token * count + (places[place] as number)] as number;
-      }
-      this.feeds[name] = float32Tensor(data, [tokens.length, seq, places.length]);
     }
   }
 
@@ -426,27 +290,6 @@ export class CausalSession implements DecodingSession {
   }
 }
 
-/** Puts `count` tokens before every row of a request, real ones but for the padding. */
-function prepend(
-  { tokens, options }: Request,
-  count: number,
-  { virtualPadding: padding }: AdapterInputs,
-): Request {
-  const zeros = Array.from({ length: count }, () => 0);
-  const real = (row: number): number[] =>
-    zeros.map((_, place) => (place < (padding[row] ?? padding[0] ?? 0) ? 0 : 1));
-  return {
-    tokens: tokens.map((row) => [...zeros, ...row]),
-    options: {
-      ...options,
-      attentionMask: tokens.map((row, i) =>
-        Uint8Array.from([...real(i), ...(options.attentionMask?.[i] ?? row.map(() => 1))]),
-      ),
-      logitsRows: options.logitsRows?.map((row) => row + count),
-    },
-  };
-}
-
 /** One row [1, width] of each sequence's logits [rows, width]. */
 function pickRows({ data, shape }: Logits, picked: readonly number[]): HeadOutput {
   const [batch, rows, width] = shape;
@@ -456,13 +299,4 @@ function pickRows({ data, shape }: Logits, picked: readonly number[]): HeadOutpu
     out.set(data.subarray(start, start + width), i * width);
   });
   return { data: out, shape: [batch, 1, width] };
-}
-
-/** Where `part` stands last in `ids`; Infinity where it does not. */
-function lastStart(ids: readonly number[], part: readonly number[]): number {
-  if (part.length === 0) return Infinity;
-  for (let start = ids.length - part.length; start >= 0; start--) {
-    if (part.every((id, i) => ids[start + i] === id)) return start;
-  }
-  return Infinity;
 }

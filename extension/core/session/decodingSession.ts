@@ -1,5 +1,5 @@
 import type { AdapterInputs } from "./adapterInputs.ts";
-import type { DecodingState, ForwardOptions, Logits } from "./causalSession.ts";
+import type { DecodingState, ForwardOptions, Logits } from "./decodingState.ts";
 import type { RunningSession } from "./runningSession.ts";
 
 /** A session that writes text token by token. */

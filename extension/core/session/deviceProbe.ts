@@ -25,7 +25,7 @@ function smallModel(): Uint8Array {
 }
 
 /** The machine that this process runs on. */
-export function thisProbe(): DeviceProbe {
+function thisProbe(): DeviceProbe {
   let truth: ReturnType<typeof run> | null = null;
   return {
     platform: process.platform,

@@ -1,7 +1,7 @@
 import { perObject } from "../base/perObject.ts";
 import type { Model } from "../models/model.ts";
 import { type AdapterInputs, isSameRow } from "./adapterInputs.ts";
-import type { DecodingState } from "./causalSession.ts";
+import type { DecodingState } from "./decodingState.ts";
 import { canRewind, keepsAngles, rewind, rotaryOf } from "./rewind.ts";
 
 /** Fewer tokens are read anew as quickly as they are looked up. */
@@ -32,7 +32,7 @@ interface Entry {
  * Keys and values of answers that have ended: a prompt that begins as one of them does is read from
  * where it differs. A session's own, so that they go with it.
  */
-export class KeptStates {
+class KeptStates {
   private entries: Entry[] = [];
 
   constructor(private readonly model: Model) {}

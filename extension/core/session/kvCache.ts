@@ -12,7 +12,7 @@ const smallestStep = 64;
  * Capacity for so many tokens. Every step reads all of it, and every new one has the cache copied: it
  * is at most a quarter more than what is needed.
  */
-export function capacityFor(tokens: number): number {
+function capacityFor(tokens: number): number {
   const step = Math.max(smallestStep, 2 ** Math.floor(Math.log2(Math.max(1, tokens - 1))) / 4);
   return Math.ceil(tokens / step) * step;
 }

@@ -3,7 +3,8 @@
  * padding are run one by one without it, each with a past of its own. The result is the same.
  */
 import type { AdapterInputs } from "./adapterInputs.ts";
-import type { CausalSession, DecodingState, Logits, Request } from "./causalSession.ts";
+import type { CausalSession } from "./causalSession.ts";
+import type { DecodingState, Logits, Request } from "./decodingState.ts";
 import { float32Tensor, type Tensor } from "./ortSession.ts";
 
 /** Whether such a graph cannot run these tokens as one batch: padding, or several tokens after a past. */

@@ -1,5 +1,5 @@
 import type { CausalModel } from "../models/causalModel.ts";
-import type { DecodingState, Request } from "./causalSession.ts";
+import type { DecodingState, Request } from "./decodingState.ts";
 
 /**
  * Positions of a row's tokens from place `past` on: their places where padding counts too, else how many

@@ -1,7 +1,7 @@
 import type { Model } from "../models/model.ts";
 import type { RotaryTable } from "../models/rope.ts";
 import type { AdapterInputs } from "./adapterInputs.ts";
-import type { DecodingState } from "./causalSession.ts";
+import type { DecodingState } from "./decodingState.ts";
 
 /**
  * True where tokens that were read can be taken back and others read in their place, as if they had

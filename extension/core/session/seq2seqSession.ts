@@ -2,12 +2,8 @@ import { t } from "@vscode/l10n";
 import { badRequest } from "../base/errors.ts";
 import type { Seq2SeqModel } from "../models/seq2seqModel.ts";
 import type { AdapterInputs } from "./adapterInputs.ts";
-import {
-  CausalSession,
-  type DecodingState,
-  type ForwardOptions,
-  type Logits,
-} from "./causalSession.ts";
+import { CausalSession } from "./causalSession.ts";
+import type { DecodingState, ForwardOptions, Logits } from "./decodingState.ts";
 import type { DecodingSession } from "./decodingSession.ts";
 import type { DeviceReport } from "./devices.ts";
 import { EncoderSession, maskTensor } from "./encoderSession.ts";

@@ -1,15 +1,14 @@
 import { t } from "@vscode/l10n";
 import { badRequest, throwIfAborted } from "../base/errors.ts";
 import type { AdapterInputs } from "../session/adapterInputs.ts";
-import type { DecodingState } from "../session/causalSession.ts";
+import type { DecodingState } from "../session/decodingState.ts";
 import type { DecodingSession } from "../session/decodingSession.ts";
 import { beforePrompt, isSame, type Kept, keptStates } from "../session/keptStates.ts";
 import { canRewind, keepsAngles, rewind } from "../session/rewind.ts";
 import type { TokenConstraint } from "./constraint.ts";
-import { type DraftCounts, Drafter } from "./draft/drafter.ts";
+import type { DraftCounts, Drafter } from "./draft/drafter.ts";
 import { type DraftModel, ModelDrafts } from "./draft/draftModel.ts";
-import { ForeseenDrafts } from "./draft/foreseen.ts";
-import { LookupDrafts } from "./draft/lookup.ts";
+import { createDrafter, type Speculation } from "./draft/speculation.ts";
 import { costsOf } from "./draft/stepCosts.ts";
 import { readInParts } from "./promptParts.ts";
 import { createSampler, type Sampler, type Sampling, SeenTokens } from "./sampler.ts";
@@ -34,15 +33,6 @@ export interface GenerateOptions {
   readonly reuse?: boolean;
   readonly signal?: AbortSignal;
 }
-
-/**
- * Whether tokens that the text suggests are read ahead and kept where the model chooses the same: the
- * answer stays what it is without. "auto" does so where it was measured to save time, a size always.
- */
-export type Speculation =
-  | "auto"
-  | "off"
-  | { readonly maxDraft: number; /** Without it all propose. */ readonly source?: "model" };
 
 export interface Generated {
   readonly ids: number[];
@@ -100,7 +90,7 @@ class Continuation {
     this.state = this.kept?.state ?? session.start(adapters, 1, [prompt]);
     if (canDraft(session, adapters, options)) {
       if (options.draft && !session.readsApart) this.drafts = this.modelDrafts(options.draft);
-      this.drafter = drafterFor(session, { prompt, drafts: this.drafts }, options);
+      this.drafter = createDrafter(session, { ...options, prompt, drafts: this.drafts });
     } else this.drafter = null;
     this.seen = new SeenTokens(options.sampling, session.readsApart ? [] : prompt);
   }
@@ -263,25 +253,6 @@ function canDraft(
   { speculation }: GenerateOptions,
 ): boolean {
   return speculation !== "off" && canRewind(model, adapters);
-}
-
-/** What proposes tokens to read ahead. */
-function drafterFor(
-  session: DecodingSession,
-  { prompt, drafts }: { prompt: readonly number[]; drafts: ModelDrafts | null },
-  { speculation = "auto", stopTokens, constraint }: GenerateOptions,
-): Drafter {
-  const size = typeof speculation === "object" ? speculation.maxDraft : null;
-  const isModelOnly = typeof speculation === "object" && speculation.source === "model";
-  if (isModelOnly) {
-    return new Drafter(drafts ? [drafts] : [], { costs: costsOf(session), size, stopTokens });
-  }
-  const sources = [
-    ...(constraint?.foresee ? [new ForeseenDrafts(() => constraint.foresee?.() ?? [])] : []),
-    new LookupDrafts(prompt),
-    ...(drafts ? [drafts] : []),
-  ];
-  return new Drafter(sources, { costs: costsOf(session), size, stopTokens });
 }
 
 /**

@@ -1,6 +1,6 @@
 import { throwIfAborted } from "../base/errors.ts";
 import type { AdapterInputs } from "../session/adapterInputs.ts";
-import type { DecodingState, Logits } from "../session/causalSession.ts";
+import type { DecodingState, Logits } from "../session/decodingState.ts";
 import type { DecodingSession } from "../session/decodingSession.ts";
 import { beforePrompt } from "../session/keptStates.ts";
 import { checkRequest, generate, type Generated, type GenerateOptions } from "./generate.ts";

@@ -1,6 +1,6 @@
 import { throwIfAborted } from "../base/errors.ts";
 import { perObject } from "../base/perObject.ts";
-import type { Logits } from "../session/causalSession.ts";
+import type { Logits } from "../session/decodingState.ts";
 
 /**
  * Tokens of a part, all rows together: few sizes, as each is a shape that the runtime plans for. A cancel

@@ -122,6 +122,7 @@ function keepAllowed(scores: Float32Array, mask: Uint8Array): number {
   );
 }
 
+/** The place of the largest value; of equal ones the first. */
 export function argmax(values: Float32Array): number {
   let best = 0;
   let most = values[0] as number;

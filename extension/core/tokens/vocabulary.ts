@@ -123,7 +123,7 @@ function sentencePieceBytes(piece: string): Uint8Array {
 }
 
 /** Text of bytes that may begin or end inside a character. */
-export function textOf(bytes: Uint8Array): string {
+function textOf(bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {

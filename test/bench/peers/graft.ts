@@ -2,7 +2,7 @@
 import { loadBaseModel, type BaseModel } from "../../../extension/core/baseModel.ts";
 import type { BaseInputs } from "../../../extension/core/baseSession.ts";
 import { PeftModel } from "../../../extension/core/peftModel.ts";
-import type { DecodingState, Logits } from "../../../extension/core/session/causalSession.ts";
+import type { DecodingState, Logits } from "../../../extension/core/session/decodingState.ts";
 import type { DecodingSession } from "../../../extension/core/session/decodingSession.ts";
 import { runtimeLabel } from "../../../extension/core/session/ortSession.ts";
 import { generate } from "../../../extension/core/tokens/generate.ts";

@@ -2,7 +2,7 @@ import { throwIfAborted } from "../../base/errors.ts";
 import { seededRandom } from "../../base/random.ts";
 import type { Model } from "../../models/model.ts";
 import type { AdapterInputs } from "../../session/adapterInputs.ts";
-import type { DecodingState } from "../../session/causalSession.ts";
+import type { DecodingState } from "../../session/decodingState.ts";
 import type { DecodingSession } from "../../session/decodingSession.ts";
 import { commonLength, keptStates } from "../../session/keptStates.ts";
 import { rewind } from "../../session/rewind.ts";

@@ -10,7 +10,7 @@ import {
   type AdapterInputs,
   adapterInputs,
 } from "../../../../extension/core/session/adapterInputs.ts";
-import type { ForwardOptions } from "../../../../extension/core/session/causalSession.ts";
+import type { ForwardOptions } from "../../../../extension/core/session/decodingState.ts";
 import type { DecodingSession } from "../../../../extension/core/session/decodingSession.ts";
 import { decodingSession, openSession } from "../../../../extension/core/session/openSession.ts";
 import { argmax } from "../../../../extension/core/tokens/sampler.ts";

@@ -3,7 +3,8 @@ import { cp, readFile, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import { after, test } from "node:test";
 import { loadBaseModel } from "../../../../extension/core/baseModel.ts";
-import { type LoadedAdapter, PeftModel } from "../../../../extension/core/peftModel.ts";
+import { PeftModel } from "../../../../extension/core/peftModel.ts";
+import type { LoadedAdapter } from "../../../../extension/core/loadAdapter.ts";
 import { sample, temporaryFolder } from "../support.ts";
 
 const base = await loadBaseModel(path.join(sample, "base"));

@@ -14,8 +14,8 @@ import {
   generate,
   type Generated,
   type GenerateOptions,
-  type Speculation,
 } from "../../../../extension/core/tokens/generate.ts";
+import type { Speculation } from "../../../../extension/core/tokens/draft/speculation.ts";
 import { probabilitiesOf } from "../../../../extension/core/tokens/probabilities.ts";
 import { greedy, type Sampling } from "../../../../extension/core/tokens/sampler.ts";
 import type { Tokenizer } from "../../../../extension/core/tokens/tokenizer.ts";
