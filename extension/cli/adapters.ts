@@ -1,7 +1,8 @@
 import * as path from "node:path";
 import { badRequest } from "../core/base/errors.ts";
 import { modelFolder } from "../core/checkpoint/findAdapter.ts";
-import type { ActiveAdapter, PeftModel } from "../core/peftModel.ts";
+import type { PeftModel } from "../core/peftModel.ts";
+import type { ActiveAdapter } from "../core/loadedAdapters.ts";
 import { baseOfAdapter } from "../core/resolveModel.ts";
 import { showTransfers } from "./progress.ts";
 import { readWeighted } from "./arguments.ts";

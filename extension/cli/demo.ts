@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import * as path from "node:path";
 import { loadBaseModel } from "../core/baseModel.ts";
-import { type LoadedAdapter, PeftModel } from "../core/peftModel.ts";
+import { PeftModel } from "../core/peftModel.ts";
+import type { LoadedAdapter } from "../core/loadAdapter.ts";
 
 const adapters = ["lora-pirate", "lora-json", "lora-sentiment"];
 const prompts = ["What colour is the sky?", "The cake was wonderful.", "Describe a cat."];

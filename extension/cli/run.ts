@@ -1,7 +1,8 @@
 import { loadBaseModel } from "../core/baseModel.ts";
 import { badRequest } from "../core/base/errors.ts";
 import { headOf } from "../core/models/model.ts";
-import { type Answer, PeftModel } from "../core/peftModel.ts";
+import { PeftModel } from "../core/peftModel.ts";
+import type { Answer } from "../core/answer.ts";
 import type { Prediction } from "../core/predict.ts";
 import { baseOf, loadAdapters, sayWarnings } from "./adapters.ts";
 import { showTransfers } from "./progress.ts";

@@ -5,7 +5,8 @@ import { compare, type ModulePair } from "./analysis/compare.ts";
 import { findIntruders, type ModuleIntruders } from "./analysis/intruders.ts";
 import { asGraftError, badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
 import { checkReport } from "./bindReport.ts";
-import { describeBase, type OnProgress } from "./baseModel.ts";
+import { describeBase } from "./baseModel.ts";
+import type { OnProgress } from "./base/progress.ts";
 import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { findBaseFolder } from "./checkpoint/findBase.ts";
@@ -74,7 +75,7 @@ function missing({ config: { baseName } }: AdapterCheckpoint): string {
 }
 
 /** Opens a base to look at its weights; nothing is loaded. */
-export async function seeBase(
+async function seeBase(
   folder: string,
   { forAdapter, signal }: { forAdapter: string; signal?: AbortSignal | undefined },
 ): Promise<SeenBase> {

@@ -1,10 +1,11 @@
 import { type BaseModel, requireTokenizer } from "./baseModel.ts";
 import type { BaseInputs } from "./baseSession.ts";
-import type { ActiveAdapter } from "./peftModel.ts";
+import type { ActiveAdapter } from "./loadedAdapters.ts";
 import { withDraftModel } from "./draftModel.ts";
 import { AnswerWriter, type WrittenToken } from "./tokens/answerWriter.ts";
 import { type Message, renderChat, type Tool, type ToolCall } from "./tokens/chatTemplate.ts";
-import { type Generated, generate, type Speculation } from "./tokens/generate.ts";
+import { type Generated, generate } from "./tokens/generate.ts";
+import type { Speculation } from "./tokens/draft/speculation.ts";
 import { greedy, type Sampling } from "./tokens/sampler.ts";
 import type { Tokenizer } from "./tokens/tokenizer.ts";
 import { toolFormatOf } from "./tokens/toolCalls.ts";

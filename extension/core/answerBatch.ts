@@ -11,7 +11,8 @@ import {
   written,
 } from "./answer.ts";
 import { withDraftModel } from "./draftModel.ts";
-import type { ActiveAdapter, PeftModel } from "./peftModel.ts";
+import type { PeftModel } from "./peftModel.ts";
+import type { ActiveAdapter } from "./loadedAdapters.ts";
 import type { AnswerWriter } from "./tokens/answerWriter.ts";
 import { generateBatch } from "./tokens/generateBatch.ts";
 import { greedy } from "./tokens/sampler.ts";

@@ -3,7 +3,8 @@ import { badRequest, GraftError, unsupported } from "./base/errors.ts";
 import { freshSeed } from "./base/random.ts";
 import type { BaseInputs } from "./baseSession.ts";
 import type { Answer, AnswerOptions, Prompt } from "./answer.ts";
-import type { ActiveAdapter, PeftModel } from "./peftModel.ts";
+import type { PeftModel } from "./peftModel.ts";
+import type { ActiveAdapter } from "./loadedAdapters.ts";
 import type { AnswerWriter } from "./tokens/answerWriter.ts";
 import { greedy, type Sampling } from "./tokens/sampler.ts";
 

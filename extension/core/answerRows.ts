@@ -1,6 +1,7 @@
 import { GraftError } from "./base/errors.ts";
 import type { Answer, AnswerOptions, Prompt } from "./answer.ts";
-import type { ActiveAdapter, PeftModel } from "./peftModel.ts";
+import type { PeftModel } from "./peftModel.ts";
+import type { ActiveAdapter } from "./loadedAdapters.ts";
 
 export interface PromptRow {
   readonly prompt: Prompt;

@@ -3,7 +3,6 @@ import * as path from "node:path";
 import { throwIfAborted, unsupported } from "./base/errors.ts";
 import { isFile } from "./base/files.ts";
 import { readJsonObject } from "./base/json.ts";
-import type { OnProgress } from "./base/progress.ts";
 import { elementCount } from "./base/shape.ts";
 import { transposed } from "./base/matrix.ts";
 import type { BaseCheckpoint, WeightRef } from "./checkpoint/baseCheckpoint.ts";
@@ -12,7 +11,7 @@ import { readWeight } from "./checkpoint/readWeight.ts";
 import { mappedBase } from "./mappedBase.ts";
 import { checkMemory, type MemoryReport, type MemoryWish } from "./memoryCheck.ts";
 import { buildModel } from "./models/index.ts";
-import type { LowPrecision } from "./onnx/lowPrecision.ts";
+import type { LowPrecision } from "./onnx/rounding.ts";
 import { bareLayers } from "./onnx/layerHook.ts";
 import type { MethodBase } from "./peft/method.ts";
 import type { HubPlace } from "./checkpoint/findAdapter.ts";
@@ -35,8 +34,6 @@ import type { DeviceReport } from "./session/devices.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
 import { emptyHeadWarnings, type TaskWish, taskWish } from "./taskHead.ts";
 import { readTokenizer, type Tokenizer } from "./tokens/tokenizer.ts";
-
-export type { OnProgress };
 
 /** A frozen base model in memory: session, tokenizer and what adapters need to know of it. */
 export interface BaseModel {

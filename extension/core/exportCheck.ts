@@ -1,6 +1,7 @@
 import { t } from "@vscode/l10n";
 import { GraftError, throwIfAborted } from "./base/errors.ts";
-import type { BaseModel, OnProgress } from "./baseModel.ts";
+import type { BaseModel } from "./baseModel.ts";
+import type { OnProgress } from "./base/progress.ts";
 import type { CausalModel } from "./models/causalModel.ts";
 import { type AdapterFeed, adapterInputs } from "./session/adapterInputs.ts";
 import { CausalSession } from "./session/causalSession.ts";

@@ -1,16 +1,19 @@
 import { t } from "@vscode/l10n";
-import { mkdir, readdir, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, realpath, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import { badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
 import { isFile } from "./base/files.ts";
+import { filesIn, refuseTaken, createFolder } from "./base/folders.ts";
 import { readJsonObject } from "./base/json.ts";
-import type { BaseModel, OnProgress } from "./baseModel.ts";
+import type { BaseModel } from "./baseModel.ts";
+import type { OnProgress } from "./base/progress.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { checkExport, type ProbeInputs } from "./exportCheck.ts";
 import { genaiConfig } from "./exportedConfig.ts";
 import { type ExportedDtype, writeExportedWeights } from "./exportedWeights.ts";
+import type { NamedEffects } from "./loadedAdapters.ts";
 import { mergeInMemory } from "./mergeInMemory.ts";
-import { copyModelFiles, refuseTaken } from "./mergeModel.ts";
+import { copyModelFiles } from "./copyModelFiles.ts";
 import type { CausalModel } from "./models/causalModel.ts";
 import { buildModel } from "./models/index.ts";
 import { standardGraph } from "./models/standardModel.ts";
@@ -19,7 +22,7 @@ import { bareLayers, type LayerHook } from "./onnx/layerHook.ts";
 import { encodeModel } from "./onnx/protobuf.ts";
 import { writeOrtAdapter } from "./ortAdapter/write.ts";
 import { adapterPortsHook, portSizes, portTensors } from "./peft/adapterPorts.ts";
-import type { ActiveEffects, SlotTensor } from "./peft/slots.ts";
+import type { SlotTensor } from "./peft/slots/slotTensors.ts";
 
 export interface ExportOnnxOptions {
   /** Where the model is written: a folder that does not exist yet. */
@@ -35,11 +38,6 @@ export interface ExportOnnxOptions {
   readonly layout?: "genai" | "transformers.js";
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
-}
-
-/** An active adapter under the name of its file. */
-export interface NamedEffects extends ActiveEffects {
-  readonly name: string;
 }
 
 export interface ExportOnnxReport {
@@ -64,25 +62,19 @@ export async function exportOnnx(
 ): Promise<ExportOnnxReport> {
   const folder = path.resolve(options.folder);
   await refuseTaken(folder);
-  const partial = `${folder}.partial`;
-  await rm(partial, { recursive: true, force: true });
   const { layout = "genai", adapters = "merged" } = options;
-  const inner = layout === "genai" ? partial : path.join(partial, "onnx");
-  await mkdir(inner, { recursive: true });
-  try {
+  const written = await createFolder(folder, async (partial) => {
+    const inner = layout === "genai" ? partial : path.join(partial, "onnx");
+    await mkdir(inner, { recursive: true });
     const at = { ...options, folder: partial, inner };
     const difference =
       adapters === "inputs"
         ? await exportWithInputs(base, active, at)
         : await exportMerged(base, active, at);
     throwIfAborted(options.signal);
-    const { files, bytes } = await filesOf(partial);
-    await rename(partial, folder);
-    return { folder: await realpath(folder), files, bytes, difference };
-  } catch (error) {
-    await rm(partial, { recursive: true, force: true });
-    throw error;
-  }
+    return { ...(await filesIn(partial)), difference };
+  });
+  return { folder: await realpath(folder), ...written };
 }
 
 type Place = ExportOnnxOptions & { inner: string };
@@ -207,16 +199,4 @@ function adapterFile(tensors: readonly SlotTensor[]): Parameters<typeof writeOrt
 /** An adapter's name as a file's on every platform. */
 function fileName(name: string): string {
   return name.replace(/[^\w.-]+/g, "_");
-}
-
-async function filesOf(folder: string): Promise<{ files: string[]; bytes: number }> {
-  const entries = await readdir(folder, { withFileTypes: true, recursive: true });
-  const files = entries
-    .filter((entry) => entry.isFile())
-    .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)))
-    .sort();
-  const sizes = await Promise.all(
-    files.map(async (file) => (await stat(path.join(folder, file))).size),
-  );
-  return { files, bytes: sizes.reduce((sum, size) => sum + size, 0) };
 }

@@ -5,7 +5,7 @@ import { isFloatDtype, toFloat32 } from "./base/dtype.ts";
 import { throwIfAborted, unsupported } from "./base/errors.ts";
 import { writeAtomically } from "./base/files.ts";
 import { fromFloat32 } from "./base/halfFloat.ts";
-import type { OnProgress } from "./baseModel.ts";
+import type { OnProgress } from "./base/progress.ts";
 import type { BaseCheckpoint, WeightRef } from "./checkpoint/baseCheckpoint.ts";
 import { readTensors } from "./safetensors/read.ts";
 

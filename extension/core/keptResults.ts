@@ -15,7 +15,7 @@ export interface KeptResults {
 }
 
 /** Above one of these the least recently used go. */
-export const keptLimits = { files: 500, bytes: 64_000_000 };
+const keptLimits = { files: 500, bytes: 64_000_000 };
 
 /** A result of before by its key, else one that is computed now and kept. */
 export async function keptResult<T extends object>(

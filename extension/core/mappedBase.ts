@@ -1,7 +1,7 @@
 import { t } from "@vscode/l10n";
 import { isReadableDtype } from "./base/dtype.ts";
 import { fromFloat32 } from "./base/halfFloat.ts";
-import type { OnProgress } from "./baseModel.ts";
+import type { OnProgress } from "./base/progress.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { type ModuleTree, weightName } from "./checkpoint/modules.ts";
 import { readWeight } from "./checkpoint/readWeight.ts";

@@ -1,8 +1,10 @@
 import { t } from "@vscode/l10n";
 import { badRequest, throwIfAborted } from "./base/errors.ts";
-import type { OnProgress } from "./baseModel.ts";
+import type { OnProgress } from "./base/progress.ts";
 import type { BaseInputs } from "./baseSession.ts";
-import type { ActiveAdapter, PeftModel, Prompt } from "./peftModel.ts";
+import type { PeftModel } from "./peftModel.ts";
+import type { Prompt } from "./answer.ts";
+import type { ActiveAdapter } from "./loadedAdapters.ts";
 import { argmax } from "./tokens/sampler.ts";
 
 export interface MeasureOptions {

@@ -1,16 +1,11 @@
 import { t } from "@vscode/l10n";
 import { badRequest } from "./base/errors.ts";
-import type { BaseModel, OnProgress } from "./baseModel.ts";
+import type { BaseModel } from "./baseModel.ts";
+import type { OnProgress } from "./base/progress.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
-import {
-  type MergeDrift,
-  type MergePlan,
-  mergedConfig,
-  planMerge,
-  roundMerged,
-  summarizeDrift,
-} from "./peft/merge.ts";
-import type { ActiveEffects } from "./peft/slots.ts";
+import type { ActiveEffects } from "./peft/activeEffects.ts";
+import { mergedConfig, type MergePlan, planMerge } from "./peft/merge.ts";
+import { type MergeDrift, roundMerged, summarizeDrift } from "./peft/mergeRounding.ts";
 import { temporaryWeights } from "./temporaryWeights.ts";
 
 export interface MergeInMemoryOptions {

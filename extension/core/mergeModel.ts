@@ -1,21 +1,17 @@
 import { t } from "@vscode/l10n";
-import { copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
 import * as path from "node:path";
-import { badRequest, throwIfAborted } from "./base/errors.ts";
+import { badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
 import { isFile, writeAtomically } from "./base/files.ts";
-import type { BaseModel, OnProgress } from "./baseModel.ts";
+import { refuseTaken, createFolder } from "./base/folders.ts";
+import type { BaseModel } from "./baseModel.ts";
+import type { OnProgress } from "./base/progress.ts";
 import type { BaseCheckpoint, WeightRef } from "./checkpoint/baseCheckpoint.ts";
+import { copyModelFiles } from "./copyModelFiles.ts";
 import { checkLoss, refuseLossy } from "./mergePreview.ts";
-import {
-  type MergedTensor,
-  type MergeDrift,
-  type MergePlan,
-  planMerge,
-  roundMerged,
-  summarizeDrift,
-  mergedConfig,
-} from "./peft/merge.ts";
-import type { ActiveEffects } from "./peft/slots.ts";
+import type { ActiveEffects } from "./peft/activeEffects.ts";
+import { mergedConfig, type MergedTensor, type MergePlan, planMerge } from "./peft/merge.ts";
+import { type MergeDrift, roundMerged, summarizeDrift } from "./peft/mergeRounding.ts";
+import type { PrecisionReport } from "./precision.ts";
 import type { TensorEntry } from "./safetensors/header.ts";
 import { readTensors } from "./safetensors/read.ts";
 import { type TensorData, writeSafetensors } from "./safetensors/write.ts";
@@ -47,27 +43,25 @@ export interface MergeReport {
 /**
  * Writes a base with adapters merged in: same shards, same index, same types; only what changed is
  * other. Tensor by tensor, so that memory stays bounded; a failure leaves no folder behind.
+ * @throws unsupported for a quantized base, or when an adapter cannot be merged, saying why; lossy-merge
  */
 export async function mergeModel(
-  { checkpoint, adaptable }: Pick<BaseModel, "checkpoint" | "adaptable">,
+  { checkpoint, adaptable, precision }: Pick<BaseModel, "checkpoint" | "adaptable" | "precision">,
   active: readonly ActiveEffects[],
   options: MergeOptions,
 ): Promise<MergeReport> {
+  refuseQuantized(precision);
   const folder = path.resolve(options.folder);
   if (active.length === 0) throw badRequest(t("No adapter is active: there is nothing to merge."));
   await refuseTaken(folder);
   const plan = planMerge(checkpoint, adaptable, active);
   await refuseLossy({ checkpoint }, plan, options);
-  const partial = `${folder}.partial`;
-  await rm(partial, { recursive: true, force: true });
-  await mkdir(partial);
-  try {
+  return createFolder(folder, async (partial) => {
     const drift = await writeShards(checkpoint, plan, { ...options, folder: partial });
     await copyRest(checkpoint, plan, partial);
     const { swallowed, largest } = summarizeDrift(drift);
     checkLoss({ swallowed, drift }, options);
     throwIfAborted(options.signal);
-    await rename(partial, folder);
     return {
       folder,
       drift,
@@ -76,9 +70,24 @@ export async function mergeModel(
       largest,
       untied: plan.unties,
     };
-  } catch (error) {
-    await rm(partial, { recursive: true, force: true });
-    throw error;
+  });
+}
+
+function refuseQuantized({ stored, bytes, label }: PrecisionReport): void {
+  if (stored) {
+    throw unsupported(
+      t("Graft does not write a merged model of a base that is stored quantized ({0})", stored),
+      t("Merge into the model that it was made from."),
+    );
+  }
+  if (bytes > 0) {
+    throw unsupported(
+      t(
+        "Graft does not write a merged model of a base that was quantized as it was loaded ({0})",
+        label,
+      ),
+      t('Load the base without quantization (precision "auto"), then merge.'),
+    );
   }
 }
 
@@ -169,29 +178,6 @@ async function copyRest(
 }
 
 const shardIndexName = "model.safetensors.index.json";
-
-/**
- * Makes the folder above a new model's.
- * @throws bad-request when something is there already
- */
-export async function refuseTaken(folder: string): Promise<void> {
-  const parent = path.dirname(folder);
-  await mkdir(parent, { recursive: true });
-  if (!(await readdir(parent)).includes(path.basename(folder))) return;
-  throw badRequest(t("{0} exists already. Choose a folder that does not.", folder));
-}
-
-/** Copies config, tokenizer and the like of a model; never its weights. */
-export async function copyModelFiles({ dir }: BaseCheckpoint, folder: string): Promise<void> {
-  for (const entry of await readdir(dir, { withFileTypes: true })) {
-    const isWeights = /\.(safetensors|bin|pt|pth|h5|msgpack|onnx|gguf)$/.test(entry.name);
-    if (entry.isDirectory() || isWeights || entry.name.startsWith(".")) continue;
-    if (entry.name === torchIndex) continue;
-    await copyFile(path.join(dir, entry.name), path.join(folder, entry.name));
-  }
-}
-
-const torchIndex = "pytorch_model.bin.index.json";
 
 /** What is read from .bin files is saved as safetensors. */
 function savedName(name: string): string {

@@ -1,15 +1,10 @@
 import { t } from "@vscode/l10n";
 import { GraftError, throwIfAborted } from "./base/errors.ts";
-import type { BaseModel, OnProgress } from "./baseModel.ts";
-import {
-  type MergeDrift,
-  type MergedTensor,
-  type MergePlan,
-  planMerge,
-  roundMerged,
-  summarizeDrift,
-} from "./peft/merge.ts";
-import type { ActiveEffects } from "./peft/slots.ts";
+import type { BaseModel } from "./baseModel.ts";
+import type { OnProgress } from "./base/progress.ts";
+import type { ActiveEffects } from "./peft/activeEffects.ts";
+import { type MergedTensor, type MergePlan, planMerge } from "./peft/merge.ts";
+import { type MergeDrift, roundMerged, summarizeDrift } from "./peft/mergeRounding.ts";
 
 /**
  * From this share on a merge counts as lossy. Rounding to steps of u leaves an error of u/√12, so

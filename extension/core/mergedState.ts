@@ -2,15 +2,10 @@ import { t } from "@vscode/l10n";
 import { badRequest } from "./base/errors.ts";
 import { type BaseModel, describeBase } from "./baseModel.ts";
 import type { BaseInputs } from "./baseSession.ts";
+import type { ActiveAdapter } from "./loadedAdapters.ts";
 import { mergeInMemory, type MergeInMemoryOptions, type MergedWeights } from "./mergeInMemory.ts";
-import type { MergeDrift } from "./peft/merge.ts";
-import type { ActiveEffects } from "./peft/slots.ts";
-
-/** An adapter with the weight at which it is merged. */
-interface Merged {
-  readonly name: string;
-  readonly weight: number;
-}
+import type { ActiveEffects } from "./peft/activeEffects.ts";
+import type { MergeDrift } from "./peft/mergeRounding.ts";
 
 export interface MergedReport {
   /** Names in the order in which they were merged. */
@@ -24,14 +19,14 @@ export interface MergedReport {
  * Which adapters the session's weights hold. Merging more starts from the base each time and
  * unmerging goes back to it, so nothing is ever subtracted: what comes back is the base bit for bit.
  */
-export class MergedState<A extends Merged> {
-  private list: readonly A[] = [];
+export class MergedState {
+  private list: readonly ActiveAdapter[] = [];
   private weights: MergedWeights | null = null;
   private turn: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly base: BaseModel) {}
 
-  get adapters(): readonly A[] {
+  get adapters(): readonly ActiveAdapter[] {
     return this.list;
   }
 
@@ -45,8 +40,8 @@ export class MergedState<A extends Merged> {
    * @throws unsupported when an adapter cannot be merged; the session then runs on as before
    */
   merge(
-    added: readonly A[],
-    effectsOf: (all: readonly A[]) => ActiveEffects[],
+    added: readonly ActiveAdapter[],
+    effectsOf: (all: readonly ActiveAdapter[]) => ActiveEffects[],
     options: MergeInMemoryOptions,
   ): Promise<MergedReport> {
     return this.inTurn(async () => {
@@ -80,7 +75,7 @@ export class MergedState<A extends Merged> {
   }
 
   /** Inputs for the adapters that are merged; others would need weights that are not there now. */
-  inputsFor(asked: readonly Merged[]): BaseInputs {
+  inputsFor(asked: readonly ActiveAdapter[]): BaseInputs {
     const isSame =
       asked.length === this.list.length &&
       asked.every(({ name, weight }, i) => {

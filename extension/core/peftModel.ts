@@ -1,11 +1,4 @@
 import { t } from "@vscode/l10n";
-import { realpath } from "node:fs/promises";
-import * as path from "node:path";
-import { badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
-import type { BaseModel } from "./baseModel.ts";
-import { exportOnnx, type ExportOnnxOptions, type ExportOnnxReport } from "./exportOnnx.ts";
-import { LoadedAdapters } from "./loadedAdapters.ts";
-import { type LoadAdapterOptions, type LoadedAdapter, readAdapter } from "./loadAdapter.ts";
 import {
   answer,
   type Answer,
@@ -16,28 +9,37 @@ import {
   renderPrompt,
 } from "./answer.ts";
 import { answerBatch, type AnswerBatchOptions } from "./answerBatch.ts";
+import { badRequest, throwIfAborted } from "./base/errors.ts";
+import type { BaseModel } from "./baseModel.ts";
+import type { BaseInputs } from "./baseSession.ts";
+import { combineLoaded, type CombineLoadedOptions } from "./combineLoaded.ts";
+import { exportOnnx, type ExportOnnxOptions, type ExportOnnxReport } from "./exportOnnx.ts";
+import { type LoadAdapterOptions, type LoadedAdapter, readAdapter } from "./loadAdapter.ts";
+import {
+  type ActiveAdapter,
+  type AdapterChoice,
+  asActive,
+  LoadedAdapters,
+  type NamedEffects,
+} from "./loadedAdapters.ts";
 import { type EffectReport, measureEffect, type MeasureOptions } from "./measureEffect.ts";
-import { MergedState, type MergedReport } from "./mergedState.ts";
+import { type MergedReport, MergedState } from "./mergedState.ts";
 import type { MergeInMemoryOptions } from "./mergeInMemory.ts";
 import { mergeModel, type MergeOptions, type MergeReport } from "./mergeModel.ts";
 import { type MergePreview, previewMerge, type PreviewOptions } from "./mergePreview.ts";
+import { activeAt, type ActiveEffects } from "./peft/activeEffects.ts";
+import { type ArrowAdapter, arrowEffects, type ArrowOptions } from "./peft/arrow.ts";
 import type { AdapterEffects } from "./peft/effect.ts";
-import type { ActiveEffects } from "./peft/slots.ts";
-import {
-  type ArrowAdapter,
-  arrowEffects,
-  type ArrowOptions,
-  withoutGeneral,
-} from "./peft/arrow.ts";
-import { combineAdapters } from "./peft/combine.ts";
-import type { CombineOptions } from "./peft/combine/options.ts";
-import { activeAt } from "./peft/rowSlots.ts";
-import { checkTogether } from "./peft/together.ts";
-import type { BaseInputs } from "./baseSession.ts";
 import { predict, type PredictInput, type Prediction, type PredictOptions } from "./predict.ts";
-import { type PushOptions, type PushResult, type PushSource, pushToHub } from "./pushToHub.ts";
+import {
+  type PushOptions,
+  type PushResult,
+  type PushSource,
+  pushSource,
+  pushToHub,
+} from "./pushToHub.ts";
 import { saveLoaded } from "./saveLoaded.ts";
-import { saveCombined, type SaveOptions } from "./savePretrained.ts";
+import type { SaveOptions } from "./savePretrained.ts";
 import {
   countModel,
   layerStatus,
@@ -48,22 +50,6 @@ import {
 } from "./status.ts";
 import type { Tokenizer } from "./tokens/tokenizer.ts";
 
-export type { Answer, AnswerOptions, LoadAdapterOptions, LoadedAdapter, Prompt };
-
-export interface ActiveAdapter {
-  readonly name: string;
-  /** Factor on the adapter's update; 1 is as trained. */
-  readonly weight: number;
-  /** Task of an adapter for several: one, or one a row of the batch; the first when absent. */
-  readonly task?: number | readonly number[] | undefined;
-}
-
-/** Names stand for adapters as trained. */
-function asActive(adapters: string | readonly (string | ActiveAdapter)[]): ActiveAdapter[] {
-  const list = typeof adapters === "string" ? [adapters] : adapters;
-  return list.map((each) => (typeof each === "string" ? { name: each, weight: 1 } : each));
-}
-
 /** How PEFT's `adapter_names` spells a row without adapters. */
 const baseRow = "__base__";
 
@@ -73,10 +59,8 @@ const baseRow = "__base__";
  */
 export class PeftModel {
   private readonly loaded = new LoadedAdapters();
-  private active: readonly ActiveAdapter[] = [];
-  private trainable: ReadonlySet<string> = new Set();
   private readonly closing = new AbortController();
-  private readonly merged: MergedState<ActiveAdapter>;
+  private readonly merged: MergedState;
   private activeInputs: BaseInputs;
 
   constructor(readonly base: BaseModel) {
@@ -105,7 +89,7 @@ export class PeftModel {
   }
 
   get activeAdapters(): readonly ActiveAdapter[] {
-    return this.active;
+    return this.loaded.active;
   }
 
   /** Inputs of the adapters that answers have now. */
@@ -115,7 +99,7 @@ export class PeftModel {
 
   /** The merged adapters, or the active ones where none is merged. */
   get currentAdapters(): readonly ActiveAdapter[] {
-    return this.merged.isMerged ? this.merged.adapters : this.active;
+    return this.merged.isMerged ? this.merged.adapters : this.loaded.active;
   }
 
   /** Adapters whose change the session's weights hold, in the order in which they were merged. */
@@ -139,7 +123,7 @@ export class PeftModel {
     this.loaded.refuseTaken(name);
     const adapter = { ...read, attachSeconds: (performance.now() - started) / 1000 };
     this.loaded.put(adapter);
-    if (options.isTrainable) this.trainable = new Set([...this.trainable, name]);
+    if (options.isTrainable) this.loaded.train([...this.loaded.trainable, name]);
     return adapter;
   }
 
@@ -148,19 +132,18 @@ export class PeftModel {
    * then the trainable ones, or with `inferenceMode` none is; it only matters for status and counts.
    */
   setAdapter(
-    adapters: string | readonly (string | ActiveAdapter)[],
+    adapters: AdapterChoice,
     { inferenceMode = false }: { inferenceMode?: boolean } = {},
   ): void {
-    this.activate(adapters);
-    const names = inferenceMode ? [] : this.active.map(({ name }) => name);
-    this.trainable = new Set(names);
+    const active = asActive(adapters);
+    this.activate(active);
+    this.loaded.train(inferenceMode ? [] : active.map(({ name }) => name));
   }
 
-  private activate(adapters: string | readonly (string | ActiveAdapter)[]): void {
-    const active = asActive(adapters);
+  private activate(active: readonly ActiveAdapter[]): void {
     this.merged.refuseWhileMerged(t("choose which adapters are active"));
     this.activeInputs = this.inputsOf(active);
-    this.active = active;
+    this.loaded.activate(active);
   }
 
   /** Makes room for an adapter, which may build the session anew. */
@@ -181,25 +164,20 @@ export class PeftModel {
   deleteAdapter(name: string): void {
     const { weights } = this.loaded.require(name);
     this.merged.refuseWhileMerged(t("delete it"), name);
-    const before = this.active;
-    if (before.some((each) => each.name === name)) {
-      this.activate(before.filter((each) => each.name !== name));
+    const { active, trainable } = this.loaded;
+    const rest = active.filter((each) => each.name !== name);
+    if (rest.length < active.length) {
+      this.activate(rest);
+      // In PEFT a new active set is the trainable one.
+      this.loaded.train(rest.map((each) => each.name).filter((each) => trainable.has(each)));
     }
     this.loaded.delete(name);
     this.base.session.forget(weights.effects);
-    // In PEFT a new active set is the trainable one.
-    const hasChanged = before.length > this.active.length;
-    const rest = hasChanged ? this.active.map((each) => each.name) : this.loaded.names;
-    this.trainable = new Set(rest.filter((each) => this.trainable.has(each)));
   }
 
   /** Gives an adapter another name; its weights, its place and whether it is active stay. */
   renameAdapter(name: string, newName: string): void {
     this.loaded.rename(name, newName);
-    this.trainable = new Set([...this.trainable].map((each) => (each === name ? newName : each)));
-    this.active = this.active.map((each) =>
-      each.name === name ? { ...each, name: newName } : each,
-    );
     this.merged.rename(name, newName);
   }
 
@@ -250,14 +228,12 @@ export class PeftModel {
   }
 
   private state(): ModelState {
-    const { base, adapters, trainable } = this;
-    const active = this.active.map(({ name }) => name);
     return {
-      base,
-      adapters,
-      active,
+      base: this.base,
+      adapters: this.adapters,
+      active: this.loaded.active.map(({ name }) => name),
       merged: this.mergedAdapters.map(({ name }) => name),
-      trainable,
+      trainable: this.loaded.trainable,
     };
   }
 
@@ -265,7 +241,7 @@ export class PeftModel {
   inputsOf(adapters: readonly ActiveAdapter[]): BaseInputs {
     return this.merged.isMerged
       ? this.merged.inputsFor(adapters)
-      : this.base.session.inputs(this.partsOf(adapters));
+      : this.base.session.inputs(this.loaded.effectsOf(adapters));
   }
 
   /**
@@ -279,10 +255,10 @@ export class PeftModel {
     const named = new Map<string, ActiveEffects[]>([[baseRow, []]]);
     return this.base.session.inputsOfRows(
       rows.map((row) => {
-        if (typeof row !== "string") return activeAt(this.partsOf(row), 0);
-        const parts = named.get(row) ?? activeAt(this.partsOf([{ name: row, weight: 1 }]), 0);
-        named.set(row, parts);
-        return parts;
+        if (typeof row !== "string") return this.plainEffects(row);
+        const effects = named.get(row) ?? this.plainEffects(asActive(row));
+        named.set(row, effects);
+        return effects;
       }),
     );
   }
@@ -299,16 +275,14 @@ export class PeftModel {
       ...options
     }: ArrowOptions & { generalAdapters?: readonly string[] } = {},
   ): Promise<BaseInputs> {
-    const adapterOf = (name: string): ArrowAdapter => {
-      const { checkpoint, weights } = this.loaded.require(name);
-      return { config: checkpoint.config, effects: weights.effects };
-    };
-    const experts = names.map(adapterOf);
+    const adaptersOf = (all: readonly string[]): ArrowAdapter[] =>
+      all.map((name) => {
+        const { checkpoint, weights } = this.loaded.require(name);
+        return { config: checkpoint.config, effects: weights.effects };
+      });
     this.merged.refuseWhileMerged(t("route among adapters"));
-    const routed = options.useGks
-      ? withoutGeneral(experts, generalAdapters.map(adapterOf))
-      : experts.map(({ effects }) => effects);
-    const effects = arrowEffects(routed, options);
+    const general = adaptersOf(generalAdapters);
+    const effects = arrowEffects(adaptersOf(names), { ...options, general });
     await this.prepare(effects);
     return this.base.session.inputs([{ effects, weight: 1 }]);
   }
@@ -316,59 +290,29 @@ export class PeftModel {
   /**
    * Makes a new adapter of loaded ones (PEFT's add_weighted_adapter), writes it into a folder of its
    * own and loads it from there; it takes part once `setAdapter` names it.
-   * @param options `folder`: where the new adapter is kept; an adapter that is there already stays,
-   *   by an error, unless `overwrite` is true; `leadToBase`: name the base so that the new folder
-   *   leads to it, where PEFT keeps a name that is relative to the first adapter's
    */
   async addWeightedAdapter(
     adapters: readonly string[],
     weights: readonly number[],
     adapterName: string,
-    {
-      folder,
-      overwrite = false,
-      leadToBase = false,
-      ...options
-    }: CombineOptions & { folder: string; overwrite?: boolean; leadToBase?: boolean },
+    options: CombineLoadedOptions,
   ): Promise<LoadedAdapter> {
-    const { signal } = options;
-    const target = await realpath(folder).catch(() => path.resolve(folder));
-    const own = this.adapters.find(({ checkpoint }) => checkpoint.dir === target);
-    if (own)
-      throw badRequest(t('"{0}" is loaded from {1}. Choose another folder.', own.name, target));
     this.loaded.refuseTaken(adapterName);
-    if (adapters.length !== weights.length) {
-      throw badRequest(
-        t("{0} adapters are named with {1} weights.", adapters.length, weights.length),
-      );
-    }
-    const sources = adapters.map((name, i) => {
-      const { checkpoint } = this.loaded.require(name);
-      return { name, weight: weights[i] as number, checkpoint };
-    });
-    const combined = await combineAdapters(sources, options, this.base.adaptable);
-    const { checkpoint: first } = sources[0] as (typeof sources)[0];
-    const base = this.base.checkpoint.dir;
-    const at = { first, base, leadToBase, overwrite, ...(signal && { signal }) };
-    await saveCombined(combined, folder, at);
+    const warnings = await combineLoaded(
+      { loaded: this.loaded, base: this.base },
+      { names: adapters, weights },
+      options,
+    );
     // It is written: a wish to stop comes too late, and what its parts leave out was agreed to.
-    const adapter = await this.loadAdapter(folder, { adapterName, allowPartial: true });
-    const told = { ...adapter, warnings: [...combined.warnings, ...adapter.warnings] };
+    const adapter = await this.loadAdapter(options.folder, { adapterName, allowPartial: true });
+    const told = { ...adapter, warnings: [...warnings, ...adapter.warnings] };
     this.loaded.put(told);
     return told;
   }
 
-  private partsOf(adapters: readonly ActiveAdapter[]): ActiveEffects[] {
-    const seen = new Set<string>();
-    const parts = adapters.map(({ name, weight, task }) => {
-      if (seen.has(name)) throw badRequest(t('Adapter "{0}" is named twice.', name));
-      if (!Number.isFinite(weight))
-        throw badRequest(t('The weight of "{0}" is {1}.', name, weight));
-      seen.add(name);
-      return { name, effects: this.loaded.require(name).weights.effects, weight, task };
-    });
-    checkTogether(parts);
-    return parts;
+  /** What a set of adapters does to weights that are the same for all rows. */
+  private plainEffects(adapters: readonly ActiveAdapter[]): NamedEffects[] {
+    return activeAt(this.loaded.effectsOf(adapters), 0);
   }
 
   /**
@@ -394,18 +338,9 @@ export class PeftModel {
     return saveLoaded(this.loaded, adapters, { ...options, folder, base: this.base });
   }
 
-  /**
-   * What pushing takes of loaded adapters, as PEFT's push_to_hub lays them out; one that is named alone
-   * goes into the repository's root, whatever its name.
-   */
+  /** What pushing takes of loaded adapters, by name; of all when absent. */
   pushSource(selectedAdapters?: readonly string[]): PushSource {
-    const names = [...new Set(selectedAdapters ?? this.loaded.names)];
-    const isAlone = selectedAdapters !== undefined && names.length === 1;
-    const adapters = names.map((name) => ({
-      name: isAlone ? "default" : name,
-      checkpoint: this.loaded.require(name).checkpoint,
-    }));
-    return { adapters, base: { checkpoint: this.base.checkpoint, tree: this.base.adaptable.tree } };
+    return pushSource(this.loaded, this.base, selectedAdapters);
   }
 
   /** Uploads adapters and a model card in one commit; see `planPush` for what that would be. */
@@ -422,29 +357,10 @@ export class PeftModel {
    * @throws unsupported when an adapter cannot be merged, saying why
    */
   async mergeAndUnload({
-    adapters = this.active,
+    adapters = this.loaded.active,
     ...options
   }: MergeOptions & { adapters?: readonly ActiveAdapter[] }): Promise<MergeReport> {
-    const { precision } = this.base;
-    if (precision.stored) {
-      throw unsupported(
-        t(
-          "Graft does not write a merged model of a base that is stored quantized ({0})",
-          precision.stored,
-        ),
-        t("Merge into the model that it was made from."),
-      );
-    }
-    if (precision.bytes > 0) {
-      throw unsupported(
-        t(
-          "Graft does not write a merged model of a base that was quantized as it was loaded ({0})",
-          precision.label,
-        ),
-        t('Load the base without quantization (precision "auto"), then merge.'),
-      );
-    }
-    return mergeModel(this.base, activeAt(this.partsOf(adapters), 0), options);
+    return mergeModel(this.base, this.plainEffects(adapters), options);
   }
 
   /**
@@ -453,20 +369,18 @@ export class PeftModel {
    * @throws unsupported for what an export cannot hold, saying what and why
    */
   async exportOnnx({
-    active = this.active,
+    active = this.loaded.active,
     ...options
   }: ExportOnnxOptions & { active?: readonly ActiveAdapter[] }): Promise<ExportOnnxReport> {
-    const parts = activeAt(this.partsOf(active), 0);
-    const named = parts.map((part, i) => ({ ...part, name: (active[i] as ActiveAdapter).name }));
-    return exportOnnx(this.base, named, options);
+    return exportOnnx(this.base, this.plainEffects(active), options);
   }
 
   /** What merging would lose to rounding, found without writing anything. */
   async previewMerge({
-    adapters = this.active,
+    adapters = this.loaded.active,
     ...options
   }: PreviewOptions & { adapters?: readonly ActiveAdapter[] } = {}): Promise<MergePreview> {
-    return previewMerge(this.base, activeAt(this.partsOf(adapters), 0), options);
+    return previewMerge(this.base, this.plainEffects(adapters), options);
   }
 
   /**
@@ -476,11 +390,10 @@ export class PeftModel {
    * @throws unsupported when an adapter cannot be merged; bad-file for NaN; everything stays as it was
    */
   async mergeAdapter(
-    adapters: string | readonly (string | ActiveAdapter)[] = this.active,
+    adapters: AdapterChoice = this.loaded.active,
     options: MergeInMemoryOptions = {},
   ): Promise<MergedReport> {
-    const effectsOf = (all: readonly ActiveAdapter[]): ActiveEffects[] =>
-      activeAt(this.partsOf(all), 0);
+    const effectsOf = (all: readonly ActiveAdapter[]): ActiveEffects[] => this.plainEffects(all);
     const report = await this.merged.merge(asActive(adapters), effectsOf, options);
     this.refreshInputs();
     return report;
@@ -514,7 +427,7 @@ export class PeftModel {
    * The tokenizer of prompts for these adapters: that of the first which came with one of its own,
    * else the base's; null where there is none.
    */
-  tokenizerFor(adapters: readonly ActiveAdapter[] = this.active): Tokenizer | null {
+  tokenizerFor(adapters: readonly ActiveAdapter[] = this.loaded.active): Tokenizer | null {
     const own = adapters.map(({ name }) => this.loaded.require(name).tokenizer);
     return own.find((tokenizer) => tokenizer !== null) ?? this.base.tokenizer;
   }
@@ -523,14 +436,14 @@ export class PeftModel {
    * Token ids of a prompt, through the chat template where it is a conversation.
    * @param adapters for which the prompt is meant: an adapter may bring a tokenizer of its own
    */
-  encode(prompt: Prompt, adapters: readonly ActiveAdapter[] = this.active): number[] {
+  encode(prompt: Prompt, adapters: readonly ActiveAdapter[] = this.loaded.active): number[] {
     return encodePrompt(this, prompt, adapters);
   }
 
   /** A prompt as the model reads it: its text, and tokens with what each stands for. */
   renderPrompt(
     prompt: Prompt,
-    adapters: readonly ActiveAdapter[] = this.active,
+    adapters: readonly ActiveAdapter[] = this.loaded.active,
   ): { text: string; ids: number[]; pieces: string[] } {
     const { text, ids } = renderPrompt(this, prompt, adapters);
     const { vocabulary } = promptTokenizer(this, adapters);

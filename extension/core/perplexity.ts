@@ -1,9 +1,10 @@
 import { t } from "@vscode/l10n";
 import { badRequest, throwIfAborted, unsupported } from "./base/errors.ts";
-import type { OnProgress } from "./baseModel.ts";
+import type { OnProgress } from "./base/progress.ts";
 import type { BaseInputs } from "./baseSession.ts";
-import { promptTokenizer } from "./answer.ts";
-import type { ActiveAdapter, PeftModel, Prompt } from "./peftModel.ts";
+import { type Prompt, promptTokenizer } from "./answer.ts";
+import type { PeftModel } from "./peftModel.ts";
+import type { ActiveAdapter } from "./loadedAdapters.ts";
 import type { DecodingSession } from "./session/decodingSession.ts";
 
 export interface PerplexityOptions {

@@ -4,7 +4,8 @@ import { promptTokenizer } from "./answer.ts";
 import { readPixels } from "./images/pixels.ts";
 import { labelNames } from "./models/labels.ts";
 import { headOf, type Task } from "./models/model.ts";
-import type { ActiveAdapter, PeftModel } from "./peftModel.ts";
+import type { PeftModel } from "./peftModel.ts";
+import type { ActiveAdapter } from "./loadedAdapters.ts";
 import type { HeadOutput } from "./session/runningSession.ts";
 import type { EncodedPair, Tokenizer } from "./tokens/tokenizer.ts";
 

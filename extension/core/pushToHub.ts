@@ -7,6 +7,7 @@ import * as path from "node:path";
 import { badRequest, unauthorized } from "./base/errors.ts";
 import { isFolder } from "./base/files.ts";
 import type { OnProgress } from "./base/progress.ts";
+import type { BaseModel } from "./baseModel.ts";
 import type { AdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { localCandidates } from "./checkpoint/findBase.ts";
@@ -17,6 +18,7 @@ import { readRemoteText } from "./hub/remoteFile.ts";
 import type { RemoteRepo } from "./hub/repo.ts";
 import { type HubOptions, hubSettings } from "./hub/settings.ts";
 import { findRemote, type Uploaded, uploadFiles, visibilityOf } from "./hub/upload.ts";
+import type { LoadedAdapters } from "./loadedAdapters.ts";
 import { saveAdapters, type SaveOptions } from "./savePretrained.ts";
 
 /** PEFT's arguments of push_to_hub; a repository that is made for it is private unless said otherwise. */
@@ -72,6 +74,25 @@ export interface PushResult extends Uploaded {
 export interface PushSource {
   readonly adapters: readonly { name: string; checkpoint: AdapterCheckpoint }[];
   readonly base: { readonly checkpoint: BaseCheckpoint; readonly tree: ModuleTree };
+}
+
+/**
+ * Loaded adapters as PEFT's push_to_hub lays them out; one that is named alone goes into the
+ * repository's root, whatever its name.
+ * @param selected names; all when absent
+ */
+export function pushSource(
+  loaded: LoadedAdapters,
+  { checkpoint, adaptable }: BaseModel,
+  selected?: readonly string[],
+): PushSource {
+  const names = [...new Set(selected ?? loaded.names)];
+  const isAlone = selected !== undefined && names.length === 1;
+  const adapters = names.map((name) => ({
+    name: isAlone ? "default" : name,
+    checkpoint: loaded.require(name).checkpoint,
+  }));
+  return { adapters, base: { checkpoint, tree: adaptable.tree } };
 }
 
 /** Prepares a push and tells what it would upload; nothing leaves this machine. */

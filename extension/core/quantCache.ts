@@ -24,7 +24,7 @@ import { checksums } from "./safetensors/checksums.ts";
 import { openSafetensors, type SafetensorsFile } from "./safetensors/read.ts";
 
 /** Changes with what a file of the cache means, so that no version reads another's. */
-export const cacheFormat = 1;
+const cacheFormat = 1;
 
 const weightsName = "weights.safetensors";
 const recordName = "entry.json";

@@ -9,7 +9,7 @@ import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { type ModuleTree, weightName } from "./checkpoint/modules.ts";
 import { layerType, pythonNames } from "./peft/adapterLayers.ts";
 import type { ParameterCounts } from "./peft/method.ts";
-import type { LoadedAdapter } from "./peftModel.ts";
+import type { LoadedAdapter } from "./loadAdapter.ts";
 
 /** Where parts of a model disagree, PEFT says so in place of a value. */
 export type Irregular = "irregular";

@@ -1,7 +1,7 @@
-import { mkdir, rename, rm } from "node:fs/promises";
 import * as path from "node:path";
+import { createFolder } from "./base/folders.ts";
 import type { BaseCheckpoint, WeightRef } from "./checkpoint/baseCheckpoint.ts";
-import { copyModelFiles } from "./mergeModel.ts";
+import { copyModelFiles } from "./copyModelFiles.ts";
 import { readTensors } from "./safetensors/read.ts";
 import { type TensorData, writeSafetensors } from "./safetensors/write.ts";
 
@@ -15,10 +15,7 @@ export async function writeChangedBase(
   changed: Pick<BaseCheckpoint, "weights">,
   { folder, signal }: { folder: string; signal?: AbortSignal | undefined },
 ): Promise<void> {
-  const partial = `${folder}.partial`;
-  await rm(partial, { recursive: true, force: true });
-  await mkdir(partial, { recursive: true });
-  try {
+  const write = async (partial: string): Promise<void> => {
     const others = changesOf(original, changed);
     for (const [i, shard] of original.files.entries()) {
       const tensors = shard.tensors.map((entry): TensorData => ({
@@ -36,12 +33,8 @@ export async function writeChangedBase(
       await writeSafetensors(file, tensors, { metadata: { ...shard.metadata }, signal });
     }
     await copyModelFiles(original, partial);
-    await rm(folder, { recursive: true, force: true });
-    await rename(partial, folder);
-  } catch (error) {
-    await rm(partial, { recursive: true, force: true });
-    throw error;
-  }
+  };
+  await createFolder(folder, write, { replaces: true });
 }
 
 /** By tensors of the files, which may hold several parameters: where a weight stood, and where it stands. */

@@ -1,8 +1,8 @@
 import { realpath } from "node:fs/promises";
 import { throwIfAborted } from "../core/base/errors.ts";
 import { folderLabel } from "../core/hub/cache.ts";
-import type { LoadAdapterOptions } from "../core/loadAdapter.ts";
-import type { LoadedAdapter, PeftModel } from "../core/peftModel.ts";
+import type { LoadAdapterOptions, LoadedAdapter } from "../core/loadAdapter.ts";
+import type { PeftModel } from "../core/peftModel.ts";
 import type { LoadAdapterParams } from "../protocol/engineContract.ts";
 
 type Options = Pick<LoadAdapterOptions, "allowPartial" | "onProgress" | "signal">;

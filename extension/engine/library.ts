@@ -3,7 +3,8 @@ import { realpath } from "node:fs/promises";
 import * as path from "node:path";
 import { GraftError, throwIfAborted, unsupported } from "../core/base/errors.ts";
 import { type BaseModel, loadBaseModel, type LoadBaseModelOptions } from "../core/baseModel.ts";
-import { type AnswerOptions, PeftModel } from "../core/peftModel.ts";
+import { PeftModel } from "../core/peftModel.ts";
+import type { AnswerOptions } from "../core/answer.ts";
 import type { ReadingParams } from "../protocol/generationContract.ts";
 
 /** The real path of a folder. An .onnx file keeps its name, which in the Hub's cache is a link's. */

@@ -7,7 +7,6 @@ import type { Column } from "../prompts/run.ts";
 import type { ActiveAdapter, BaseModelInfo } from "../protocol/engineContract.ts";
 import type { State } from "../state.ts";
 import { wake } from "../wake.ts";
-import { formatModel } from "./format.ts";
 import { withProgress } from "./progress.ts";
 
 /** What is to answer: the base alone, the adapters that are active, or those that a file names. */
@@ -154,9 +153,4 @@ export function activeColumn({ active, loaded }: State): Column {
   });
   const label = columnLabel(parts);
   return { label, names: [...new Set([label, ...names])], adapters: [...active] };
-}
-
-/** "graft-sample + lora-pirate": who a column is. */
-export function columnTitle(base: string, column: Column): string {
-  return formatModel(base, column.adapters);
 }

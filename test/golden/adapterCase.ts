@@ -3,7 +3,8 @@ import * as path from "node:path";
 import { elementCount } from "../../extension/core/base/shape.ts";
 import { checkRoundTrip } from "./saveCheck.ts";
 import { checkMerge } from "./mergeCheck.ts";
-import type { LoadedAdapter, PeftModel } from "../../extension/core/peftModel.ts";
+import type { PeftModel } from "../../extension/core/peftModel.ts";
+import type { LoadedAdapter } from "../../extension/core/loadAdapter.ts";
 import {
   allLogits,
   type Bases,

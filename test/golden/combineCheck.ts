@@ -4,7 +4,8 @@ import * as path from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { multiply } from "../../extension/core/base/matrix.ts";
 import type { CombinationType } from "../../extension/core/peft/combine/options.ts";
-import type { LoadedAdapter, PeftModel } from "../../extension/core/peftModel.ts";
+import type { PeftModel } from "../../extension/core/peftModel.ts";
+import type { LoadedAdapter } from "../../extension/core/loadAdapter.ts";
 import { expect, expectClose } from "./outcome.ts";
 import { readJson, readTruths, type Truth } from "./truth.ts";
 

@@ -1,11 +1,7 @@
 import * as path from "node:path";
 import { elementCount } from "../../extension/core/base/shape.ts";
 import { quantizeBlocks } from "../../extension/core/quant/blockwise.ts";
-import {
-  fourBitNames,
-  readFourBit,
-  readQuantized,
-} from "../../extension/core/quant/bitsandbytes.ts";
+import { readFourBit, type StoredTensor } from "../../extension/core/quant/bitsandbytes.ts";
 import {
   codeOf,
   dequantizeFourBit,
@@ -16,7 +12,6 @@ import {
   unnest,
 } from "../../extension/core/quant/fourBit.ts";
 import { dequantizeInt8, quantizeInt8 } from "../../extension/core/quant/int8.ts";
-import type { StoredTensor } from "../../extension/core/quant/bitsandbytes.ts";
 import { expect, Skip } from "./outcome.ts";
 import { checkQlora } from "./qloraCase.ts";
 import { readStored } from "./truth.ts";
@@ -34,7 +29,7 @@ export async function checkQuantCase(file: string, root: string): Promise<string
       quantization: { type, doubleQuant: name.endsWith("_double") },
     });
   }
-  if (fourBitNames(stored.keys()).length > 0) return checkLayout(stored, file);
+  if (fourBitNames(stored).length > 0) return checkLayout(stored, file);
   if (stored.has("SCB")) return checkInt8(stored);
   if (stored.has("b64/packed")) return checkBlockSizes(stored, type);
   if (stored.has("packed")) return checkFourBit(stored, type);
@@ -108,13 +103,19 @@ function checkInt8(stored: ReadonlyMap<string, StoredTensor>): string {
   return `${weight.length} numbers equal bit for bit`;
 }
 
+/** Names of the weights that are stored in 4 bits. */
+function fourBitNames(stored: ReadonlyMap<string, StoredTensor>): string[] {
+  const state = /^(.*)\.quant_state\.bitsandbytes__(?:nf4|fp4)$/;
+  return [...stored.keys()].flatMap((name) => state.exec(name)?.[1] ?? []);
+}
+
 /** A checkpoint's weight as bitsandbytes stores it: read, and made anew from the original. */
 function checkLayout(stored: ReadonlyMap<string, StoredTensor>, file: string): string {
-  const names = fourBitNames(stored.keys());
+  const names = fourBitNames(stored);
   for (const name of names) {
     const tensor = readFourBit(stored, name, file);
     const truth = numbers(stored, "expected.dequantized");
-    same("dequantized numbers", readQuantized(stored, name, file)?.values as Float32Array, truth);
+    same("dequantized numbers", dequantizeFourBit(tensor), truth);
     const type = tensor.code[0] === 0 ? "fp4" : "nf4";
     const doubleQuant = !(tensor.absmax instanceof Float32Array);
     const original = numbers(stored, "expected.original") as Float32Array;

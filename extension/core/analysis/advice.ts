@@ -24,7 +24,7 @@ export interface Advice {
 }
 
 /** From where on something is said. */
-export const thresholds = {
+const thresholds = {
   /** Energy that "most of it" means, and that a resized adapter keeps at least: in all, and in each module. */
   energy: 0.9,
   kept: 0.97,

@@ -4,7 +4,7 @@ import type { Advice } from "./advice.ts";
 import type { ComparisonTotals, ModulePair } from "./compare.ts";
 
 /** From where on something is said. */
-export const comparisonThresholds = {
+const comparisonThresholds = {
   /** Cosine of all changes as one vector. */
   same: 0.95,
   /** ‖ΔA + ΔB‖ / (‖ΔA‖ + ‖ΔB‖); 0.71 is that of two that do not meet. */

@@ -1,9 +1,9 @@
-/** What an adapter takes at run time: graph inputs that are fed (peft/slots.ts), and their products. */
+/** What an adapter takes at run time: graph inputs that are fed (peft/slots/), and their products. */
 import type { ModuleTree } from "../checkpoint/modules.ts";
 import { groupSize, type LinearGroup } from "../onnx/layerHook.ts";
 import type { AdapterEffects, LinearEffect } from "../peft/effect.ts";
 import type { MethodBase } from "../peft/method.ts";
-import type { SlotKind } from "../peft/slots.ts";
+import type { SlotKind } from "../peft/slots/slotPlan.ts";
 
 export type CostKind =
   | SlotKind
@@ -36,7 +36,7 @@ interface Share {
 export type EffectShape = Partial<Record<SlotKind, number>>;
 
 /** What of an effect decides on its cost: ranks, or 1 where a part has no rank. */
-export function shapeOf(effect: LinearEffect, inputs: number): EffectShape {
+function shapeOf(effect: LinearEffect, inputs: number): EffectShape {
   const { lowRank, gated, delta, routed, fed, inputScale, outputScale, shift, newRows } = effect;
   return {
     ...(lowRank && { lowRank: lowRank.rank }),

@@ -253,6 +253,7 @@ function expertDelta(path: string, effect: ExpertEffect, { effects, at }: Own): 
   };
 }
 
+/** Σ x². */
 export function squares(values: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += (values[i] as number) ** 2;

@@ -43,7 +43,7 @@ export interface Subspaces {
 }
 
 /** So many directions are compared. */
-export const mostDirections = 64;
+const mostDirections = 64;
 
 /** Below this share of the largest singular value a direction is rounding. */
 const faintest = 1e-6;

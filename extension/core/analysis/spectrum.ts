@@ -20,7 +20,7 @@ export interface Spectrum {
 }
 
 /** So many values are handed on; a picture shows no more. */
-export const spectrumLength = 256;
+const spectrumLength = 256;
 
 /** Smaller sides up to which a dense update is decomposed whole: in passing, and when it is wished for. */
 export const wholeSizes = { usual: 512, thorough: 1024 };
@@ -57,7 +57,7 @@ export function measure(
  * whole by the Gram matrix of its smaller side, or by Lanczos' method.
  * @returns null for zeros, and for a large dense update unless it is to be thorough
  */
-export function spectrumOf(update: Update, { thorough = false } = {}): Spectrum | null {
+function spectrumOf(update: Update, { thorough = false } = {}): Spectrum | null {
   if (update.kind === "factors") {
     return fromValues(factorValues(update.factors, grams(update.factors)));
   }

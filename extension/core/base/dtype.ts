@@ -1,3 +1,5 @@
+import { elementCount, type Shape } from "./shape.ts";
+
 /**
  * Element types as safetensors spells them, smallest first: writers sort tensors by this order,
  * largest type first, as the reference implementation does.
@@ -60,6 +62,11 @@ export function isDtype(name: unknown): name is Dtype {
 
 export function bitsOf(dtype: Dtype): number {
   return bits[dtype];
+}
+
+/** Bytes of a tensor's elements, packed as safetensors packs them. */
+export function byteLengthOf({ dtype, shape }: { dtype: Dtype; shape: Shape }): number {
+  return (elementCount(shape) * bitsOf(dtype)) / 8;
 }
 
 const people: Partial<Record<Dtype, string>> = {

@@ -54,6 +54,7 @@ export function productsOf(
   };
 }
 
+/** The `q` largest singular directions, or as many as there are. */
 export async function lowRankSvd(
   products: MatrixProducts,
   { rows, columns, q, iterations, draw }: LowRankRequest,

@@ -7,7 +7,7 @@ import { t } from "@vscode/l10n";
 import { badFile } from "../base/errors.ts";
 
 /** A class or function that a pickle names. */
-export class PickleGlobal {
+class PickleGlobal {
   constructor(readonly name: string) {}
 }
 

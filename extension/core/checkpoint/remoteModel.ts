@@ -1,4 +1,4 @@
-/** Adapters and bases on the Hub, known by their configs and headers; no weight is fetched. */
+/** Adapters on the Hub, known by their configs and headers; no weight is fetched. */
 import { t } from "@vscode/l10n";
 import * as path from "node:path";
 import { badFile } from "../base/errors.ts";
@@ -8,7 +8,6 @@ import { chooseFiles, type FileChoice } from "../hub/repoFiles.ts";
 import { type HubSettings, hubSettings } from "../hub/settings.ts";
 import type { SnapshotOptions } from "../hub/snapshot.ts";
 import { openRemoteSafetensors } from "../safetensors/remote.ts";
-import type { SafetensorsFile } from "../safetensors/read.ts";
 import type { AdapterCheckpoint } from "./adapterCheckpoint.ts";
 import { type AdapterConfig, adapterConfigName, parseAdapterConfig } from "./adapterConfig.ts";
 import { renameTensors } from "./tensorNames.ts";
@@ -36,7 +35,7 @@ interface Found {
 
 /** @throws not-found when the repository holds no adapter; bad-file for a config that is none */
 export async function readRemoteAdapter(id: string, options: Options = {}): Promise<RemoteAdapter> {
-  const { settings, repo, choice } = await find(id, "adapter", options);
+  const { settings, repo, choice } = await find(id, options);
   const { files } = choice;
   const config = files.find(({ path: name }) => path.posix.basename(name) === adapterConfigName);
   const weights = files.find(({ path: name }) => /adapter_model\.(safetensors|bin)$/.test(name));
@@ -60,25 +59,15 @@ export async function readRemoteAdapter(id: string, options: Options = {}): Prom
   };
 }
 
-/** Headers of a base's weights on the Hub, shard by shard. */
-export async function openRemoteWeights(
-  id: string,
-  options: Options = {},
-): Promise<readonly SafetensorsFile[]> {
-  const { settings, repo, choice } = await find(id, "base", options);
-  const headers: SafetensorsFile[] = [];
-  for (const file of choice.files) {
-    if (!file.path.endsWith(".safetensors")) continue;
-    headers.push(await openRemoteSafetensors(settings, { repo, file }, options.signal));
-  }
-  return headers;
-}
-
-async function find(id: string, kind: "adapter" | "base", options: Options): Promise<Found> {
+async function find(id: string, options: Options): Promise<Found> {
   const settings = await hubSettings(options);
   const { revision, subfolder, signal } = options;
   const repo = await readRepo(settings, id, { revision, signal });
   const readText = (file: RepoFile): Promise<string> =>
     readRemoteText(settings, { repo, file }, signal);
-  return { settings, repo, choice: await chooseFiles(repo, { kind, subfolder }, readText) };
+  return {
+    settings,
+    repo,
+    choice: await chooseFiles(repo, { kind: "adapter", subfolder }, readText),
+  };
 }

@@ -5,7 +5,7 @@
 import { t } from "@vscode/l10n";
 import { createHash } from "node:crypto";
 import * as path from "node:path";
-import { bitsOf } from "../base/dtype.ts";
+import { byteLengthOf } from "../base/dtype.ts";
 import { badRequest, throwIfAborted, unsupported } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
 import { elementCount, type Shape } from "../base/shape.ts";
@@ -62,7 +62,7 @@ export async function writeTorchValue(
     text("byteorder", "little"),
     ...tensors.map(({ bytes, ...tensor }, i) => ({
       name: `data/${i}`,
-      size: byteLength(tensor),
+      size: byteLengthOf(tensor),
       bytes: () => (bytes instanceof Uint8Array ? bytes : bytes()),
     })),
     text("version", "3\n"),
@@ -81,10 +81,6 @@ export async function writeTorchValue(
 
 function entryOf(name: string, bytes: Buffer): StoredEntry {
   return { name, size: bytes.length, bytes: () => bytes };
-}
-
-function byteLength({ dtype, shape }: Omit<TensorData, "bytes">): number {
-  return (elementCount(shape) * bitsOf(dtype)) / 8;
 }
 
 /** 40 digits that are the same for the same contents, which is all that torch asks of them. */
@@ -140,7 +136,7 @@ function tensorOf(tensor: TensorData, { key, file }: { key: string; file: string
       t('{0}: torch.save has no element type for "{1}", which is {2}', file, name, dtype),
     );
   }
-  const size = own === undefined ? byteLength(tensor) : elementCount(shape);
+  const size = own === undefined ? byteLengthOf(tensor) : elementCount(shape);
   const storage = own === undefined ? global("torch.storage", "UntypedStorage") : torch(own);
   return Buffer.concat([
     global("torch._utils", own === undefined ? "_rebuild_tensor_v3" : "_rebuild_tensor_v2"),

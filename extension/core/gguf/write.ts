@@ -1,8 +1,7 @@
 import { t } from "@vscode/l10n";
-import { bitsOf } from "../base/dtype.ts";
+import { byteLengthOf } from "../base/dtype.ts";
 import { badRequest, throwIfAborted } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
-import { elementCount } from "../base/shape.ts";
 import type { TensorData } from "../safetensors/write.ts";
 import { currentVersion, defaultAlignment, floatTypes, magic, valueTypes } from "./format.ts";
 
@@ -25,9 +24,14 @@ export async function writeGguf(
     for (const tensor of tensors) {
       throwIfAborted(signal);
       const bytes = tensor.bytes instanceof Uint8Array ? tensor.bytes : await tensor.bytes();
-      if (bytes.length !== sizeOf(tensor)) {
+      if (bytes.length !== byteLengthOf(tensor)) {
         throw badRequest(
-          t('Tensor "{0}" has {1} bytes, not {2}.', tensor.name, bytes.length, sizeOf(tensor)),
+          t(
+            'Tensor "{0}" has {1} bytes, not {2}.',
+            tensor.name,
+            bytes.length,
+            byteLengthOf(tensor),
+          ),
         );
       }
       await handle.writeFile(padded(bytes));
@@ -52,7 +56,7 @@ function headOf(keys: ReadonlyMap<string, WrittenValue>, tensors: readonly Tenso
     // ggml names the fastest dimension first.
     const sizes = shape.toReversed().map(uint64);
     parts.push(text(name), uint32(shape.length), ...sizes, uint32(type), uint64(offset));
-    offset += roundUp(sizeOf(tensor));
+    offset += roundUp(byteLengthOf(tensor));
   }
   return Buffer.concat(parts);
 }
@@ -79,10 +83,6 @@ function valueOf(value: WrittenValue): Buffer[] {
     default:
       return value satisfies never;
   }
-}
-
-function sizeOf({ dtype, shape }: TensorData): number {
-  return (elementCount(shape) * bitsOf(dtype)) / 8;
 }
 
 function roundUp(size: number): number {

@@ -22,7 +22,7 @@ export function snapshotFolder(cacheDir: string, { id, commit }: RemoteRepo): st
   return path.join(cacheDir, repoFolderName(id), "snapshots", commit);
 }
 
-export function pointerFile(cacheDir: string, repo: RemoteRepo, file: RepoFile): string {
+function pointerFile(cacheDir: string, repo: RemoteRepo, file: RepoFile): string {
   return path.join(snapshotFolder(cacheDir, repo), ...file.path.split("/"));
 }
 
@@ -48,7 +48,7 @@ export async function sizeOf(file: string): Promise<number | null> {
 /** Whether symbolic links can be made, by cache folder: on Windows mostly not. */
 const linkable = new Map<string, Promise<boolean>>();
 
-export function canLink(cacheDir: string): Promise<boolean> {
+function canLink(cacheDir: string): Promise<boolean> {
   const known = linkable.get(cacheDir) ?? tryLink(cacheDir);
   linkable.set(cacheDir, known);
   return known;

@@ -93,7 +93,7 @@ export function answerError(error: unknown, { repo = t("The Hub") }: Subject): E
     : known;
 }
 
-export function isCommit(revision: string): boolean {
+function isCommit(revision: string): boolean {
   return /^[0-9a-f]{40}$/.test(revision);
 }
 

@@ -14,7 +14,7 @@ const floatTypes: Partial<Record<OnnxType, FloatDtype>> = {
 };
 
 /** Bytes of a constant, from memory or from its file. */
-export async function tensorBytes(tensor: Initializer, signal?: AbortSignal): Promise<Uint8Array> {
+async function tensorBytes(tensor: Initializer, signal?: AbortSignal): Promise<Uint8Array> {
   throwIfAborted(signal);
   const { data } = tensor;
   if (data.kind === "inline") return data.bytes;

@@ -10,7 +10,7 @@ import { GraftError, unsupported } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
 import { scaleColumns } from "./effect.ts";
-import type { DefaultTargets } from "./defaultTargets.ts";
+import { adaLoraTargets } from "./defaultTargets.ts";
 import { loraSchema } from "./loraConfig.ts";
 import { loraFieldInfo } from "./loraFields.ts";
 import type { FieldInfo } from "./method.ts";
@@ -57,41 +57,11 @@ const fields: Readonly<Record<string, FieldInfo>> = {
   rank_pattern: { default: null, meaning: t("Which directions of each module were kept.") },
 };
 
-const attention = ["q_proj", "v_proj"];
-const bartLike = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"];
-
-/** Default targets by `model_type` (PEFT utils/constants.py). */
-const families: Readonly<Record<string, DefaultTargets>> = {
-  t5: ["q", "k", "v", "o", "wi", "wo"],
-  mt5: ["q", "k", "v", "o", "wi_0", "wi_1", "wo"],
-  bart: bartLike,
-  gpt2: ["c_attn"],
-  bloom: ["query_key_value"],
-  opt: bartLike,
-  gptj: attention,
-  gpt_neox: ["query_key_value"],
-  gpt_neo: attention,
-  llama: attention,
-  llama4: attention,
-  bert: ["query", "value"],
-  roberta: ["query", "key", "value", "dense"],
-  "deberta-v2": ["query_proj", "key_proj", "value_proj", "dense"],
-  gpt_bigcode: ["c_attn"],
-  deberta: ["in_proj"],
-  gemma: attention,
-  gemma2: attention,
-  gemma3_text: attention,
-  gemma4: String.raw`.*language_model\..*\.(q_proj|v_proj)`,
-  qwen2: attention,
-  qwen3: attention,
-  nemotron_h: ["q_proj", "k_proj", "v_proj", "o_proj"],
-};
-
 export const adaLora = tunerMethod<AdaLoraConfig>({
   peftType: "ADALORA",
   schema,
   fields,
-  defaultTargets: (modelType) => families[modelType] ?? null,
+  defaultTargets: adaLoraTargets,
   check: checkAdaLora,
   suffixes: ["lora_A", "lora_B", "lora_E", "token_adapter.trainable_tokens_delta"],
   kinds: ["linear"],
@@ -122,6 +92,7 @@ export const adaLora = tunerMethod<AdaLoraConfig>({
   extra: trainableTokens,
 });
 
+/** Rank that the budget has left to a module, alpha, and the scaling alpha / (init_r + 1e-5). */
 export function scale(
   config: AdaLoraConfig,
   path: string,

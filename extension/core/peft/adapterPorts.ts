@@ -3,17 +3,18 @@ import { badRequest, unsupported } from "../base/errors.ts";
 import type { ModuleTree } from "../checkpoint/modules.ts";
 import { bareLayers, type LayerHook, oneByOne } from "../onnx/layerHook.ts";
 import type { AdapterEffects, LowRank } from "./effect.ts";
-import { transposeInto } from "./packing.ts";
-import type { ActiveEffects, SlotTensor } from "./slots.ts";
+import { transposeInto } from "./slots/packing.ts";
+import type { ActiveEffects } from "./activeEffects.ts";
+import type { SlotTensor } from "./slots/slotTensors.ts";
 
 /** Input of a factor, named as Olive names it and as `.onnx_adapter` files do. */
-export function factorPort(path: string, factor: "A" | "B"): string {
+function factorPort(path: string, factor: "A" | "B"): string {
   return `${path}.lora_${factor}.weight`;
 }
 
 /**
  * Gives each of these layers two inputs of its own, A [in, r] and B [r, out] with the scaling in B;
- * r may be 0. Sessions of Graft put layers of a group together (slots.ts); other tools know one pair
+ * r may be 0. Sessions of Graft put layers of a group together (slots/lowRankSlot.ts); other tools know one pair
  * a layer.
  */
 export function adapterPortsHook(paths: ReadonlySet<string>): LayerHook {

@@ -32,13 +32,23 @@ export interface ArrowOptions {
 }
 
 /**
- * The effects of routing among the adapters whose effects are given.
+ * The effects of routing among adapters.
+ * @param options `general`: those whose knowledge `useGks` subtracts
  * @throws bad-request unless all are plain LoRA of one rank on the same modules
  */
 export function arrowEffects(
-  experts: readonly AdapterEffects[],
-  { topK = 3, temperature = 1, seed = 0 }: ArrowOptions = {},
+  adapters: readonly ArrowAdapter[],
+  {
+    topK = 3,
+    temperature = 1,
+    seed = 0,
+    useGks = false,
+    general = [],
+  }: ArrowOptions & { general?: readonly ArrowAdapter[] } = {},
 ): AdapterEffects {
+  const experts = useGks
+    ? withoutGeneral(adapters, general)
+    : adapters.map(({ effects }) => effects);
   if (experts.length === 0) throw badRequest(t("Arrow needs at least one adapter."));
   if (!(temperature > 0))
     throw badRequest(t("Arrow's temperature is {0}, not above 0.", temperature));
@@ -61,11 +71,8 @@ export interface ArrowAdapter {
   readonly effects: AdapterEffects;
 }
 
-/**
- * What adapters do without the mean of general ones.
- * @throws bad-request unless all are plain LoRA of one rank on the same modules
- */
-export function withoutGeneral(
+/** What adapters do without the mean of general ones. */
+function withoutGeneral(
   experts: readonly ArrowAdapter[],
   general: readonly ArrowAdapter[],
 ): AdapterEffects[] {

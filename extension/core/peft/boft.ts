@@ -66,6 +66,7 @@ function check(config: BoftConfig, { file }: AdapterConfig): void {
   );
 }
 
+/** How many blocks of how many input features. @throws misfit when they do not come out even */
 export function blocksOf(
   features: number,
   { boft_block_size: size, boft_block_num: blocks }: BoftConfig,

@@ -54,6 +54,7 @@ export function spectralTargets(modelType: string): DefaultTargets {
     : loraTargets(modelType);
 }
 
+/** Side of a module's circulant blocks. @throws misfit when they cannot tile it */
 export function blockSize(module: ModuleInfo, config: C3aConfig, file: string): number {
   const { block_size: common, block_size_pattern: patterns } = config;
   const size = matchNameEnd(patterns, module.path, { field: "block_size_pattern", file }) ?? common;

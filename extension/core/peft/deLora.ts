@@ -6,11 +6,10 @@
  */
 import { t } from "@vscode/l10n";
 import { z } from "zod";
-import { matchPattern } from "../checkpoint/targets.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
 import { loraTargets } from "./defaultTargets.ts";
 import { type LinearEffect, scaleColumns } from "./effect.ts";
-import { tunerFields, wholeNumber } from "./tuner/config.ts";
+import { rankOf, tunerFields, wholeNumber } from "./tuner/config.ts";
 import { numberPattern } from "./tuner/patterns.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
 import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
@@ -52,14 +51,6 @@ export const deLora = tunerMethod<DeLoraConfig>({
   linear: linearEffect,
 });
 
-export function rankOf(
-  path: string,
-  { r, rank_pattern: patterns }: DeLoraConfig,
-  file: string,
-): number {
-  return matchPattern(patterns, path, { field: "rank_pattern", file }) ?? r;
-}
-
 async function linearEffect(
   module: LinearModule,
   tensors: ModuleTensors,
@@ -86,7 +77,7 @@ async function linearEffect(
 }
 
 /** What PEFT keeps when a file has no norms: those of the base at hand. */
-export async function columnNorms(
+async function columnNorms(
   module: LinearModule,
   context: TunerContext<DeLoraConfig>,
 ): Promise<Float32Array> {

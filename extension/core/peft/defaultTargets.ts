@@ -7,7 +7,9 @@ export type DefaultTargets = string | readonly string[] | null;
 const attention = ["q_proj", "v_proj"];
 const fused = ["query_key_value"];
 
-const lora: Readonly<Record<string, string | readonly string[]>> = {
+type Targets = Readonly<Record<string, Exclude<DefaultTargets, null>>>;
+
+const lora: Targets = {
   t5: ["q", "v"],
   mt5: ["q", "v"],
   bart: attention,
@@ -53,4 +55,41 @@ const lora: Readonly<Record<string, string | readonly string[]>> = {
 /** LoRA's defaults, which most methods share. */
 export function loraTargets(modelType: string): DefaultTargets {
   return lora[modelType] ?? null;
+}
+
+const bartLike = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"];
+
+const vbLora: Targets = {
+  t5: ["q", "k", "v", "o", "wi", "wo"],
+  mt5: ["q", "k", "v", "o", "wi_0", "wi_1", "wo"],
+  bart: bartLike,
+  gpt2: ["c_attn"],
+  bloom: fused,
+  opt: bartLike,
+  gptj: attention,
+  gpt_neox: fused,
+  gpt_neo: attention,
+  llama: attention,
+  llama4: attention,
+  bert: ["query", "value"],
+  roberta: ["query", "value"],
+  "deberta-v2": ["query_proj", "key_proj", "value_proj", "dense"],
+  gpt_bigcode: ["c_attn"],
+  deberta: ["in_proj"],
+  gemma: attention,
+  gemma2: attention,
+  gemma3_text: attention,
+  gemma4: String.raw`.*language_model\..*\.(q_proj|v_proj)`,
+  qwen2: attention,
+  qwen3: attention,
+  nemotron_h: ["q_proj", "k_proj", "v_proj", "o_proj"],
+};
+
+export function vbLoraTargets(modelType: string): DefaultTargets {
+  return vbLora[modelType] ?? null;
+}
+
+/** AdaLoRA's, which are VB-LoRA's but for one family. */
+export function adaLoraTargets(modelType: string): DefaultTargets {
+  return modelType === "roberta" ? ["query", "key", "value", "dense"] : vbLoraTargets(modelType);
 }

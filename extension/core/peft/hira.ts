@@ -7,12 +7,11 @@ import { z } from "zod";
 import { misfit } from "../base/errors.ts";
 import { multiply } from "../base/matrix.ts";
 import type { ModuleInfo } from "../checkpoint/modules.ts";
-import { matchPattern } from "../checkpoint/targets.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
 import { loraTargets } from "./defaultTargets.ts";
 import { behindScale } from "./embeddingScale.ts";
 import type { EmbeddingEffect, LinearEffect } from "./effect.ts";
-import { tunerFields, wholeNumber } from "./tuner/config.ts";
+import { rankOf, tunerFields, wholeNumber } from "./tuner/config.ts";
 import { numberPattern } from "./tuner/patterns.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
 import { type TunerContext, tunerMethod } from "./tuner/tuner.ts";
@@ -69,14 +68,6 @@ function storedRank(tensors: ModuleTensors, prefix: string, { file }: { file: st
     );
   }
   return r;
-}
-
-export function rankOf(
-  path: string,
-  { r, rank_pattern: patterns }: HiraConfig,
-  file: string,
-): number {
-  return matchPattern(patterns, path, { field: "rank_pattern", file }) ?? r;
 }
 
 async function linearEffect(

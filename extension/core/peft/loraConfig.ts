@@ -5,7 +5,7 @@ import type { JsonObject } from "../base/json.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
 import { matchPattern } from "../checkpoint/targets.ts";
 import type { MethodBase } from "./method.ts";
-import { tunerFields, wholeNumber } from "./tuner/config.ts";
+import { rankOf, tunerFields, wholeNumber } from "./tuner/config.ts";
 
 const initialisations = [
   true,
@@ -276,7 +276,7 @@ export function loraScale(
   path: string,
   file: string,
 ): { rank: number; alpha: number; scaling: number } {
-  const rank = matchPattern(config.rank_pattern, path, { field: "rank_pattern", file }) ?? config.r;
+  const rank = rankOf(path, config, file);
   const alpha =
     matchPattern(config.alpha_pattern, path, { field: "alpha_pattern", file }) ?? config.lora_alpha;
   return { rank, alpha, scaling: alpha / (config.use_rslora ? Math.sqrt(rank) : rank) };

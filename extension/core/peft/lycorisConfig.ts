@@ -5,7 +5,7 @@ import type { ModuleInfo } from "../checkpoint/modules.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
 import type { LayerSize } from "./effect.ts";
 import type { FieldInfo } from "./method.ts";
-import { tunerFields, wholeNumber } from "./tuner/config.ts";
+import { rankOf, tunerFields, wholeNumber } from "./tuner/config.ts";
 
 /** Fields that LoHa and LoKr share (PEFT tuners/lycoris_utils.py), as far as they change answers. */
 export const lycorisFields = {
@@ -42,7 +42,7 @@ export function lycorisScale(
   path: string,
   file: string,
 ): { rank: number; alpha: number; scaling: number } {
-  const rank = matchPattern(config.rank_pattern, path, { field: "rank_pattern", file }) ?? config.r;
+  const rank = rankOf(path, config, file);
   const alpha =
     matchPattern(config.alpha_pattern, path, { field: "alpha_pattern", file }) ?? config.alpha;
   return { rank, alpha, scaling: alpha / rank };

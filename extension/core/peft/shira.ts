@@ -92,7 +92,7 @@ function storedPlaces(
 }
 
 /** The mask of PEFT's random_mask: a permutation's first places, in the order of the weight. */
-export function maskedPlaces(
+function maskedPlaces(
   { path, in: inputs, out }: LinearModule,
   { count, context }: { count: number; context: TunerContext<ShiraConfig> },
 ): Int32Array {

@@ -120,7 +120,7 @@ function placesOnBase({ out }: LinearModule, ids: readonly number[]): number[] {
 }
 
 /** Rows given for some ids, as what they add to the table's own. */
-export function replaceRows(
+function replaceRows(
   ids: readonly number[],
   rows: Float32Array,
   { table, width }: { table: Float32Array; width: number },
@@ -138,11 +138,7 @@ export function replaceRows(
 }
 
 /** The same rows in a head that reads the table the other way: rank = number of rows. */
-export function tiedHead(
-  ids: readonly number[],
-  delta: Float32Array,
-  vocabulary: number,
-): LinearEffect {
+function tiedHead(ids: readonly number[], delta: Float32Array, vocabulary: number): LinearEffect {
   const rank = ids.length;
   const b = new Float32Array(vocabulary * rank);
   // Of a token named twice the last row counts.

@@ -9,7 +9,7 @@ import { z } from "zod";
 import { badFile, misfit } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
-import type { DefaultTargets } from "./defaultTargets.ts";
+import { vbLoraTargets } from "./defaultTargets.ts";
 import type { FieldInfo } from "./method.ts";
 import { tunerFields, wholeNumber } from "./tuner/config.ts";
 import type { ModuleTensors } from "./tuner/tensors.ts";
@@ -48,36 +48,6 @@ const fields: Readonly<Record<string, FieldInfo>> = {
   init_logits_std: { default: 0.1, meaning: t("Spread of the logits before training.") },
 };
 
-const attention = ["q_proj", "v_proj"];
-const bartLike = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"];
-
-/** Default targets by `model_type` (PEFT utils/constants.py). */
-const families: Readonly<Record<string, DefaultTargets>> = {
-  t5: ["q", "k", "v", "o", "wi", "wo"],
-  mt5: ["q", "k", "v", "o", "wi_0", "wi_1", "wo"],
-  bart: bartLike,
-  gpt2: ["c_attn"],
-  bloom: ["query_key_value"],
-  opt: bartLike,
-  gptj: attention,
-  gpt_neox: ["query_key_value"],
-  gpt_neo: attention,
-  llama: attention,
-  llama4: attention,
-  bert: ["query", "value"],
-  roberta: ["query", "value"],
-  "deberta-v2": ["query_proj", "key_proj", "value_proj", "dense"],
-  gpt_bigcode: ["c_attn"],
-  deberta: ["in_proj"],
-  gemma: attention,
-  gemma2: attention,
-  gemma3_text: attention,
-  gemma4: String.raw`.*language_model\..*\.(q_proj|v_proj)`,
-  qwen2: attention,
-  qwen3: attention,
-  nemotron_h: ["q_proj", "k_proj", "v_proj", "o_proj"],
-};
-
 const bankName = "vblora_vector_bank";
 const [logitsA, logitsB] = ["vblora_logits_A", "vblora_logits_B"];
 
@@ -85,7 +55,7 @@ export const vbLora = tunerMethod<VbLoraConfig>({
   peftType: "VBLORA",
   schema,
   fields,
-  defaultTargets: (modelType) => families[modelType] ?? null,
+  defaultTargets: vbLoraTargets,
   suffixes: [logitsA, logitsB].flatMap((name) => [
     name,
     `${name}_topk_indices`,

@@ -10,8 +10,7 @@ import { type Dtype, isReadableDtype, toFloat32 } from "../base/dtype.ts";
 import { badFile } from "../base/errors.ts";
 import { parseFields, parseJsonObject } from "../base/json.ts";
 import { elementCount, type Shape } from "../base/shape.ts";
-import { dequantizeFourBit, type FourBitTensor } from "./fourBit.ts";
-import { dequantizeInt8 } from "./int8.ts";
+import type { FourBitTensor } from "./fourBit.ts";
 
 export interface StoredTensor {
   readonly dtype: Dtype;
@@ -40,13 +39,6 @@ export type FourBitState = z.infer<typeof stateFields>;
 
 export function parseFourBitState(bytes: Uint8Array, file: string): FourBitState {
   return parseFields(stateFields, parseJsonObject(new TextDecoder().decode(bytes), file), file);
-}
-
-/** Names of the weights that are stored in 4 bits. */
-export function fourBitNames(names: Iterable<string>): string[] {
-  return [...names]
-    .filter((name) => statePattern.test(name))
-    .map((name) => name.replace(statePattern, ""));
 }
 
 /**
@@ -80,29 +72,6 @@ export function readFourBit(tensors: StoredTensors, name: string, file: string):
       offset: Math.fround(offset),
     },
   };
-}
-
-/** A quantized weight of either kind as fp32 with its own shape; null when it is a plain tensor. */
-export function readQuantized(
-  tensors: StoredTensors,
-  name: string,
-  file: string,
-): { shape: Shape; values: Float32Array } | null {
-  const isFourBit = [...tensors.keys()].some(
-    (each) => each.startsWith(`${name}.`) && statePattern.test(each),
-  );
-  if (isFourBit) {
-    const tensor = readFourBit(tensors, name, file);
-    return { shape: tensor.shape, values: dequantizeFourBit(tensor) };
-  }
-  const weight = tensors.get(name);
-  const scales = name.replace(/weight$/, "SCB");
-  if (weight?.dtype !== "I8" || !tensors.has(scales)) return null;
-  const [rows = 0] = weight.shape;
-  const { buffer, byteOffset, byteLength } = weight.bytes;
-  const codes = new Int8Array(buffer, byteOffset, byteLength);
-  const absmax = floatsOf({ tensors, file }, scales, rows);
-  return { shape: weight.shape, values: dequantizeInt8({ codes, absmax }) };
 }
 
 interface Reader {

@@ -32,6 +32,7 @@ export function quantizeBlocks(
   return { indices, absmax };
 }
 
+/** The values that codes stand for, in blocks one after the other, as many as indices. */
 export function dequantizeBlocks(
   { indices, absmax }: Blocks,
   code: Float32Array,

@@ -30,6 +30,7 @@ export async function readExactly(
   return (await readTensors(ref.file, [ref], signal))[0] as Uint8Array;
 }
 
+/** A tensor of any floating-point type as fp32. @throws bad-file for another type or shape */
 export async function readFloats(
   ref: WeightRef,
   { shape, signal }: { shape: readonly number[]; signal?: AbortSignal | undefined },
@@ -44,11 +45,13 @@ export async function readFloats(
   return toFloat32((await readTensors(ref.file, [ref], signal))[0] as Uint8Array, ref.dtype);
 }
 
+/** @throws bad-file */
 export function checkShape({ file, name, shape: own }: WeightRef, shape: readonly number[]): void {
   if (own.length === shape.length && own.every((size, i) => size === shape[i])) return;
   throw badFile(file, t('tensor "{0}" is {1}, not {2}', name, showShape(own), showShape(shape)));
 }
 
+/** A tensor of int32 words. @throws bad-file for another type or shape */
 export async function readWords(
   ref: WeightRef,
   shape: readonly number[],

@@ -1,3 +1,5 @@
+import { roundToEven } from "../base/roundToEven.ts";
+
 /** LLM.int8 weights (https://arxiv.org/abs/2208.07339): a row is its largest absolute value / 127 times int8. */
 export interface Int8Matrix {
   /** [rows, columns] */
@@ -22,15 +24,11 @@ export function quantizeInt8(values: Float32Array, columns: number): Int8Matrix 
   return { codes, absmax };
 }
 
+/** Row-major values [rows, columns]. */
 export function dequantizeInt8({ codes, absmax }: Int8Matrix): Float32Array {
   const columns = codes.length / absmax.length;
   return Float32Array.from(codes, (code, i) => {
     const scaled = Math.fround(code * (absmax[Math.floor(i / columns)] as number));
     return scaled / 127;
   });
-}
-
-function roundToEven(value: number): number {
-  const rounded = Math.round(value);
-  return rounded - value === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }

@@ -72,7 +72,7 @@ function rowsOf(
 }
 
 /** The numbers [out, in] that a packed weight stands for, as they are computed with. */
-export async function readPacked(w: PackedWeight, signal?: AbortSignal): Promise<Float32Array> {
+async function readPacked(w: PackedWeight, signal?: AbortSignal): Promise<Float32Array> {
   const codes = await readRange(w.codes, signal);
   const scales = await readRange(w.scales, signal);
   const zeroPoints = w.zeroPoints && (await readRange(w.zeroPoints, signal));

@@ -32,6 +32,7 @@ export interface SquaredError {
   readonly total: number;
 }
 
+/** Room for packed rows, without zero points. */
 export function emptyRows({ bits, blockSize, columns }: BlockLayout, rows: number): PackedRows {
   const blocks = rows * Math.ceil(columns / blockSize);
   return {

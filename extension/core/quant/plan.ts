@@ -229,7 +229,7 @@ function isMatch(path: string, pattern: string, file: string): boolean {
 }
 
 /** The largest block up to the wanted one that divides a row; where none does, rows are filled up. */
-export function blockSizeFor(columns: number, wanted: number): number {
+function blockSizeFor(columns: number, wanted: number): number {
   const sizes = [256, 128, 64, 32, 16].filter((size) => size <= wanted);
   return sizes.find((size) => columns % size === 0) ?? Math.min(wanted, 32);
 }

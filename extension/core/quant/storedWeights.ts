@@ -6,7 +6,7 @@ import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { badFile, unsupported } from "../base/errors.ts";
 import { isObject, type JsonObject, parseFields } from "../base/json.ts";
-import { elementCount } from "../base/shape.ts";
+import { totalElements } from "../base/shape.ts";
 import type { BaseCheckpoint, WeightRef } from "../checkpoint/baseCheckpoint.ts";
 import type { PackedWeight } from "../checkpoint/packedWeight.ts";
 import { awqOptions, awqSource } from "./awq.ts";
@@ -63,7 +63,7 @@ export async function storedWeights(
     } as const;
     shapes.set(name, { ...packed, in: columns, out });
   }
-  const parameters = [...logical.values()].reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const parameters = totalElements([...logical.values()]);
   const unpacked = new Map(
     [...found.sources].map(([name, { out, rows }]) => [
       name,

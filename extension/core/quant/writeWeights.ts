@@ -1,12 +1,12 @@
 import { t } from "@vscode/l10n";
 import { createHash, type Hash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
-import { bitsOf, type Dtype, toFloat32 } from "../base/dtype.ts";
+import { byteLengthOf, type Dtype, toFloat32 } from "../base/dtype.ts";
 import { badFile, unsupported } from "../base/errors.ts";
 import { fromFloat32 } from "../base/halfFloat.ts";
 import { transposed } from "../base/matrix.ts";
 import { pause } from "../base/pause.ts";
-import { elementCount, type Shape } from "../base/shape.ts";
+import type { Shape } from "../base/shape.ts";
 import { readWeight } from "../checkpoint/readWeight.ts";
 import { emptyRows, packRows, type PackedRows } from "./nBits.ts";
 import type { PackedItem, PackedSection, PlainItem, WeightPlan } from "./plan.ts";
@@ -39,7 +39,8 @@ interface Entry {
 /** Bytes of the file that a plan writes. */
 export function plannedBytes(plan: WeightPlan): number {
   return (
-    encodeHeader(plan).byteLength + entriesOf(plan).reduce((sum, each) => sum + sizeOf(each), 0)
+    encodeHeader(plan).byteLength +
+    entriesOf(plan).reduce((sum, each) => sum + byteLengthOf(each), 0)
   );
 }
 
@@ -225,16 +226,12 @@ function sizesOf({ items, layout }: PackedSection): { rows: number; blocks: numb
   return { rows, blocks: Math.ceil(layout.columns / layout.blockSize) };
 }
 
-function sizeOf({ dtype, shape }: Entry): number {
-  return (elementCount(shape) * bitsOf(dtype)) / 8;
-}
-
 function encodeHeader(plan: WeightPlan): Uint8Array {
   const header = Object.create(null) as Record<string, unknown>;
   let position = 0;
   for (const entry of entriesOf(plan)) {
     const { name, dtype, shape } = entry;
-    header[name] = { dtype, shape, data_offsets: [position, (position += sizeOf(entry))] };
+    header[name] = { dtype, shape, data_offsets: [position, (position += byteLengthOf(entry))] };
   }
   const text = JSON.stringify(header);
   const padding = " ".repeat((8 - (Buffer.byteLength(text) % 8)) % 8);

@@ -24,7 +24,7 @@ const mostCells = 65_536;
 const oneRead = 1 << 20;
 
 /** Rows and columns of the plane that is shown of a shape; a vector is a column. */
-export function planeOf(shape: Shape): { rows: number; columns: number; leading: Shape } {
+function planeOf(shape: Shape): { rows: number; columns: number; leading: Shape } {
   const [rows = 1, columns = 1] = shape.length < 2 ? shape : shape.slice(-2);
   return { rows, columns, leading: shape.slice(0, -2) };
 }

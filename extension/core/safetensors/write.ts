@@ -1,8 +1,8 @@
 import { t } from "@vscode/l10n";
-import { bitsOf, type Dtype, dtypes } from "../base/dtype.ts";
+import { byteLengthOf, type Dtype, dtypes } from "../base/dtype.ts";
 import { badRequest, throwIfAborted } from "../base/errors.ts";
 import { writeAtomically } from "../base/files.ts";
-import { elementCount, type Shape, showShape } from "../base/shape.ts";
+import { type Shape, showShape } from "../base/shape.ts";
 
 /** A tensor to write; bytes are little-endian and row-major. */
 export interface TensorData {
@@ -50,7 +50,7 @@ function headerText(
   for (const tensor of tensors) {
     const { name, dtype, shape } = tensor;
     if (name in entries) throw badRequest(t('Two tensors are named "{0}".', name));
-    const length = byteLength(tensor);
+    const length = byteLengthOf(tensor);
     entries[name] = { dtype, shape, data_offsets: [position, (position += length)] };
   }
   const text = JSON.stringify(entries);
@@ -58,12 +58,8 @@ function headerText(
   return text + " ".repeat((8 - (length % 8)) % 8);
 }
 
-function byteLength({ dtype, shape }: TensorData): number {
-  return (elementCount(shape) * bitsOf(dtype)) / 8;
-}
-
 function checkSize(tensor: TensorData, length: number): void {
-  if (length === byteLength(tensor)) return;
+  if (length === byteLengthOf(tensor)) return;
   const { name, dtype, shape } = tensor;
   throw badRequest(
     t('Tensor "{0}": {1} bytes do not make {2} {3}.', name, length, dtype, showShape(shape)),

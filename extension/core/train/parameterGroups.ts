@@ -1,5 +1,5 @@
 /** Which trained tensors share a learning rate and a weight decay, as transformers and PEFT group them. */
-import { elementCount, type Shape } from "../base/shape.ts";
+import { type Shape, totalElements } from "../base/shape.ts";
 
 /** A tensor that is trained, as groups and checkpoints know it. */
 export interface TrainedTensor {
@@ -86,6 +86,6 @@ function group(
   rate: number,
   weightDecay: number,
 ): ParameterGroup {
-  const size = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const size = totalElements(tensors);
   return { tensors, size, rate, weightDecay };
 }

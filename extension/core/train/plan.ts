@@ -10,6 +10,7 @@ export interface RunLength {
   readonly epochs: number;
 }
 
+/** The batches of one epoch, in the order in which they are taken. */
 export function epochPlan(data: Split, epoch: number, options: TrainingOptions): EpochPlan {
   return data.plan({
     epoch,
@@ -21,6 +22,7 @@ export function epochPlan(data: Split, epoch: number, options: TrainingOptions):
   });
 }
 
+/** @param batches of one pass over the data */
 export function runLength(batches: number, options: TrainingOptions): RunLength {
   const { gradientAccumulation: accumulation, maxSteps, epochs } = options;
   // The last step of an epoch takes what is left.

@@ -42,7 +42,7 @@ export function scheduleOf(
   return (step) => (step < warmup ? step / Math.max(1, warmup) : after(step - warmup));
 }
 
-export function warmupSteps(
+function warmupSteps(
   { warmupSteps: own = 0, warmupRatio = 0 }: ScheduleOptions,
   steps: number,
 ): number {

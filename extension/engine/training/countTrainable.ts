@@ -1,6 +1,6 @@
 import { t } from "@vscode/l10n";
 import { unsupported } from "../../core/base/errors.ts";
-import { elementCount } from "../../core/base/shape.ts";
+import { totalElements } from "../../core/base/shape.ts";
 import { DescribedBases } from "../../core/configBase.ts";
 import { trainableMethodOf } from "../../core/peft/trainable/index.ts";
 import { baseParameters } from "../../core/status.ts";
@@ -28,9 +28,7 @@ export async function countTrainable(
     );
   }
   const { parameters } = method.prepare(config, base);
-  const trained = parameters
-    .filter(({ isTrained }) => isTrained)
-    .reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const trained = totalElements(parameters.filter(({ isTrained }) => isTrained));
   const all = baseParameters(checkpoint, base.tree) + trained;
   return { trained, all, context: contextOf(checkpoint.config.raw) };
 }

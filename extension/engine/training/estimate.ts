@@ -1,7 +1,7 @@
 import { t } from "@vscode/l10n";
 import { freeMemory } from "../../core/base/machine.ts";
 import type { OnProgress } from "../../core/base/progress.ts";
-import { elementCount } from "../../core/base/shape.ts";
+import { totalElements } from "../../core/base/shape.ts";
 import { preparationOf } from "../../core/peft/loraPreparations.ts";
 import {
   type AdapterStart,
@@ -79,7 +79,7 @@ async function measure(
     usualSeconds: step.usualSeconds,
     memory: processBytes + Math.max(0, step.memory - before),
     freeMemory: free,
-    trainableParameters: trained.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+    trainableParameters: totalElements(trained),
     parameters: base.checkpoint.parameters,
     warnings: [...(parts.warnings ?? [])],
   };

@@ -4,7 +4,8 @@ import * as path from "node:path";
 import { after, test, type TestContext } from "node:test";
 import type { ErrorCode } from "../../../extension/core/base/errors.ts";
 import { loadBaseModel } from "../../../extension/core/baseModel.ts";
-import { type ActiveAdapter, PeftModel } from "../../../extension/core/peftModel.ts";
+import { PeftModel } from "../../../extension/core/peftModel.ts";
+import type { ActiveAdapter } from "../../../extension/core/loadedAdapters.ts";
 import {
   type Factors,
   logitsOf,

@@ -3,7 +3,9 @@ import * as path from "node:path";
 import { after, test } from "node:test";
 import { loadBaseModel } from "../../../extension/core/baseModel.ts";
 import type { BaseInputs } from "../../../extension/core/baseSession.ts";
-import { type ActiveAdapter, PeftModel, type Prompt } from "../../../extension/core/peftModel.ts";
+import { PeftModel } from "../../../extension/core/peftModel.ts";
+import type { Prompt } from "../../../extension/core/answer.ts";
+import type { ActiveAdapter } from "../../../extension/core/loadedAdapters.ts";
 import { difference, failure, fixtures, sample } from "./support.ts";
 
 const llama = await loadBaseModel(path.join(fixtures, "models/llama"));

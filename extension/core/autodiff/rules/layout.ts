@@ -8,7 +8,7 @@ import { type Part, type Place, type Rule, withoutRule } from "../place.ts";
 /** dy in the shape of the input, by numbers wherever they are known before a run. */
 const reshape: Rule = (at, dy) => [() => asInput(at, dy)];
 
-export function asInput(at: Place, dy: Value): Value {
+function asInput(at: Place, dy: Value): Value {
   const { g } = at;
   const [from, to] = [at.outputShape(), at.shape(0)];
   const sizes = to?.map((size, i) => {

@@ -17,6 +17,7 @@ import {
 
 const suffix = "ia3_l";
 
+/** @throws bad-request for a type other than linear; misfit for sizes that differ */
 export async function combineIa3(
   given: readonly CombineSource[],
   { combinationType: type = "linear", signal }: CombineOptions,

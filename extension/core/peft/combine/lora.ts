@@ -31,6 +31,7 @@ import {
   wholeTensors,
 } from "./source.ts";
 
+/** @throws bad-request, unsupported or misfit where PEFT refuses, or would lose something in silence */
 export async function combineLora(
   given: readonly CombineSource[],
   options: CombineOptions,

@@ -4,7 +4,7 @@
  */
 import { expertTensor, type ModuleTree } from "../../checkpoint/modules.ts";
 import type { LayerSize, LinearEffect, LowRank } from "../effect.ts";
-import type { ActiveEffects } from "../slots.ts";
+import type { ActiveEffects } from "../activeEffects.ts";
 
 /** Scaling is folded into b. */
 export interface ExpertEffect {

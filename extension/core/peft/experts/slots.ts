@@ -9,8 +9,9 @@ import type { Value } from "../../onnx/graph.ts";
 import type { ExpertChoice, ExpertMatrix } from "../../onnx/layerHook.ts";
 import { distinct, matches, reshapeBy, reshapeTo, shapeOf } from "../../onnx/routing.ts";
 import { activeExperts } from "./effect.ts";
-import { stackRows } from "../rowSlots.ts";
-import type { ActiveEffects, SlotTensor } from "../slots.ts";
+import { stackRows } from "../slots/stackRows.ts";
+import type { ActiveEffects } from "../activeEffects.ts";
+import type { SlotTensor } from "../slots/slotTensors.ts";
 
 /** The experts that a run needs. */
 interface Needed {

@@ -6,7 +6,8 @@ import { t } from "@vscode/l10n";
 import { badRequest, unsupported } from "../../base/errors.ts";
 import type { AttentionPrompt, CachePrefix, VirtualTokens } from "../effect.ts";
 import type { AttentionShape } from "../method.ts";
-import type { ActiveEffects, SlotTensor } from "../slots.ts";
+import type { ActiveEffects } from "../activeEffects.ts";
+import type { SlotTensor } from "../slots/slotTensors.ts";
 
 /** What stands before the prompt in each row; rows with less have padding in front. */
 export interface Before {

@@ -19,7 +19,7 @@ export const promptFields = {
     .transform((value) => value ?? []),
 };
 
-export const promptSchema = z.looseObject(promptFields);
+const promptSchema = z.looseObject(promptFields);
 
 export type PromptConfig = z.infer<typeof promptSchema>;
 

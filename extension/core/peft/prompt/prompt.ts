@@ -7,7 +7,13 @@ import type { z } from "zod";
 import { dtypeLabel } from "../../base/dtype.ts";
 import { misfit } from "../../base/errors.ts";
 import { parseFields } from "../../base/json.ts";
-import { elementCount, isSameShape, type Shape, showShape } from "../../base/shape.ts";
+import {
+  elementCount,
+  isSameShape,
+  type Shape,
+  showShape,
+  totalElements,
+} from "../../base/shape.ts";
 import { type AdapterCheckpoint, plainTensorName } from "../../checkpoint/adapterCheckpoint.ts";
 import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
 import type { TensorEntry } from "../../safetensors/header.ts";
@@ -158,7 +164,7 @@ async function load<C extends AnyPromptConfig>(
     ...(await wholeEffects(whole, replaced, base)),
     ...(await prompt.effects(context, tensorsOf(own, values, file))),
   };
-  const stored = entries.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const stored = totalElements(entries);
   const all = {
     trained: stored,
     trainable: stored,

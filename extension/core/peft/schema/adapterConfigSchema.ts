@@ -17,7 +17,7 @@ interface PeftMethod {
 const peftMethods: Readonly<Record<string, PeftMethod>> = facts.methods;
 
 /** Version of PEFT that the fields are of: "0.21". */
-export const peftVersion = facts.version.replace(/\.\d+$/, "");
+const peftVersion = facts.version.replace(/\.\d+$/, "");
 
 /** Values that PEFT takes and neither a reader nor an annotation can say. */
 const exact: Readonly<Record<string, JsonSchema>> = {
@@ -43,7 +43,7 @@ const exact: Readonly<Record<string, JsonSchema>> = {
 };
 
 /** Names of fields that PEFT or tools around it had before, and what is written instead; "" for nothing. */
-export const formerFields: Readonly<Record<string, string>> = {
+const formerFields: Readonly<Record<string, string>> = {
   enable_lora: "",
   merge_weights: "",
   invocation_string: "alora_invocation_tokens",

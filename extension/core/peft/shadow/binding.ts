@@ -1,6 +1,6 @@
 /** Which tensors of a Shadow adapter belong where, and what people are told of them. */
 import { dtypeLabel } from "../../base/dtype.ts";
-import { elementCount, isSameShape } from "../../base/shape.ts";
+import { isSameShape, totalElements } from "../../base/shape.ts";
 import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
 import type { TensorEntry } from "../../safetensors/header.ts";
 import { type AdapterLayer, adapterLayers } from "../adapterLayers.ts";
@@ -101,7 +101,7 @@ export function summarize(
     const isJoint = /\.shadow_(down|up)$/.test(path);
     return {
       path,
-      parameters: sizeOf(own),
+      parameters: totalElements(own),
       rank: isJoint ? r : null,
       alpha: isJoint ? shadow_alpha : null,
       scaling: isJoint ? shadow_alpha : null,
@@ -113,11 +113,16 @@ export function summarize(
 
 /** PEFT leaves the decoder trainable also in inference; one that was loaded keeps its embedding frozen. */
 export function countsOf(config: ShadowConfig, bound: Binding): ParameterCounts {
-  const small = sizeOf([...bound.blocks.values()].flatMap((own) => [...own.values()]));
-  const saved = sizeOf(bound.whole.filter(({ isTrained }) => isTrained).map(({ entry }) => entry));
-  const own = sizeOf([...bound.decoder.values(), ...(bound.projection ? [bound.projection] : [])]);
+  const small = totalElements([...bound.blocks.values()].flatMap((own) => [...own.values()]));
+  const saved = totalElements(
+    bound.whole.filter(({ isTrained }) => isTrained).map(({ entry }) => entry),
+  );
+  const own = totalElements([
+    ...bound.decoder.values(),
+    ...(bound.projection ? [bound.projection] : []),
+  ]);
   const table = bound.decoder.get("embed_tokens.weight");
-  const frozen = config.shadow_model !== "mirror" && table ? sizeOf([table]) : 0;
+  const frozen = config.shadow_model !== "mirror" && table ? totalElements([table]) : 0;
   const all = small + saved + own;
   return {
     trained: all - frozen,
@@ -144,8 +149,4 @@ export function layersOf(
     (path) => ({ path, kind: "tuner", module: "linear" }) as const,
   );
   return [...blocks, ...saved];
-}
-
-function sizeOf(entries: readonly TensorEntry[]): number {
-  return entries.reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }

@@ -6,7 +6,7 @@ import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import type { BlockHook } from "../../onnx/layerHook.ts";
 import type { CompanionBlock, SmallNetwork } from "../effect.ts";
-import type { SlotTensor } from "../slots.ts";
+import type { SlotTensor } from "../slots/slotTensors.ts";
 
 /** Name of the input [batch or 1, seq or 1, hidden] that is the state before the first block. */
 export const companionState = "companion_state";

@@ -1,7 +1,7 @@
 import { t } from "@vscode/l10n";
 import { dtypeLabel } from "../../base/dtype.ts";
 import { GraftError, unsupported } from "../../base/errors.ts";
-import { elementCount, isSameShape, type Shape } from "../../base/shape.ts";
+import { isSameShape, type Shape, totalElements } from "../../base/shape.ts";
 import { type AdapterCheckpoint, plainTensorName } from "../../checkpoint/adapterCheckpoint.ts";
 import type { ModuleInfo } from "../../checkpoint/modules.ts";
 import type { ParameterTarget } from "../../checkpoint/parameters.ts";
@@ -73,7 +73,7 @@ export function summarize<C extends TunerConfig>(
     const scale = tuner.scale?.(config, path, adapter.config.file);
     return {
       path,
-      parameters: entries.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+      parameters: totalElements(entries),
       rank: scale?.rank ?? null,
       alpha: scale?.alpha ?? null,
       scaling: scale?.scaling ?? null,

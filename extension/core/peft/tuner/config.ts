@@ -1,7 +1,7 @@
 import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { GraftError } from "../../base/errors.ts";
-import type { TargetFields } from "../../checkpoint/targets.ts";
+import { matchPattern, type TargetFields } from "../../checkpoint/targets.ts";
 import type { FieldInfo, MethodBase } from "../method.ts";
 import type { Tuner } from "./tuner.ts";
 
@@ -39,6 +39,15 @@ export type TunerConfig = z.infer<typeof tunerSchema>;
 export const wholeNumber = z
   .int(t("It must be a whole number."))
   .positive(t("It must be at least 1."));
+
+/** The rank of one module: its own where a pattern names it; the first match counts. */
+export function rankOf(
+  path: string,
+  { r, rank_pattern: patterns }: { r: number; rank_pattern: Readonly<Record<string, number>> },
+  file: string,
+): number {
+  return matchPattern(patterns, path, { field: "rank_pattern", file }) ?? r;
+}
 
 /** Meanings of the shared fields, for forms. */
 export const tunerFieldInfo: Readonly<Record<string, FieldInfo>> = {

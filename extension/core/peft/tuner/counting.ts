@@ -1,4 +1,4 @@
-import { elementCount } from "../../base/shape.ts";
+import { elementCount, totalElements } from "../../base/shape.ts";
 import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
 import { isTied, type ModuleInfo, weightName } from "../../checkpoint/modules.ts";
 import type { TensorEntry } from "../../safetensors/header.ts";
@@ -22,11 +22,11 @@ export function countParameters<C extends TunerConfig>(
   // Of a module that is saved whole PEFT has a copy, bias and all; other biases are the base's own.
   const isCopy = ({ module, parameter }: WholeParameter): boolean =>
     parameter === "weight" || isSaved(module.path, config);
-  const biases = elements(whole.filter((each) => !isCopy(each)).map(({ entry }) => entry));
-  const copies = elements(whole.filter(isCopy).map(({ entry }) => entry));
+  const biases = totalElements(whole.filter((each) => !isCopy(each)).map(({ entry }) => entry));
+  const copies = totalElements(whole.filter(isCopy).map(({ entry }) => entry));
   const own =
-    elements(ownTensors(tuner, config, at)) +
-    elements(
+    totalElements(ownTensors(tuner, config, at)) +
+    totalElements(
       adapter.weights.tensors.filter(
         ({ name }) => tuner.ignored?.test(name) && !isFrozen(tuner, name),
       ),
@@ -40,7 +40,7 @@ export function countParameters<C extends TunerConfig>(
     trainable: whenLoaded + biases,
     alwaysTrainable: biases,
     added: whenLoaded + sumOf("frozen") + grownRows(bound, base),
-    stored: elements(adapter.weights.tensors),
+    stored: totalElements(adapter.weights.tensors),
   };
 }
 
@@ -89,10 +89,6 @@ function grownRows({ whole }: Binding, { tree }: MethodBase): number {
     if (module.kind === "norm" || !tables.has(module)) return sum;
     return sum + elementCount(entry.shape) - module.in * module.out;
   }, 0);
-}
-
-function elements(entries: readonly TensorEntry[]): number {
-  return entries.reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }
 
 /** The layers that an adapter puts into the model. */

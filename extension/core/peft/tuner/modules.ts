@@ -1,5 +1,5 @@
 /** An adapter module by module, so that memory stays that of one module: for whoever only looks at it. */
-import { elementCount } from "../../base/shape.ts";
+import { totalElements } from "../../base/shape.ts";
 import { plainTensorName } from "../../checkpoint/adapterCheckpoint.ts";
 import type { ModuleInfo } from "../../checkpoint/modules.ts";
 import type { TensorEntry } from "../../safetensors/header.ts";
@@ -47,7 +47,7 @@ export async function openModules<C extends TunerConfig>(
       const tensors = tensorsIn(place, bound);
       return {
         path: place.path,
-        parameters: tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+        parameters: totalElements(tensors),
         effects: () => effects(place),
       };
     }),

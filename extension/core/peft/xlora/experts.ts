@@ -36,7 +36,7 @@ const savedPrefix = /^base_model\.lora_model\.model\./;
  * An expert's own tensors under a LoRA adapter's names. PEFT writes the whole model into an expert's
  * folder; that part is left out.
  */
-export function plainExpert(name: string, adapter: AdapterCheckpoint): ChosenExpert {
+function plainExpert(name: string, adapter: AdapterCheckpoint): ChosenExpert {
   const { weights } = adapter;
   const isWhole = weights.tensors.some((entry) => savedPrefix.test(entry.name));
   const all = weights.tensors.map((entry) => ({

@@ -13,7 +13,7 @@
 import { t } from "@vscode/l10n";
 import { dtypeLabel } from "../../base/dtype.ts";
 import { unsupported } from "../../base/errors.ts";
-import { elementCount } from "../../base/shape.ts";
+import { totalElements } from "../../base/shape.ts";
 import type { AdapterCheckpoint } from "../../checkpoint/adapterCheckpoint.ts";
 import type { AdapterEffects } from "../effect.ts";
 import { lora } from "../lora.ts";
@@ -106,7 +106,7 @@ async function load(
       trainable: trained,
       alwaysTrainable: 0,
       added: classifier.parameters + inExperts,
-      stored: adapter.weights.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+      stored: totalElements(adapter.weights.tensors),
     },
     layers: targets.map(({ path, kind }) => ({ path, kind: "tuner" as const, module: kind })),
     warnings: [

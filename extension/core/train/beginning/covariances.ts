@@ -5,6 +5,7 @@ import { pause } from "../../base/pause.ts";
 import type { OnProgress } from "../../base/progress.ts";
 import type { SessionOptions } from "../../session/ortSession.ts";
 import type { EpochPlan } from "../data/batch.ts";
+import { addFinite } from "./addFinite.ts";
 import { inParts } from "./inParts.ts";
 import { InputSessions, type ObservedModel, placesOf, type SharedInput } from "./layerInputs.ts";
 
@@ -72,12 +73,6 @@ export class Covariances {
 }
 
 function addTo(sum: Float32Array, values: Float32Array, input: SharedInput | undefined): void {
-  let isFinite = true;
-  for (let i = 0; i < sum.length; i++) {
-    const value = values[i] as number;
-    isFinite &&= Number.isFinite(value);
-    sum[i] = (sum[i] as number) + value;
-  }
-  if (isFinite) return;
+  if (addFinite(sum, values)) return;
   throw badRequest(t("CorDA: what {0} reads holds NaN or infinite values.", input?.paths[0] ?? ""));
 }

@@ -7,6 +7,7 @@ import { badRequest, misfit } from "../../base/errors.ts";
 import { type Components, withRows } from "../../base/incrementalPca.ts";
 import { pause } from "../../base/pause.ts";
 import type { OnProgress } from "../../base/progress.ts";
+import { roundToEven } from "../../base/roundToEven.ts";
 import type { EvaConfig } from "../../peft/loraPreparations.ts";
 import type { SessionOptions } from "../../session/ortSession.ts";
 import type { Batch, EpochPlan } from "../data/batch.ts";
@@ -123,12 +124,6 @@ function observedInputs(
     const converged = Array.from({ length: components }, () => false);
     return { ...input, components, found: null, converged, isDone: false };
   });
-}
-
-/** Python's round. */
-function roundToEven(value: number): number {
-  const rounded = Math.round(value);
-  return rounded - value === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }
 
 /** Adds a batch to what is known of the inputs that it has tokens enough for. */

@@ -58,7 +58,7 @@ export function observeInputs(build: ModelMaker, paths: ReadonlySet<string>): Ob
 export type Observation = "rows" | "covariance";
 
 /** A session that runs as much of a base as leads to some of its inputs. */
-export class InputSession {
+class InputSession {
   private constructor(
     private readonly session: OrtSession,
     private readonly graph: Graph,

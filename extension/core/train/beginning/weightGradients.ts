@@ -19,11 +19,12 @@ import { lossFeeds } from "../lossFeeds.ts";
 import type { LossKind } from "../losses.ts";
 import { ModelFeeds } from "../modelFeeds.ts";
 import { stepGraph } from "../stepGraph.ts";
+import { addFinite } from "./addFinite.ts";
 import { inParts } from "./inParts.ts";
 import type { ModelMaker } from "./layerInputs.ts";
 
 /** Texts whose gradients are averaged: as many as a few usual batches have. */
-export const gradientTexts = 64;
+const gradientTexts = 64;
 
 /** A targeted layer, [out, in]. */
 export interface WeightedLayer {
@@ -147,12 +148,6 @@ function changeOf(path: string): string {
 }
 
 function addTo(sum: Float32Array, values: Float32Array, path: string): void {
-  let isFinite = true;
-  for (let i = 0; i < sum.length; i++) {
-    const value = values[i] as number;
-    isFinite &&= Number.isFinite(value);
-    sum[i] = (sum[i] as number) + value;
-  }
-  if (isFinite) return;
+  if (addFinite(sum, values)) return;
   throw badRequest(t("LoRA-GA: the gradient of {0} holds NaN or infinite values.", path));
 }

@@ -1,11 +1,11 @@
 /** A run as a folder that trains the same in Python: PEFT, TRL, Accelerate. */
-import { copyFile, mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import { t } from "@vscode/l10n";
 import { throwIfAborted, unsupported } from "../../../core/base/errors.ts";
+import { filesIn, refuseTaken, createFolder } from "../../../core/base/folders.ts";
 import type { OnProgress } from "../../../core/base/progress.ts";
 import { repoIdOf } from "../../../core/hub/cache.ts";
-import { refuseTaken } from "../../../core/mergeModel.ts";
 import { isSavedAsPlain } from "../../../core/peft/loraPreparations.ts";
 import { headOf, type Model } from "../../../core/models/model.ts";
 import { prepareTraining } from "../../../core/prepareTraining.ts";
@@ -47,7 +47,6 @@ export async function exportJob(request: JobRequest, work: Work): Promise<Export
   const folder = path.resolve(request.folder);
   await refuseTaken(folder);
   const opened = await openRun(request.config, work);
-  const partial = `${folder}.partial`;
   try {
     const { base, adapter } = opened;
     const { seed } = request.config.settings;
@@ -60,17 +59,13 @@ export async function exportJob(request: JobRequest, work: Work): Promise<Export
     const parts = await prepareTraining(base, adapter, { seed, texts, ...work });
     checkTasks(parts.adapter, opened.data.training);
     const facts = await factsOf(request, opened, parts);
-    await rm(partial, { recursive: true, force: true });
-    await mkdir(partial);
-    await writeJob({ folder: partial, request, facts, opened, parts }, work);
-    throwIfAborted(work.signal);
-    await rename(partial, folder);
+    await createFolder(folder, async (partial) => {
+      await writeJob({ folder: partial, request, facts, opened, parts }, work);
+      throwIfAborted(work.signal);
+    });
     const warnings = parts.warnings ?? [];
     const notes = [...jobNotes(request.config, facts), ...warnings];
-    return { folder, ...(await filesOf(folder)), notes };
-  } catch (error) {
-    await rm(partial, { recursive: true, force: true });
-    throw error;
+    return { folder, ...(await filesIn(folder)), notes };
   } finally {
     await opened.dispose();
   }
@@ -176,14 +171,4 @@ async function lossesOf(run: string): Promise<Record<string, number>> {
     if (event.kind === "step") losses[event.step] = event.loss;
   }
   return losses;
-}
-
-async function filesOf(folder: string): Promise<{ files: string[]; bytes: number }> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files = entries
-    .filter((entry) => entry.isFile())
-    .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)))
-    .sort();
-  const sizes = await Promise.all(files.map(async (file) => stat(path.join(folder, file))));
-  return { files, bytes: sizes.reduce((sum, { size }) => sum + size, 0) };
 }

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { LinearModule } from "../../../../extension/core/onnx/layerHook.ts";
 import { linearGroup } from "../../../../extension/core/onnx/layerHook.ts";
-import { extendPlan, initialPlan, slotTensors } from "../../../../extension/core/peft/slots.ts";
+import { extendPlan, initialPlan } from "../../../../extension/core/peft/slots/slotPlan.ts";
+import { slotTensors } from "../../../../extension/core/peft/slots/slotTensors.ts";
 
 const layer = (path: string): LinearModule => ({
   kind: "linear",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { activeEffect } from "../../../../extension/core/peft/activeEffect.ts";
+import { activeEffect } from "../../../../extension/core/peft/activeEffects.ts";
 import { compose } from "../../../../extension/core/peft/compose.ts";
 import { type LinearEffect, mergedWeight } from "../../../../extension/core/peft/effect.ts";
 import { difference, failure } from "../support.ts";

@@ -1,11 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { asGraftError } from "../../../../extension/core/base/errors.ts";
-import {
-  fourBitNames,
-  readQuantized,
-  type StoredTensor,
-} from "../../../../extension/core/quant/bitsandbytes.ts";
+import { readFourBit, type StoredTensor } from "../../../../extension/core/quant/bitsandbytes.ts";
 import { dequantizeFourBit, quantizeFourBit } from "../../../../extension/core/quant/fourBit.ts";
 
 const values = Float32Array.from({ length: 130 }, (_, i) => Math.sin(i));
@@ -28,7 +24,7 @@ function stored(state: object = {}): Map<string, StoredTensor> {
 
 function errorOf(tensors: Map<string, StoredTensor>): string {
   try {
-    readQuantized(tensors, "w.weight", "model.safetensors");
+    readFourBit(tensors, "w.weight", "model.safetensors");
   } catch (error) {
     return `${asGraftError(error).code}: ${asGraftError(error).message}`;
   }
@@ -36,24 +32,9 @@ function errorOf(tensors: Map<string, StoredTensor>): string {
 }
 
 void test("a weight in 4 bits is read with its shape", () => {
-  assert.deepEqual(fourBitNames(stored().keys()), ["w.weight"]);
-  const read = readQuantized(stored(), "w.weight", "model.safetensors");
-  assert.deepEqual(read, { shape: [10, 13], values: dequantizeFourBit(tensor) });
-});
-
-void test("a weight in 8 bits is read with the scales beside it", () => {
-  const codes = Uint8Array.of(127, 129, 64, 0);
-  const tensors = new Map<string, StoredTensor>([
-    ["w.weight", { dtype: "I8", shape: [2, 2], bytes: codes }],
-    ["w.SCB", floats(Float32Array.of(127, 254))],
-  ]);
-  const read = readQuantized(tensors, "w.weight", "model.safetensors");
-  assert.deepEqual(read, { shape: [2, 2], values: Float32Array.of(127, -127, 128, 0) });
-});
-
-void test("a plain tensor is none", () => {
-  const tensors = new Map([["w.weight", floats(values)]]);
-  assert.equal(readQuantized(tensors, "w.weight", "model.safetensors"), null);
+  const read = readFourBit(stored(), "w.weight", "model.safetensors");
+  assert.deepEqual(read.shape, [10, 13]);
+  assert.deepEqual(dequantizeFourBit(read), dequantizeFourBit(tensor));
 });
 
 void test("what does not fit together is a bad file, by name", () => {

@@ -2,14 +2,14 @@
  * The slot of low-rank updates that a router weighs (FedLowRank in effect.ts): y += B (g ⊙ (A x)),
  * g [batch, seq, ranks] an input. Modules of a group have their experts' ranks side by side.
  */
-import type { GraphBuilder } from "../onnx/builder.ts";
-import { perRow, type Value } from "../onnx/graph.ts";
-import { groupSize, type LinearGroup } from "../onnx/layerHook.ts";
-import type { AdapterEffects } from "./effect.ts";
+import type { GraphBuilder } from "../../onnx/builder.ts";
+import { perRow, type Value } from "../../onnx/graph.ts";
+import { groupSize, type LinearGroup } from "../../onnx/layerHook.ts";
+import type { AdapterEffects } from "../effect.ts";
 import { forEachColumn, type Packed, type Part, transposeInto } from "./packing.ts";
 
 /** Name of the input that weighs a group's ranks [batch or 1, seq or 1, ranks]. */
-export function fedSlot(group: LinearGroup): string {
+function fedSlot(group: LinearGroup): string {
   return `${group.name}.fed_weights`;
 }
 

@@ -1,13 +1,11 @@
-import type { OnProgress } from "./base/progress.ts";
-import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
-import type { ModuleTree } from "./checkpoint/modules.ts";
-import { makeWeights } from "./makeWeights.ts";
-import { linearGroup } from "./onnx/layerHook.ts";
-import { mapWeights } from "./quant/mapWeights.ts";
-import { planWeights } from "./quant/plan.ts";
-import type { Quantization } from "./quant/weightSource.ts";
-
-export type { Quantization };
+import type { OnProgress } from "../../extension/core/base/progress.ts";
+import type { BaseCheckpoint } from "../../extension/core/checkpoint/baseCheckpoint.ts";
+import type { ModuleTree } from "../../extension/core/checkpoint/modules.ts";
+import { makeWeights } from "../../extension/core/makeWeights.ts";
+import { linearGroup } from "../../extension/core/onnx/layerHook.ts";
+import { mapWeights } from "../../extension/core/quant/mapWeights.ts";
+import { planWeights } from "../../extension/core/quant/plan.ts";
+import type { Quantization } from "../../extension/core/quant/weightSource.ts";
 
 export interface QuantizedBase {
   readonly checkpoint: BaseCheckpoint;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { stackRows } from "../../../../extension/core/peft/rowSlots.ts";
+import { stackRows } from "../../../../../extension/core/peft/slots/stackRows.ts";
 
 test("rows of other ranks are padded block by block", () => {
   const slot = (rows: number, values: readonly number[]): Parameters<typeof stackRows>[0] => [

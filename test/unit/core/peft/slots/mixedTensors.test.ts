@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type LinearGroup, linearGroup } from "../../../../extension/core/onnx/layerHook.ts";
-import type { AdapterEffects, LinearEffect } from "../../../../extension/core/peft/effect.ts";
+import { type LinearGroup, linearGroup } from "../../../../../extension/core/onnx/layerHook.ts";
+import type { ActiveEffects } from "../../../../../extension/core/peft/activeEffects.ts";
+import type { AdapterEffects, LinearEffect } from "../../../../../extension/core/peft/effect.ts";
+import { initialPlan } from "../../../../../extension/core/peft/slots/slotPlan.ts";
 import {
-  type ActiveEffects,
-  initialPlan,
   type SlotTensor,
   slotTensors,
-} from "../../../../extension/core/peft/slots.ts";
+} from "../../../../../extension/core/peft/slots/slotTensors.ts";
 
 const layer = (path: string, out: number): LinearGroup["modules"][number] => ({
   kind: "linear",

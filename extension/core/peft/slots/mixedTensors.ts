@@ -3,9 +3,10 @@
  * trained, so that nothing is packed anew: A does not depend on an adapter's weight, and every row of B
  * belongs to one adapter, whose weight it is multiplied by.
  */
-import type { LinearGroup } from "../onnx/layerHook.ts";
-import type { AdapterEffects, LinearEffect } from "./effect.ts";
-import type { ActiveEffects, SlotTensor } from "./slots.ts";
+import type { LinearGroup } from "../../onnx/layerHook.ts";
+import type { AdapterEffects, LinearEffect } from "../effect.ts";
+import type { ActiveEffects } from "../activeEffects.ts";
+import type { SlotTensor } from "./slotTensors.ts";
 
 /** A's of sets of adapters as they were joined last, for each adapter that comes first in one. */
 const joined = new WeakMap<

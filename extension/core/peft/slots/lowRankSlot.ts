@@ -4,15 +4,15 @@
  * Where the layers' outputs are wanted side by side, B is so too, in blocks on its diagonal; where they
  * are read one by one, each has a B of its own, and no zeros are read.
  */
-import type { GraphBuilder } from "../onnx/builder.ts";
-import { perRow, type Value } from "../onnx/graph.ts";
+import type { GraphBuilder } from "../../onnx/builder.ts";
+import { perRow, type Value } from "../../onnx/graph.ts";
 import {
   groupSize,
   type LinearGroup,
   oneByOne,
   type Outputs,
   sideBySide,
-} from "../onnx/layerHook.ts";
+} from "../../onnx/layerHook.ts";
 import { forEachColumn, type Packed, type Part, transposeInto } from "./packing.ts";
 
 /** Adds the updates to a group's outputs of x [batch, seq, in]. */

@@ -1,6 +1,6 @@
 /** How the effects on a group's modules lie side by side in one slot. */
-import type { LinearModule } from "../onnx/layerHook.ts";
-import type { LinearEffect } from "./effect.ts";
+import type { LinearModule } from "../../onnx/layerHook.ts";
+import type { LinearEffect } from "../effect.ts";
 
 /** One module of a group and what is done to it. */
 export interface Part {

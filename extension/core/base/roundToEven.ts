@@ -1,0 +1,5 @@
+/** Python's and IEEE's rounding: halves go to the even neighbour. */
+export function roundToEven(value: number): number {
+  const rounded = Math.round(value);
+  return rounded - value === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
+}
