@@ -3,7 +3,8 @@ import type { GraftAnswer, GraftApi, GraftGeneration, GraftMessage, GraftOptions
 import { samplingSettings } from "./config.ts";
 import type { Graft } from "./context.ts";
 import { HostError } from "./failure.ts";
-import type { AdapterInfo, BaseModelInfo, Sampling } from "./protocol/engineContract.ts";
+import type { AdapterInfo, BaseModelInfo } from "./protocol/engineContract.ts";
+import type { Sampling } from "./protocol/generationContract.ts";
 import type { Prompt } from "./protocol/generationContract.ts";
 
 /** The exported API over this window's session. */

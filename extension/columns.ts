@@ -7,7 +7,8 @@ import type {
   GenerateColumnsParams,
   GenerateColumnsResult,
 } from "./protocol/generationContract.ts";
-import type { Requester, Session } from "./session.ts";
+import type { Session } from "./session.ts";
+import type { Requester } from "./engineProcess.ts";
 import { stopAtOnce } from "./stopAtOnce.ts";
 
 /** What asking several columns at once needs. */

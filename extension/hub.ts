@@ -2,7 +2,7 @@ import type * as vscode from "vscode";
 import type { RequestOptions } from "./protocol/connection.ts";
 import type { ProgressEvent } from "./protocol/engineContract.ts";
 import type { HubAccess, HubAccount, HubContract } from "./protocol/hubContract.ts";
-import type { Requester } from "./session.ts";
+import type { Requester } from "./engineProcess.ts";
 
 const tokenKey = "graft.huggingFaceToken";
 

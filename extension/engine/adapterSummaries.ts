@@ -3,7 +3,7 @@ import { existsSync, type Stats, statSync } from "node:fs";
 import * as path from "node:path";
 import { notFound } from "../core/base/errors.ts";
 import { readTextNow } from "../core/base/json.ts";
-import { elementCount } from "../core/base/shape.ts";
+import { totalElements } from "../core/base/shape.ts";
 import {
   type AdapterConfig,
   adapterConfigName,
@@ -175,7 +175,7 @@ async function describeWeights(
   const sizes = {
     bytes: weights.size,
     modified: stats.mtimeMs,
-    parameters: weights.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+    parameters: totalElements(weights.tensors),
   };
   try {
     methodOf(config).check(config);

@@ -156,7 +156,7 @@ function entriesOf(folder: string, { problems }: Search): Dirent[] {
 }
 
 /** A base for the list; what cannot be opened is listed with the reason. */
-export async function summarizeBase(folder: string, source: Source): Promise<BaseModelSummary> {
+async function summarizeBase(folder: string, source: Source): Promise<BaseModelSummary> {
   try {
     const { checkpoint } = await openModel(folder);
     const problem = errorOf(checkpoint.dir, () => architectureOf(checkpoint.config));

@@ -3,17 +3,19 @@ import { badRequest, notFound } from "../core/base/errors.ts";
 import type { Answer } from "../core/answer.ts";
 import { type AdapterChange, ColumnsRun } from "../core/answerColumns.ts";
 import type { PeftModel } from "../core/peftModel.ts";
-import type { ActiveAdapter as CoreAdapter } from "../core/peftModel.ts";
+import type { ActiveAdapter as CoreAdapter } from "../core/loadedAdapters.ts";
 import type { AnswerWriter, WrittenToken } from "../core/tokens/answerWriter.ts";
 import { toolFormatOf } from "../core/tokens/toolCalls.ts";
 import type { Vocabulary } from "../core/tokens/vocabulary.ts";
 import type { HandlerContext, Handlers } from "../protocol/connection.ts";
-import type { ActiveAdapter, GenerateResult } from "../protocol/engineContract.ts";
+import type { ActiveAdapter } from "../protocol/engineContract.ts";
 import type {
   ColumnSnapshot,
   GenerateColumnsEvent,
   GenerateColumnsParams,
   GenerateColumnsResult,
+  GenerateEvent,
+  GenerateResult,
   GenerationContract,
   PromptParams,
   RenderedPrompt,
@@ -27,10 +29,29 @@ interface Run {
   readonly ids: readonly string[];
 }
 
-/** What the engine answers about answers side by side, and prompts as a model reads them. */
+/** What the engine answers about answers, one or side by side, and prompts as a model reads them. */
 export function generationHandlers(library: Library): Handlers<GenerationContract> {
   const runs = new Map<string, Run>();
   return {
+    generate: async ({ base, prompt, adapters, sampling }, { emit, signal }) => {
+      let firstToken = 0;
+      const report = (text: string, tokens: number): GenerateEvent => {
+        const now = performance.now();
+        if (tokens === 1) firstToken = now;
+        const tokensPerSecond = tokens > 1 ? ((tokens - 1) * 1000) / (now - firstToken) : 0;
+        return { text, tokens, tokensPerSecond };
+      };
+      const model = library.require(base);
+      const answer = await model.answer(prompt, {
+        ...(await library.readingOf(model, signal)),
+        sampling,
+        adapters,
+        maxNewTokens: sampling.maxNewTokens,
+        onText: (text, tokens) => emit(report(text, tokens)),
+        signal,
+      });
+      return generateResult(answer);
+    },
     generateColumns: async (params, context) => {
       const model = library.require(params.base);
       if (runs.has(params.run))
@@ -64,7 +85,7 @@ export function generationHandlers(library: Library): Handlers<GenerationContrac
 }
 
 /** An answer as it crosses to the host. */
-export function generateResult(answer: Answer): GenerateResult {
+function generateResult(answer: Answer): GenerateResult {
   const { text, ids, tokensPerSecond, promptTokens, finish, seed, reusedTokens } = answer;
   const { drafted, accepted } = answer.speculation;
   return {

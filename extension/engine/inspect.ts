@@ -80,7 +80,7 @@ export async function checkFits(
 }
 
 /** Does an adapter fit? Headers alone decide; an error is the reason why not. */
-export async function checkFit(folder: string, model: PeftModel): Promise<FitReport> {
+async function checkFit(folder: string, model: PeftModel): Promise<FitReport> {
   try {
     const adapter = await openAdapterCheckpoint(folder);
     const base = model.base.adaptable;

@@ -1,4 +1,5 @@
-import type { ActiveAdapter, Sampling } from "../protocol/engineContract.ts";
+import type { ActiveAdapter } from "../protocol/engineContract.ts";
+import type { Sampling } from "../protocol/generationContract.ts";
 import type { GenerateColumnsParams } from "../protocol/generationContract.ts";
 import type {
   AvailableAdapter,

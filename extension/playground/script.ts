@@ -1,4 +1,4 @@
-import type { ChatMessage } from "../protocol/engineContract.ts";
+import type { ChatMessage } from "../protocol/generationContract.ts";
 import type { ColumnAdapter, PlaygroundSettings } from "../protocol/playgroundContract.ts";
 
 /** What one column of a conversation did, with all that repeating it elsewhere needs. */

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { appendFile, readFile, truncate, writeFile } from "node:fs/promises";
-import type { ActiveAdapter, Sampling } from "../protocol/engineContract.ts";
+import type { ActiveAdapter } from "../protocol/engineContract.ts";
+import type { Sampling } from "../protocol/generationContract.ts";
 import type { RowAnswer } from "../protocol/promptsContract.ts";
 import { answerEach, isAnswer, type RowOutcome } from "./answerEach.ts";
 import { type BulkRow, promptOf } from "./bulkData.ts";

@@ -144,7 +144,7 @@ function judgePerplexity(
 }
 
 /** What an evaluator without a name is called. */
-export function ruleName(rule: Rule): string {
+function ruleName(rule: Rule): string {
   return rule.kind === "string" ? rule.how : rule.kind === "judge" ? rule.what : rule.kind;
 }
 

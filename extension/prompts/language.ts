@@ -103,7 +103,7 @@ function suggestKeys({ parent, siblings, prefix }: YamlPlace, file: PromptFile):
   return [...variables, ...keys];
 }
 
-export function fieldAt(path: string): Field | undefined {
+function fieldAt(path: string): Field | undefined {
   return fields().find((field) => field.path === path);
 }
 

@@ -1,4 +1,4 @@
-import type { Check, Evaluator } from "./evaluators.ts";
+import type { Evaluator } from "./evaluators.ts";
 import type { Problem, Span } from "./problem.ts";
 
 /** What a `*.prompt.yml` says: GitHub Models' format, and Graft's own part under `graft`. */
@@ -62,8 +62,6 @@ export interface ColumnRef {
 
 /** The name of the column without adapters, wherever columns are named. */
 export const baseColumn = "base";
-
-export type { Check };
 
 /** The name of an adapter in a reference: its own, or the last part of its path. */
 export function adapterName(reference: string): string {

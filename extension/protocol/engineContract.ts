@@ -9,7 +9,7 @@ import type { TensorContract } from "./tensorContract.ts";
 import type { RunsContract, TrainingContract } from "./trainingContract.ts";
 import type { HubContract, HubLoad } from "./hubContract.ts";
 import type { WriteContract } from "./writeContract.ts";
-import type { Constraints, GenerationContract, Prompt, ToolCall } from "./generationContract.ts";
+import type { GenerationContract, Prompt } from "./generationContract.ts";
 
 export const protocolVersion = 1;
 
@@ -224,7 +224,7 @@ export interface MeasureParams {
   /** The active ones when absent. */
   adapters?: ActiveAdapter[];
   /** Prompts or token ids; a few of everyday kinds when absent. */
-  probes?: (GenerateParams["prompt"] | number[])[];
+  probes?: (Prompt | number[])[];
 }
 
 /** How far adapters move what the base says, over every position of the probes. */
@@ -241,63 +241,6 @@ export interface EffectResult {
   /** Probes whose answer begins with another token. */
   changedAnswers: number;
   changesNothing: boolean;
-}
-
-export interface ChatMessage {
-  role: "system" | "user" | "assistant";
-  content: string;
-}
-
-export interface Sampling extends Constraints {
-  maxNewTokens: number;
-  /** 0 is greedy. */
-  temperature: number;
-  /** 1 is off. */
-  topP: number;
-  /** 0 is off. */
-  topK: number;
-  /** 1 is off. */
-  repetitionPenalty: number;
-  /** null takes a fresh seed and reports it. */
-  seed: number | null;
-}
-
-export interface GenerateParams {
-  base: string;
-  prompt: Prompt;
-  /** Adapters for this answer alone; the active ones when absent; [] is the bare base. */
-  adapters?: ActiveAdapter[];
-  sampling: Sampling;
-}
-
-/** A whole snapshot of the answer so far, so that a reader may skip some. */
-export interface GenerateEvent {
-  text: string;
-  tokens: number;
-  tokensPerSecond: number;
-}
-
-export interface GenerateResult extends GenerateEvent {
-  promptTokens: number;
-  /** "stop": end-of-text token, a stop text, or the end of the JSON value; "length": maxNewTokens; "context": the model's context is full. */
-  finish: "stop" | "length" | "context" | "cancelled";
-  seconds: number;
-  seed: number;
-  adapters: ActiveAdapter[];
-  /** The stop text that ended it. */
-  stoppedBy?: string;
-  /** Work that was not done anew; absent where all was. */
-  saved?: SavedWork;
-  /** With `tools` that the chat template knows: the calls that it asks for, which are no part of `text`. */
-  toolCalls?: ToolCall[];
-}
-
-export interface SavedWork {
-  /** Tokens of the prompt that an answer before had read. */
-  reusedTokens: number;
-  /** Tokens that were read ahead, and those of them that the answer took. */
-  drafted: number;
-  accepted: number;
 }
 
 /** What the engine offers to the host. */
@@ -338,7 +281,6 @@ export type EngineContract = HubContract &
     renameAdapter: { params: { base: string; name: string; newName: string }; result: null };
     /** Compares a base with and without adapters on probe prompts. */
     measureEffect: { params: MeasureParams; result: EffectResult; event: ProgressEvent };
-    generate: { params: GenerateParams; result: GenerateResult; event: GenerateEvent };
   };
 
 /** What the host offers to the engine: nothing yet. */

@@ -1,11 +1,5 @@
-/** Answers side by side, under constraints, and prompts as a model reads them: part of the engine's contract. Types only. */
-import type {
-  ActiveAdapter,
-  ChatMessage,
-  GenerateResult,
-  Precision,
-  Sampling,
-} from "./engineContract.ts";
+/** Answers, one or side by side, under constraints, and prompts as a model reads them: part of the engine's contract. Types only. */
+import type { ActiveAdapter, Precision } from "./engineContract.ts";
 
 /** A function that a model may ask for. */
 export interface ToolDefinition {
@@ -21,6 +15,11 @@ export interface ToolCall {
   id: string;
   name: string;
   arguments: Record<string, unknown>;
+}
+
+export interface ChatMessage {
+  role: "system" | "user" | "assistant";
+  content: string;
 }
 
 /** A turn; those of tools need a chat template that has them. */
@@ -48,6 +47,58 @@ export interface Constraints {
    * kept to are refused by name ("unsupported").
    */
   jsonSchema?: true | Record<string, unknown>;
+}
+
+export interface Sampling extends Constraints {
+  maxNewTokens: number;
+  /** 0 is greedy. */
+  temperature: number;
+  /** 1 is off. */
+  topP: number;
+  /** 0 is off. */
+  topK: number;
+  /** 1 is off. */
+  repetitionPenalty: number;
+  /** null takes a fresh seed and reports it. */
+  seed: number | null;
+}
+
+export interface GenerateParams {
+  base: string;
+  prompt: Prompt;
+  /** Adapters for this answer alone; the active ones when absent; [] is the bare base. */
+  adapters?: ActiveAdapter[];
+  sampling: Sampling;
+}
+
+/** A whole snapshot of the answer so far, so that a reader may skip some. */
+export interface GenerateEvent {
+  text: string;
+  tokens: number;
+  tokensPerSecond: number;
+}
+
+export interface GenerateResult extends GenerateEvent {
+  promptTokens: number;
+  /** "stop": end-of-text token, a stop text, or the end of the JSON value; "length": maxNewTokens; "context": the model's context is full. */
+  finish: "stop" | "length" | "context" | "cancelled";
+  seconds: number;
+  seed: number;
+  adapters: ActiveAdapter[];
+  /** The stop text that ended it. */
+  stoppedBy?: string;
+  /** Work that was not done anew; absent where all was. */
+  saved?: SavedWork;
+  /** With `tools` that the chat template knows: the calls that it asks for, which are no part of `text`. */
+  toolCalls?: ToolCall[];
+}
+
+export interface SavedWork {
+  /** Tokens of the prompt that an answer before had read. */
+  reusedTokens: number;
+  /** Tokens that were read ahead, and those of them that the answer took. */
+  drafted: number;
+  accepted: number;
 }
 
 export interface ColumnRequest {
@@ -163,6 +214,7 @@ export interface ReadingParams {
 }
 
 export type GenerationContract = {
+  generate: { params: GenerateParams; result: GenerateResult; event: GenerateEvent };
   /** For all answers that begin from now on, of whatever call. A draft model that does not fit fails these. */
   setReading: { params: ReadingParams; result: null };
   /** Several answers at once: one batch, adapters of its own for every row, where these allow it. */

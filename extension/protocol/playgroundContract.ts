@@ -1,11 +1,6 @@
 /** Host ⇄ playground page. Types only. */
-import type {
-  ActiveAdapter,
-  ChatMessage,
-  GenerateResult,
-  Sampling,
-  SavedWork,
-} from "./engineContract.ts";
+import type { ActiveAdapter } from "./engineContract.ts";
+import type { ChatMessage, GenerateResult, Sampling, SavedWork } from "./generationContract.ts";
 import type {
   GenerateColumnsEvent,
   GenerateColumnsResult,

@@ -1,5 +1,6 @@
 /** Test prompts: many answers in one pass, and how likely a model finds a text. Types only. */
-import type { ActiveAdapter, GenerateParams, ProgressEvent, Sampling } from "./engineContract.ts";
+import type { ActiveAdapter, ProgressEvent } from "./engineContract.ts";
+import type { GenerateParams, Sampling } from "./generationContract.ts";
 
 /** A prompt, and the adapters that answer it; [] is the bare base. */
 export interface AnswerRow {

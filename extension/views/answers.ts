@@ -1,7 +1,7 @@
 import * as vscode from "vscode";
 import { samplingSettings } from "../config.ts";
 import { failureOf } from "../failure.ts";
-import type { GenerateEvent } from "../protocol/engineContract.ts";
+import type { GenerateEvent } from "../protocol/generationContract.ts";
 import type { Session } from "../session.ts";
 import { formatModel, formatRun, formatSeconds, formatSpeaker, formatTitle } from "./format.ts";
 import { finishLine } from "./finish.ts";

@@ -4,7 +4,7 @@ import { type ChatModel, chatModels } from "../chat/chatModels.ts";
 import { samplingSettings } from "../config.ts";
 import type { Graft } from "../context.ts";
 import { failureOf } from "../failure.ts";
-import type { Sampling } from "../protocol/engineContract.ts";
+import type { Sampling } from "../protocol/generationContract.ts";
 import type { Prompt, ToolDefinition } from "../protocol/generationContract.ts";
 
 type Information = vscode.LanguageModelChatInformation & { readonly model: ChatModel };

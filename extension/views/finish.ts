@@ -1,5 +1,5 @@
 import { t } from "@vscode/l10n";
-import type { GenerateResult } from "../protocol/engineContract.ts";
+import type { GenerateResult } from "../protocol/generationContract.ts";
 import { formatRate } from "./format.ts";
 
 const finishWords: Record<GenerateResult["finish"], string> = {

@@ -4,7 +4,8 @@ import { answeringBase, askColumns, type Models } from "../columns.ts";
 import { samplingSettings } from "../config.ts";
 import { failureOf } from "../failure.ts";
 import { comparedSpeakers } from "../inline/speakers.ts";
-import type { ActiveAdapter, ChatMessage } from "../protocol/engineContract.ts";
+import type { ActiveAdapter } from "../protocol/engineContract.ts";
+import type { ChatMessage } from "../protocol/generationContract.ts";
 import type {
   GenerateColumnsEvent,
   GenerateColumnsResult,

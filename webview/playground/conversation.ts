@@ -6,10 +6,8 @@ import type {
   PlaygroundSettings,
   SavedConversation,
 } from "../../extension/protocol/playgroundContract.ts";
-import type { ChatMessage } from "../../extension/protocol/engineContract.ts";
+import type { ChatMessage } from "../../extension/protocol/generationContract.ts";
 import type { ColumnResult, ColumnSnapshot } from "../../extension/protocol/generationContract.ts";
-
-export type { Answer, Column, Exchange };
 
 /** What the page keeps over a reload. */
 export interface Conversation extends Readonly<SavedConversation> {

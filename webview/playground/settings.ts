@@ -1,4 +1,4 @@
-import type { Sampling } from "../../extension/protocol/engineContract.ts";
+import type { Sampling } from "../../extension/protocol/generationContract.ts";
 import type { Constraints } from "../../extension/protocol/generationContract.ts";
 import { t } from "../shared/l10n.ts";
 import { text } from "./strings.ts";

@@ -1,5 +1,5 @@
 import type { PlaygroundSettings } from "../../extension/protocol/playgroundContract.ts";
-import type { Sampling } from "../../extension/protocol/engineContract.ts";
+import type { Sampling } from "../../extension/protocol/generationContract.ts";
 import { element } from "../shared/element.ts";
 import { button } from "./parts.ts";
 import {

@@ -1,7 +1,8 @@
 import { element } from "../shared/element.ts";
 import { answerCell, type CellView } from "./answerCell.ts";
 import { columnName, labelOf } from "./columnHead.ts";
-import { type Conversation, type Exchange, isRunning } from "./conversation.ts";
+import { type Conversation, isRunning } from "./conversation.ts";
+import type { Exchange } from "../../extension/protocol/playgroundContract.ts";
 import { divergence } from "./divergence.ts";
 import { button } from "./parts.ts";
 import { text } from "./strings.ts";

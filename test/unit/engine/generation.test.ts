@@ -6,7 +6,8 @@ import type { ActiveAdapter as Adapter } from "../../../extension/protocol/engin
 import { Library } from "../../../extension/engine/library.ts";
 import { createService } from "../../../extension/engine/service.ts";
 import { argmax } from "../../../extension/core/tokens/sampler.ts";
-import type { EngineContract, Sampling } from "../../../extension/protocol/engineContract.ts";
+import type { EngineContract } from "../../../extension/protocol/engineContract.ts";
+import type { Sampling } from "../../../extension/protocol/generationContract.ts";
 import type {
   GenerateColumnsEvent,
   GenerateColumnsParams,

@@ -7,10 +7,12 @@ import { Connection, type Transport } from "../../../extension/protocol/connecti
 import {
   type EngineContract,
   type EngineHostContract,
-  type GenerateEvent,
-  type GenerateParams,
   protocolVersion,
 } from "../../../extension/protocol/engineContract.ts";
+import type {
+  GenerateEvent,
+  GenerateParams,
+} from "../../../extension/protocol/generationContract.ts";
 import { failure, sample } from "../core/support.ts";
 import { bundle, bundleEnvironment } from "./bundle.ts";
 

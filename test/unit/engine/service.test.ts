@@ -8,12 +8,14 @@ import { createService } from "../../../extension/engine/service.ts";
 import {
   type DiscoverResult,
   type EngineContract,
-  type GenerateEvent,
-  type GenerateParams,
   type ProgressEvent,
-  type Sampling,
   protocolVersion,
 } from "../../../extension/protocol/engineContract.ts";
+import type {
+  GenerateEvent,
+  GenerateParams,
+  Sampling,
+} from "../../../extension/protocol/generationContract.ts";
 import { failure, fixtures, sample, temporaryFolder } from "../core/support.ts";
 import { withTokenizer } from "../core/tinyTokenizer.ts";
 
