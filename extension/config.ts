@@ -1,5 +1,6 @@
 import * as vscode from "vscode";
-import type { LoadOptions, Sampling } from "./protocol/engineContract.ts";
+import type { LoadOptions } from "./protocol/engineContract.ts";
+import type { Sampling } from "./protocol/generationContract.ts";
 import type { ReadingParams } from "./protocol/generationContract.ts";
 
 /** Reads the settings; defaults and ranges live in package.json alone. */

@@ -11,6 +11,9 @@ import type { EngineState } from "./state.ts";
 
 export type EngineConnection = Connection<EngineHostContract, EngineContract>;
 
+/** What whoever asks the engine needs of it: `EngineProcess`, or a live connection. */
+export type Requester = Pick<EngineConnection, "request">;
+
 export interface EngineOptions {
   fork(): ChildProcess;
   log: {

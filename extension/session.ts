@@ -1,25 +1,28 @@
 import { t } from "@vscode/l10n";
-import type { ModelTask, Prediction, PredictInput } from "./protocol/predictContract.ts";
-import type { EngineConnection } from "./engineProcess.ts";
-import { HostError, failureOf } from "./failure.ts";
+import { AdapterNotes, type AdapterNotesOptions } from "./adapterNotes.ts";
+import { FoundModels, type FoundModelsOptions } from "./foundModels.ts";
+import type { EngineConnection, Requester } from "./engineProcess.ts";
+import { failureOf, HostError } from "./failure.ts";
 import type { RequestOptions } from "./protocol/connection.ts";
 import type {
   ActiveAdapter,
   AdapterInfo,
-  AdapterSummary,
   BaseModelInfo,
   DiscoverParams,
   EffectResult,
   EngineContract,
-  GenerateEvent,
-  GenerateParams,
-  GenerateResult,
   LoadBaseModelParams,
   LoadEstimate,
   LoadOptions,
   ProgressEvent,
   QuantCacheEntry,
 } from "./protocol/engineContract.ts";
+import type {
+  GenerateEvent,
+  GenerateParams,
+  GenerateResult,
+} from "./protocol/generationContract.ts";
+import type { ModelTask, Prediction, PredictInput } from "./protocol/predictContract.ts";
 import type { ModelStatusResult } from "./protocol/reportContract.ts";
 import type {
   CombineParams,
@@ -32,13 +35,9 @@ import type {
   SaveAdapterParams,
   SaveAdapterResult,
 } from "./protocol/writeContract.ts";
-import { knownEffects, type KeptEffects, withEffect } from "./effects.ts";
-import { mergeRescan, withFits, withRead } from "./rescan.ts";
+import type { AdapterEffect, EngineState, State } from "./state.ts";
+import { StateStore } from "./stateStore.ts";
 import { stopAtOnce } from "./stopAtOnce.ts";
-import { type AdapterEffect, type EngineState, emptyState, type State } from "./state.ts";
-
-/** The part of an engine that a session needs: `EngineProcess`, or a live connection. */
-export type Requester = Pick<EngineConnection, "request">;
 
 /** What a window remembers of its models from one reload to the next. */
 export interface Memento {
@@ -49,18 +48,9 @@ export interface Memento {
   active: ActiveAdapter[];
 }
 
-export interface SessionOptions {
-  engine: Requester;
-  roots(): Promise<DiscoverParams>;
+export interface SessionOptions extends FoundModelsOptions, AdapterNotesOptions {
   recall(): Memento | undefined;
   remember(memento: Memento | undefined): void;
-  /** Bases that the user has named for adapters that lead to none, by the adapter's path. */
-  recallBases?(): Readonly<Record<string, string>> | undefined;
-  rememberBases?(bases: Readonly<Record<string, string>>): void;
-  /** How strong adapters were found to be, kept from one window to the next. */
-  recallEffects?(): KeptEffects | undefined;
-  rememberEffects?(effects: KeptEffects): void;
-  warn(text: string): void;
   /** How bases are loaded where nothing else was chosen. */
   loadDefaults?(): LoadOptions;
   /** Where weights that are made for a precision are kept. */
@@ -69,49 +59,55 @@ export interface SessionOptions {
 
 type Work = RequestOptions<ProgressEvent>;
 
-/** How many adapters' fits are waited for, and how many are asked about at once behind that. */
-const [fitsAtOnce, readAtOnce] = [200, 1000];
-
 /** The one owner of what is discovered, loaded and active in this window. */
 export class Session {
-  private current: State = emptyState;
-  private readonly listeners = new Set<(state: State) => void>();
+  private readonly store = new StateStore();
+  private readonly notes: AdapterNotes;
+  private readonly found: FoundModels;
   private queue: Promise<unknown> = Promise.resolve();
-  private discovering: Promise<void> | undefined;
   private restoring: Promise<void> | undefined;
   /** How the loaded base was loaded, where that was chosen. */
   private chosen: LoadOptions | undefined;
 
-  constructor(private readonly options: SessionOptions) {}
+  constructor(private readonly options: SessionOptions) {
+    this.notes = new AdapterNotes(this.store, options);
+    this.found = new FoundModels(this.store, this.notes, options);
+  }
 
   get state(): State {
-    return this.current;
+    return this.store.state;
   }
 
   onDidChange(listener: (state: State) => void): { dispose(): void } {
-    this.listeners.add(listener);
-    return { dispose: () => void this.listeners.delete(listener) };
+    return this.store.onDidChange(listener);
   }
 
   engineChanged(engine: EngineState): void {
-    this.set({ engine });
+    this.store.set({ engine });
   }
 
   /** Looks once; later calls answer from what is known. */
   discovered(): Promise<void> {
-    return (this.discovering ??= this.discover());
+    return this.found.discovered();
   }
 
-  async refresh(): Promise<void> {
-    await this.discovering?.catch(() => undefined);
-    await (this.discovering = this.discover());
+  refresh(): Promise<void> {
+    return this.found.refresh();
+  }
+
+  /**
+   * Looks at a few folders anew: what came, changed or went in them is then right.
+   * @param roots real paths, as adapters and bases are known by
+   */
+  rescan(roots: DiscoverParams["roots"]): Promise<void> {
+    return this.found.rescan(roots);
   }
 
   /** Brings back what this window had loaded before its reload; once, and only when asked. */
   restoreRemembered(work: Work = {}): Promise<void> {
     return (this.restoring ??= this.exclusive(async () => {
       const memento = this.options.recall();
-      if (!memento || this.current.base) return;
+      if (!memento || this.state.base) return;
       try {
         await this.load(this.options.engine, memento, work);
       } catch (thrown) {
@@ -130,7 +126,7 @@ export class Session {
       await this.load(connection, memento, {});
     } catch (thrown) {
       if (failureOf(thrown).code !== "engine-gone") {
-        this.set({ base: null, loaded: [], active: [], fits: new Map() });
+        this.setModels({ base: null, loaded: [], active: [], fits: new Map() });
       }
       throw thrown;
     }
@@ -149,10 +145,10 @@ export class Session {
     }: Work & { load?: LoadOptions | undefined; forAdapter?: string | undefined } = {},
   ): Promise<BaseModelInfo> {
     return this.exclusive(async () => {
-      const before = this.current.base;
+      const before = this.state.base;
       if (before?.path === path && load === undefined) return before;
       // Of a base that is loaded anew the adapters come back.
-      const own = before?.path === path ? this.current.loaded[0]?.path : undefined;
+      const own = before?.path === path ? this.state.loaded[0]?.path : undefined;
       const forAdapter = wanted ?? own;
       const chosen = { ...this.loadParams(load), ...(forAdapter !== undefined && { forAdapter }) };
       const params = { path, ...chosen };
@@ -162,9 +158,9 @@ export class Session {
       // An adapter's folder can lead to the base that is loaded already.
       if (before?.path === base.path) return base;
       // The old base goes last: a load that fails or is cancelled loses nothing.
-      this.set({ base, loaded: [], active: [], fits: new Map() });
+      this.setModels({ base, loaded: [], active: [], fits: new Map() });
       if (before) await this.options.engine.request("unloadBaseModel", { base: before.path });
-      await this.measureFits();
+      await this.found.measureFits();
       return base;
     });
   }
@@ -189,14 +185,14 @@ export class Session {
     return this.exclusive(async () => {
       const { path } = this.needBase();
       await this.options.engine.request("unloadBaseModel", { base: path });
-      this.set({ base: null, loaded: [], active: [], fits: new Map() });
+      this.setModels({ base: null, loaded: [], active: [], fits: new Map() });
     });
   }
 
   loadAdapter(path: string, work: Work & { allowPartial?: boolean } = {}): Promise<AdapterInfo> {
     return this.exclusive(async () => {
       const base = this.needBase().path;
-      const known = this.current.loaded.find((l) => l.path === path);
+      const known = this.state.loaded.find((l) => l.path === path);
       if (known) return known;
       const { allowPartial, ...rest } = work;
       const adapter = await this.options.engine.request(
@@ -204,7 +200,7 @@ export class Session {
         { base, path, allowPartial },
         rest,
       );
-      this.set({ loaded: [...this.current.loaded, adapter] });
+      this.setModels({ loaded: [...this.state.loaded, adapter] });
       return adapter;
     });
   }
@@ -212,22 +208,16 @@ export class Session {
   unloadAdapter(name: string): Promise<void> {
     return this.exclusive(async () => {
       const base = this.needBase().path;
-      const active = this.current.active.filter((a) => a.name !== name);
-      if (active.length < this.current.active.length) await this.switchTo(active);
+      const active = this.state.active.filter((a) => a.name !== name);
+      if (active.length < this.state.active.length) await this.switchTo(active);
       await this.options.engine.request("unloadAdapter", { base, name });
-      this.set({ loaded: this.current.loaded.filter((l) => l.name !== name), active });
+      this.setModels({ loaded: this.state.loaded.filter((l) => l.name !== name), active });
     });
   }
 
   /** Keeps the base that the user has named for an adapter; null forgets it. */
   rememberBaseOf(adapter: string, base: string | null): void {
-    const { [adapter]: before, ...others } = this.options.recallBases?.() ?? {};
-    if (base === null && before === undefined) return;
-    this.options.rememberBases?.(base === null ? others : { ...others, [adapter]: base });
-    const adapters = this.current.adapters.map((each) =>
-      each.path === adapter ? { ...each, basePath: base } : each,
-    );
-    this.set({ adapters });
+    this.notes.noteBase(adapter, base);
   }
 
   /** Gives a loaded adapter another name; whether it is active stays. */
@@ -237,8 +227,8 @@ export class Session {
       await this.options.engine.request("renameAdapter", { base, name, newName });
       const rename = <T extends { name: string }>(each: T): T =>
         each.name === name ? { ...each, name: newName } : each;
-      const { loaded, active } = this.current;
-      this.set({ loaded: loaded.map(rename), active: active.map(rename) });
+      const { loaded, active } = this.state;
+      this.setModels({ loaded: loaded.map(rename), active: active.map(rename) });
     });
   }
 
@@ -248,7 +238,7 @@ export class Session {
       const base = this.needBase().path;
       const request = { base, ...params };
       const adapter = await this.options.engine.request("combineAdapters", request, work);
-      this.set({ loaded: [...this.current.loaded, adapter] });
+      this.setModels({ loaded: [...this.state.loaded, adapter] });
       return adapter;
     });
   }
@@ -279,7 +269,7 @@ export class Session {
     const base = this.needBase().path;
     const effect = await this.options.engine.request("measureEffect", { base, adapters }, work);
     const [only, ...others] = adapters;
-    const measured = this.current.loaded.find(({ name }) => name === only?.name);
+    const measured = this.state.loaded.find(({ name }) => name === only?.name);
     if (measured && only?.weight === 1 && others.length === 0) {
       this.noteEffect(measured.path, { kind: "logits", value: effect.mean });
     }
@@ -288,12 +278,7 @@ export class Session {
 
   /** Keeps how strong an adapter is; what was measured on answers outlives a norm. */
   noteEffect(path: string, effect: AdapterEffect): void {
-    const { adapters, effects } = this.current;
-    const adapter = adapters.find((each) => each.path === path);
-    if (!adapter || (effect.kind === "norm" && effects.get(path)?.kind === "logits")) return;
-    const kept = withEffect(this.options.recallEffects?.() ?? {}, adapter, effect);
-    this.options.rememberEffects?.(kept);
-    this.set({ effects: new Map([...effects, [path, effect]]) });
+    this.notes.noteEffect(path, effect);
   }
 
   /** Turns an adapter into another form on disk. Not queued: it changes nothing in memory. */
@@ -323,7 +308,7 @@ export class Session {
           finish: "cancelled",
           seconds: (performance.now() - started) / 1000,
           seed: params.sampling.seed ?? 0,
-          adapters: params.adapters ?? [...this.current.active],
+          adapters: params.adapters ?? [...this.state.active],
         }),
       },
     );
@@ -333,7 +318,7 @@ export class Session {
 
   /** Keeps how quick the last answer was, whoever asked for it. */
   noteAnswer({ tokens, tokensPerSecond }: NonNullable<State["lastAnswer"]>): void {
-    if (tokens > 0) this.set({ lastAnswer: { tokens, tokensPerSecond } });
+    if (tokens > 0) this.store.set({ lastAnswer: { tokens, tokensPerSecond } });
   }
 
   /** What a base that does not write text says of an input, with the active adapters. */
@@ -345,7 +330,7 @@ export class Session {
   }
 
   inspect(path: string): Promise<EngineContract["inspectAdapter"]["result"]> {
-    const base = this.current.base?.path;
+    const base = this.state.base?.path;
     return this.options.engine.request("inspectAdapter", { path, base });
   }
 
@@ -356,107 +341,14 @@ export class Session {
   }
 
   private needBase(): BaseModelInfo {
-    if (this.current.base) return this.current.base;
+    if (this.state.base) return this.state.base;
     throw new HostError("bad-request", t("No base model is loaded. Load a base model first."));
   }
 
   private async switchTo(active: ActiveAdapter[]): Promise<void> {
     const base = this.needBase().path;
     await this.options.engine.request("setActiveAdapters", { base, adapters: active });
-    this.set({ active });
-  }
-
-  private async discover(): Promise<void> {
-    this.set({ discovery: "running" });
-    try {
-      const roots = await this.options.roots();
-      const found = await this.options.engine.request("discover", roots);
-      for (const { path, message } of found.problems) this.options.warn(`${path}: ${message}`);
-      const { cache = null, bases, problems } = found;
-      this.set({ discovery: "done", bases, problems, cache, ...this.listed(found.adapters) });
-      await this.measureFits();
-      this.readUnread();
-    } catch (thrown) {
-      this.discovering = undefined;
-      this.set({ discovery: { failed: failureOf(thrown).message } });
-      throw thrown;
-    }
-  }
-
-  /**
-   * Looks at a few folders anew: what came, changed or went in them is then right.
-   * @param roots real paths, as adapters and bases are known by
-   */
-  async rescan(roots: DiscoverParams["roots"]): Promise<void> {
-    await this.discovered().catch(() => undefined);
-    const params = { roots, huggingFaceCache: false };
-    const found = await this.options.engine.request("discover", params);
-    const folders = roots.map(({ path }) => path);
-    const { bases, adapters } = mergeRescan(this.current, folders, found);
-    this.set({ bases, ...this.listed(adapters) });
-    await this.measureFits(this.options.engine, found.adapters);
-  }
-
-  /** Adapters with what the user and earlier windows have said of them. */
-  private listed(adapters: readonly AdapterSummary[]): Pick<State, "adapters" | "effects"> {
-    const known = this.options.recallBases?.() ?? {};
-    const led = adapters.map((a) => ({ ...a, basePath: a.basePath ?? known[a.path] ?? null }));
-    return { adapters: led, effects: knownEffects(this.options.recallEffects?.() ?? {}, led) };
-  }
-
-  /** Of very many adapters the list came first: looks into their weights now, while nobody waits. */
-  private readUnread(): void {
-    const work = async (): Promise<void> => {
-      const discovery = this.discovering;
-      for (;;) {
-        const unread = this.current.adapters
-          .filter(({ isUnread }) => isUnread)
-          .slice(0, readAtOnce);
-        if (unread.length === 0 || this.discovering !== discovery) return;
-        const adapters = unread.map(({ path, source }) => ({ path, source }));
-        const read = await this.options.engine.request("readAdapters", { adapters });
-        // One that could not be read now is not asked for again.
-        const asked = unread.map((each) => ({ ...each, isUnread: false }));
-        this.set({ adapters: withRead(withRead(this.current.adapters, asked), read) });
-      }
-    };
-    void work().catch((thrown) =>
-      this.options.warn(t("Not looked into all adapters: {0}", failureOf(thrown).message)),
-    );
-  }
-
-  /**
-   * Whether adapters fit the loaded base. The first ones, its own before others, are waited for; of very
-   * many the rest comes in later.
-   */
-  private async measureFits(
-    engine: Requester = this.options.engine,
-    adapters: readonly AdapterSummary[] = this.current.adapters,
-  ): Promise<void> {
-    const { base } = this.current;
-    const readable = adapters.filter(({ problem }) => problem === undefined);
-    if (!base || readable.length === 0) return;
-    const own = readable.filter(({ basePath }) => basePath === base.path);
-    const others = readable.filter(({ basePath }) => basePath !== base.path);
-    const paths = [...own, ...others].map(({ path }) => path);
-    const measure = async (from: number, count: number): Promise<boolean> => {
-      const part = paths.slice(from, from + count);
-      const reports = await engine.request("checkFit", { base: base.path, paths: part });
-      if (this.current.base?.path !== base.path) return false;
-      this.set({ fits: withFits(this.current.fits, reports) });
-      return from + count < paths.length;
-    };
-    const rest = async (): Promise<void> => {
-      let from = fitsAtOnce;
-      while (await measure(from, readAtOnce)) from += readAtOnce;
-    };
-    const warn = (thrown: unknown): void =>
-      this.options.warn(t("Fit not known: {0}", failureOf(thrown).message));
-    try {
-      if (await measure(0, fitsAtOnce)) void rest().catch(warn);
-    } catch (thrown) {
-      warn(thrown);
-    }
+    this.setModels({ active });
   }
 
   private loadParams(chosen: LoadOptions | undefined): Omit<LoadBaseModelParams, "path"> {
@@ -470,8 +362,8 @@ export class Session {
 
   /** Puts the adapters that were loaded onto their base again, which was loaded anew. */
   private async reattach(base: BaseModelInfo, work: Work): Promise<BaseModelInfo> {
-    const { loaded: adapters, active } = this.current;
-    this.set({ base, loaded: [], active: [] });
+    const { loaded: adapters, active } = this.state;
+    this.setModels({ base, loaded: [], active: [] });
     await this.attachAll(this.options.engine, { base, adapters, active }, work);
     return base;
   }
@@ -486,7 +378,7 @@ export class Session {
     const base = await engine.request("loadBaseModel", params, work);
     this.chosen = memento.load;
     await this.attachAll(engine, { ...memento, base }, work);
-    await this.measureFits(engine);
+    await this.found.measureFits(engine);
   }
 
   private async attachAll(
@@ -509,11 +401,11 @@ export class Session {
       loaded.push(await engine.request("loadAdapter", params, work));
     }
     await engine.request("setActiveAdapters", { base: base.path, adapters: [...active] });
-    this.set({ base, loaded, active });
+    this.setModels({ base, loaded, active });
   }
 
   private memento(): Memento | undefined {
-    const { base, loaded, active } = this.current;
+    const { base, loaded, active } = this.state;
     if (!base) return undefined;
     const adapters = loaded.map(({ path, name }) => ({ path, name }));
     const load = this.chosen && { load: this.chosen };
@@ -527,12 +419,10 @@ export class Session {
     return result;
   }
 
-  private set(change: Partial<State>): void {
-    this.current = { ...this.current, ...change };
-    if ("base" in change || "loaded" in change || "active" in change) {
-      this.options.remember(this.memento());
-    }
-    for (const listener of [...this.listeners]) listener(this.current);
+  /** Changes what is loaded or active, which outlives a reload of the window. */
+  private setModels(change: Partial<Pick<State, "base" | "loaded" | "active" | "fits">>): void {
+    this.store.set(change);
+    this.options.remember(this.memento());
   }
 }
 

@@ -36,6 +36,6 @@ export const deleteRun: Command = {
 };
 
 /** Another run's folder may begin with the same letters. */
-export function isIn(place: string, folder: string): boolean {
+function isIn(place: string, folder: string): boolean {
   return place === folder || place.startsWith(folder + path.sep);
 }

@@ -4,7 +4,7 @@ import { type Grouping, groupings } from "../views/arrangement.ts";
 import { chooseOne } from "./chooseOne.ts";
 
 /** Chooses what the Adapters view groups by; the view's menu has an entry for each. */
-export const groupAdapters: Command = {
+const groupAdapters: Command = {
   id: "graft.groupAdapters",
   async run({ layout }) {
     const labels: Record<Grouping, string> = {

@@ -47,7 +47,7 @@ export async function mix(
 }
 
 /** Shares that add up to 1, as near as two digits come to it. */
-export function equalWeights(count: number): number[] {
+function equalWeights(count: number): number[] {
   const share = Math.round(100 / count) / 100;
   return Array.from({ length: count }, () => share);
 }

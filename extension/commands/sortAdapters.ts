@@ -4,7 +4,7 @@ import { type Order, orders } from "../views/arrangement.ts";
 import { chooseOne } from "./chooseOne.ts";
 
 /** Chooses the order of the Adapters view; the view's menu has an entry for each. */
-export const sortAdapters: Command = {
+const sortAdapters: Command = {
   id: "graft.sortAdapters",
   async run({ layout }) {
     const labels: Record<Order, string> = {

@@ -100,7 +100,7 @@ export async function requireBase(graft: Graft, purpose: string): Promise<boolea
 }
 
 /** Loads an adapter, its base first when none is loaded. Undefined when it did not come to that. */
-export async function loadAdapter(
+async function loadAdapter(
   graft: Graft,
   adapter: AdapterSummary,
 ): Promise<AdapterInfo | undefined> {

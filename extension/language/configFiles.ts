@@ -22,7 +22,7 @@ export const configSelector: vscode.DocumentSelector = {
   scheme: "file",
 };
 
-export function isConfig(document: vscode.TextDocument): boolean {
+function isConfig(document: vscode.TextDocument): boolean {
   return vscode.languages.match(configSelector, document) > 0;
 }
 

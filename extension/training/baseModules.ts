@@ -30,7 +30,7 @@ export async function describeBase(
 }
 
 /** The ends of a base's linear layers, as target_modules names them, most frequent first. */
-export function modulesOf(
+function modulesOf(
   { base, patterns, problem, baseProblem }: ConfigFacts,
   hasConfig: boolean,
 ): Omit<BaseModules, "count"> {

@@ -3,7 +3,7 @@ import { type RunConfig, runVersion, type TrainingSettings } from "../protocol/t
 /** Below this a base is a toy that learns only with big steps. */
 const tinyParameters = 20e6;
 
-export const defaultSettings: TrainingSettings = {
+const defaultSettings: TrainingSettings = {
   epochs: 3,
   batchSize: 4,
   gradientAccumulation: 1,

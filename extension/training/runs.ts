@@ -161,7 +161,7 @@ export class Runs {
 }
 
 /** A run's summary, one event later. */
-export function afterEvent(summary: RunSummary, event: RunEvent): RunSummary {
+function afterEvent(summary: RunSummary, event: RunEvent): RunSummary {
   switch (event.kind) {
     case "state": {
       const { message: _before, ...rest } = summary;

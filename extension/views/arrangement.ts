@@ -99,7 +99,7 @@ function folderOf({ path: own, source }: AdapterSummary): Heading {
 }
 
 /** Every word that was typed is somewhere in the text; case does not matter. */
-export function matcher(filter: string): (text: string) => boolean {
+function matcher(filter: string): (text: string) => boolean {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   return (text) => {
     const lower = text.toLowerCase();

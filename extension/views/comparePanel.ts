@@ -14,6 +14,7 @@ import { hostState } from "../state.ts";
 import { wake } from "../wake.ts";
 import { OpenPanels } from "./openPanels.ts";
 import { analysisCache, savePageFile } from "./pageFiles.ts";
+import { runCommand } from "./runCommand.ts";
 import { panelTransport, showPage } from "./webviewHtml.ts";
 
 const viewType = "graft.compare";
@@ -99,7 +100,7 @@ class Comparison {
       return this.parts.engine.request("compareAdapters", params, { signal, onEvent: emit });
     },
     saveFile: (file) => savePageFile(file),
-    inspect: ({ path: own }) => run("graft.openInspector", own),
+    inspect: ({ path: own }) => runCommand("graft.openInspector", own),
     choose: async ({ side }) => {
       const chosen = await vscode.commands.executeCommand<string | undefined>(
         "graft.compareAdapters",
@@ -113,8 +114,8 @@ class Comparison {
       await this.change([this.pair[1], this.pair[0]]);
       return null;
     },
-    mix: () => run("graft.mixAdapters", this.pair[0], [...this.pair]),
-    combine: () => run("graft.combineAdapters", this.pair[0], [...this.pair]),
+    mix: () => runCommand("graft.mixAdapters", this.pair[0], [...this.pair]),
+    combine: () => runCommand("graft.combineAdapters", this.pair[0], [...this.pair]),
   };
 
   constructor(
@@ -180,9 +181,4 @@ function unread(own: string): CompareSide {
 
 function titleOf([a, b]: Pair): string {
   return vscode.l10n.t("{0} ⇄ {1}", path.basename(a), path.basename(b));
-}
-
-async function run(command: string, ...args: unknown[]): Promise<null> {
-  await vscode.commands.executeCommand(command, ...args);
-  return null;
 }

@@ -15,6 +15,7 @@ import { hostState } from "../state.ts";
 import { wake } from "../wake.ts";
 import { OpenPanels } from "./openPanels.ts";
 import { analysisCache, savePageFile } from "./pageFiles.ts";
+import { runCommand } from "./runCommand.ts";
 import { panelTransport, showPage } from "./webviewHtml.ts";
 
 const viewType = "graft.inspector";
@@ -110,13 +111,13 @@ class Inspection {
       await this.read();
       return this.state();
     },
-    activate: () => run("graft.activateAdapter", this.adapterPath),
-    deactivate: () => run("graft.deactivateAdapter", this.adapterPath),
-    tryInPlayground: () => run("graft.openPlayground", this.adapterPath),
-    compareAdapters: () => run("graft.compareAdapters", this.adapterPath),
-    merge: () => run("graft.mergeIntoBase", this.adapterPath),
-    openRawConfig: () => run("graft.openAdapterConfig", this.adapterPath),
-    loadItsBase: () => run("graft.loadItsBase", this.adapterPath),
+    activate: () => runCommand("graft.activateAdapter", this.adapterPath),
+    deactivate: () => runCommand("graft.deactivateAdapter", this.adapterPath),
+    tryInPlayground: () => runCommand("graft.openPlayground", this.adapterPath),
+    compareAdapters: () => runCommand("graft.compareAdapters", this.adapterPath),
+    merge: () => runCommand("graft.mergeIntoBase", this.adapterPath),
+    openRawConfig: () => runCommand("graft.openAdapterConfig", this.adapterPath),
+    loadItsBase: () => runCommand("graft.loadItsBase", this.adapterPath),
     analyze: async (_, { signal, emit }) => {
       const options = { signal, onEvent: emit };
       const analysis = await this.parts.engine.request("analyzeAdapter", this.params(), options);
@@ -135,18 +136,18 @@ class Inspection {
     findIntruders: (_, { signal, emit }) =>
       this.parts.engine.request("findIntruders", this.params(), { signal, onEvent: emit }),
     resize: ({ rank }) =>
-      run("graft.convertAdapter", {
+      runCommand("graft.convertAdapter", {
         adapterPath: this.adapterPath,
         to: { kind: "resize", size: { kind: "rank", rank } },
       }),
     reduceIntruders: () =>
-      run("graft.convertAdapter", {
+      runCommand("graft.convertAdapter", {
         adapterPath: this.adapterPath,
         to: { kind: "reduceIntruders" },
       }),
     openTensors: ({ file }) =>
       // The page names one of the adapter's own files, never a way out of its folder.
-      run("vscode.open", vscode.Uri.file(path.join(this.adapterPath, path.basename(file)))),
+      runCommand("vscode.open", vscode.Uri.file(path.join(this.adapterPath, path.basename(file)))),
     saveFile: (file) => savePageFile(file),
   };
 
@@ -201,9 +202,4 @@ class Inspection {
       this.problem = failureOf(thrown).message;
     }
   }
-}
-
-async function run(command: string, argument: unknown): Promise<null> {
-  await vscode.commands.executeCommand(command, argument);
-  return null;
 }

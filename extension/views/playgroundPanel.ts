@@ -22,6 +22,7 @@ import type {
   SavedConversation,
 } from "../protocol/playgroundContract.ts";
 import { wake } from "../wake.ts";
+import { runCommand } from "./runCommand.ts";
 import { panelTransport, showPage } from "./webviewHtml.ts";
 
 const viewType = "graft.playground";
@@ -99,7 +100,7 @@ export class PlaygroundPanel implements vscode.Disposable {
       },
       ...this.answers(),
       ...this.shelves(),
-      loadBase: () => run("graft.loadBaseModel"),
+      loadBase: () => runCommand("graft.loadBaseModel"),
       loadAdapter: ({ path }) => this.loadAdapter(path),
       copy: async ({ text }) => {
         await vscode.env.clipboard.writeText(text);
@@ -225,9 +226,4 @@ function contentOf(
     default:
       return format satisfies never;
   }
-}
-
-async function run(command: string): Promise<null> {
-  await vscode.commands.executeCommand(command);
-  return null;
 }

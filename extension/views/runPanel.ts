@@ -13,6 +13,7 @@ import { mostSteps } from "../protocol/runSteps.ts";
 import type { RunNews, Runs } from "../training/runs.ts";
 import { OpenPanels } from "./openPanels.ts";
 import { savePageFile } from "./pageFiles.ts";
+import { runCommand } from "./runCommand.ts";
 import { throttle } from "./throttle.ts";
 import { panelTransport, showPage } from "./webviewHtml.ts";
 
@@ -102,15 +103,15 @@ class RunPage {
       return this.read();
     },
     saveFile: (file) => savePageFile(file),
-    pause: () => run("graft.pauseRun", this.folder),
-    resume: () => run("graft.resumeRun", this.folder),
-    stop: () => run("graft.stopRun", this.folder),
-    goOn: () => run("graft.continueRun", this.folder),
-    saveCheckpoint: () => run("graft.saveRunCheckpoint", this.folder),
-    loadAdapter: () => run("graft.loadRunAdapter", this.folder),
-    inspect: ({ path }) => run("graft.openInspector", path),
-    openFolder: () => run("revealFileInOS", vscode.Uri.file(this.folder)),
-    exportJob: () => run("graft.exportTrainingJob", this.folder),
+    pause: () => runCommand("graft.pauseRun", this.folder),
+    resume: () => runCommand("graft.resumeRun", this.folder),
+    stop: () => runCommand("graft.stopRun", this.folder),
+    goOn: () => runCommand("graft.continueRun", this.folder),
+    saveCheckpoint: () => runCommand("graft.saveRunCheckpoint", this.folder),
+    loadAdapter: () => runCommand("graft.loadRunAdapter", this.folder),
+    inspect: ({ path }) => runCommand("graft.openInspector", path),
+    openFolder: () => runCommand("revealFileInOS", vscode.Uri.file(this.folder)),
+    exportJob: () => runCommand("graft.exportTrainingJob", this.folder),
     compareWith: async ({ folder, isShown }) => {
       const others = this.folders.slice(1).filter((each) => each !== folder);
       this.folders = [this.folder, ...others, ...(isShown ? [folder] : [])];
@@ -150,9 +151,4 @@ class RunPage {
 function foldersOf(state: unknown): string[] {
   const { folders } = (state ?? {}) as { folders?: unknown };
   return Array.isArray(folders) ? folders.filter((each) => typeof each === "string") : [];
-}
-
-async function run(command: string, argument: unknown): Promise<null> {
-  await vscode.commands.executeCommand(command, argument);
-  return null;
 }

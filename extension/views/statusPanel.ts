@@ -9,6 +9,7 @@ import type {
 import type { Session } from "../session.ts";
 import { hostState } from "../state.ts";
 import { wake } from "../wake.ts";
+import { runCommand } from "./runCommand.ts";
 import { panelTransport, showPage } from "./webviewHtml.ts";
 
 const viewType = "graft.status";
@@ -55,8 +56,8 @@ export class StatusPanel implements vscode.Disposable {
         isReady = true;
         return this.read();
       },
-      openInspector: ({ path }) => run("graft.openInspector", path),
-      loadAdapter: () => run("graft.loadAdapter"),
+      openInspector: ({ path }) => runCommand("graft.openInspector", path),
+      loadAdapter: () => runCommand("graft.loadAdapter"),
     };
     const page = new Connection<StatusHostContract, StatusContract>(
       panelTransport(panel),
@@ -87,9 +88,4 @@ export class StatusPanel implements vscode.Disposable {
       return { ...known, status: null, problem: failureOf(thrown).message };
     }
   }
-}
-
-async function run(command: string, argument?: unknown): Promise<null> {
-  await vscode.commands.executeCommand(command, argument);
-  return null;
 }

@@ -14,7 +14,7 @@ import { saveFile } from "./saveFile.ts";
 import { panelTransport, showPage } from "./webviewHtml.ts";
 
 /** `*.safetensors` by default; the index of shards where it is opened with this editor. */
-export const tensorViewTypes = ["graft.tensors", "graft.tensorIndex"] as const;
+const tensorViewTypes = ["graft.tensors", "graft.tensorIndex"] as const;
 
 /** A file that is written anew changes many times; it is read when it has been still for so long. */
 const quietMs = 300;

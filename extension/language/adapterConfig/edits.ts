@@ -1,5 +1,4 @@
 import {
-  applyEdits,
   type Edit,
   findNodeAtLocation,
   type FormattingOptions,
@@ -41,11 +40,6 @@ function removal(text: string, path: JSONPath, formattingOptions: FormattingOpti
     return [{ offset: parent.offset, length: parent.length, content }];
   }
   return modify(text, path, undefined, { formattingOptions });
-}
-
-/** The text that a fix leaves. */
-export function fixed(fix: Fix, text: string): string {
-  return applyEdits(text, editsOf(fix, text));
 }
 
 /** Indentation and line ends as the file has them; what PEFT writes where it has none. */

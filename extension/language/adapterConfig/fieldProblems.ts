@@ -6,7 +6,7 @@ import type { Fix, Problem } from "./problem.ts";
 import { mostSimilar } from "./similar.ts";
 
 /** Version of PEFT whose fields are known. */
-export const peftVersion = "0.21";
+const peftVersion = "0.21";
 
 /** @param storedType the method that the tensors are of, where they tell */
 export function fieldProblems(

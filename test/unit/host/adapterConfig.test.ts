@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { test } from "node:test";
+import { applyEdits } from "jsonc-parser";
 import { fileURLToPath } from "node:url";
 import { DescribedBases } from "../../../extension/core/configBase.ts";
 import { configFacts } from "../../../extension/core/configFacts.ts";
@@ -11,7 +12,7 @@ import { configHandlers } from "../../../extension/engine/config.ts";
 import { Library } from "../../../extension/engine/library.ts";
 import { completionsAt } from "../../../extension/language/adapterConfig/completions.ts";
 import { readDocument } from "../../../extension/language/adapterConfig/document.ts";
-import { editsOf, fixed } from "../../../extension/language/adapterConfig/edits.ts";
+import { editsOf } from "../../../extension/language/adapterConfig/edits.ts";
 import {
   fieldTable,
   type SchemaFile,
@@ -63,7 +64,7 @@ async function check(
   const fix =
     problem.fixes.find(({ title }) => title === expected.fix) ??
     assert.fail(`no "${expected.fix}" but ${problem.fixes.map(({ title }) => title).join(" | ")}`);
-  const after = fixed(fix, text);
+  const after = applyEdits(text, editsOf(fix, text));
   assert.match(after, expected.leaves ?? assert.fail());
   const left = await problemsOf(after);
   assert(
@@ -431,7 +432,7 @@ test("fixes keep how a file is written", () => {
   const tabs = '{\r\n\t"peft_type": "LORA",\r\n\t"r": 16\r\n}\r\n';
   const fix = { kind: "set", title: "", path: ["task_type"], value: "CAUSAL_LM" } as const;
   assert.equal(
-    fixed(fix, tabs),
+    applyEdits(tabs, editsOf(fix, tabs)),
     '{\r\n\t"peft_type": "LORA",\r\n\t"r": 16,\r\n\t"task_type": "CAUSAL_LM"\r\n}\r\n',
   );
   const rename = { kind: "rename", title: "", path: ["r"], to: "rank" } as const;

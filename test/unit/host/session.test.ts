@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Memento, type Requester, Session } from "../../../extension/session.ts";
+import { type Memento, Session } from "../../../extension/session.ts";
+import type { Requester } from "../../../extension/engineProcess.ts";
 import { adapter, base, loaded } from "./samples.ts";
 
 type Answer = (params: never) => unknown;
