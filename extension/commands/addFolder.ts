@@ -18,7 +18,8 @@ async function askSetting(): Promise<Setting | undefined> {
     { label: vscode.l10n.t("Folder with adapters"), setting: "adapterFolders" },
     { label: vscode.l10n.t("Folder with base models"), setting: "baseModelFolders" },
   ];
-  return (await vscode.window.showQuickPick(items))?.setting;
+  const placeHolder = vscode.l10n.t("What Graft is to look for in the folder");
+  return (await vscode.window.showQuickPick(items, { placeHolder }))?.setting;
 }
 
 function isSetting(argument: unknown): argument is Setting {

@@ -20,6 +20,8 @@ export interface HostState {
 }
 
 export interface InspectorState {
+  /** Of the adapter's folder, for a page without a report. */
+  name: string;
   report: AdapterReport | null;
   /** Why there is no report; a sentence. */
   problem: string | null;

@@ -178,6 +178,7 @@ class Inspection {
 
   private state(): InspectorState {
     return {
+      name: path.basename(this.adapterPath),
       report: this.report,
       problem: this.problem,
       host: hostState(this.parts.session.state),
@@ -199,7 +200,9 @@ class Inspection {
       this.parts.setTitle(this.report.summary.name);
     } catch (thrown) {
       this.report = null;
-      this.problem = failureOf(thrown).message;
+      const { message } = failureOf(thrown);
+      // The page is the folder's own.
+      this.problem = message.replaceAll(this.adapterPath + path.sep, "");
     }
   }
 }

@@ -198,7 +198,7 @@ function intruderLine({ numbers, act }: Page): HTMLElement | null {
   }
   return element(
     "p",
-    { class: "intruder-line" },
+    { class: "intruder-line", attributes: { id: "intruder-line" } },
     linkButton("find-intruders", text.findIntruders, () => void numbers.findIntruders()),
     element("span", { class: "muted" }, text.intrudersCost),
   );

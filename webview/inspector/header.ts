@@ -46,8 +46,8 @@ function emptyState(state: InspectorState, options: HeaderOptions): HTMLElement[
     ];
   }
   return [
-    element("h1", {}, text.unreadable),
-    notice({ kind: "error", title: state.problem }),
+    element("h1", {}, state.name),
+    notice({ kind: "error", title: text.unreadable, detail: [state.problem] }),
     element(
       "div",
       { class: "buttons" },
@@ -99,7 +99,8 @@ function factsOf({ fit, summary, totals }: AdapterReport, host: HostState): stri
   return format.factLine(
     base,
     !fit && host.base === null && text.noBase,
-    fit ? text.bound(fit.bound, fit.total) : text.modules(totals.modules),
+    // What does not fit at all was not counted.
+    fit && fit.total > 0 ? text.bound(fit.bound, fit.total) : text.modules(totals.modules),
     fit
       ? text.parametersOfBase(parameters, format.percent(fit.share))
       : text.parameters(parameters),
@@ -123,7 +124,8 @@ function statusOf(
 function buttons(report: AdapterReport, host: HostState, options: HeaderOptions): HTMLElement {
   const isActive = statusOf(report, host)?.isActive === true;
   const cannotRun = report.summary.problem !== undefined;
-  const needsBase = !cannotRun && (host.base === null || report.fit?.fits === false);
+  const isOnOwn = host.base !== null && host.base.path === report.summary.basePath;
+  const needsBase = !cannotRun && !isOnOwn && (host.base === null || report.fit?.fits === false);
   const activate = isActive
     ? // In the other's place, so that the focus stays where it is.
       actionButton("deactivate", text.deactivate, options, { id: "activate" })
@@ -243,10 +245,7 @@ function notices(report: AdapterReport, options: HeaderOptions): HTMLElement[] {
       notice({
         kind: "error",
         title: text.doesNotFit(summary.name, fit.baseName),
-        detail: [
-          fit.reason ?? "",
-          summary.baseName === null ? "" : text.wasTrainedOn(summary.baseName),
-        ],
+        detail: [fit.reason ?? "", trainedOn(summary, fit)],
       }),
     );
   }
@@ -271,6 +270,14 @@ function notices(report: AdapterReport, options: HeaderOptions): HTMLElement[] {
   }
   made.push(...report.warnings.map((warning) => notice({ kind: "warning", title: warning })));
   return made;
+}
+
+/** The base that an adapter was trained on, unless the reason names it already. */
+function trainedOn(
+  { baseName }: AdapterReport["summary"],
+  { reason = "" }: NonNullable<AdapterReport["fit"]>,
+): string {
+  return baseName === null || reason.includes(baseName) ? "" : text.wasTrainedOn(baseName);
 }
 
 function failureNotice({ failure }: HeaderOptions): HTMLElement[] {

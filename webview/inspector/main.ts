@@ -55,9 +55,16 @@ const numbers = new AdapterNumbers(
   },
   (what) => {
     if (what === "numbers") keepFocus(renderTelling);
-    else keepFocus(() => document.getElementById("computing")?.replaceWith(computingLine(numbers)));
+    else keepFocus(renderComputing);
   },
 );
+
+/** What is being computed; meanwhile nothing offers to compute it. */
+function renderComputing(): void {
+  document.getElementById("computing")?.replaceWith(computingLine(numbers));
+  const offer = document.getElementById("intruder-line");
+  if (offer) offer.hidden = numbers.computing.kind === "running";
+}
 
 const page: Page = {
   ui,
@@ -173,6 +180,7 @@ let scrollTimer: ReturnType<typeof setTimeout> | undefined;
 
 void host.request("ready", null).then(show, (thrown: unknown) => {
   show({
+    name: "",
     report: null,
     problem: failureOf(thrown).message,
     host: { engine: "failed", base: null, adapters: [], active: [] },

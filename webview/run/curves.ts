@@ -61,8 +61,14 @@ export function curvesView(page: CurvesPage): Curves {
   const compared = element("div", { class: "compared" });
   const made = figures.map((shown) => curveFigure(shown, page));
   const [loss, ...small] = made.map(({ title, own }) => section(title, own));
+  let drawnFor = "";
   const update = (): void => {
-    compared.replaceChildren(...comparedView(page));
+    // Not at each step: a box that is made anew has no label at first, and loses its click.
+    const { runs, others } = page.state;
+    const names = [...runs.map(({ summary }) => summary), ...others].map((each) => each.folder);
+    const boxes = JSON.stringify([runs.length, names]);
+    if (boxes !== drawnFor) compared.replaceChildren(...comparedView(page));
+    drawnFor = boxes;
     for (const { own } of made) own.update();
   };
   update();

@@ -96,6 +96,8 @@ function progressView({ summary, events }: ShownRun): HTMLElement {
   );
 }
 
+const ended: readonly RunState[] = ["finished", "stopped", "failed"];
+
 const working: readonly RunState[] = ["preparing", "running", "evaluating", "pausing", "stopping"];
 
 function factsOf({ summary, events }: ShownRun): string {
@@ -134,7 +136,8 @@ export function buttonsView(
       { attributes: { id, appearance }, on: { click: () => act(id) } },
       label,
     );
-  const isLive = process !== null;
+  // A process that has done its work may be there a moment longer.
+  const isLive = process !== null && !ended.includes(state);
   return element(
     "div",
     { class: "buttons" },

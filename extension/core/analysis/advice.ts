@@ -65,9 +65,9 @@ function notFinite({ modules, virtualTokens }: Analyzed): Advice | null {
     kind: "notFinite",
     level: "error",
     text: t(
-      "{0} numbers are NaN or infinite in {1} modules: the training diverged or the file is damaged. Answers will be broken.",
+      "{0} numbers are NaN or infinite in {1}: the training diverged or the file is damaged. Answers will be broken.",
       count + tokens,
-      broken.length,
+      moduleCount(broken.length),
     ),
     numbers: { notFinite: count + tokens, modules: broken.length },
     modules: pathsOf(broken.toSorted((a, b) => b.notFinite - a.notFinite)),
@@ -76,6 +76,10 @@ function notFinite({ modules, virtualTokens }: Analyzed): Advice | null {
 
 function isZero({ norm, biasNorm }: ModuleNumbers): boolean {
   return norm === 0 && (biasNorm ?? 0) === 0;
+}
+
+function moduleCount(count: number): string {
+  return count === 1 ? t("1 module") : t("{0} modules", count);
 }
 
 function nothing({ modules, virtualTokens, isWhole }: Analyzed): Advice | null {
@@ -118,8 +122,8 @@ function large({ modules }: Analyzed): Advice | null {
     kind: "large",
     level: "warning",
     text: t(
-      "In {0} modules the change is as large as the weight itself or larger, up to {1} times: answers may lose what the base knows.",
-      own.length,
+      "In {0} the change is as large as the weight itself or larger, up to {1} times: answers may lose what the base knows.",
+      moduleCount(own.length),
       (worst.relative ?? 0).toPrecision(2),
     ),
     numbers: { modules: own.length, largest: worst.relative ?? 0 },
@@ -144,9 +148,9 @@ function scaling({ peftType, modules }: Analyzed): Advice | null {
     kind: "scaling",
     level: "info",
     text: t(
-      "The scaling is {0} in {1} modules (alpha {2}, rank {3}); most LoRA are trained between {4} and {5}.",
+      "The scaling is {0} in {1} (alpha {2}, rank {3}); most LoRA are trained between {4} and {5}.",
       first.scaling.toPrecision(3),
-      own.length,
+      moduleCount(own.length),
       first.alpha ?? "?",
       first.rank ?? "?",
       low,

@@ -270,7 +270,7 @@ export function checkRequest(
     const own = before === 0 ? "" : t(" and the adapter puts {0} before it", before);
     throw badRequest(
       t(
-        "The prompt has {0} tokens{1}, the model's context holds {2}. Shorten it.",
+        "The prompt has {0} tokens{1}, the model's context holds {2}. Shorten it; in a conversation, begin a new one.",
         prompt.length,
         own,
         contextLength,
