@@ -1,31 +1,26 @@
-/** Runs: an adapter is trained, its checkpoints are kept, and it is gone on with from any of them. */
+/** Runs: an adapter is trained on a base, its checkpoints and the adapter itself are written. */
 import { t } from "@vscode/l10n";
 import { mkdir } from "node:fs/promises";
 import * as path from "node:path";
+import type { AdapterStart } from "./adapterStart.ts";
 import { asGraftError, diskFull, isNoRoom, notFound, throwIfAborted } from "./base/errors.ts";
-import { isFolder, writeAtomically } from "./base/files.ts";
+import { isFolder } from "./base/files.ts";
 import type { OnProgress } from "./base/progress.ts";
-import { type AdapterCheckpoint, openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
-import { parseAdapterConfig, readAdapterConfig } from "./checkpoint/adapterConfig.ts";
-import { withBaseName } from "./checkpoint/leadToBase.ts";
+import { openAdapterCheckpoint } from "./checkpoint/adapterCheckpoint.ts";
+import { checkpointValues, withFileValues } from "./checkpointValues.ts";
 import { headMetadata } from "./headMetadata.ts";
-import { preparationOf } from "./peft/loraPreparations.ts";
-import { modelCard } from "./peft/modelCard.ts";
+import { prepareTraining } from "./prepareTraining.ts";
 import {
-  type AdapterStart,
-  openTrainingBase,
-  openTrainingModel,
-  prepareTraining,
-  storedValues,
-  type TrainingBase,
-} from "./prepareTraining.ts";
-import { peftVersion, withInferenceMode } from "./savePretrained.ts";
+  goOnFrom,
+  ownBaseName,
+  type Resumed,
+  resumedFrom,
+  resumedStart,
+} from "./resumeTraining.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
 import { type AdapterFrame, writeAdapterFiles } from "./train/adapterFiles.ts";
-import type { ParameterValues } from "./peft/trainable/trainable.ts";
 import {
   checkpointName,
-  lastWhole,
   readOwnState,
   removeOld,
   tidyCheckpoints,
@@ -33,20 +28,14 @@ import {
 import type { Split } from "./train/data/batch.ts";
 import type { TrainingEnd, TrainingEvent } from "./train/events.ts";
 import type { LossKind } from "./train/losses.ts";
-import {
-  baseIdentity,
-  compareConfigs,
-  compareMadeOf,
-  type MadeOf,
-  orderOf,
-} from "./train/madeOf.ts";
-import { readUnstored } from "./train/madeTensors.ts";
-import { trainingOptions, type TrainingWish } from "./train/options.ts";
-import { recall, restoreState, saveState } from "./train/runState.ts";
+import { baseIdentity, type MadeOf, orderOf } from "./train/madeOf.ts";
+import { trainingOptions, type TrainingOptions, type TrainingWish } from "./train/options.ts";
+import { saveState } from "./train/runState.ts";
 import { checkTasks } from "./train/taskFeeds.ts";
 import { Trainer, type TrainerHooks } from "./train/trainer.ts";
-import type { ModelParts } from "./train/trainingModel.ts";
-import { trainingCard } from "./train/trainingCard.ts";
+import { type ModelParts, TrainingModel } from "./train/trainingModel.ts";
+import { savedConfig, writeTrainingCard } from "./trainedFiles.ts";
+import type { TrainingBase } from "./trainingBase.ts";
 import { writeChangedBase } from "./writeChangedBase.ts";
 
 export interface TrainRequest {
@@ -78,75 +67,43 @@ export interface TrainRequest {
   readonly signal?: AbortSignal;
 }
 
+/** What a run writes its files by. */
+interface RunFiles {
+  readonly configText: string;
+  readonly madeOf: MadeOf;
+  /** What the adapter runs on. */
+  readonly baseFolder: string;
+}
+
 /** A run that is open: its sessions are made, nothing is trained yet. */
 export class TrainingRun {
   private constructor(
     readonly trainer: Trainer,
     private readonly request: TrainRequest,
-    private readonly configText: string,
-    private readonly madeOf: MadeOf,
-    /** What the adapter runs on. */
-    readonly baseFolder: string,
+    private readonly files: RunFiles,
   ) {}
 
   static async open(request: TrainRequest): Promise<TrainingRun> {
     const options = trainingOptions.parse(request.options ?? {});
-    const { loss, signal, folder, session, onProgress } = request;
-    const resumed = await resumedFrom(request);
-    const adapter = resumed ? await restored(request.adapter, resumed.folder) : request.adapter;
-    const base = resumed ? await baseIn(request) : request.base;
-    const begun = await prepareTraining(base, adapter, {
-      ...{
-        seed: options.seed,
-        baseDropout: options.baseDropout,
-        loss,
-        session,
-        onProgress,
-        signal,
-      },
-      texts: { train: request.data.train, options },
-      isRestored: resumed !== null,
-    });
-    // What the base has lost is fed and never trained: a session's inputs from the start.
-    const isKnown = resumed !== null && begun.adapter.plain !== undefined;
-    const parts = isKnown ? await withStored(begun, resumed.folder, signal) : begun;
-    const { train: texts, evaluation } = request.data;
-    for (const split of [texts, evaluation ?? texts]) checkTasks(parts.adapter, split);
-    const madeOf = {
-      base: await baseIdentity(request.base.checkpoint),
-      data: request.data.fingerprint ?? null,
-      order: orderOf(options),
-    };
-    const { rounded } = parts;
-    const baseFolder = rounded ? path.join(folder, ownBaseName) : base.checkpoint.dir;
-    const ownBase = baseFolder === request.base.checkpoint.dir ? undefined : baseFolder;
-    const configText = savedConfig(parts.adapter.config.text, base, ownBase);
-    const model = await openTrainingModel(parts, options, request.session);
+    const { folder, signal, onEvent, samples, waitsForRoom = false } = request;
+    const resumed = await resumedFrom(folder, request.resume);
+    const begun = resumed ? await resumedStart(request, resumed, { run: folder, signal }) : request;
+    const parts = await partsOf({ ...request, ...begun }, { options, resumed });
+    const files = await filesOf(request, { parts, options, base: begun.base });
+    const model = await TrainingModel.create(parts, options, request.session);
     try {
-      const save = (trainer: Trainer): Promise<string> => run.save(trainer);
-      const { onEvent, samples, waitsForRoom = false } = request;
       const hooks = {
-        save,
+        save: (): Promise<string> => run.save(),
         waitsForRoom,
         ...(onEvent && { onEvent }),
         ...(samples && { samples }),
       };
-      const run = new TrainingRun(
-        new Trainer(model, request.data, options, hooks),
-        request,
-        configText,
-        madeOf,
-        baseFolder,
-      );
-      await mkdir(folder, { recursive: true });
-      await tidyCheckpoints(folder);
-      if (rounded) {
-        const place = { folder: baseFolder, signal };
-        await writeChangedBase(base.checkpoint, rounded.checkpoint, place);
-      }
-      if (resumed) await run.resume(resumed);
-      else run.note(parts.warnings ?? []);
-      run.tellRemarks();
+      const trainer = new Trainer(model, request.data, options, hooks);
+      const run = new TrainingRun(trainer, request, files);
+      await run.prepareFolder(begun.base);
+      run.note(resumed ? await run.goOn(resumed) : (parts.warnings ?? []));
+      // What the method's config asks for and this run does not do.
+      run.note(parts.adapter.remarks?.(trainer.length.steps) ?? []);
       return run;
     } catch (error) {
       await model.dispose();
@@ -154,15 +111,24 @@ export class TrainingRun {
     }
   }
 
+  /** Folder of the base that the adapter runs on: the given one, or what LoftQ made of it. */
+  get baseFolder(): string {
+    return this.files.baseFolder;
+  }
+
   /**
    * Trains to the end and writes the adapter and its card into the run's folder.
    * @throws disk-full where there is no room for them; the last checkpoint holds what was learned
    */
   async train(signal = this.request.signal): Promise<TrainingEnd> {
-    const end = await this.trainer.train(signal);
+    const { trainer, request } = this;
+    const end = await trainer.train(signal);
     await this.takeBest(end);
-    const { folder } = this.request;
-    await this.writeAdapter(end).catch((error: unknown) => {
+    const { folder, dataNote } = request;
+    try {
+      await writeAdapterFiles(folder, trainer.model, this.frame);
+      await writeTrainingCard(folder, trainer, { configText: this.savedText, end, dataNote });
+    } catch (error) {
       if (!isNoRoom(error)) throw error;
       throw diskFull(
         t(
@@ -171,7 +137,7 @@ export class TrainingRun {
         ),
         { folder },
       );
-    });
+    }
     return end;
   }
 
@@ -188,52 +154,41 @@ export class TrainingRun {
   private get frame(): AdapterFrame {
     const { base, checkpoint } = this.request.base;
     const metadata = headMetadata(this.trainer.model.parts.model, checkpoint.config);
-    return { configText: this.configText, base, metadata };
+    return { configText: this.files.configText, base, metadata };
   }
 
-  private async save(trainer: Trainer): Promise<string> {
+  /** adapter_config.json as it stands beside the adapter's file. */
+  private get savedText(): string {
+    const { plain } = this.trainer.model.parts.adapter;
+    const { configText } = this.files;
+    return plain?.configText(configText) ?? configText;
+  }
+
+  private async prepareFolder({ checkpoint }: TrainingBase): Promise<void> {
+    const { folder, signal } = this.request;
+    await mkdir(folder, { recursive: true });
+    await tidyCheckpoints(folder);
+    const { rounded } = this.trainer.model.parts;
+    if (!rounded) return;
+    await writeChangedBase(checkpoint, rounded.checkpoint, { folder: this.baseFolder, signal });
+  }
+
+  private async save(): Promise<string> {
     const { folder } = this.request;
-    const { history, options } = trainer;
+    const { history, options } = this.trainer;
     const place = path.join(folder, checkpointName(history.step));
-    await saveState(trainer, place, { ...this.frame, madeOf: this.madeOf });
+    await saveState(this.trainer, place, { ...this.frame, madeOf: this.files.madeOf });
     const { saveTotalLimit } = options;
     const kept = { written: history.step, best: history.bestStep };
     if (saveTotalLimit !== undefined) await removeOld(folder, saveTotalLimit, kept);
     return place;
   }
 
-  private async resume({ folder, skipped }: Resumed): Promise<void> {
-    this.note([...skipped, ...(await this.goOnFrom(folder))]);
-  }
-
-  /** @throws misfit where base, data or config are not those of the checkpoint */
-  private async goOnFrom(folder: string): Promise<string[]> {
-    const { trainer } = this;
-    const { signal, base, dataNote } = this.request;
-    const own = await readOwnState(folder);
-    const saved = await openAdapterCheckpoint(folder, signal);
-    const notes: string[] = [];
-    if (own?.madeOf) {
-      const names = { checkpoint: folder, base: base.checkpoint.dir, data: dataNote };
-      notes.push(...compareMadeOf(own.madeOf, this.madeOf, names));
-      const changing = trainer.model.allocator?.fields ?? [];
-      const config = parseAdapterConfig(this.savedText, folder);
-      compareConfigs(saved.config, config, { checkpoint: folder, changing });
-    }
-    const values = await this.valuesIn(folder, saved);
-    return [...notes, ...(await restoreState(trainer, folder, { own, values }))];
-  }
-
-  /** adapter_config.json as it stands beside the adapter's file. */
-  private get savedText(): string {
-    const { plain } = this.trainer.model.parts.adapter;
-    return plain?.configText(this.configText) ?? this.configText;
-  }
-
-  /** What the method's config asks for and this run does not do. */
-  private tellRemarks(): void {
-    const { model, length } = this.trainer;
-    this.note(model.parts.adapter.remarks?.(length.steps) ?? []);
+  private async goOn({ folder, skipped }: Resumed): Promise<string[]> {
+    const { base, dataNote: data, signal } = this.request;
+    const { madeOf } = this.files;
+    const facts = { madeOf, configText: this.savedText, base: base.checkpoint.dir, data, signal };
+    return [...skipped, ...(await goOnFrom(this.trainer, folder, facts))];
   }
 
   private note(sentences: readonly string[]): void {
@@ -246,93 +201,59 @@ export class TrainingRun {
     const { options, model } = this.trainer;
     if (!options.loadBestModelAtEnd || finish === "stopped") return;
     if (bestStep === null || bestStep === step) return;
-    const folder = path.join(this.request.folder, checkpointName(bestStep));
+    const { folder: run, signal } = this.request;
+    const folder = path.join(run, checkpointName(bestStep));
     const note = (text: string): void => this.note([text]);
     try {
       if (!(await isFolder(folder))) throw notFound(t("Checkpoint"), folder);
       await readOwnState(folder);
-      const checkpoint = await openAdapterCheckpoint(folder, this.request.signal);
-      const values = await this.valuesIn(folder, checkpoint);
+      const checkpoint = await openAdapterCheckpoint(folder, signal);
+      const values = await checkpointValues(model, checkpoint, signal);
       model.parameters.restore(values, { memory: new Map(), updates: step });
     } catch (error) {
-      throwIfAborted(this.request.signal);
+      throwIfAborted(signal);
       const { message } = asGraftError(error);
       return note(t("The adapter is that of the last step, not of the best one: {0}", message));
     }
     note(t("The adapter is that of step {0}, whose evaluation was the best.", bestStep));
   }
-
-  /** All parameters' values as a checkpoint has them. */
-  private async valuesIn(folder: string, checkpoint: AdapterCheckpoint): Promise<ParameterValues> {
-    const { model } = this.trainer;
-    const { adapter, values } = model.parts;
-    const { signal } = this.request;
-    const stored = await storedValues(adapter, checkpoint, signal);
-    const unstored = await readUnstored(folder, adapter, signal);
-    return new Map([...values, ...stored, ...unstored, ...(await recall(model, folder))]);
-  }
-
-  private async writeAdapter(end: TrainingEnd): Promise<void> {
-    const { folder, dataNote } = this.request;
-    const { model, options } = this.trainer;
-    const configText = this.savedText;
-    await writeAdapterFiles(folder, model, this.frame);
-    const file = path.join(folder, "README.md");
-    const config = parseAdapterConfig(configText, file);
-    const name = path.basename(path.resolve(folder));
-    const card = await modelCard(file, { name, configs: [config], peftVersion });
-    const text = trainingCard(card, { options, end, history: this.trainer.history, dataNote });
-    await writeAtomically(file, (handle) => handle.writeFile(text));
-  }
 }
 
-/** A checkpoint that a run goes on from, and those that were passed over. */
-interface Resumed {
-  readonly folder: string;
-  readonly skipped: readonly string[];
-}
-
-async function resumedFrom({ resume = false, folder }: TrainRequest): Promise<Resumed | null> {
-  if (resume === false) return null;
-  if (resume !== true) return { folder: resume, skipped: [] };
-  const { folder: whole, skipped } = await lastWhole(folder);
-  if (whole !== null) return { folder: whole, skipped };
-  const problem = skipped.join("\n");
-  throw notFound(
-    t("Checkpoint"),
-    folder,
-    t("None of this run is whole. Begin the run anew.") + (problem && `\n${problem}`),
-  );
-}
-
-/** With what a checkpoint holds, what is fed and never trained among it. */
-async function withStored(
-  parts: ModelParts,
-  folder: string,
-  signal: AbortSignal | undefined,
+/** Graphs and values of a run, its data looked at. */
+async function partsOf(
+  request: TrainRequest,
+  { options, resumed }: { options: TrainingOptions; resumed: Resumed | null },
 ): Promise<ModelParts> {
-  const checkpoint = await openAdapterCheckpoint(folder, signal);
-  const stored = await storedValues(parts.adapter, checkpoint, signal);
-  return { ...parts, values: new Map([...parts.values, ...stored]) };
+  const { base, adapter, data, loss, session, onProgress, signal } = request;
+  const { seed, baseDropout } = options;
+  const begun = await prepareTraining(base, adapter, {
+    ...{ seed, baseDropout, loss, session, onProgress, signal },
+    texts: { train: data.train, options },
+    isRestored: resumed !== null,
+  });
+  // What the base has lost is fed and never trained.
+  const isKnown = resumed !== null && begun.adapter.plain !== undefined;
+  const parts = isKnown ? await withFileValues(begun, resumed.folder, signal) : begun;
+  for (const split of [data.train, data.evaluation ?? data.train]) checkTasks(parts.adapter, split);
+  return parts;
 }
 
-/** Where a run keeps the base that LoftQ made for it. */
-export const ownBaseName = "base";
-
-/** The base that a run that goes on has made for itself, or the one that it was given. */
-async function baseIn({ base, adapter, folder, signal }: TrainRequest): Promise<TrainingBase> {
-  const isRounded = adapter.kind === "new" && preparationOf(adapter.config) === "loftq";
-  if (!isRounded) return base;
-  const options = signal ? { signal } : {};
-  return openTrainingBase(path.join(folder, ownBaseName), options, adapter);
-}
-
-/** The beginning of a run as its checkpoint knows it: EVA's ranks stand in its config, LoftQ is done. */
-async function restored(start: AdapterStart, folder: string): Promise<AdapterStart> {
-  if (start.kind !== "new") return start;
-  const name = preparationOf(start.config);
-  if (name !== "eva" && name !== "loftq") return start;
-  return { kind: "new", config: await readAdapterConfig(folder) };
+/** @param at.base what the run is trained around, where LoftQ has made it already */
+async function filesOf(
+  request: TrainRequest,
+  at: { parts: ModelParts; options: TrainingOptions; base: TrainingBase },
+): Promise<RunFiles> {
+  const { checkpoint } = request.base;
+  const { parts, options, base } = at;
+  const madeOf = {
+    base: await baseIdentity(checkpoint),
+    data: request.data.fingerprint ?? null,
+    order: orderOf(options),
+  };
+  const baseFolder = parts.rounded ? path.join(request.folder, ownBaseName) : base.checkpoint.dir;
+  const ownBase = baseFolder === checkpoint.dir ? undefined : baseFolder;
+  const configText = savedConfig(parts.adapter.config.text, base, ownBase);
+  return { configText, madeOf, baseFolder };
 }
 
 /** Trains an adapter from its beginning, or from a checkpoint, to the end. */
@@ -343,15 +264,4 @@ export async function train(request: TrainRequest): Promise<TrainingEnd> {
   } finally {
     await run.dispose();
   }
-}
-
-/**
- * As PEFT saves a config; one that names no base leads to the folder that it was trained on.
- * @param ownBase the base that the run made for itself: the config leads there whatever it named
- */
-export function savedConfig(text: string, { checkpoint }: TrainingBase, ownBase?: string): string {
-  const own = withInferenceMode(text);
-  const { baseName } = parseAdapterConfig(own, "adapter_config.json");
-  if (ownBase !== undefined) return withBaseName(own, ownBase);
-  return baseName === null ? withBaseName(own, checkpoint.dir) : own;
 }

@@ -1,11 +1,9 @@
 import * as path from "node:path";
 import { existsSync } from "node:fs";
-import {
-  continued,
-  openTrainingBase,
-  prepareTraining,
-  storedValues,
-} from "../../extension/core/prepareTraining.ts";
+import { continued } from "../../extension/core/adapterStart.ts";
+import { openTrainingBase } from "../../extension/core/trainingBase.ts";
+import { prepareTraining } from "../../extension/core/prepareTraining.ts";
+import { fileValues } from "../../extension/core/checkpointValues.ts";
 import { openAdapterCheckpoint } from "../../extension/core/checkpoint/adapterCheckpoint.ts";
 import type { Parameter } from "../../extension/core/peft/trainable/trainable.ts";
 import type { Batch, Split } from "../../extension/core/train/data/batch.ts";
@@ -224,7 +222,7 @@ async function compareRun(model: TrainingModel, at: Case): Promise<string> {
 async function compareResumed(model: TrainingModel, folder: string, at: Case): Promise<string> {
   const place = path.join(folder, "checkpoint-5");
   const { adapter } = model.parts;
-  const values = await storedValues(adapter, await openAdapterCheckpoint(place));
+  const values = await fileValues(adapter, await openAdapterCheckpoint(place));
   const trained = adapter.parameters.filter(({ isTrained }) => isTrained);
   const state = await readOptimizer(path.join(place, "optimizer.pt"), [trained]);
   model.parameters.restore(values, state);

@@ -2,6 +2,11 @@
  * Losses as graph operators, with their own derivative: it is written down here once instead of being
  * derived operator by operator, which keeps one matrix of the logits' size less alive.
  */
+import { t } from "@vscode/l10n";
+import { unsupported } from "../base/errors.ts";
+import type { ModelConfig } from "../checkpoint/modelConfig.ts";
+import { headOf, type Model } from "../models/model.ts";
+import { type ProblemType, problemOf } from "../models/problem.ts";
 import { int, text } from "../onnx/attributes.ts";
 import type { GraphBuilder } from "../onnx/builder.ts";
 import type { Value } from "../onnx/graph.ts";
@@ -11,6 +16,26 @@ import type { Value } from "../onnx/graph.ts";
  * which tokens an answer stands.
  */
 export type LossKind = "choice" | "numbers" | "choices" | "spans";
+
+const lossesOfProblems: Readonly<Record<ProblemType, LossKind>> = {
+  single_label_classification: "choice",
+  multi_label_classification: "choices",
+  regression: "numbers",
+};
+
+/**
+ * A class of several, unless the config says otherwise (transformers' problem_type).
+ * @throws unsupported for a model that nothing can be learned of by labels
+ */
+export function lossOfTask(model: Model, config: ModelConfig): LossKind {
+  const { task } = headOf(model);
+  if (task === "question-answering") return "spans";
+  if (task === "feature-extraction") {
+    throw unsupported(t("Graft does not train models for {0} yet", task.replaceAll("-", " ")));
+  }
+  if (task !== "sequence-classification") return "choice";
+  return lossesOfProblems[problemOf(config) ?? "single_label_classification"];
+}
 
 /** A loss and its derivative by the logits. */
 export interface Loss {

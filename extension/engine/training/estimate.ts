@@ -3,16 +3,13 @@ import { freeMemory } from "../../core/base/machine.ts";
 import type { OnProgress } from "../../core/base/progress.ts";
 import { totalElements } from "../../core/base/shape.ts";
 import { preparationOf } from "../../core/peft/loraPreparations.ts";
-import {
-  type AdapterStart,
-  openTrainingModel,
-  prepareTraining,
-  type TrainingBase,
-} from "../../core/prepareTraining.ts";
+import type { AdapterStart } from "../../core/adapterStart.ts";
+import { prepareTraining } from "../../core/prepareTraining.ts";
+import type { TrainingBase } from "../../core/trainingBase.ts";
 import type { Dataset } from "../../core/train/data/dataset.ts";
 import { type TrainingOptions, trainingOptions } from "../../core/train/options.ts";
 import { runLength } from "../../core/train/plan.ts";
-import type { TrainingModel } from "../../core/train/trainingModel.ts";
+import { TrainingModel } from "../../core/train/trainingModel.ts";
 import type { HandlerContext } from "../../protocol/connection.ts";
 import type { ProgressEvent } from "../../protocol/engineContract.ts";
 import type { RunConfig, TrainingEstimate } from "../../protocol/trainingContract.ts";
@@ -70,7 +67,7 @@ async function measure(
   const { seed, baseDropout } = options;
   const own = { seed, baseDropout, isRestored, onProgress, signal };
   const parts = await prepareTraining(base, adapter, own);
-  const model = await openTrainingModel(parts, options);
+  const model = await TrainingModel.create(parts, options);
   onProgress({ step: t("Taking a step with the longest texts") });
   const step = await measureStep(model, dataset, options).finally(() => model.dispose());
   const trained = parts.adapter.parameters.filter(({ isTrained }) => isTrained);

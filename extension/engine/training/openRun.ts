@@ -5,12 +5,8 @@ import { isFolder } from "../../core/base/files.ts";
 import type { OnProgress } from "../../core/base/progress.ts";
 import { parseAdapterConfig } from "../../core/checkpoint/adapterConfig.ts";
 import type { Precision } from "../../core/quant/plan.ts";
-import {
-  type AdapterStart,
-  continued,
-  openTrainingBase,
-  type TrainingBase,
-} from "../../core/prepareTraining.ts";
+import { type AdapterStart, continued } from "../../core/adapterStart.ts";
+import { openTrainingBase, type TrainingBase } from "../../core/trainingBase.ts";
 import { describeConfig } from "../../core/models/describeConfig.ts";
 import { headOf, type Task } from "../../core/models/model.ts";
 import type { Dataset } from "../../core/train/data/dataset.ts";

@@ -8,7 +8,7 @@ import { readJsonObject } from "../../core/base/json.ts";
 import { adapterConfigName, methodLabel } from "../../core/checkpoint/adapterConfig.ts";
 import { displayName } from "../../core/checkpoint/baseCheckpoint.ts";
 import { readModelConfig } from "../../core/checkpoint/modelConfig.ts";
-import { ownBaseName } from "../../core/trainAdapter.ts";
+import { ownBaseName } from "../../core/resumeTraining.ts";
 import { checkpointsIn } from "../../core/train/checkpointFolder.ts";
 import type { RunConfig, RunEvent, RunState, RunSummary } from "../../protocol/trainingContract.ts";
 import { logEnd } from "./logEnd.ts";

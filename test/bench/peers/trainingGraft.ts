@@ -1,14 +1,11 @@
 // Graft as a party of test/bench/training.ts: the trainer's own step and update, without a run's files.
-import {
-  continued,
-  openTrainingBase,
-  openTrainingModel,
-  prepareTraining,
-} from "../../../extension/core/prepareTraining.ts";
+import { continued } from "../../../extension/core/adapterStart.ts";
+import { openTrainingBase } from "../../../extension/core/trainingBase.ts";
+import { prepareTraining } from "../../../extension/core/prepareTraining.ts";
 import { runtimeLabel } from "../../../extension/core/session/ortSession.ts";
 import type { Batch } from "../../../extension/core/train/data/batch.ts";
 import { trainingOptions } from "../../../extension/core/train/options.ts";
-import type { TrainingModel } from "../../../extension/core/train/trainingModel.ts";
+import { TrainingModel } from "../../../extension/core/train/trainingModel.ts";
 import { type Party, serve, timed } from "./serve.ts";
 
 let model: TrainingModel | null = null;
@@ -20,7 +17,7 @@ const party: Party = {
       const base = await openTrainingBase(folder);
       const parts = await prepareTraining(base, start, { seed: 0 });
       const options = trainingOptions.parse({ learningRate, schedule: { type: "constant" } });
-      return openTrainingModel(parts, options, { threads });
+      return TrainingModel.create(parts, options, { threads });
     });
     model = opened;
     return { samples: [taken], version: runtimeLabel };

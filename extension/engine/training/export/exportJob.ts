@@ -9,7 +9,7 @@ import { repoIdOf } from "../../../core/hub/cache.ts";
 import { isSavedAsPlain } from "../../../core/peft/loraPreparations.ts";
 import { headOf, type Model } from "../../../core/models/model.ts";
 import { prepareTraining } from "../../../core/prepareTraining.ts";
-import { savedConfig } from "../../../core/trainAdapter.ts";
+import { savedConfig } from "../../../core/trainedFiles.ts";
 import { writeAdapterForm } from "../../../core/train/adapterFiles.ts";
 import type { Dataset } from "../../../core/train/data/dataset.ts";
 import { trainingOptions } from "../../../core/train/options.ts";

@@ -6,12 +6,9 @@ import * as path from "node:path";
 import { after, before, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 import { adapterConfigOf } from "../../../../extension/core/checkpoint/adapterConfig.ts";
-import {
-  continued,
-  openTrainingBase,
-  prepareTraining,
-  type TrainingBase,
-} from "../../../../extension/core/prepareTraining.ts";
+import { continued } from "../../../../extension/core/adapterStart.ts";
+import { openTrainingBase, type TrainingBase } from "../../../../extension/core/trainingBase.ts";
+import { prepareTraining } from "../../../../extension/core/prepareTraining.ts";
 import { openSafetensors, readFloat32 } from "../../../../extension/core/safetensors/read.ts";
 import { readTokenizer } from "../../../../extension/core/tokens/tokenizer.ts";
 import { train, type TrainRequest, TrainingRun } from "../../../../extension/core/trainAdapter.ts";

@@ -1,11 +1,9 @@
 import assert from "node:assert/strict";
 import * as path from "node:path";
 import { test } from "node:test";
-import {
-  continued,
-  openTrainingBase,
-  prepareTraining,
-} from "../../../../extension/core/prepareTraining.ts";
+import { continued } from "../../../../extension/core/adapterStart.ts";
+import { openTrainingBase } from "../../../../extension/core/trainingBase.ts";
+import { prepareTraining } from "../../../../extension/core/prepareTraining.ts";
 import { valueShapes } from "../../../../extension/core/onnx/shapes.ts";
 import {
   float32Tensor,

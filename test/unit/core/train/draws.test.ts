@@ -3,11 +3,8 @@ import assert from "node:assert/strict";
 import * as path from "node:path";
 import { before, test } from "node:test";
 import { adapterConfigOf } from "../../../../extension/core/checkpoint/adapterConfig.ts";
-import {
-  openTrainingBase,
-  prepareTraining,
-  type TrainingBase,
-} from "../../../../extension/core/prepareTraining.ts";
+import { openTrainingBase, type TrainingBase } from "../../../../extension/core/trainingBase.ts";
+import { prepareTraining } from "../../../../extension/core/prepareTraining.ts";
 import { readTokenizer } from "../../../../extension/core/tokens/tokenizer.ts";
 import { TrainingRun } from "../../../../extension/core/trainAdapter.ts";
 import type { Batch, Split } from "../../../../extension/core/train/data/batch.ts";

@@ -8,7 +8,7 @@ import {
   trainableMethodOf,
   trainableMethods,
 } from "../../../../extension/core/peft/trainable/index.ts";
-import { openTrainingBase, type TrainingBase } from "../../../../extension/core/prepareTraining.ts";
+import { openTrainingBase, type TrainingBase } from "../../../../extension/core/trainingBase.ts";
 import { readTokenizer } from "../../../../extension/core/tokens/tokenizer.ts";
 import type { Split } from "../../../../extension/core/train/data/batch.ts";
 import { train } from "../../../../extension/core/trainAdapter.ts";

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { loadBaseModel } from "../../../../extension/core/baseModel.ts";
 import { adapterConfigOf } from "../../../../extension/core/checkpoint/adapterConfig.ts";
 import { PeftModel } from "../../../../extension/core/peftModel.ts";
-import { openTrainingBase } from "../../../../extension/core/prepareTraining.ts";
+import { openTrainingBase } from "../../../../extension/core/trainingBase.ts";
 import { train } from "../../../../extension/core/trainAdapter.ts";
 import { readTokenizer } from "../../../../extension/core/tokens/tokenizer.ts";
 import { chatTexts, splitOf } from "../../../support/trainingData.ts";

@@ -5,12 +5,9 @@ import * as path from "node:path";
 import { after, before, test } from "node:test";
 import { adapterConfigOf } from "../../../../extension/core/checkpoint/adapterConfig.ts";
 import type { CausalModel } from "../../../../extension/core/models/causalModel.ts";
-import {
-  continued,
-  openTrainingBase,
-  prepareTraining,
-  type TrainingBase,
-} from "../../../../extension/core/prepareTraining.ts";
+import { continued } from "../../../../extension/core/adapterStart.ts";
+import { openTrainingBase, type TrainingBase } from "../../../../extension/core/trainingBase.ts";
+import { prepareTraining } from "../../../../extension/core/prepareTraining.ts";
 import { openSafetensors, readFloat32 } from "../../../../extension/core/safetensors/read.ts";
 import { readTokenizer, type Tokenizer } from "../../../../extension/core/tokens/tokenizer.ts";
 import { train, type TrainRequest } from "../../../../extension/core/trainAdapter.ts";

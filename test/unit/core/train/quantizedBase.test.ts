@@ -3,7 +3,7 @@ import { cp, readFile } from "node:fs/promises";
 import * as path from "node:path";
 import { before, test } from "node:test";
 import { adapterConfigOf } from "../../../../extension/core/checkpoint/adapterConfig.ts";
-import { openTrainingBase, type TrainingBase } from "../../../../extension/core/prepareTraining.ts";
+import { openTrainingBase, type TrainingBase } from "../../../../extension/core/trainingBase.ts";
 import type { PrecisionOptions } from "../../../../extension/core/precision.ts";
 import { readTokenizer } from "../../../../extension/core/tokens/tokenizer.ts";
 import { train, type TrainRequest } from "../../../../extension/core/trainAdapter.ts";

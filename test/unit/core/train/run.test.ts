@@ -4,11 +4,8 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { after, before, test } from "node:test";
 import { adapterConfigOf } from "../../../../extension/core/checkpoint/adapterConfig.ts";
-import {
-  openTrainingBase,
-  prepareTraining,
-  type TrainingBase,
-} from "../../../../extension/core/prepareTraining.ts";
+import { openTrainingBase, type TrainingBase } from "../../../../extension/core/trainingBase.ts";
+import { prepareTraining } from "../../../../extension/core/prepareTraining.ts";
 import { readTokenizer } from "../../../../extension/core/tokens/tokenizer.ts";
 import { train, type TrainRequest, TrainingRun } from "../../../../extension/core/trainAdapter.ts";
 import {
