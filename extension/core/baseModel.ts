@@ -34,6 +34,7 @@ import type { DeviceReport } from "./session/devices.ts";
 import type { SessionOptions } from "./session/ortSession.ts";
 import { emptyHeadWarnings, type TaskWish, taskWish } from "./taskHead.ts";
 import { readTokenizer, type Tokenizer } from "./tokens/tokenizer.ts";
+import { preciseProduct } from "./session/matrixProducts.ts";
 
 /** A frozen base model in memory: session, tokenizer and what adapters need to know of it. */
 export interface BaseModel {
@@ -241,6 +242,8 @@ export function describeBase(
     groups,
     attention: { layers, heads: keyValueHeads * queriesPerKey, keyValueHeads, headDim },
     hasEncoder: model.kind === "seq2seq",
+    multiply: preciseProduct,
+    ...(model.kind === "encoder" && { encoder: { takesPrefix: model.takesPrefix } }),
     readTensor: async (name, signal) => {
       const unpacked = checkpoint.unpacked?.get(sourceName(name, order));
       if (unpacked) return unpacked(signal);

@@ -43,7 +43,7 @@ export async function prepareTraining(
   // A file may say what only training can begin with.
   if (start.kind === "continue") methodOf(given).check(given);
   else checkInitField(given);
-  await method.look?.(given, whole.base, at.signal);
+  await method.look?.(given, whole.base, at);
   const begun = await beginningOf(method, given, { ...at, ...whole, start });
   try {
     const warnings = [...own.warnings, ...begun.warnings];

@@ -30,6 +30,8 @@ export interface BeginningOptions {
   readonly loss?: LossKind | undefined;
   /** What initialisations by data look at; without it they begin as PEFT does without. */
   readonly texts?: BeginningTexts | undefined;
+  /** The adapter is measured with: its shapes are wanted, not its values. */
+  readonly sizesOnly?: boolean | undefined;
   /** The values of a checkpoint take the place of those that data would have given. */
   readonly isRestored?: boolean | undefined;
   readonly session?: SessionOptions | undefined;
@@ -120,7 +122,7 @@ export async function valuesOf(
   { adapter, data }: Begun,
   at: Place,
 ): Promise<StoredValues> {
-  const { start, checkpoint, base, seed, signal } = at;
+  const { start, checkpoint, base, seed, sizesOnly, onProgress, signal } = at;
   if (start.kind === "new") refuseNew(method, start.config);
   if (start.kind === "continue" && adapter.made) {
     throw unsupported(
@@ -131,7 +133,8 @@ export async function valuesOf(
   const tokenize = async (text: string): Promise<number[] | null> =>
     (await readTokenizer(checkpoint.dir))?.encode(text) ?? null;
   const random = torchGenerator(seed);
-  const plain = await method.initialize(adapter, base, { random, data, tokenize, signal });
+  const work = { sizesOnly, onProgress, signal };
+  const plain = await method.initialize(adapter, base, { random, data, tokenize, ...work });
   const initial = withDrawnHead(plain, checkpoint, seed);
   if (start.kind === "new") return { values: initial, warnings: [] };
   return storedValues(adapter, start.checkpoint, { initial, base, signal });

@@ -44,25 +44,28 @@ export function reflectionOf(x: Float64Array, first: number): Reflection {
   };
 }
 
-/** Applies a reflection to the rows of a matrix of `columns` columns, in place. */
+/**
+ * Applies a reflection to the rows of a matrix of `columns` columns, in place.
+ * @param at.from the first column that is still read afterwards
+ */
 export function reflect(
   matrix: Float64Array,
   columns: number,
-  { first, v, tau }: Reflection,
+  { first, v, tau, from = 0 }: Reflection & { readonly from?: number },
 ): void {
   if (tau === 0) return;
   const sums = new Float64Array(columns);
   for (let i = 0; i < v.length; i++) {
     const start = (first + i) * columns;
     const factor = v[i] as number;
-    for (let j = 0; j < columns; j++) {
+    for (let j = from; j < columns; j++) {
       sums[j] = (sums[j] as number) + factor * (matrix[start + j] as number);
     }
   }
   for (let i = 0; i < v.length; i++) {
     const start = (first + i) * columns;
     const factor = tau * (v[i] as number);
-    for (let j = 0; j < columns; j++) {
+    for (let j = from; j < columns; j++) {
       matrix[start + j] = (matrix[start + j] as number) - factor * (sums[j] as number);
     }
   }

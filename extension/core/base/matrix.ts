@@ -1,4 +1,12 @@
 /** Small dense linear algebra in double precision; matrices are row-major and know no shape. */
+import { denseEigen, type Eigen } from "./tridiagonal.ts";
+
+/** A product as `multiply` gives it, by whatever is quickest. */
+export type Multiply = (
+  a: Float64Array,
+  b: Float64Array,
+  size: { rows: number; inner: number; columns: number },
+) => Promise<Float64Array>;
 
 /** a [rows, inner] · b [inner, columns] → [rows, columns]. */
 export function multiply(
@@ -145,12 +153,13 @@ function subtractRow(
 
 /**
  * Eigenvalues, largest first, and eigenvectors (as columns of [size, size]) of a symmetric matrix,
- * by Jacobi's rotations. Signs of the vectors are arbitrary.
+ * by Jacobi's rotations where it is small. Signs of the vectors are arbitrary.
  */
 export function symmetricEigen(
   matrix: ArrayLike<number>,
   size: number,
 ): { values: Float64Array; vectors: Float64Array } {
+  if (size > largest) return sortedEigen(denseEigen(matrix, size), size);
   const a = Float64Array.from(matrix);
   const v = Float64Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0));
   const scale = Math.sqrt(dot(a, a)) || 1;
@@ -166,13 +175,25 @@ export function symmetricEigen(
     }
     if (!moved) break;
   }
-  const diagonal = Array.from({ length: size }, (_, i) => a[i * size + i] as number);
-  const order = diagonal.map((_, i) => i).sort((i, j) => at(diagonal, j) - at(diagonal, i));
+  const values = Array.from({ length: size }, (_, i) => a[i * size + i] as number);
+  const columns = transposed(v, size, size);
+  const vectors = values.map((_, i) => columns.slice(i * size, (i + 1) * size));
+  return sortedEigen({ values, vectors }, size);
+}
+
+/** Above this Jacobi's rotations take too long. */
+const largest = 160;
+
+function sortedEigen(
+  { values, vectors: own }: Eigen,
+  size: number,
+): { values: Float64Array; vectors: Float64Array } {
+  const order = values.map((_, i) => i).sort((i, j) => at(values, j) - at(values, i));
   const vectors = new Float64Array(size * size);
   order.forEach((from, to) => {
-    for (let i = 0; i < size; i++) vectors[i * size + to] = v[i * size + from] as number;
+    own[from]?.forEach((value, i) => (vectors[i * size + to] = value));
   });
-  return { values: Float64Array.from(order, (i) => at(diagonal, i)), vectors };
+  return { values: Float64Array.from(order, (i) => at(values, i)), vectors };
 }
 
 function rotate(

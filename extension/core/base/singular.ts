@@ -4,6 +4,7 @@
  * What is wanted are parts of a matrix, which do not depend on the signs of singular vectors.
  */
 import { seededRandom } from "./random.ts";
+import { tridiagonalEigen } from "./tridiagonal.ts";
 
 type Vector = Float64Array<ArrayBuffer>;
 type Operator = (x: Vector) => Vector;
@@ -50,7 +51,7 @@ export function singularPart(
 const smallSize = 256;
 
 /** Orthonormal eigenvectors of the `count` largest eigenvalues of a symmetric operator. */
-function leadingEigenvectors(apply: Operator, size: number, count: number): Vector[] {
+export function leadingEigenvectors(apply: Operator, size: number, count: number): Vector[] {
   const random = seededRandom(1);
   const basis: Vector[] = [];
   const diagonal: number[] = [];
@@ -100,74 +101,6 @@ function orthogonalise(x: Vector, basis: readonly Vector[]): number {
     }
   }
   return Math.sqrt(dot(x, x, x.length));
-}
-
-/**
- * Eigenvalues and vectors of a symmetric tridiagonal matrix, by implicit QL (EISPACK tql2).
- * vectors[i] belongs to values[i]; no order.
- */
-function tridiagonalEigen(
-  diagonal: readonly number[],
-  offDiagonal: readonly number[],
-): { values: number[]; vectors: Vector[] } {
-  const n = diagonal.length;
-  const d = [...diagonal];
-  const e = [...offDiagonal.slice(0, n - 1), 0];
-  const vectors = Array.from({ length: n }, (_, i) => {
-    const unit = new Float64Array(n);
-    unit[i] = 1;
-    return unit;
-  });
-  for (let low = 0; low < n; low++) {
-    for (let round = 0; round < 60; round++) {
-      let high = low;
-      while (high < n - 1) {
-        const scale = Math.abs(at(d, high)) + Math.abs(at(d, high + 1));
-        if (Math.abs(at(e, high)) <= 1.1e-16 * scale) break;
-        high++;
-      }
-      if (high === low) break;
-      chase(d, e, { low, high, vectors });
-    }
-  }
-  return { values: d, vectors };
-}
-
-/** One sweep of plane rotations from `high` down to `low`, shifted to converge at `low`. */
-function chase(
-  d: number[],
-  e: number[],
-  { low, high, vectors }: { low: number; high: number; vectors: Vector[] },
-): void {
-  const start = (at(d, low + 1) - at(d, low)) / (2 * at(e, low));
-  const length = Math.hypot(start, 1);
-  let g = at(d, high) - at(d, low) + at(e, low) / (start + (start < 0 ? -length : length));
-  let [s, c, p] = [1, 1, 0];
-  for (let i = high - 1; i >= low; i--) {
-    const [f, b] = [s * at(e, i), c * at(e, i)];
-    const r = Math.hypot(f, g);
-    e[i + 1] = r;
-    if (r === 0) {
-      d[i + 1] = at(d, i + 1) - p;
-      e[high] = 0;
-      return;
-    }
-    [s, c] = [f / r, g / r];
-    g = at(d, i + 1) - p;
-    const q = (at(d, i) - g) * s + 2 * c * b;
-    p = s * q;
-    d[i + 1] = g + p;
-    g = c * q - b;
-    const [x, y] = [vectors[i] as Vector, vectors[i + 1] as Vector];
-    for (let k = 0; k < x.length; k++) {
-      const [xk, yk] = [at(x, k), at(y, k)];
-      y[k] = s * xk + c * yk;
-      x[k] = c * xk - s * yk;
-    }
-  }
-  d[low] = at(d, low) - p;
-  e[low] = g;
-  e[high] = 0;
 }
 
 /** Rows of Wᵀ W (tall) or W Wᵀ (wide). */

@@ -13,7 +13,8 @@
 import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { kMeans } from "../base/kMeans.ts";
-import { multiply, orthonormalColumns, symmetricEigen, transposed } from "../base/matrix.ts";
+import { multiply, type Multiply, symmetricEigen, transposed } from "../base/matrix.ts";
+import { quickBasis } from "../base/quickBasis.ts";
 import { misfit } from "../base/errors.ts";
 import type { Shape } from "../base/shape.ts";
 import { type TorchGenerator, torchGenerator } from "../base/torchRandom.ts";
@@ -175,7 +176,9 @@ async function clustersOf(
   context: TunerContext<AdamssConfig>,
 ): Promise<Int32Array> {
   const [weight, bias] = [await context.weight(module), await context.bias(module)];
-  const { left, rank } = principal(module, { weight, bias }, context.config);
+  const { multiply: quick } = context.base;
+  const own = { weight, bias, multiply: quick };
+  const { left, rank } = await principal(module, own, context.config);
   return rowClusters(left, { rows: module.out, rank, clusters });
 }
 
@@ -198,11 +201,12 @@ export interface Vectors {
 }
 
 /** Of a layer's weight with its bias as the last column (slice_pca). */
-export function principal(
+export async function principal(
   module: LinearModule,
-  { weight, bias }: { weight: Float32Array; bias: Float32Array | null },
+  own: { weight: Float32Array; bias: Float32Array | null; multiply?: Multiply | undefined },
   config: AdamssConfig,
-): Vectors {
+): Promise<Vectors> {
+  const { weight, bias } = own;
   const { rows, columns } = extent(module);
   const rank = Math.min(config.r, rows, columns);
   const matrix = new Float64Array(rows * columns);
@@ -211,15 +215,21 @@ export function principal(
     if (module.hasBias) matrix[row * columns + module.in] = bias?.[row] ?? 0;
   }
   const random = torchGenerator(config.random_seed);
-  return lowRankVectors(matrix, { rows, columns, rank }, random);
+  return lowRankVectors(matrix, { rows, columns, rank }, { random, multiply: own.multiply });
 }
 
+/** JavaScript's own product, where a base brings none. */
+const usual: Multiply = (a, b, size) => Promise.resolve(multiply(a, b, size));
+
 /** torch.svd_lowrank(matrix, rank, niter=2), up to the columns' signs. */
-export function lowRankVectors(
+export async function lowRankVectors(
   matrix: Float64Array,
   { rows, columns, rank }: { rows: number; columns: number; rank: number },
-  random: TorchGenerator,
-): Vectors {
+  {
+    random,
+    multiply: product = usual,
+  }: { random: TorchGenerator; multiply?: Multiply | undefined },
+): Promise<Vectors> {
   const isWide = rows < columns;
   const [tall, wide] = [matrix, transposed(matrix, rows, columns)];
   // torch turns a wide matrix round; a and at are the tall one [long, short] and its transpose.
@@ -227,19 +237,23 @@ export function lowRankVectors(
   const [long, short] = [Math.max(rows, columns), Math.min(rows, columns)];
   const down = { rows: long, inner: short, columns: rank };
   const up = { rows: short, inner: long, columns: rank };
-  const start = random.normal(short * rank);
-  let q = orthonormalColumns(multiply(a, start, down), long, rank);
+  const start = Float64Array.from(random.normal(short * rank));
+  const [nearSize, farSize] = [
+    { rows: long, columns: rank },
+    { rows: short, columns: rank },
+  ];
+  let q = await quickBasis(await product(a, start, down), nearSize, product);
   for (let i = 0; i < 2; i++) {
-    const p = orthonormalColumns(multiply(at, q, up), short, rank);
-    q = orthonormalColumns(multiply(a, p, down), long, rank);
+    const p = await quickBasis(await product(at, q, up), farSize, product);
+    q = await quickBasis(await product(a, p, down), nearSize, product);
   }
   // Bᵀ = aᵀ Q [short, rank]; its Gram matrix B Bᵀ gives B's left vectors and singular values.
-  const b = multiply(at, q, up);
-  const gram = multiply(transposed(b, short, rank), b, { rows: rank, inner: short, columns: rank });
+  const b = await product(at, q, up);
+  const gramSize = { rows: rank, inner: short, columns: rank };
+  const gram = await product(transposed(b, short, rank), b, gramSize);
   const { values, vectors } = symmetricEigen(gram, rank);
-  const near = multiply(q, vectors, { rows: long, inner: rank, columns: rank });
-  const far = multiply(b, vectors, { rows: short, inner: rank, columns: rank }).map(
-    (value, i) => value / Math.sqrt(values[i % rank] as number),
-  );
+  const near = await product(q, vectors, { rows: long, inner: rank, columns: rank });
+  const back = await product(b, vectors, { rows: short, inner: rank, columns: rank });
+  const far = back.map((value, i) => value / Math.sqrt(values[i % rank] as number));
   return isWide ? { left: far, right: near, rank } : { left: near, right: far, rank };
 }

@@ -1,5 +1,6 @@
 import { t } from "@vscode/l10n";
 import type { z } from "zod";
+import type { Multiply } from "../base/matrix.ts";
 import type { AdapterCheckpoint } from "../checkpoint/adapterCheckpoint.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
@@ -29,6 +30,10 @@ export interface MethodBase {
   readonly attention: AttentionShape;
   /** True where an encoder reads the prompt and a decoder writes the answer. */
   readonly hasEncoder?: boolean;
+  /** Of a base that only encodes: can keys and values stand before its sequence? */
+  readonly encoder?: { readonly takesPrefix: boolean };
+  /** Products of large matrices, as quick as this machine has them; `multiply` of base/matrix.ts when absent. */
+  readonly multiply?: Multiply;
   /** A tensor of the base as fp32, by its Hugging Face name; null when there is none. */
   readTensor(name: string, signal?: AbortSignal): Promise<Float32Array | null>;
   /** The same base with its layers in another order or repeated, sharing their weights. */

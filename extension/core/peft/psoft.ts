@@ -7,7 +7,7 @@
 import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { GraftError, misfit, unsupported } from "../base/errors.ts";
-import { singularVectors } from "../base/svd.ts";
+import { patientSingularVectors } from "../base/svd.ts";
 import type { AdapterConfig } from "../checkpoint/adapterConfig.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
 import { cayley, cayleyNeumann, skewSymmetric } from "./cayley.ts";
@@ -104,7 +104,7 @@ async function linearEffect(
   const { r: rank } = config;
   const weight = await context.weight(module);
   const size = { rows: module.out, columns: module.in, count: rank };
-  const { values, left, right } = singularVectors(weight, size);
+  const { values, left, right } = await patientSingularVectors(weight, size);
   const mixed = mixing(tensors, config);
   const { onB, onA } = strengths(values, config);
   const a = new Float32Array(rank * module.in);

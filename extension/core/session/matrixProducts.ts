@@ -1,6 +1,7 @@
+import { multiply, type Multiply } from "../base/matrix.ts";
 import { int } from "../onnx/attributes.ts";
 import { GraphBuilder } from "../onnx/builder.ts";
-import { float32Tensor, OrtSession } from "./ortSession.ts";
+import { float32Tensor, float64Tensor, OrtSession } from "./ortSession.ts";
 
 interface ProductOf {
   /** Of the matrix. */
@@ -35,6 +36,33 @@ class MatrixProductSessions {
 }
 
 export const matrixProducts = new MatrixProductSessions();
+
+/** Fewer multiplications than this take JavaScript no longer than asking somebody else. */
+const worthIt = 2e6;
+
+let precise: Promise<OrtSession> | null = null;
+
+/** a · b in double precision, large ones on all cores. */
+export const preciseProduct: Multiply = async (a, b, size) => {
+  const { rows, inner, columns } = size;
+  if (rows * inner * columns < worthIt) return multiply(a, b, size);
+  precise ??= openPrecise();
+  const results = await (
+    await precise
+  ).run({
+    a: float64Tensor(a, [rows, inner]),
+    b: float64Tensor(b, [inner, columns]),
+  });
+  return results["y"]?.data as unknown as Float64Array;
+};
+
+function openPrecise(): Promise<OrtSession> {
+  const g = new GraphBuilder();
+  const a = g.input("a", "float64", ["rows", "inner"]);
+  const b = g.input("b", "float64", ["inner", "columns"]);
+  g.output(g.matMul(a, b), "y", "float64", ["rows", "columns"]);
+  return OrtSession.create(g.build("precise product"), { plansMemory: false });
+}
 
 function open(isTurned: boolean): Promise<OrtSession> {
   const g = new GraphBuilder();

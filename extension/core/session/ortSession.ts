@@ -155,6 +155,10 @@ export function int64Tensor(values: readonly number[], shape: readonly number[])
   return new ort.Tensor("int64", BigInt64Array.from(values, BigInt), shape);
 }
 
+export function float64Tensor(values: Float64Array, shape: readonly number[]): Tensor {
+  return new ort.Tensor("float64", values, shape);
+}
+
 /** A tensor of one of the types that exports have for ids, masks and caches; 0 stands for zeros. */
 export function plainTensor(
   type: OnnxType,

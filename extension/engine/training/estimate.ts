@@ -13,6 +13,7 @@ import { TrainingModel } from "../../core/train/trainingModel.ts";
 import type { HandlerContext } from "../../protocol/connection.ts";
 import type { ProgressEvent } from "../../protocol/engineContract.ts";
 import type { RunConfig, TrainingEstimate } from "../../protocol/trainingContract.ts";
+import { beginningWarnings } from "./beginningTime.ts";
 import { openRun } from "./openRun.ts";
 
 /** Records that are read for it; of larger data the rest is reckoned by bytes. */
@@ -65,7 +66,7 @@ async function measure(
   // What initialisations find out in the data costs time once, and no step is the slower for it.
   const isRestored = adapter.kind === "new" && preparationOf(adapter.config) !== null;
   const { seed, baseDropout } = options;
-  const own = { seed, baseDropout, isRestored, onProgress, signal };
+  const own = { seed, baseDropout, isRestored, onProgress, signal, sizesOnly: true };
   const parts = await prepareTraining(base, adapter, own);
   const model = await TrainingModel.create(parts, options);
   onProgress({ step: t("Taking a step with the longest texts") });
@@ -78,7 +79,7 @@ async function measure(
     freeMemory: free,
     trainableParameters: totalElements(trained),
     parameters: base.checkpoint.parameters,
-    warnings: [...(parts.warnings ?? [])],
+    warnings: [...(parts.warnings ?? []), ...beginningWarnings(parts.adapter)],
   };
 }
 

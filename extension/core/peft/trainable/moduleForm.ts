@@ -14,6 +14,7 @@ import type { MethodBase } from "../method.ts";
 import type { TunerConfig } from "../tuner/config.ts";
 import type { TunerMethod, TunerPlan } from "../tuner/tuner.ts";
 import type { ModuleMasks } from "./dropout.ts";
+import type { BeginningWork } from "./eachModule.ts";
 import { peftPrefix } from "./parameters.ts";
 import type {
   Allocator,
@@ -58,6 +59,7 @@ export interface ReadContext<C> extends FormContext<C> {
 
 export interface InitialContext<C> extends ReadContext<C> {
   readonly random: TorchGenerator;
+  readonly signal: AbortSignal | undefined;
 }
 
 /** A context with what modules share in an adapter. */
@@ -129,7 +131,9 @@ export interface ModuleForm<C extends TunerConfig> {
   /** How many tasks texts may be of, where the formula asks. */
   tasks?(config: C): number;
   /** Reads what the shapes of a module's tensors follow from, before `tensors` is asked. */
-  look?(context: ReadContext<C>): Promise<void>;
+  look?(context: ReadContext<C>, work: BeginningWork): Promise<void>;
+  /** Multiplications that finding a module's first values takes; absent where these are few. */
+  cost?(module: LinearModule, config: C): number;
   /** What acts between the steps of a run; null where nothing does. */
   allocator?(context: FormContext<C>, parameters: readonly Parameter[]): Allocator | null;
   /** Sentences on what the config asks for and a run of so many steps does not do. */
@@ -172,10 +176,10 @@ export function moduleForm<C extends TunerConfig>(form: ModuleForm<C>): Trainabl
     bias: (module) =>
       module.hasBias ? layerTensor(context.base, `${module.path}.bias`) : Promise.resolve(null),
   });
-  const initial = (context: FormContext<C>, random: TorchGenerator): InitialContext<C> => ({
-    ...reading(context),
-    random,
-  });
+  const initial = (
+    context: FormContext<C>,
+    { random, signal }: Pick<InitialContext<C>, "random" | "signal">,
+  ): InitialContext<C> => ({ ...reading(context), random, signal });
   const rate = (config: C): number => form.dropout?.(config) ?? 0;
   const method = trainableTuner<C>({
     method: form.method,
@@ -192,7 +196,13 @@ export function moduleForm<C extends TunerConfig>(form: ModuleForm<C>): Trainabl
     dropout: rate,
     draws: form.draws === true,
     ...(form.tasks && { tasks: form.tasks }),
-    ...(form.look && { look: async (plan) => form.look?.(reading(contextOf(plan))) }),
+    ...(form.look && {
+      look: async (plan, work) => form.look?.(reading(contextOf(plan)), work),
+    }),
+    ...(form.cost && {
+      cost: (module, { config, file }) =>
+        form.cost?.(linearOf(module, { form, file }), config) ?? 0,
+    }),
     linear: (layer) => {
       const { g, config } = layer;
       return form.forward(g, {
@@ -213,12 +223,12 @@ export function moduleForm<C extends TunerConfig>(form: ModuleForm<C>): Trainabl
         masks: layer.masks,
       });
     },
-    initialize: (module, { config, file, random }) => {
+    initialize: (module, { config, file, ...at }) => {
       const context = contexts.get(config) as FormContext<C>;
-      return form.initialize(linearOf(module, { form, file }), initial(context, random));
+      return form.initialize(linearOf(module, { form, file }), initial(context, at));
     },
-    initializeShared: async (plan, { random }) =>
-      (await form.initializeShared?.(initial(contextOf(plan), random))) ?? {},
+    initializeShared: async (plan, at) =>
+      (await form.initializeShared?.(initial(contextOf(plan), at))) ?? {},
     ...(form.derive && {
       derive: (plan, values) => derived(form, reading(contextOf(plan)), values),
     }),

@@ -3,7 +3,7 @@
  * B are the weight's largest singular directions. The file has R alone, so A and B have the signs that
  * PyTorch finds (base/svd.ts), here as in answers.
  */
-import { singularVectors } from "../../base/svd.ts";
+import { decompositionCost, patientSingularVectors } from "../../base/svd.ts";
 import type { GraphBuilder } from "../../onnx/builder.ts";
 import type { Value } from "../../onnx/graph.ts";
 import { after, before, psoft as method, type PsoftConfig, rotation, strengths } from "../psoft.ts";
@@ -53,10 +53,12 @@ export const psoft = moduleForm<PsoftConfig>({
       { suffix: frozenB, shape: [out, r], ...unseen },
     ];
   },
-  initialize: async (module, { config, random, weight }) => {
+  cost: ({ in: columns, out: rows }) => decompositionCost(rows, columns),
+  initialize: async (module, { config, random, weight, signal }) => {
     const { r, psoft_orth: isRotation } = config;
     const size = { rows: module.out, columns: module.in, count: r };
-    const { values, left, right } = singularVectors(await weight(module), size);
+    const own = await weight(module);
+    const { values, left, right } = await patientSingularVectors(own, size, signal);
     const { onB, onA } = strengths(values, config);
     return {
       [rotation]: beginning(isRotation, { r, isDrawn: config["init_weights"] === false, random }),

@@ -10,6 +10,7 @@ import type { Value } from "../../onnx/graph.ts";
 import type { LayerHook } from "../../onnx/layerHook.ts";
 import type { TensorEntry } from "../../safetensors/header.ts";
 import type { MethodBase } from "../method.ts";
+import type { BeginningWork } from "./eachModule.ts";
 
 /** What a parameter is to the optimizer: LoRA+ gives "b" and "embedding" rates of their own. */
 export type ParameterKind = "a" | "b" | "embedding" | "bias" | "other";
@@ -56,6 +57,8 @@ export interface TrainableAdapter {
   settle?(values: ParameterValues): ParameterValues;
   /** A number that PEFT's forward adds to the loss, made of the inputs that are parameters; null for none. */
   penalty?(g: GraphBuilder): Value | null;
+  /** Multiplications that finding its first values takes, where these are many; absent for most. */
+  readonly beginningCost?: number;
   /** What it does between the steps of a run, a new one for each run; null or absent for most. */
   allocator?(): Allocator | null;
   /** Sentences on what the config asks for and a run of so many steps does not do. */
@@ -137,14 +140,13 @@ export interface BeginningData {
   gradient(path: string): Promise<Float32Array>;
 }
 
-export interface InitializeOptions {
+export interface InitializeOptions extends BeginningWork {
   /** PEFT's draws come from one generator, in its order of modules. */
   readonly random: TorchGenerator;
   /** Ids of a text by the base's tokenizer, with special tokens; null where it has none. */
   readonly tokenize?: ((text: string) => Promise<readonly number[] | null>) | undefined;
   /** "restored": values that need data are put in their place afterwards, and begin as zeros. */
   readonly data?: BeginningData | "restored" | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 export interface PrepareOptions {
@@ -158,7 +160,7 @@ export interface TrainableMethod {
   /** Why only saved adapters are trained on, and no new ones begun; absent for most. */
   whyNotNew?(): string;
   /** Reads what shapes follow from beside the config, before `prepare`; absent for most. */
-  look?(config: AdapterConfig, base: MethodBase, signal?: AbortSignal): Promise<void>;
+  look?(config: AdapterConfig, base: MethodBase, work?: BeginningWork): Promise<void>;
   /** @throws unsupported for what Graft does not train, by name */
   prepare(config: AdapterConfig, base: MethodBase, options?: PrepareOptions): TrainableAdapter;
   /** A file's tensors as PEFT turns them for a base: those of older transformers' layers. */

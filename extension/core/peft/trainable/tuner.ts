@@ -5,8 +5,8 @@
  */
 import { t } from "@vscode/l10n";
 import type { TorchGenerator } from "../../base/torchRandom.ts";
-import { misfit, throwIfAborted } from "../../base/errors.ts";
-import type { Shape } from "../../base/shape.ts";
+import { misfit } from "../../base/errors.ts";
+import { elementCount, type Shape } from "../../base/shape.ts";
 import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
 import type { ModuleInfo } from "../../checkpoint/modules.ts";
 import type { ParameterTarget } from "../../checkpoint/parameters.ts";
@@ -18,6 +18,7 @@ import type { TunerConfig } from "../tuner/config.ts";
 import type { TunerMethod, TunerPlan } from "../tuner/tuner.ts";
 import { completedConfig, withFields } from "./completedConfig.ts";
 import type { ModuleMasks } from "./dropout.ts";
+import { type BeginningWork, eachModule } from "./eachModule.ts";
 import { tunerHook } from "./hook.ts";
 import { parametersOf } from "./parametersOf.ts";
 import { dropoutSeedName } from "./names.ts";
@@ -186,7 +187,9 @@ export interface TrainableTuner<C extends TunerConfig> {
   /** How many tasks texts may be of, where a formula asks. */
   tasks?(config: C): number;
   /** Reads what the shapes of a module's tensors follow from, before anything else is asked. */
-  look?(plan: TunerPlan<C>, signal?: AbortSignal): Promise<void>;
+  look?(plan: TunerPlan<C>, work: BeginningWork): Promise<void>;
+  /** Multiplications that finding a module's first values takes; absent where these are few. */
+  cost?(module: ModuleInfo, plan: TunerPlan<C>): number;
   /** What is not stored and follows from what is, anew for a file's values. */
   derive?(plan: TunerPlan<C>, values: ParameterValues): Promise<ParameterValues>;
 }
@@ -218,9 +221,9 @@ export function trainableTuner<C extends TunerConfig>(tuner: TrainableTuner<C>):
     peftType: tuner.method.peftType,
     prepare,
     ...(tuner.look && {
-      look: async (config, base, signal) => {
+      look: async (config, base, work = {}) => {
         const completed = completedConfig(config, base, tuner.method);
-        await tuner.look?.(tuner.method.plan(completed, base), signal);
+        await tuner.look?.(tuner.method.plan(completed, base), work);
       },
     }),
     arrange: (tensors, base, file) => tuner.method.arrange(tensors, base, file),
@@ -265,7 +268,12 @@ function prepareTuner<C extends TunerConfig>(
     hook: tunerHook(tuner, plan, { inputs, whole, tokens, isQuiet }),
     dropoutSeed: isDrawn ? dropoutSeedName : null,
     ...(tuner.tasks && { tasks: tuner.tasks(plan.config) }),
+    ...(tuner.cost && { beginningCost: costOf(tuner, plan) }),
   };
+}
+
+function costOf<C extends TunerConfig>({ cost }: TrainableTuner<C>, plan: TunerPlan<C>): number {
+  return plan.targets.reduce((sum, { module }) => sum + (cost?.(module, plan) ?? 0), 0);
 }
 
 /** The config as PEFT completes it, where its tensors go, and what is said of it. */
@@ -290,10 +298,16 @@ function planOf<C extends TunerConfig>(
 
 async function initialize<C extends TunerConfig>(
   tuner: TrainableTuner<C>,
-  { plan, whole, tokens }: Prepared<C>,
-  { random, data, signal }: InitializeOptions,
+  { plan, whole, tokens, parameters }: Prepared<C>,
+  { random, data, ...work }: InitializeOptions,
 ): Promise<ParameterValues> {
+  if (work.sizesOnly) {
+    return new Map(
+      parameters.map(({ name, shape }) => [name, new Float32Array(elementCount(shape))]),
+    );
+  }
   const { config, file, base } = plan;
+  const { signal } = work;
   const common = { config, file, base, random, data, signal };
   const values = new Map<string, Float32Array>();
   const take = (path: string, made: Readonly<Record<string, Float32Array>>): void => {
@@ -301,10 +315,13 @@ async function initialize<C extends TunerConfig>(
   };
   const shared = (await tuner.initializeShared?.(plan, common)) ?? {};
   for (const [name, value] of Object.entries(shared)) values.set(`base_model.${name}`, value);
-  for (const { module, shapes } of plan.targets) {
-    throwIfAborted(signal);
-    take(`${peftPrefix}${module.path}`, await tuner.initialize(module, { ...common, shapes }));
-  }
+  const step = t("Finding first values");
+  const moduleCost = ({ module }: { module: ModuleInfo }): number =>
+    tuner.cost?.(module, plan) ?? 1;
+  const at = { step, costOf: moduleCost, work };
+  await eachModule(plan.targets, at, async ({ module, shapes }) =>
+    take(`${peftPrefix}${module.path}`, await tuner.initialize(module, { ...common, shapes })),
+  );
   for (const { target, shapes } of plan.parameters) {
     const made = tuner.initializeParameter?.(target, { ...common, shapes });
     take(`${peftPrefix}${target.stored}`, made ?? {});

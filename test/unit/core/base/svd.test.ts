@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { dot } from "../../../../extension/core/base/matrix.ts";
 import { seededRandom } from "../../../../extension/core/base/random.ts";
-import { singularVectors } from "../../../../extension/core/base/svd.ts";
+import { patientSingularVectors, singularVectors } from "../../../../extension/core/base/svd.ts";
 import { readTruths, type Truth } from "../../../golden/truth.ts";
 
 for (const [rows, columns] of [
@@ -35,6 +35,48 @@ for (const [rows, columns] of [
     });
   });
 }
+
+void test("of a large bidiagonal the wanted directions alone are found, with the same signs", async () => {
+  for (const [rows, columns] of [
+    [90, 90],
+    [120, 70],
+    [70, 120],
+  ] as const) {
+    const random = seededRandom(rows);
+    // Directions of which each is a tenth smaller than the one before, and noise.
+    const matrix = Float64Array.from({ length: rows * columns }, () => 0.01 * (random() - 0.5));
+    for (let k = 0; k < 12; k++) {
+      const [x, y] = [rows, columns].map((length) =>
+        Float64Array.from({ length }, () => random() - 0.5),
+      ) as [Float64Array, Float64Array];
+      matrix.forEach((value, i) => {
+        const term = (x[Math.floor(i / columns)] as number) * (y[i % columns] as number);
+        matrix[i] = value + 0.9 ** k * term;
+      });
+    }
+    const request = { rows, columns, count: 8 };
+    const all = singularVectors(matrix, request);
+    const some = await patientSingularVectors(matrix, { ...request, largest: 30 });
+    // Signs are those of all vectors but for one that they share.
+    const common = Math.sign(dot(all.left[0] as Float64Array, some.left[0] as Float64Array));
+    all.values.forEach((value, k) => {
+      assert.ok(Math.abs(value - (some.values[k] as number)) < 1e-9);
+      for (const side of ["left", "right"] as const) {
+        const [one, other] = [all[side][k], some[side][k]] as [Float64Array, Float64Array];
+        one.forEach((entry, i) =>
+          assert.ok(Math.abs(entry - common * (other[i] as number)) < 1e-7),
+        );
+      }
+    });
+  }
+});
+
+void test("a decomposition can be stopped", async () => {
+  const matrix = new Float64Array(600 * 600).map((_, i) => Math.sin(i * i));
+  const stop = AbortSignal.abort();
+  const request = { rows: 600, columns: 600, count: 2 };
+  await assert.rejects(patientSingularVectors(matrix, request, stop), { code: "cancelled" });
+});
 
 // TinyLoRA stores √s vᵀ as torch computed them: a witness of torch's signs.
 void test("vectors have torch's signs, up to a common one", async () => {
