@@ -1,3 +1,4 @@
+import * as path from "node:path";
 import type * as vscode from "vscode";
 import type { EngineProcess } from "./engineProcess.ts";
 import type { Hub } from "./hub.ts";
@@ -43,6 +44,11 @@ export interface Command {
   id: `graft.${string}`;
   /** @param selected all rows that are selected, where a tree's menu was used on several */
   run(graft: Graft, argument?: unknown, selected?: unknown): unknown;
+}
+
+/** The folder in which rounded weights of bases are kept, for answers and for training. */
+export function quantizedFolder({ globalStorageUri }: vscode.ExtensionContext): string {
+  return path.join(globalStorageUri.fsPath, "quantized");
 }
 
 /** The window's built-in sample, shipped with the extension. */

@@ -4,7 +4,7 @@ import type { GraftApi } from "./api.ts";
 import { createApi } from "./apiHost.ts";
 import { registerCommands } from "./commands/index.ts";
 import { handleLinks } from "./commands/openLink.ts";
-import type { Graft } from "./context.ts";
+import { type Graft, quantizedFolder } from "./context.ts";
 import { Hub } from "./hub.ts";
 import { AdapterConfigLanguage } from "./language/adapterConfigLanguage.ts";
 import { Layout } from "./layout.ts";
@@ -76,7 +76,10 @@ function start(extension: vscode.ExtensionContext, output: vscode.LogOutputChann
     runPanels: new RunPanels(extension, { runs, engine }),
     trainPanels: new TrainPanels(extension, {
       ...{ session, engine, runs },
-      estimate: (config, options) => estimateApart(config, () => forkEngine(extension), options),
+      estimate: (config, options) => {
+        const params = { config, quantCache: quantizedFolder(extension) };
+        return estimateApart(params, () => forkEngine(extension), options);
+      },
     }),
   };
   const refresh = (): void => void session.refresh().catch((error) => presentError(graft, error));

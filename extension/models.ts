@@ -1,7 +1,7 @@
 import { fork } from "node:child_process";
 import * as vscode from "vscode";
 import { loadSettings, readingSettings } from "./config.ts";
-import { samplePath } from "./context.ts";
+import { quantizedFolder, samplePath } from "./context.ts";
 import { discoveryRoots } from "./discovery.ts";
 import type { KeptEffects } from "./effects.ts";
 import { EngineProcess } from "./engineProcess.ts";
@@ -39,7 +39,7 @@ export function createModels(
     rememberEffects: (effects) => void extension.globalState.update(effectsKey, effects),
     warn: (text) => log.warn(text),
     loadDefaults: loadSettings,
-    quantCache: () => vscode.Uri.joinPath(extension.globalStorageUri, "quantized").fsPath,
+    quantCache: () => quantizedFolder(extension),
   });
   const tellReading = (): void => {
     engine

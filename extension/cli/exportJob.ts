@@ -1,5 +1,6 @@
 import { badRequest } from "../core/base/errors.ts";
 import { isFolder } from "../core/base/files.ts";
+import { defaultQuantCacheDir } from "../core/quantCache.ts";
 import { exportJob } from "../engine/training/export/exportJob.ts";
 import { readArguments } from "./arguments.ts";
 import { configIn } from "./train.ts";
@@ -16,7 +17,8 @@ export async function exportTrainingJob(args: string[], signal: AbortSignal): Pr
   }
   const run = (await isFolder(given)) ? given : undefined;
   const request = { config: await configIn(given), folder, run };
-  const job = await exportJob(request, { onProgress: () => undefined, signal });
+  const quantCacheDir = defaultQuantCacheDir();
+  const job = await exportJob(request, { onProgress: () => undefined, signal, quantCacheDir });
   const text = json
     ? JSON.stringify(job, null, 2)
     : [`${job.files.length} files, ${job.bytes} bytes, in ${job.folder}`, ...job.notes].join("\n");

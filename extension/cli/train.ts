@@ -2,6 +2,7 @@ import * as path from "node:path";
 import { badRequest } from "../core/base/errors.ts";
 import { isFolder } from "../core/base/files.ts";
 import { readJsonObject } from "../core/base/json.ts";
+import { defaultQuantCacheDir } from "../core/quantCache.ts";
 import { parseRunConfig, readRunConfig } from "../engine/training/runConfig.ts";
 import { createRun } from "../engine/training/runFolder.ts";
 import { trainIn } from "../engine/training/runProcess.ts";
@@ -25,7 +26,7 @@ export async function train(args: string[], signal: AbortSignal): Promise<void> 
   const folder = path.resolve(isRun ? given : await createRun(parent, await configIn(given)));
   const onEvent = (event: RunEvent): void =>
     void process.stdout.write(values.json ? `${JSON.stringify(event)}\n` : lineOf(event));
-  const code = await trainIn(folder, { onEvent, signal });
+  const code = await trainIn(folder, { onEvent, signal, quantCacheDir: defaultQuantCacheDir() });
   if (code !== 0)
     throw badRequest("The run failed. Its last line says why; the last checkpoint is kept.");
   if (!values.json) process.stdout.write(`The adapter is in ${folder}.\n`);

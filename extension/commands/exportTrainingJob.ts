@@ -1,6 +1,6 @@
 import * as path from "node:path";
 import * as vscode from "vscode";
-import type { Command, Graft } from "../context.ts";
+import { type Command, type Graft, quantizedFolder } from "../context.ts";
 import type { RunConfig } from "../protocol/trainingContract.ts";
 import { placeOfRuns } from "../training/createRuns.ts";
 import { draftOf } from "../training/draft.ts";
@@ -22,7 +22,8 @@ export const exportTrainingJob: Command = {
       defaultUri: newJobFolder(config.name),
     });
     if (!folder) return;
-    const params = { ...chosen, folder: folder.fsPath };
+    const quantCache = quantizedFolder(graft.extension);
+    const params = { ...chosen, folder: folder.fsPath, quantCache };
     const title = vscode.l10n.t("Exporting {0}", config.name);
     const job = await withProgress(title, (work) =>
       graft.engine.request("exportTrainingJob", params, work),

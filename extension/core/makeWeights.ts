@@ -7,8 +7,14 @@ import { noRoom } from "./noRoom.ts";
 import type { OnProgress } from "./base/progress.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import type { PrecisionRequest, WeightPlan } from "./quant/plan.ts";
-import { type LayerError, plannedBytes, sourceBytes, writeWeights } from "./quant/writeWeights.ts";
-import { cachedWeights, digestOf } from "./quantCache.ts";
+import {
+  encodeHeader,
+  type LayerError,
+  plannedBytes,
+  sourceBytes,
+  writeWeights,
+} from "./quant/writeWeights.ts";
+import { type CachedWeights, cachedWeights, digestOf, knownWeights } from "./quantCache.ts";
 import { identityOf } from "./safetensors/checksums.ts";
 import { openSafetensors, type SafetensorsFile } from "./safetensors/read.ts";
 import { checkDrive, temporaryFolder } from "./temporaryWeights.ts";
@@ -18,6 +24,8 @@ export interface MadeWeights {
   readonly file: SafetensorsFile;
   readonly errors: readonly LayerError[];
   readonly fromCache: boolean;
+  /** True where every value is 0. */
+  readonly isHollow?: boolean;
   dispose(): Promise<void>;
 }
 
@@ -26,6 +34,8 @@ interface MakeOptions {
   readonly label: string;
   /** The cache's folder; a temporary file when undefined. */
   readonly dir: string | undefined;
+  /** Where the cache has none a file of the same sizes will do, which takes no time: to measure with. */
+  readonly sizesOnly?: boolean | undefined;
   readonly onProgress: OnProgress | undefined;
   readonly signal: AbortSignal | undefined;
 }
@@ -36,9 +46,10 @@ export async function makeWeights(
   plan: WeightPlan,
   options: MakeOptions,
 ): Promise<MadeWeights> {
-  return options.dir === undefined
-    ? temporary(checkpoint, plan, options)
-    : cached(checkpoint, plan, { ...options, dir: options.dir });
+  const { dir, sizesOnly = false } = options;
+  if (dir === undefined)
+    return sizesOnly ? hollow(checkpoint, plan) : temporary(checkpoint, plan, options);
+  return cached(checkpoint, plan, { ...options, dir });
 }
 
 const recorded = z.array(
@@ -56,9 +67,14 @@ async function cached(
   checkDrive(dir, { kind: "quantized", base: checkpoint.dir });
   const { blockSize, quantization } = request;
   const files = await Promise.all(checkpoint.files.map(identityOf));
+  const key = digestOf({ files, blockSize, quantization, plan: summaryOf(plan) });
+  if (options.sizesOnly) {
+    const known = await knownWeights(path.join(dir, key), key);
+    return known ? madeOf(known) : hollow(checkpoint, plan);
+  }
   const made = await cachedWeights({
     dir,
-    key: digestOf({ files, blockSize, quantization, plan: summaryOf(plan) }),
+    key,
     model: checkpoint.name,
     precision: label,
     bytes: plannedBytes(plan),
@@ -70,8 +86,32 @@ async function cached(
     },
     signal,
   });
-  const errors = recorded.safeParse(made.report).data ?? [];
-  return { file: made.file, errors, fromCache: !made.isNew, dispose: made.release };
+  return madeOf(made);
+}
+
+function madeOf({ file, report, isNew, release }: CachedWeights): MadeWeights {
+  const errors = recorded.safeParse(report).data ?? [];
+  return { file, errors, fromCache: !isNew, dispose: release };
+}
+
+/** A file as long as a plan's, of which nothing but the header is written. */
+async function hollow(checkpoint: BaseCheckpoint, plan: WeightPlan): Promise<MadeWeights> {
+  const { folder, dispose } = await temporaryFolder(checkpoint, "quantized");
+  try {
+    const name = path.join(folder, "quantized.safetensors");
+    const handle = await open(name, "wx");
+    try {
+      await handle.writeFile(encodeHeader(plan));
+      await handle.truncate(plannedBytes(plan));
+    } finally {
+      await handle.close();
+    }
+    const file = await openSafetensors(name);
+    return { file, errors: [], fromCache: false, isHollow: true, dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
 }
 
 /** What decides a file's bytes beside the numbers that it is made from. */

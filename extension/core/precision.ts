@@ -3,7 +3,7 @@ import { badRequest } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import { openCheckpoint } from "./models/openCheckpoint.ts";
-import { mapWeights } from "./quant/mapWeights.ts";
+import { mapWeights, withSourceValues } from "./quant/mapWeights.ts";
 import {
   type PlannedModel,
   planWeights,
@@ -108,6 +108,8 @@ export async function preparePrecision(
     options: PrecisionOptions;
     /** Rounding in a 16-bit type is imitated, which layers in blocks of integers have no place for. */
     isImitated?: boolean;
+    /** Weights that the cache lacks have their sizes alone, and are 0: to measure with. */
+    sizesOnly?: boolean | undefined;
     onProgress?: OnProgress | undefined;
     signal?: AbortSignal | undefined;
   },
@@ -134,10 +136,12 @@ export async function preparePrecision(
     request,
     label: common.label,
     dir,
+    sizesOnly: at.sizesOnly,
     onProgress,
     signal,
   });
-  const mapped = mapWeights(plain, plan, { file: made.file, accuracyLevel });
+  const whole = mapWeights(plain, plan, { file: made.file, accuracyLevel });
+  const mapped = made.isHollow ? withSourceValues(whole, plan) : whole;
   const report = {
     ...common,
     bytes: made.file.size,

@@ -141,7 +141,7 @@ export async function cachedWeights(request: CacheRequest): Promise<CachedWeight
   const folder = path.join(dir, key);
   await mkdir(dir, { recursive: true });
   await removeAbandoned(dir);
-  const known = await reuse(folder, key);
+  const known = await knownWeights(folder, key);
   if (known) return known;
   if (await isFolder(folder)) {
     onDamaged?.();
@@ -152,7 +152,7 @@ export async function cachedWeights(request: CacheRequest): Promise<CachedWeight
     await mkdir(partial);
     await make(partial, request);
     await putInPlace(partial, folder);
-    const made = await reuse(folder, key);
+    const made = await knownWeights(folder, key);
     if (!made)
       throw notFound(t("Quantized weights"), folder, t("They were removed; load the model again."));
     return { ...made, isNew: true };
@@ -204,7 +204,7 @@ async function putInPlace(partial: string, folder: string): Promise<void> {
 }
 
 /** An entry as it stands, once its checksums agree; null when there is none or it is damaged. */
-async function reuse(folder: string, key: string): Promise<CachedWeights | null> {
+export async function knownWeights(folder: string, key: string): Promise<CachedWeights | null> {
   if (!(await isFolder(folder))) return null;
   // Marked before it is looked at, so that nobody clears it in between.
   const mark = path.join(folder, `in-use.${process.pid}-${randomBytes(4).toString("hex")}`);

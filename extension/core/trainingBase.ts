@@ -25,6 +25,8 @@ export interface TrainingBaseOptions extends PrecisionOptions {
   readonly task?: TaskName | undefined;
   /** Labels that the data have, of a task with some; the base's own when absent. */
   readonly head?: HeadWish | undefined;
+  /** The base is measured with: rounded weights that are not at hand need not be made. */
+  readonly sizesOnly?: boolean;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
@@ -38,7 +40,7 @@ export async function openTrainingBase(
   options: TrainingBaseOptions = {},
   adapter: AdapterStart | null = null,
 ): Promise<TrainingBase> {
-  const { task, head, onProgress, signal, ...precision } = options;
+  const { task, head, sizesOnly, onProgress, signal, ...precision } = options;
   if (await isExport(folder)) {
     throw unsupported(
       t("{0} is an ONNX export, which is not trained on", folder),
@@ -48,7 +50,7 @@ export async function openTrainingBase(
   onProgress?.({ step: t("Reading headers") });
   const opened = await openModel(folder, signal, wishOf(adapter, task, head));
   const described = describeBase(opened.checkpoint);
-  const at = { options: precision, onProgress, signal };
+  const at = { options: precision, sizesOnly, onProgress, signal };
   const prepared = await preparePrecision(opened, described, at);
   const { checkpoint } = prepared;
   const isAsStored = checkpoint === opened.checkpoint;

@@ -30,7 +30,10 @@ function serve(): void {
 
 async function train(run: string): Promise<void> {
   try {
-    process.exit(await trainIn(run));
+    // The editor says where rounded weights are kept.
+    process.exit(
+      await trainIn(run, { quantCacheDir: process.env["GRAFT_QUANTIZED"] || undefined }),
+    );
   } catch (error) {
     process.stderr.write(`${asGraftError(error).message}\n`);
     process.exit(1);

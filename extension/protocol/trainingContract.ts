@@ -295,6 +295,12 @@ export interface ExportedJob {
   folder: string;
   /** Relative to the folder. */
   files: string[];
+export interface EstimateParams {
+  config: RunConfig;
+  /** Folder of rounded weights that are kept; nothing is made for an estimate. */
+  quantCache?: string;
+}
+
   bytes: number;
   /** What does not carry over as it is; sentences. */
   notes: string[];
@@ -327,13 +333,13 @@ export type TrainingContract = {
   countTrainable: { params: Pick<RunConfig, "base" | "adapter">; result: TrainableCount };
   /** Runs one step with the longest batch, and writes nothing. */
   estimateTraining: {
-    params: { config: RunConfig };
+    params: EstimateParams;
     result: TrainingEstimate;
     event: ProgressEvent;
   };
   /** Writes a run as a job for PEFT, TRL and Accelerate into a new folder; the losses of `run` go along. */
   exportTrainingJob: {
-    params: { config: RunConfig; folder: string; run?: string };
+    params: { config: RunConfig; folder: string; run?: string; quantCache?: string };
     result: ExportedJob;
     event: ProgressEvent;
   };

@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import * as vscode from "vscode";
+import { quantizedFolder } from "../context.ts";
 import type { EngineProcess } from "../engineProcess.ts";
 import { launchRun } from "./launch.ts";
 import { runsFolder } from "./place.ts";
@@ -20,7 +21,8 @@ export function createRuns(
     parents: () => [placeOfRuns()],
     launch: (folder) => {
       const tokens = vscode.Uri.joinPath(extension.globalStorageUri, "tokens").fsPath;
-      return launchRun(folder, { program, tokens, l10n: vscode.l10n.uri?.fsPath ?? "" });
+      const l10n = vscode.l10n.uri?.fsPath ?? "";
+      return launchRun(folder, { program, l10n, tokens, quantized: quantizedFolder(extension) });
     },
     warn: (text) => log.warn(text),
   });

@@ -8,7 +8,7 @@ import type {
   EngineHostContract,
   ProgressEvent,
 } from "../protocol/engineContract.ts";
-import type { RunConfig, TrainingEstimate } from "../protocol/trainingContract.ts";
+import type { EstimateParams, TrainingEstimate } from "../protocol/trainingContract.ts";
 
 /** How long a process that is not asked any more may take to tidy up, in milliseconds. */
 const grace = 2000;
@@ -18,7 +18,7 @@ const grace = 2000;
  * the playground do not wait for it. Cancelling ends the process.
  */
 export async function estimateApart(
-  config: RunConfig,
+  params: EstimateParams,
   fork: () => ChildProcess,
   options: RequestOptions<ProgressEvent>,
 ): Promise<TrainingEstimate> {
@@ -30,7 +30,7 @@ export async function estimateApart(
     {},
   );
   try {
-    return await connection.request("estimateTraining", { config }, options);
+    return await connection.request("estimateTraining", params, options);
   } catch (thrown) {
     const { code, message } = failureOf(thrown);
     if (code !== "engine-gone") throw thrown;

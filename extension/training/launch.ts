@@ -15,6 +15,8 @@ export interface LaunchOptions {
   l10n: string;
   /** Folder in which training data are kept as tokens. */
   tokens: string;
+  /** Folder in which rounded weights are kept. */
+  quantized: string;
   /** Milliseconds until the process must have said where it listens. */
   limit?: number;
 }
@@ -24,12 +26,13 @@ export interface LaunchOptions {
  * folder; resolves when it listens.
  */
 export async function launchRun(folder: string, options: LaunchOptions): Promise<RunProcess> {
-  const { program, l10n, tokens, limit = 30_000 } = options;
+  const { program, l10n, tokens, quantized, limit = 30_000 } = options;
+  const told = { GRAFT_L10N: l10n, GRAFT_TOKENS: tokens, GRAFT_QUANTIZED: quantized };
   const output = openSync(outputFile(folder), "a");
   const before = fstatSync(output).size;
   const child = spawn(process.execPath, [program, folder], {
     cwd: folder,
-    env: { ...process.env, ELECTRON_RUN_AS_NODE: "1", GRAFT_L10N: l10n, GRAFT_TOKENS: tokens },
+    env: { ...process.env, ELECTRON_RUN_AS_NODE: "1", ...told },
     stdio: ["ignore", output, output],
     detached: true,
     windowsHide: true,

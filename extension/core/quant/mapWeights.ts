@@ -5,6 +5,7 @@ import type { FileRange, PackedWeight } from "../checkpoint/packedWeight.ts";
 import { type SafetensorsFile, readTensors } from "../safetensors/read.ts";
 import { unpackRows } from "./nBits.ts";
 import type { PackedSection, WeightPlan } from "./plan.ts";
+import { plainValues } from "./writeWeights.ts";
 
 /** A checkpoint with what a plan wrote in the place of its own weights; all of it is mapped from disk. */
 export function mapWeights(
@@ -39,6 +40,16 @@ export function mapWeights(
     ]),
   );
   return { ...checkpoint, weights, packed, unpacked };
+}
+
+/** The same with numbers that are read from what the plan rounds: of a file that holds none. */
+export function withSourceValues(checkpoint: BaseCheckpoint, plan: WeightPlan): BaseCheckpoint {
+  const unpacked = new Map(checkpoint.unpacked);
+  for (const { path, source } of plan.packed.flatMap(({ items }) => items)) {
+    unpacked.set(`${path}.weight`, (signal) => source.rows(0, source.out, signal));
+  }
+  for (const item of plan.plain) unpacked.set(item.name, (signal) => plainValues(item, signal));
+  return { ...checkpoint, unpacked };
 }
 
 /** Each layer's rows of its section's tensors. */

@@ -177,9 +177,10 @@ async function plainBytes(
   return bytes;
 }
 
-async function plainValues(
+/** The numbers of a tensor that is not packed, before they are rounded. */
+export async function plainValues(
   { ref, source, isTransposed }: Pick<PlainItem, "ref" | "source" | "isTransposed">,
-  signal: AbortSignal | undefined,
+  signal?: AbortSignal,
 ): Promise<Float32Array> {
   if (source) {
     const rows = await source.rows(0, source.out, signal);
@@ -226,7 +227,8 @@ function sizesOf({ items, layout }: PackedSection): { rows: number; blocks: numb
   return { rows, blocks: Math.ceil(layout.columns / layout.blockSize) };
 }
 
-function encodeHeader(plan: WeightPlan): Uint8Array {
+/** What a plan's file begins with. */
+export function encodeHeader(plan: WeightPlan): Uint8Array {
   const header = Object.create(null) as Record<string, unknown>;
   let position = 0;
   for (const entry of entriesOf(plan)) {

@@ -12,7 +12,7 @@ import { runLength } from "../../core/train/plan.ts";
 import { TrainingModel } from "../../core/train/trainingModel.ts";
 import type { HandlerContext } from "../../protocol/connection.ts";
 import type { ProgressEvent } from "../../protocol/engineContract.ts";
-import type { RunConfig, TrainingEstimate } from "../../protocol/trainingContract.ts";
+import type { EstimateParams, TrainingEstimate } from "../../protocol/trainingContract.ts";
 import { beginningWarnings } from "./beginningTime.ts";
 import { openRun } from "./openRun.ts";
 
@@ -24,7 +24,7 @@ const processBytes = 100e6;
 
 /** Runs one step with the longest batch, and says what the whole run will take. Nothing is written. */
 export async function estimateTraining(
-  config: RunConfig,
+  { config, quantCache }: EstimateParams,
   { emit, signal }: HandlerContext<ProgressEvent>,
 ): Promise<TrainingEstimate> {
   const read = { done: 0, total: 0 };
@@ -33,7 +33,8 @@ export async function estimateTraining(
     emit(event);
   };
   const asked = { ...config, data: { ...config.data, skipBroken: true } };
-  const opened = await openRun(asked, { onProgress, signal }, { limit: sampled });
+  const work = { onProgress, signal, quantCacheDir: quantCache };
+  const opened = await openRun(asked, work, { limit: sampled, sizesOnly: true });
   try {
     const { base, adapter, data: dataset } = opened;
     const options = trainingOptions.parse(opened.options);

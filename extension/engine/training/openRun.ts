@@ -18,6 +18,14 @@ import { openRunData, type RunDataOptions } from "./runData.ts";
 export interface Work {
   onProgress: OnProgress;
   signal: AbortSignal;
+  /** Where rounded weights are kept for the next time; nowhere when absent. */
+  quantCacheDir?: string | undefined;
+}
+
+/** How much of a run is opened. */
+interface Opening extends Pick<RunDataOptions, "limit"> {
+  /** The base is measured with: its rounded weights need not be made. */
+  readonly sizesOnly?: boolean;
 }
 
 export interface OpenedRun {
@@ -30,13 +38,13 @@ export interface OpenedRun {
 
 /**
  * Opens all that a run needs but its sessions.
- * @param read how much of the data; all of it when absent
+ * @param opening how much of it; all when absent
  * @throws what is wrong with config, base or data
  */
 export async function openRun(
   config: RunConfig,
   work: Work,
-  read: Pick<RunDataOptions, "limit"> = {},
+  opening: Opening = {},
 ): Promise<OpenedRun> {
   if (!(await isFolder(config.base))) {
     throw notFound(
@@ -46,7 +54,7 @@ export async function openRun(
     );
   }
   const adapter = await adapterStart(config, work.signal);
-  const { base, data } = await openBoth(config, adapter, { ...work, ...read });
+  const { base, data } = await openBoth(config, adapter, { ...work, ...opening });
   const dispose = async (): Promise<void> => {
     data.dispose();
     await base.dispose();
@@ -64,15 +72,17 @@ export async function openRun(
 async function openBoth(
   { base: folder, data: asked, dtype }: RunConfig,
   adapter: AdapterStart,
-  work: Work & Pick<RunDataOptions, "limit">,
+  work: Work & Opening,
 ): Promise<{ base: TrainingBase; data: Dataset }> {
   const precision = (dtype ?? "auto") as Precision;
-  const { limit, ...plain } = work;
+  const { limit, sizesOnly = false, quantCacheDir, ...plain } = work;
+  const kept = quantCacheDir === undefined ? {} : { quantCacheDir };
+  const options = { precision, sizesOnly, ...kept, ...plain };
   // The editor says where tokens are kept; a run that is started without it keeps nothing.
   const cache = process.env["GRAFT_TOKENS"];
   const read = { ...plain, ...(limit === undefined ? { cache } : { limit }) };
   if (adapter.kind === "continue") {
-    const base = await openTrainingBase(folder, { precision, ...plain }, adapter);
+    const base = await openTrainingBase(folder, options, adapter);
     try {
       const { config } = base.checkpoint;
       return { base, data: (await openRunData(folder, asked, { ...read, config })).dataset };
@@ -85,7 +95,7 @@ async function openBoth(
   try {
     const { labels, problem } = data;
     const head = labels.length > 0 ? { labels, problem, isNew: asked.head === "new" } : undefined;
-    return { data, base: await openTrainingBase(folder, { precision, head, ...plain }, adapter) };
+    return { data, base: await openTrainingBase(folder, { ...options, head }, adapter) };
   } catch (error) {
     data.dispose();
     throw error;

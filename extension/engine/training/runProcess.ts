@@ -36,8 +36,16 @@ export interface RunFollower {
   readonly signal?: AbortSignal;
 }
 
+export interface RunPlaces {
+  /** Where rounded weights are kept for the next time; nowhere when absent. */
+  readonly quantCacheDir?: string | undefined;
+}
+
 /** Trains the run of a folder to its end. @returns the process' exit code */
-export async function trainIn(folder: string, follower: RunFollower = {}): Promise<number> {
+export async function trainIn(
+  folder: string,
+  follower: RunFollower & RunPlaces = {},
+): Promise<number> {
   const run = new RunProcess(folder, await readRunConfig(folder), follower);
   const server = await RunServer.listen(run);
   const startedAt = new Date().toISOString();
@@ -65,7 +73,7 @@ class RunProcess implements RunControls {
   constructor(
     private readonly folder: string,
     private readonly config: RunConfig,
-    private readonly follower: RunFollower,
+    private readonly follower: RunFollower & RunPlaces,
   ) {}
 
   private get trainer(): Trainer | undefined {
@@ -137,14 +145,16 @@ class RunProcess implements RunControls {
     const { signal } = this.ending;
     const before = await logEnd(folder, 0);
     this.become("preparing");
-    const opened = await openRun(config, { onProgress: (event) => this.progress(event), signal });
+    const { quantCacheDir } = this.follower;
+    const work = { onProgress: (event: RunProgress) => this.progress(event), signal };
+    const opened = await openRun(config, { ...work, quantCacheDir });
     const scratch = await mkdtemp(path.join(tmpdir(), "graft-samples-"));
     try {
       const { base, adapter, data, options } = opened;
       const { examples: _, problems: __, ...preview } = previewOf(data);
       this.tell({ kind: "data", preview });
       this.progress({ step: t("Building the graph of training") });
-      this.samples = new Samples(config, { scratch, signal });
+      this.samples = new Samples(config, { scratch, signal, quantCacheDir });
       const hasEvaluation = config.settings.evaluateEvery > 0 && data.evaluation.count > 0;
       const { training: train, evaluation, fingerprint } = data;
       const run = await TrainingRun.open({
@@ -153,7 +163,7 @@ class RunProcess implements RunControls {
         resume: await this.lastCheckpoint(),
         dataNote: config.data.files.map((file) => path.basename(file)).join(", "),
         onEvent: (event) => this.hear(event),
-        onProgress: (event) => this.progress(event),
+        onProgress: work.onProgress,
         ...(config.samplePrompts.length > 0 && {
           samples: () => this.answer(),
         }),
@@ -250,7 +260,7 @@ class RunProcess implements RunControls {
     this.tell({ kind: "state", state, ...(message !== undefined && { message }) });
   }
 
-  private progress({ step, done, total }: { step: string; done?: number; total?: number }): void {
+  private progress({ step, done, total }: RunProgress): void {
     this.server?.tell({
       at: new Date().toISOString(),
       kind: "progress",
@@ -264,6 +274,12 @@ class RunProcess implements RunControls {
     this.server?.tell(told);
     this.follower.onEvent?.(told);
   }
+}
+
+interface RunProgress {
+  readonly step: string;
+  readonly done?: number;
+  readonly total?: number;
 }
 
 function checkpointSteps(folder: string): number[] {

@@ -24,7 +24,11 @@ export class Samples {
 
   constructor(
     private readonly config: RunConfig,
-    private readonly at: { scratch: string; signal: AbortSignal },
+    private readonly at: {
+      readonly scratch: string;
+      readonly signal: AbortSignal;
+      readonly quantCacheDir?: string | undefined;
+    },
   ) {}
 
   async answer(run: TrainingRun): Promise<SampleAnswer[]> {
@@ -61,6 +65,8 @@ export class Samples {
 
   private load(folder: string): Promise<BaseModel> {
     const precision = (this.config.dtype ?? "auto") as Precision;
-    return loadBaseModel(folder, { precision, memory: "mapped", signal: this.at.signal });
+    const { signal, quantCacheDir } = this.at;
+    const kept = quantCacheDir === undefined ? {} : { quantCacheDir };
+    return loadBaseModel(folder, { precision, memory: "mapped", signal, ...kept });
   }
 }

@@ -28,8 +28,13 @@ export const trainingHandlers: Handlers<TrainingContract> = {
   },
   describeTrainingData: ({ files }, { signal }) => dataColumns(files, signal),
   countTrainable: (params, { signal }) => countTrainable(params, signal),
-  estimateTraining: ({ config }, context) =>
-    estimateTraining(parseRunConfig(config, "run.json"), context),
-  exportTrainingJob: ({ config, folder, run }, { emit: onProgress, signal }) =>
-    exportJob({ config: parseRunConfig(config, "run.json"), folder, run }, { onProgress, signal }),
+  estimateTraining: ({ config, ...place }, context) =>
+    estimateTraining({ config: parseRunConfig(config, "run.json"), ...place }, context),
+  exportTrainingJob: (
+    { config, folder, run, quantCache: quantCacheDir },
+    { emit: onProgress, signal },
+  ) => {
+    const request = { config: parseRunConfig(config, "run.json"), folder, run };
+    return exportJob(request, { onProgress, signal, quantCacheDir });
+  },
 };

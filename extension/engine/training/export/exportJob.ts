@@ -4,7 +4,6 @@ import * as path from "node:path";
 import { t } from "@vscode/l10n";
 import { throwIfAborted, unsupported } from "../../../core/base/errors.ts";
 import { filesIn, refuseTaken, createFolder } from "../../../core/base/folders.ts";
-import type { OnProgress } from "../../../core/base/progress.ts";
 import { repoIdOf } from "../../../core/hub/cache.ts";
 import { isSavedAsPlain } from "../../../core/peft/loraPreparations.ts";
 import { headOf, type Model } from "../../../core/models/model.ts";
@@ -17,7 +16,7 @@ import { checkTasks } from "../../../core/train/taskFeeds.ts";
 import type { ModelParts } from "../../../core/train/trainingModel.ts";
 import type { ExportedJob, RunConfig } from "../../../protocol/trainingContract.ts";
 import { mediaFolder } from "../../media.ts";
-import { type OpenedRun, openRun } from "../openRun.ts";
+import { type OpenedRun, openRun, type Work } from "../openRun.ts";
 import { writeRunConfig } from "../runConfig.ts";
 import { readEvents } from "../runLog.ts";
 import { type JobBase, type JobFacts, type JobTask, trainingJob } from "./job.ts";
@@ -31,11 +30,6 @@ export interface JobRequest {
   readonly folder: string;
   /** Folder of a run of this config, whose losses go along to be compared with. */
   readonly run?: string | undefined;
-}
-
-interface Work {
-  readonly onProgress: OnProgress;
-  readonly signal: AbortSignal;
 }
 
 /**
@@ -56,7 +50,9 @@ export async function exportJob(request: JobRequest, work: Work): Promise<Export
       train: opened.data.training,
       options: trainingOptions.parse(opened.options),
     };
-    const parts = await prepareTraining(base, adapter, { seed, texts, ...work });
+    const { onProgress, signal } = work;
+    const own = { seed, texts, onProgress, signal };
+    const parts = await prepareTraining(base, adapter, own);
     checkTasks(parts.adapter, opened.data.training);
     const facts = await factsOf(request, opened, parts);
     await createFolder(folder, async (partial) => {

@@ -1,9 +1,17 @@
 import assert from "node:assert/strict";
-import { cp, readFile } from "node:fs/promises";
+import { cp, readdir, readFile } from "node:fs/promises";
 import * as path from "node:path";
 import { before, test } from "node:test";
 import { adapterConfigOf } from "../../../../extension/core/checkpoint/adapterConfig.ts";
-import { openTrainingBase, type TrainingBase } from "../../../../extension/core/trainingBase.ts";
+import type { OnProgress } from "../../../../extension/core/base/progress.ts";
+import { prepareTraining } from "../../../../extension/core/prepareTraining.ts";
+import {
+  openTrainingBase,
+  type TrainingBase,
+  type TrainingBaseOptions,
+} from "../../../../extension/core/trainingBase.ts";
+import { trainingOptions } from "../../../../extension/core/train/options.ts";
+import { TrainingModel } from "../../../../extension/core/train/trainingModel.ts";
 import type { PrecisionOptions } from "../../../../extension/core/precision.ts";
 import { readTokenizer } from "../../../../extension/core/tokens/tokenizer.ts";
 import { train, type TrainRequest } from "../../../../extension/core/trainAdapter.ts";
@@ -92,3 +100,33 @@ for (const options of cases) {
     assert.equal(saved["base_model_name_or_path"], folder);
   });
 }
+
+void test("rounded weights are made once for all runs, and never to measure with", async (t) => {
+  const quantCacheDir = await temporaryFolder(t);
+  const open = async (more: TrainingBaseOptions): Promise<[steps: Set<string>, sum: number]> => {
+    const steps = new Set<string>();
+    const onProgress: OnProgress = ({ step }) => void steps.add(step);
+    const base = await openTrainingBase(folder, { precision: "int4", onProgress, ...more });
+    const [name] = [...(base.checkpoint.packed?.keys() ?? [])];
+    const parts = await prepareTraining(base, { kind: "new", config }, { seed: 1 });
+    const model = await TrainingModel.create(parts, trainingOptions.parse({}), { threads: 1 });
+    const batch = data.plan({ epoch: 0, batchSize: 2, seed: 0, isShuffled: false }).batch(0);
+    assert.ok(Number.isFinite(await model.step(batch, { share: 1, seed: 0 })));
+    await model.dispose();
+    const values = await base.base.readTensor(name as string);
+    await base.dispose();
+    return [steps, values?.reduce((sum, value) => sum + Math.abs(value), 0) ?? 0];
+  };
+  const [measured, plain] = await open({ quantCacheDir, sizesOnly: true });
+  assert.ok(!measured.has("Quantizing"));
+  assert.deepEqual(await readdir(quantCacheDir), []);
+  const [first, rounded] = await open({ quantCacheDir });
+  assert.ok(first.has("Quantizing"));
+  for (const sizesOnly of [false, true]) {
+    const [again, same] = await open({ quantCacheDir, sizesOnly });
+    assert.ok(!again.has("Quantizing"));
+    assert.equal(same, rounded);
+  }
+  // Beginnings by the base's values see those that are to be rounded.
+  assert.ok(Math.abs(plain / rounded - 1) < 0.05, `${plain} ${rounded}`);
+});
