@@ -140,6 +140,11 @@ export interface TrainingSettings {
   loraPlusRatio?: number;
   groupByLength: boolean;
   gradientCheckpointing: boolean;
+  /**
+   * The base's own dropout (hidden_dropout_prob, attn_pdrop and the like) acts in training, as after
+   * model.train() in PyTorch; true when absent. False is TRL's disable_dropout, of the base alone.
+   */
+  baseDropout?: boolean;
   seed: number;
   /** In steps; 0 is never. */
   evaluateEvery: number;
@@ -290,17 +295,17 @@ export interface TrainingEstimate {
   warnings: string[];
 }
 
-/** A run as a Python job: a folder of its own. */
-export interface ExportedJob {
-  folder: string;
-  /** Relative to the folder. */
-  files: string[];
 export interface EstimateParams {
   config: RunConfig;
   /** Folder of rounded weights that are kept; nothing is made for an estimate. */
   quantCache?: string;
 }
 
+/** A run as a Python job: a folder of its own. */
+export interface ExportedJob {
+  folder: string;
+  /** Relative to the folder. */
+  files: string[];
   bytes: number;
   /** What does not carry over as it is; sentences. */
   notes: string[];

@@ -15,6 +15,7 @@ const defaultSettings: TrainingSettings = {
   maxGradientNorm: 1,
   groupByLength: false,
   gradientCheckpointing: false,
+  baseDropout: true,
   seed: 42,
   evaluateEvery: 50,
   saveEvery: 50,

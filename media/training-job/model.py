@@ -33,10 +33,10 @@ def base_of(job):
 def open_base(job, arguments):
     name, revision = (arguments.base, None) if arguments.base else base_of(job)
     config = AutoConfig.from_pretrained(name, revision=revision)
-    # A frozen base drops nothing out in Graft; the adapter's own dropout stays.
-    for key, value in config.to_dict().items():
-        if re.search("drop", key) and isinstance(value, float):
-            setattr(config, key, 0.0)
+    if not job["baseDropout"]:  # the adapter's own stays
+        for key, value in config.to_dict().items():
+            if re.search("drop", key) and isinstance(value, float):
+                setattr(config, key, 0.0)
     config.use_cache = False
     options = {}
     if job["labels"] is not None and config.num_labels != len(job["labels"]):

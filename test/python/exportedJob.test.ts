@@ -127,7 +127,7 @@ test(
       data: { files: [file], evaluationShare: 0.3 },
       settings: {
         ...{ ...pirateRun.settings, epochs: 3, batchSize: 3, gradientAccumulation: 2 },
-        ...{ learningRate: 1e-2, evaluateEvery: 3 },
+        ...{ learningRate: 1e-2, evaluateEvery: 3, baseDropout: false },
       },
     };
     const { graft, job } = await both(config);

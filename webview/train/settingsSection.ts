@@ -52,8 +52,13 @@ const others: readonly NumberSetting[] = [
   },
 ];
 
-/** Yes or no; what is absent is no. */
-const switches = ["loadBest", "gradientCheckpointing", "groupByLength"] as const;
+/** Yes or no, and what is meant where a run's config does not say. */
+const switches = [
+  { key: "loadBest", usual: false },
+  { key: "gradientCheckpointing", usual: false },
+  { key: "groupByLength", usual: false },
+  { key: "baseDropout", usual: true, hint: text.baseDropoutHint },
+] as const;
 
 /** How it is trained: what most runs set, then the rest. */
 export function settingsSection(page: TrainPage): HTMLElement {
@@ -76,9 +81,10 @@ export function settingsSection(page: TrainPage): HTMLElement {
       optimizerField(page),
       precisionField(page),
       ...others.map(number),
-      ...switches.map((key) =>
-        switchField({ id: key, label: text[key], value: settings[key] ?? false }, (value) =>
-          page.change(withSetting(page.draft, key, value)),
+      ...switches.map(({ key, usual, ...hinted }) =>
+        switchField(
+          { id: key, label: text[key], value: settings[key] ?? usual, ...hinted },
+          (value) => page.change(withSetting(page.draft, key, value)),
         ),
       ),
     ),

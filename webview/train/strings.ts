@@ -167,6 +167,10 @@ export const text = {
   loraPlusRatio: t("LoRA+ ratio"),
   groupByLength: t("Put texts of like length together"),
   gradientCheckpointing: t("Compute activations anew to save memory"),
+  baseDropout: t("Dropout in the base as well"),
+  baseDropoutHint: t(
+    "Its config's own (hidden_dropout_prob, attn_pdrop …), as model.train() turns it on in PyTorch. Off is TRL's disable_dropout.",
+  ),
   seed: t("Seed"),
   evaluateEvery: t("Evaluate every … steps"),
   saveEvery: t("Save every … steps"),

@@ -150,6 +150,7 @@ function optionsOf({ settings }: RunConfig): TrainingWish {
     ...(loraPlusRatio !== undefined && { loraPlus: { ratio: loraPlusRatio } }),
     groupByLength: settings.groupByLength,
     gradientCheckpointing: settings.gradientCheckpointing,
+    baseDropout: settings.baseDropout ?? true,
     seed: settings.seed,
     evalSteps: settings.evaluateEvery || never,
     saveSteps: settings.saveEvery || never,

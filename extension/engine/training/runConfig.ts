@@ -52,6 +52,7 @@ const settings = z.object({
   loraPlusRatio: z.number().positive().optional(),
   groupByLength: z.boolean(),
   gradientCheckpointing: z.boolean(),
+  baseDropout: z.boolean().optional(),
   seed: count,
   evaluateEvery: count,
   saveEvery: count,

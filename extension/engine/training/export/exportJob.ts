@@ -43,7 +43,7 @@ export async function exportJob(request: JobRequest, work: Work): Promise<Export
   const opened = await openRun(request.config, work);
   try {
     const { base, adapter } = opened;
-    const { seed } = request.config.settings;
+    const { seed, baseDropout } = request.config.settings;
     work.onProgress({ step: t("Making the adapter") });
     refuseUntold(adapter);
     const texts = {
@@ -51,7 +51,7 @@ export async function exportJob(request: JobRequest, work: Work): Promise<Export
       options: trainingOptions.parse(opened.options),
     };
     const { onProgress, signal } = work;
-    const own = { seed, texts, onProgress, signal };
+    const own = { seed, baseDropout, texts, onProgress, signal };
     const parts = await prepareTraining(base, adapter, own);
     checkTasks(parts.adapter, opened.data.training);
     const facts = await factsOf(request, opened, parts);

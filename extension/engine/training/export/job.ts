@@ -36,6 +36,8 @@ export interface TrainingJob extends Omit<JobFacts, "hasEvaluation" | "hasDropou
   readonly quantization: "nf4" | "fp4" | "int8" | null;
   /** The type that weights are rounded to before they compute in float32. */
   readonly roundedTo: "bfloat16" | "float16" | null;
+  /** False: what the base's config drops out is 0. */
+  readonly baseDropout: boolean;
   readonly groupByLength: boolean;
   /** Rows of one step, which are grouped by length together. */
   readonly rowsOfStep: number;
@@ -56,6 +58,7 @@ export function trainingJob({ name, dtype, settings }: RunConfig, facts: JobFact
     ...own,
     quantization: quantizations[dtype ?? ""] ?? null,
     roundedTo: roundings[dtype ?? ""] ?? null,
+    baseDropout: settings.baseDropout ?? true,
     groupByLength: settings.groupByLength,
     rowsOfStep: batchSize * gradientAccumulation,
     // PEFT's own rate for embeddings, which Graft takes as well.

@@ -33,7 +33,7 @@ export function jobReadme(config: RunConfig, job: TrainingJob, notes: readonly s
     "## What is not the same",
     "",
     ...notes.map((note) => `- ${note}`),
-    "- The base's own dropout is off in both: Graft trains around a base that drops out nothing.",
+    ...(job.baseDropout ? [] : ["- The base's own dropout is off in both (`baseDropout`)."]),
     "- Several GPUs share the rows of a step where they can be divided. Where the rows of an epoch cannot, Accelerate feeds some of them twice in its last step.",
     "- Other kernels, bf16 and other numbers of GPUs round otherwise: losses part in their last digits, and further after many steps.",
     ...(job.loraPlus === null
