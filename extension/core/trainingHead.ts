@@ -6,7 +6,7 @@ import type { AdapterConfig } from "./checkpoint/adapterConfig.ts";
 import type { BaseCheckpoint } from "./checkpoint/baseCheckpoint.ts";
 import type { MethodBase } from "./peft/method.ts";
 import { withFields } from "./peft/trainable/completedConfig.ts";
-import { peftPrefix } from "./peft/trainable/parameters.ts";
+import { peftPrefix, promptPrefix } from "./peft/trainable/parameters.ts";
 import type { ParameterValues } from "./peft/trainable/trainable.ts";
 import { isSaved } from "./peft/tuner/wholeParameters.ts";
 
@@ -61,8 +61,9 @@ export function withDrawnHead(
   const random = torchGenerator(seed);
   const drawn = new Map(values);
   for (const [name, shape] of empty) {
-    const parameter = `${peftPrefix}${name}`;
-    if (!drawn.has(parameter) || !name.endsWith(".weight")) continue;
+    const own = [peftPrefix, promptPrefix].map((prefix) => `${prefix}${name}`);
+    const parameter = own.find((each) => drawn.has(each));
+    if (parameter === undefined || !name.endsWith(".weight")) continue;
     drawn.set(parameter, random.normal(elementCount(shape), 0, deviation));
   }
   return drawn;

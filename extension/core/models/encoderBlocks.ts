@@ -189,7 +189,7 @@ function attention(
     ),
   );
   const size = { heads, headDim: hidden / heads };
-  const prefix = takesPrefix ? prefixInputs(m, layer, size) : null;
+  const prefix = takesPrefix ? (m.prefix(layer, qkv) ?? prefixInputs(m, layer, size)) : null;
   const at = { path: `${path}.attention`, ...size, mask: stack.mask, prefix };
   const mixed = mix(m, qkv, { ...at, dropout: dropout.attention });
   const output = m.linears(mixed, [linearOf(`${path}.${names.attended}`, [hidden, hidden])]);

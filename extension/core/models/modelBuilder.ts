@@ -113,10 +113,16 @@ export class ModelBuilder {
   scaledEmbedding(
     asked: string,
     asIs: Value,
-    table: { size: readonly [number, number]; scale?: number; firstRow?: number },
+    table: {
+      size: readonly [number, number];
+      scale?: number;
+      firstRow?: number;
+      /** Tokens of an answer, behind an encoder. */
+      isAnswer?: boolean;
+    },
   ): Value {
     const path = this.named(asked);
-    const { size, scale = 1, firstRow = 0 } = table;
+    const { size, scale = 1, firstRow = 0, isAnswer = false } = table;
     const [rows, dim] = size;
     this.modules.push({
       ...({ kind: "embedding", path, in: rows, out: dim, ids: asIs } as const),
@@ -131,11 +137,11 @@ export class ModelBuilder {
       const source = { ids, table: () => this.weight(name, [rows, dim]) };
       if (ref.scale || type.startsWith("float8")) {
         const own = this.g.gather(source.table(), ids);
-        return this.hook.embedding(this.g, path, { rows: own, source });
+        return this.hook.embedding(this.g, path, { rows: own, source, isAnswer });
       }
       const picked = this.g.gather(stored, ids);
       const rows32 = type === "float32" ? picked : this.g.cast(picked, onnxTypes.float32);
-      const changed = this.hook.embedding(this.g, path, { rows: rows32, source });
+      const changed = this.hook.embedding(this.g, path, { rows: rows32, source, isAnswer });
       return this.g.scale(changed, scale);
     });
   }
@@ -185,6 +191,11 @@ export class ModelBuilder {
   /** The sequence's keys and values; adapters may put others in their place. */
   memory(layer: number, own: KeysAndValues): KeysAndValues {
     return this.hook.memory?.(this.g, layer, own) ?? own;
+  }
+
+  /** Keys and values that an adapter puts before an encoder's sequence; null for those of a session. */
+  prefix(layer: number, like: Value): KeysAndValues | null {
+    return this.hook.prefix?.(this.g, layer, like) ?? null;
   }
 
   /** What attention goes on with; adapters may add to it. */

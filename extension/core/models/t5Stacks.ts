@@ -157,7 +157,8 @@ const rate = dropoutRate(0.1, "dropout_rate");
 
 function embedded(m: ModelBuilder, { vocabulary, hidden }: Shape, stack: string): Value {
   const ids = m.g.input("input_ids", "int64", ["batch", "seq"]);
-  const rows = m.embedding("shared", ids, [vocabulary, hidden]);
+  const isAnswer = stack === "decoder";
+  const rows = m.scaledEmbedding("shared", ids, { size: [vocabulary, hidden], isAnswer });
   return m.dropout(rows, { path: `${stack}.embed_tokens`, rate, size: hidden });
 }
 

@@ -106,6 +106,14 @@ export interface EmbeddingSource {
   table(): Value;
 }
 
+export interface EmbeddingRows {
+  readonly rows: Value;
+  /** Absent in an ONNX export, which does not say where they came from. */
+  readonly source?: EmbeddingSource;
+  /** True for tokens of an answer, which a decoder behind an encoder reads. */
+  readonly isAnswer?: boolean;
+}
+
 /**
  * The door between a model and what is put around its layers. Each function gets what the base
  * computes and returns what the model goes on with.
@@ -113,12 +121,17 @@ export interface EmbeddingSource {
 export interface LayerHook {
   /** A group's layers → outputs in whichever form is at hand. */
   linears(g: GraphBuilder, group: LinearGroup, layers: GroupLayers): Outputs;
-  /** Rows [batch, seq, dim] that an embedding gave; an ONNX export does not say from where. */
-  embedding(g: GraphBuilder, path: string, at: { rows: Value; source?: EmbeddingSource }): Value;
+  /** Rows [batch, seq, dim] that an embedding gave. */
+  embedding(g: GraphBuilder, path: string, at: EmbeddingRows): Value;
   /** What an attention block mixed, before its output projection. */
   attention(g: GraphBuilder, path: string, values: AttentionValues): Value;
   /** What attention of a layer remembers, [batch, kv heads, seq, dim] each, keys rotated; as it is without. */
   memory?(g: GraphBuilder, layer: number, own: KeysAndValues): KeysAndValues;
+  /**
+   * Keys and values before an encoder's sequence, [batch, heads, tokens, dim]; absent for those of a session.
+   * @param like as many texts as the batch has
+   */
+  prefix?(g: GraphBuilder, layer: number, like: Value): KeysAndValues;
   /** What is added to the rows [batch, pairs, out] that experts give; null for nothing. */
   experts(g: GraphBuilder, matrix: ExpertMatrix): Value | null;
   /** A norm's weight [size]. */

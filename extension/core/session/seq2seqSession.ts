@@ -77,12 +77,13 @@ export class Seq2SeqSession implements DecodingSession {
 
   /** Keeps what the encoder makes of a prompt. */
   private async read(state: DecodingState, prompt: TokenBatch): Promise<void> {
-    const { adapters } = state;
+    const { adapters: all } = state;
+    // Keys and values of an adapter stand before the answer, virtual tokens before the prompt.
+    const adapters = { ...all, cachePrefix: null };
     const names = Array.from({ length: this.model.layers }, (_, layer) => layer);
     const outputs = names.flatMap((layer) => [`cross_key.${layer}`, `cross_value.${layer}`]);
     const read: Record<string, Tensor> = await this.encoder.read(prompt, adapters, outputs);
     state.source = { ...read, cross_mask: maskTensor(prompt, adapters) };
-    // Virtual tokens stand before the prompt alone.
-    state.adapters = { ...adapters, virtualTokens: 0, virtualPadding: [] };
+    state.adapters = { ...all, virtualTokens: 0, virtualPadding: [] };
   }
 }

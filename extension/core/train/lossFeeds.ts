@@ -12,8 +12,10 @@ export interface LossPlace {
   readonly model: Model;
   readonly kind: LossKind;
   readonly virtualTokens: number;
+  /** Before an answer, of a model with encoder and decoder. */
+  readonly answerTokens?: number | undefined;
   readonly virtualLabels?: readonly VirtualLabel[] | undefined;
-  /** True where the last virtual token predicts the sequence's first. */
+  /** True where virtual tokens are rows of the output, the last of which predicts the sequence's first token. */
   readonly predictsFirst: boolean;
   /** Are labels fed in parts (chunkedHead.ts)? */
   readonly isChunked: boolean;
@@ -60,15 +62,15 @@ export function lossFeeds(batch: Batch, share: number, at: LossPlace): Record<st
 
 /** A language model and a class at the last token read chosen rows; other heads all of them. */
 function labelledRows(batch: Batch, place: LossPlace): LabelledRows {
-  const { model, virtualTokens } = place;
-  const { task, padding } = headOf(model);
+  const { model, virtualTokens, answerTokens = 0 } = place;
+  const { task } = headOf(model);
   const { rows, answerLength } = batch;
   const length = answerLength ?? batch.length;
   const isOne = task === "sequence-classification";
   const labels = idsOf(batch, isOne ? rows : rows * length);
   const whole = length + virtualTokens;
-  if (isOne) return { places: lastPlaces(batch, { padding, virtualTokens }), labels: [...labels] };
-  if (answerLength !== undefined) return answerTokens(labels);
+  if (isOne) return { places: lastPlaces(batch, place), labels: [...labels] };
+  if (answerLength !== undefined) return answerRows(labels, length, answerTokens);
   if (task === "language-modeling") return nextTokens(batch, { ...place, whole });
   const all: LabelledRows = { places: [], labels: [] };
   for (let row = 0; row < rows; row++) {
@@ -91,9 +93,12 @@ function idsOf({ labels }: Batch, count: number): Int32Array {
 }
 
 /** Of a decoder that reads its answer one place later: each row has its own label. */
-function answerTokens(labels: Int32Array): LabelledRows {
-  const places = [...labels.keys()].filter((place) => labels[place] !== ignored);
-  return { places, labels: places.map((place) => labels[place] as number) };
+function answerRows(labels: Int32Array, length: number, front: number): LabelledRows {
+  const learned = [...labels.keys()].filter((place) => labels[place] !== ignored);
+  return {
+    places: learned.map((place) => place + front * (Math.floor(place / length) + 1)),
+    labels: learned.map((place) => labels[place] as number),
+  };
 }
 
 /** Only rows whose next token has a label: the head need not run on others. */
@@ -129,12 +134,14 @@ function nextTokens(
 /** Where transformers reads a sequence's class: at its last token that is no padding. */
 function lastPlaces(
   { rows, length, inputIds }: Batch,
-  { padding = null, virtualTokens }: { padding?: number | null | undefined; virtualTokens: number },
+  { model, virtualTokens, predictsFirst }: LossPlace,
 ): number[] {
+  const { padding = null } = headOf(model);
   const whole = length + virtualTokens;
   return Array.from({ length: rows }, (_, row) => {
     const ids = inputIds.subarray(row * length, (row + 1) * length);
-    const isBlind = padding === null || virtualTokens > 0;
+    // Behind rows of an adapter a model is given no ids.
+    const isBlind = padding === null || (virtualTokens > 0 && predictsFirst);
     const last = isBlind
       ? length - 1
       : Math.max(
@@ -145,16 +152,27 @@ function lastPlaces(
   });
 }
 
-/** Both ends of an answer count half (transformers' …ForQuestionAnswering). */
-function spanFeeds(batch: Batch, share: number, at: LossPlace): Record<string, Tensor> {
+/**
+ * Both ends of an answer count half (transformers' …ForQuestionAnswering). An answer's place is counted behind
+ * virtual tokens where these have rows.
+ */
+function spanFeeds(
+  batch: Batch,
+  share: number,
+  { virtualTokens, predictsFirst }: LossPlace,
+): Record<string, Tensor> {
   const { rows, length } = batch;
   const labels = idsOf(batch, 2 * rows);
   const weights = Float32Array.from(labels, (label) => (label === ignored ? 0 : share / 2));
-  const places = Array.from({ length: rows * (length + at.virtualTokens) }, (_, place) => place);
+  const whole = length + virtualTokens;
+  const front = predictsFirst ? virtualTokens : 0;
+  const places = Array.from({ length: rows * whole }, (_, place) => place).filter(
+    (place) => predictsFirst || place % whole >= virtualTokens,
+  );
   return {
     logits_rows: int64Tensor(places, [places.length]),
     labels: int64Tensor(
-      Array.from(labels, (label) => Math.max(0, label)),
+      Array.from(labels, (label) => Math.max(0, label) + front),
       [2 * rows],
     ),
     weights: float32Tensor(weights, [2 * rows]),
@@ -163,7 +181,7 @@ function spanFeeds(batch: Batch, share: number, at: LossPlace): Record<string, T
 
 /** Numbers, or several labels that may apply together: [rows, width]. */
 function numberFeeds(batch: Batch, share: number, at: LossPlace): Record<string, Tensor> {
-  const { task, width, padding } = headOf(at.model);
+  const { task, width } = headOf(at.model);
   if (task !== "sequence-classification") {
     throw badRequest(
       t("Numbers and several labels are learned by models for sequence classification."),
@@ -173,7 +191,7 @@ function numberFeeds(batch: Batch, share: number, at: LossPlace): Record<string,
   if (labels.length !== rows * width) {
     throw badRequest(t("{0} labels are given for {1} rows of {2}.", labels.length, rows, width));
   }
-  const places = lastPlaces(batch, { padding, virtualTokens: at.virtualTokens });
+  const places = lastPlaces(batch, at);
   return {
     logits_rows: int64Tensor(places, [rows]),
     labels: float32Tensor(Float32Array.from(labels), [rows, width]),

@@ -16,11 +16,20 @@ const masked = -3.4e38;
 
 type Feeds = Record<string, Tensor>;
 
+/** How many tokens, or keys and values, an adapter puts in front. */
+export interface Fronts {
+  readonly virtualTokens?: number;
+  readonly answerTokens?: number;
+  readonly prefixTokens?: number;
+}
+
 /** A batch behind the tokens that a prompt method puts in front. */
 interface Sequences extends Pick<Batch, "rows" | "length" | "inputIds" | "attentionMask"> {
   readonly tokenTypes?: Int32Array | undefined;
   readonly segments?: Int32Array | undefined;
   readonly positionIds?: Int32Array | undefined;
+  /** Rows in front are the adapter's: the model cannot tell which ids are padding. */
+  readonly isBlind?: boolean;
 }
 
 /** Makes the inputs of a model's graph, tables of angles kept from batch to batch. */
@@ -29,7 +38,7 @@ export class ModelFeeds {
 
   constructor(
     private readonly model: CausalModel | EncoderModel | Seq2SeqModel,
-    private readonly virtualTokens = 0,
+    private readonly fronts: Fronts = {},
   ) {
     const rotary = model.kind === "causal" ? model.rotary : [];
     this.tables = rotary.map((each) => ({ suffix: each.suffix, table: new RopeTable(each) }));
@@ -38,7 +47,7 @@ export class ModelFeeds {
   /** @throws unsupported where `graph` has an input that a batch does not tell */
   feedsOf(batch: Batch, graph: Graph, others: Feeds): Feeds {
     const { model } = this;
-    const whole = behindVirtual(batch, this.virtualTokens);
+    const whole = behindVirtual(batch, this.fronts.virtualTokens);
     const feeds: Feeds = { ...this.own(whole, batch, model), ...others };
     const taken: Feeds = {};
     for (const { name } of graph.inputs) {
@@ -54,7 +63,7 @@ export class ModelFeeds {
       case "causal":
         return this.causal(at, model);
       case "encoder":
-        return encoder(at, model);
+        return encoder(at, model, this.fronts.prefixTokens);
       case "seq2seq":
         return this.both(at, batch, model);
     }
@@ -74,7 +83,8 @@ export class ModelFeeds {
     );
     const attentionMask = new Int32Array(rows * length).fill(1);
     const source = encoder(at, model.encoder);
-    const answer = this.causal({ rows, length, inputIds, attentionMask }, model.decoder);
+    const own = { rows, length, inputIds, attentionMask };
+    const answer = this.causal(behindVirtual(own, this.fronts.answerTokens), model.decoder);
     return {
       ...answer,
       ...source,
@@ -150,20 +160,25 @@ function causalMask(
   return out;
 }
 
-function encoder(at: Sequences, model: EncoderModel): Feeds {
+/** @param prefix keys and values before each row, which count as places and are seen by all */
+function encoder(at: Sequences, model: EncoderModel, prefix = 0): Feeds {
   const { rows, length, inputIds, attentionMask } = at;
   if (at.segments) {
     throw badRequest(t("Packed texts are for decoders. Train an encoder without packing."));
   }
-  const positions = encoderPositions(at, model);
+  const positions = encoderPositions(at, model, prefix);
   checkLength(positions, model, !model.relative);
   const types = at.tokenTypes ?? new Int32Array(rows * length);
-  const mask = Float32Array.from(attentionMask, (real) => (real === 1 ? 0 : masked));
+  const width = prefix + length;
+  const mask = new Float32Array(rows * width);
+  attentionMask.forEach((real, i) => {
+    if (real !== 1) mask[Math.floor(i / length) * width + prefix + (i % length)] = masked;
+  });
   const feeds: Feeds = {
     input_ids: intTensor(inputIds, [rows, length]),
     position_ids: intTensor(positions, [rows, length]),
     token_type_ids: intTensor(types, [rows, length]),
-    mask: float32Tensor(mask, [rows, 1, 1, length]),
+    mask: float32Tensor(mask, [rows, 1, 1, width]),
   };
   return { ...feeds, ...relativeFeeds(model.relative, length) };
 }
@@ -176,16 +191,18 @@ function relativeFeeds(relative: RelativePositions | undefined, length: number):
 }
 
 function encoderPositions(
-  { rows, length, inputIds }: Sequences,
+  { rows, length, inputIds, isBlind = false }: Sequences,
   { positions: rule }: EncoderModel,
+  prefix: number,
 ): Int32Array {
   const out = new Int32Array(rows * length);
   for (let row = 0; row < rows; row++) {
     let count = 0;
     for (let i = 0; i < length; i++) {
       const place = row * length + i;
-      if (rule.kind === "count") out[place] = i;
-      else out[place] = rule.padding + (inputIds[place] === rule.padding ? 0 : ++count);
+      if (rule.kind === "count") out[place] = prefix + i;
+      else if (!isBlind && inputIds[place] === rule.padding) out[place] = rule.padding;
+      else out[place] = rule.padding + prefix + ++count;
     }
   }
   return out;
@@ -204,7 +221,7 @@ function checkLength(
 }
 
 /** The batch with so many tokens in front of each row, whose ids are 0 and whose rows the adapter adds. */
-function behindVirtual(batch: Batch, count: number): Sequences {
+function behindVirtual(batch: Sequences, count = 0): Sequences {
   if (count === 0) return batch;
   const { rows, length } = batch;
   const wide = (values: Int32Array, front: number): Int32Array => {
@@ -225,6 +242,7 @@ function behindVirtual(batch: Batch, count: number): Sequences {
     inputIds: wide(batch.inputIds, 0),
     attentionMask: wide(batch.attentionMask, 1),
     tokenTypes: batch.tokenTypes && wide(batch.tokenTypes, 0),
+    isBlind: true,
   };
 }
 

@@ -102,15 +102,18 @@ export class TrainingModel {
       values: parts.values,
     });
     const opened = await TrainingSession.create({ step, evaluation, update }, session);
-    const feeds = new ModelFeeds(readable(model), adapter.virtualTokens);
+    const feeds = new ModelFeeds(readable(model), adapter);
     return new TrainingModel(parts, groups, state, opened, { step, evaluation }, feeds);
   }
 
   /** Terms of a batch's loss. */
   termsOf(batch: Batch): number {
     if (this.parts.loss !== "choice") return batch.rows;
-    const { rows, length, labels, learnedTokens } = batch;
+    const { rows, length, labels, learnedTokens, answerLength } = batch;
     const { predictsFirst, virtualLabels = [] } = this.parts.adapter;
+    const isNext =
+      answerLength === undefined && headOf(this.parts.model).task === "language-modeling";
+    if (!isNext) return learnedTokens;
     const own = virtualLabels.slice(1).filter(({ label }) => label !== ignored).length * rows;
     if (predictsFirst !== true) return learnedTokens + own;
     const firsts = Array.from({ length: rows }, (_, row) => labels[row * length] ?? ignored);
@@ -188,8 +191,8 @@ export class TrainingModel {
     const { adapter, model, loss: kind, largestWidth } = this.parts;
     const labels = at.graph.inputs.find(({ name }) => name === "labels");
     const isChunked = kind === "choice" && labels?.shape.length === 2;
-    const { virtualTokens = 0, virtualLabels, predictsFirst = false } = adapter;
-    const virtual = { virtualTokens, virtualLabels, predictsFirst };
+    const { virtualTokens = 0, answerTokens, virtualLabels, predictsFirst = false } = adapter;
+    const virtual = { virtualTokens, answerTokens, virtualLabels, predictsFirst };
     const place = { model, kind, ...virtual, isChunked, largestWidth };
     const own = lossFeeds(batch, at.share, place);
     const others = { ...this.parameters.feeds(), ...own, ...taskFeeds(adapter, batch), ...at.seed };

@@ -68,14 +68,10 @@ export function submodules(
   );
 }
 
-/** Refuses a base with encoder and decoder. @throws unsupported */
-export function requireDecoder(
-  what: string,
-  { config, base, file }: { config: PromptConfig; base: MethodBase; file: string },
-): void {
-  submodules(config, { base, file });
-  if (!base.hasEncoder) return;
-  throw unsupported(t("{0}: {1} on a base with encoder and decoder does not run yet", file, what));
+/** Layers of an encoder in front of a decoder. */
+export function encoderLayers({ config, attention }: MethodBase): number {
+  const stated = config.raw["num_layers"];
+  return typeof stated === "number" ? stated : attention.layers;
 }
 
 /**
@@ -95,7 +91,13 @@ export function checkSize(
 }
 
 /** The embedding that a prompt bypasses: the first of the model. */
-export function tokenEmbedding({ tree }: MethodBase): { path: string; in: number; out: number } {
+export function tokenEmbedding({ tree }: MethodBase): {
+  path: string;
+  in: number;
+  out: number;
+  /** Factor on its rows, part of the module. */
+  scale?: number;
+} {
   const found = tree.modules.find((module) => module.kind === "embedding");
   if (found?.kind === "embedding") return found;
   throw unsupported(t("This base has no token embedding that virtual tokens could stand for"));

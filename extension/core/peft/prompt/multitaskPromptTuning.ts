@@ -6,7 +6,7 @@ import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { multiply } from "../../base/matrix.ts";
 import { wholeNumber } from "../tuner/config.ts";
-import { promptFields, requireDecoder } from "./config.ts";
+import { promptFields, submodules } from "./config.ts";
 import { promptMethod } from "./prompt.ts";
 import { promptTuningFields } from "./promptTuning.ts";
 import { promptRows, storedPrompt, virtualTokens } from "./virtualTokens.ts";
@@ -44,8 +44,8 @@ export const multitaskPromptTuning = promptMethod<MultitaskConfig>({
     num_tasks: { default: 1, meaning: t("How many tasks share the prompt.") },
   },
   tensors: (context) => {
-    requireDecoder(t("multitask prompt tuning"), context);
-    const { num_tasks: tasks, num_ranks: ranks, num_virtual_tokens: count } = context.config;
+    const { num_tasks: tasks, num_ranks: ranks, num_virtual_tokens: tokens } = context.config;
+    const count = tokens * submodules(context.config, context);
     const rows = promptRows(context);
     const hidden = rows[storedPrompt]?.[1] as number;
     return {
@@ -54,8 +54,10 @@ export const multitaskPromptTuning = promptMethod<MultitaskConfig>({
       prefix_task_rows: [tasks, ranks, hidden],
     };
   },
-  effects: ({ config, base }, tensors) => {
-    const { num_tasks: tasks, num_ranks: inner, num_virtual_tokens: rows } = config;
+  effects: (context, tensors) => {
+    const { config, base } = context;
+    const { num_tasks: tasks, num_ranks: inner, num_virtual_tokens: count } = config;
+    const rows = count * submodules(config, context);
     const shared = tensors.values(storedPrompt);
     const columns = shared.length / rows;
     const left = tensors.values("prefix_task_cols");
@@ -66,12 +68,21 @@ export const multitaskPromptTuning = promptMethod<MultitaskConfig>({
         right.subarray(task * inner * columns, (task + 1) * inner * columns),
         { rows, inner, columns },
       );
-      return shared.map((value, i) => value * (product[i] as number));
+      const own = shared.map((value, i) => value * (product[i] as number));
+      return own.subarray(0, count * columns);
     });
     return virtualTokens(base, prompts);
   },
-  warnings: ({ num_tasks: tasks }) =>
-    tasks === 1
+  warnings: ({ num_tasks: tasks, num_transformer_submodules: stacks }) => [
+    ...(tasks === 1
       ? []
-      : [t("The adapter has {0} tasks; the first is used where none is named.", tasks)],
+      : [t("The adapter has {0} tasks; the first is used where none is named.", tasks)]),
+    ...(stacks === 2
+      ? [
+          t(
+            "PEFT trains with a part of the prompt before the answer as well, and answers without it.",
+          ),
+        ]
+      : []),
+  ],
 });

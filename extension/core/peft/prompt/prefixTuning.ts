@@ -9,16 +9,17 @@
  */
 import { t } from "@vscode/l10n";
 import { z } from "zod";
-import { GraftError, misfit } from "../../base/errors.ts";
+import { GraftError, misfit, unsupported } from "../../base/errors.ts";
 import type { Shape } from "../../base/shape.ts";
 import type { AdapterEffects } from "../effect.ts";
 import type { ModuleTensors } from "../tuner/tensors.ts";
 import {
   checkSize,
+  encoderLayers,
   promptFieldInfo,
   promptFields,
   type PromptConfig,
-  requireDecoder,
+  submodules,
 } from "./config.ts";
 import { type PromptContext, promptMethod } from "./prompt.ts";
 import { storedPrompt } from "./virtualTokens.ts";
@@ -50,7 +51,8 @@ export const prefixTuning = promptMethod<PrefixConfig>({
 function trainedPrefix({ config, base }: PromptContext<PrefixConfig>, stored: number): number {
   const { encoder_hidden_size: hidden, num_virtual_tokens: count } = config;
   if (!config.prefix_projection || !hidden) return stored;
-  const { layers, keyValueHeads, headDim } = base.attention;
+  const { keyValueHeads, headDim } = base.attention;
+  const layers = prefixLayers({ config, base });
   const width = keyValueHeads * headDim;
   return count * width + (width + 1) * hidden + (hidden + 1) * 2 * layers * width;
 }
@@ -90,9 +92,9 @@ function prefixShape<C extends PromptConfig>({
   file,
   base,
 }: PromptContext<C>): Record<string, Shape> {
-  requireDecoder(t("a prefix of keys and values"), { config, base, file });
-  const { layers, keyValueHeads, headDim } = base.attention;
-  checkSize("num_layers", { config, own: layers, file });
+  requireStacks({ config, base, file });
+  const { keyValueHeads, headDim } = base.attention;
+  const layers = prefixLayers({ config, base });
   checkSize("num_attention_heads", { config, own: keyValueHeads, file });
   const width = keyValueHeads * headDim;
   if (config.token_dim !== null && config.token_dim !== width) {
@@ -109,11 +111,49 @@ function prefixShape<C extends PromptConfig>({
   return { [storedPrompt]: [config.num_virtual_tokens, 2 * layers * width] };
 }
 
+/** How many layers a prefix has keys and values for: PEFT counts those of an encoder, where there is one. */
+export function prefixLayers({
+  config,
+  base,
+}: Pick<PromptContext<PromptConfig>, "config" | "base">): number {
+  if (!base.hasEncoder) return base.attention.layers;
+  return config.num_layers ?? encoderLayers(base);
+}
+
+/** Of a base with encoder and decoder PEFT has a prefix for both, and for no fewer layers than the decoder has. */
+function requireStacks(context: PromptContext<PromptConfig>): void {
+  const { config, base, file } = context;
+  const count = submodules(config, context);
+  if (!base.hasEncoder)
+    return checkSize("num_layers", { config, own: base.attention.layers, file });
+  if (count === 2 && prefixLayers(context) >= base.attention.layers) return;
+  throw unsupported(
+    t(
+      "{0}: a prefix before answers needs num_transformer_submodules 2 and num_layers of at least {1}",
+      file,
+      base.attention.layers,
+    ),
+    t("Take prompt tuning or P-tuning instead."),
+  );
+}
+
+/**
+ * Which part of a prefix a layer's keys are, its values being the next. Behind an encoder PEFT has the parts twice,
+ * one after the other, and gives each layer four of them, of which the first two count (PeftModel.get_prompt).
+ */
+export function keysOf(
+  layer: number,
+  context: Pick<PromptContext<PromptConfig>, "config" | "base">,
+): number {
+  return context.base.hasEncoder ? (4 * layer) % (2 * prefixLayers(context)) : 2 * layer;
+}
+
 function prefix<C extends PromptConfig>(
   { config, base }: PromptContext<C>,
   tensors: ModuleTensors,
 ): Promise<Partial<AdapterEffects>> {
   const { layers, keyValueHeads, headDim } = base.attention;
+  const parts = 2 * prefixLayers({ config, base });
   const count = config.num_virtual_tokens;
   const stored = tensors.values(storedPrompt);
   const width = keyValueHeads * headDim;
@@ -122,14 +162,14 @@ function prefix<C extends PromptConfig>(
     const out = new Float32Array(count * width);
     for (let token = 0; token < count; token++) {
       for (let head = 0; head < keyValueHeads; head++) {
-        const from = (token * 2 * layers + index) * width + head * headDim;
+        const from = (token * parts + index) * width + head * headDim;
         out.set(stored.subarray(from, from + headDim), (head * count + token) * headDim);
       }
     }
     return out;
   };
   const numbers = Array.from({ length: layers }, (_, layer) => layer);
-  const keys = numbers.map((layer) => part(2 * layer));
-  const values = numbers.map((layer) => part(2 * layer + 1));
+  const keys = numbers.map((layer) => part(keysOf(layer, { config, base })));
+  const values = numbers.map((layer) => part(keysOf(layer, { config, base }) + 1));
   return Promise.resolve({ cachePrefix: { count, keys, values } });
 }

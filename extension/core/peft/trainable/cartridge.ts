@@ -3,7 +3,7 @@
  * begin. PEFT draws it; its examples begin with what the base remembers of a text.
  */
 import { cartridge as method, type CartridgeConfig } from "../prompt/prefixTuning.ts";
-import { beforeMemory, cacheFields, tokenWidth } from "./cachePrefix.ts";
+import { beforeMemory, cacheFields, requireMemory, tokenWidth } from "./cachePrefix.ts";
 import { normal } from "./draws.ts";
 import { type PromptContext, promptForm, type PromptTensor } from "./promptForm.ts";
 
@@ -19,6 +19,7 @@ function parts(context: PromptContext<CartridgeConfig>): PromptTensor[] {
 export const cartridge = promptForm<CartridgeConfig>({
   method,
   predictsFirst: false,
+  check: requireMemory,
   fields: cacheFields,
   tensors: parts,
   initialize: (context, { random }) =>

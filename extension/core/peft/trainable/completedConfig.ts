@@ -20,12 +20,7 @@ export function completedConfig<C extends TunerConfig>(
   base: MethodBase,
   method: TunerMethod<C>,
 ): AdapterConfig {
-  const saved = given.raw["modules_to_save"];
-  const own = Array.isArray(saved) ? saved.map(String) : [];
-  const heads = (taskHeads[given.taskType ?? ""] ?? []).filter((name) => !own.includes(name));
-  const withHeads = withFields(given, {
-    ...(heads.length > 0 && { modules_to_save: [...own, ...heads] }),
-  });
+  const withHeads = withTaskHeads(given);
   const targets = given.raw["target_modules"] ?? null;
   if (targets === null) {
     const usual = method.defaultTargets(base.modelType);
@@ -36,6 +31,14 @@ export function completedConfig<C extends TunerConfig>(
   const paths = method.plan(withHeads, base).targets.map(({ module }) => module.path);
   const names = isMany ? targets.map(String) : paths;
   return withFields(withHeads, { target_modules: shortened(names, { paths, base }) });
+}
+
+/** The config with the heads of its task in modules_to_save. */
+export function withTaskHeads(given: AdapterConfig): AdapterConfig {
+  const saved = given.raw["modules_to_save"];
+  const own = Array.isArray(saved) ? saved.map(String) : [];
+  const heads = (taskHeads[given.taskType ?? ""] ?? []).filter((name) => !own.includes(name));
+  return heads.length > 0 ? withFields(given, { modules_to_save: [...own, ...heads] }) : given;
 }
 
 /** From so many names on PEFT looks for fewer that choose the same modules. */

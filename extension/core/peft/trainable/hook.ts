@@ -1,6 +1,6 @@
 /** Puts a method's formulas around the layers of a graph that is being built. */
 import { t } from "@vscode/l10n";
-import { GraftError, unsupported } from "../../base/errors.ts";
+import { unsupported } from "../../base/errors.ts";
 import { layerIndex } from "../../checkpoint/modules.ts";
 import type { ParameterTarget } from "../../checkpoint/parameters.ts";
 import type { GraphBuilder } from "../../onnx/builder.ts";
@@ -9,7 +9,6 @@ import {
   bareLayers,
   type GroupLayers,
   type LayerHook,
-  type LayerParts,
   type LinearGroup,
   type LinearModule,
   oneByOne,
@@ -24,13 +23,13 @@ import { type ParameterInputs, peftPrefix } from "./parameters.ts";
 import type { TrainableTuner, TrainedLayer, TrainedModule } from "./tuner.ts";
 import { replacedColumns, replacedRows, type TokenTable } from "./tokenRows.ts";
 import type { WholeTensor } from "./whole.ts";
+import { missingParts, wholeBase, type WholeNames, wholeNames } from "./wholeLayers.ts";
 
 interface HookAt<C extends TunerConfig> {
   readonly tuner: TrainableTuner<C>;
   readonly plan: TunerPlan<C>;
   readonly inputs: ParameterInputs;
-  /** Names of inputs by the base's own names of what they stand for. */
-  readonly whole: ReadonlyMap<string, string>;
+  readonly whole: WholeNames;
   readonly targets: ReadonlySet<string>;
   /** Parameters of layers and tables that are targeted by their own names, by path. */
   readonly named: ReadonlyMap<string, ParameterTarget>;
@@ -60,7 +59,7 @@ export function tunerHook<C extends TunerConfig>(
     tuner,
     plan,
     inputs,
-    whole: new Map(whole.map((own) => [`${own.module.path}.${own.parameter}`, own.name])),
+    whole: wholeNames(whole),
     targets: new Set(plan.targets.map(({ module }) => module.path)),
     named: new Map(
       plan.parameters.flatMap(({ target }) =>
@@ -205,43 +204,6 @@ function tableOf(path: string, tables: readonly TokenTable[]): TokenTable | unde
   );
 }
 
-/** A base layer with what of it is trained whole. */
-function wholeBase<C extends TunerConfig>(
-  g: GraphBuilder,
-  module: LinearModule,
-  at: HookAt<C> & {
-    layers: GroupLayers;
-    parts: LayerParts;
-    index: number;
-    outputs: () => readonly Value[];
-  },
-): (x: Value) => Value {
-  const { whole, inputs, parts, index, layers } = at;
-  const weightName = whole.get(`${module.path}.weight`);
-  const biasName = whole.get(`${module.path}.bias`);
-  const bias = biasName === undefined ? null : inputs.in(g, biasName);
-  if (weightName !== undefined) {
-    const stored = inputs.in(g, weightName);
-    const flat = module.kernel ? g.reshape(stored, [module.out, module.in]) : stored;
-    return (x) => {
-      const y = module.isTransposed ? g.matMul(x, flat) : g.matMulTransposed(x, flat);
-      return bias === null ? y : g.add(y, bias);
-    };
-  }
-  const plain = (x: Value): Value =>
-    x === layers.x ? (at.outputs()[index] as Value) : parts.layer(index, x);
-  const old = bias === null ? null : parts.bias(index);
-  if (bias === null || old === null) return plain;
-  return (x) => g.add(plain(x), g.sub(bias, old));
-}
-
 function missing(method: string, path: string): never {
   throw unsupported(t("Graft does not train {0} on {1}.", method, path));
-}
-
-function missingParts(path: string): never {
-  throw new GraftError(
-    "unsupported",
-    t("Graft trains checkpoints; {0} is in an ONNX export, which holds it in another form.", path),
-  );
 }

@@ -16,7 +16,7 @@ import {
   lstmValues,
 } from "./promptEncoder.ts";
 import { type PromptContext, promptForm } from "./promptForm.ts";
-import { beforeTokens, rowFields } from "./promptRows.ts";
+import { beforeTokens, rowCount, rowFields } from "./promptRows.ts";
 import { refuseField } from "./refuse.ts";
 
 const rows = "embedding.weight";
@@ -57,7 +57,7 @@ export const pTuning = promptForm<PTuningConfig>({
   },
   tensors: (context) => {
     const { lstm: recurrent, head } = encoderOf(context);
-    const shape = [context.config.num_virtual_tokens, tokenEmbedding(context.base).out];
+    const shape = [rowCount(context), tokenEmbedding(context.base).out];
     return [
       { name: rows, shape, isTrained: true },
       ...(recurrent ? lstmTensors(recurrent) : []),
@@ -68,14 +68,14 @@ export const pTuning = promptForm<PTuningConfig>({
     const { lstm: recurrent, head } = encoderOf(context);
     const { out: dim } = tokenEmbedding(context.base);
     return new Map([
-      [rows, normal(random, [context.config.num_virtual_tokens, dim])] as const,
+      [rows, normal(random, [rowCount(context), dim])] as const,
       ...(recurrent ? lstmValues(random, recurrent) : []),
       ...head.flatMap((layer) => linearValues(random, layer)),
     ]);
   },
   make: (g, context, own) => {
     const { lstm: recurrent, head } = encoderOf(context);
-    const steps = context.config.num_virtual_tokens;
+    const steps = rowCount(context);
     const read = recurrent ? lstm(g, own(rows), { ...recurrent, steps, own }) : own(rows);
     return head.reduce((x, { name }, i) => linear(g, i === 0 ? x : g.relu(x), { name, own }), read);
   },

@@ -7,6 +7,9 @@ import type { Parameter } from "./trainable.ts";
 /** What PEFT's files put before a module's path. */
 export const peftPrefix = "base_model.model.";
 
+/** The same of prompt methods, whose base nothing is put around. */
+export const promptPrefix = "base_model.";
+
 /** Graph inputs of parameters, declared when a layer first asks for them. */
 export class ParameterInputs {
   private readonly known: ReadonlyMap<string, Parameter>;

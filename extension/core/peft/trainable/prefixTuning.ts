@@ -5,7 +5,7 @@
  */
 import { prefixTuning as method, type PrefixConfig } from "../prompt/prefixTuning.ts";
 import { storedPrompt } from "../prompt/virtualTokens.ts";
-import { beforeMemory, cacheFields, keyWidth, tokenWidth } from "./cachePrefix.ts";
+import { beforeMemory, cacheFields, keyWidth, requireMemory, tokenWidth } from "./cachePrefix.ts";
 import { normal, zeros } from "./draws.ts";
 import { type Linear, linear, linearTensors, linearValues } from "./promptEncoder.ts";
 import { type PromptContext, promptForm } from "./promptForm.ts";
@@ -16,6 +16,7 @@ const rows = "embedding.weight";
 const plain = promptForm<PrefixConfig>({
   method,
   predictsFirst: false,
+  check: requireMemory,
   fields: (context) => ({ ...cacheFields(context), encoder_hidden_size: keyWidth(context) }),
   tensors: (context) => [
     { name: rows, stored: storedPrompt, shape: shapeOf(context), isTrained: true },
@@ -44,6 +45,7 @@ function transform(context: PromptContext<PrefixConfig>): [Linear, Linear] {
 const projected = promptForm<PrefixConfig>({
   method,
   predictsFirst: false,
+  check: requireMemory,
   fields: (context) => ({ ...cacheFields(context), encoder_hidden_size: keyWidth(context) }),
   tensors: (context) => [
     { name: rows, shape: [context.config.num_virtual_tokens, keyWidth(context)], isTrained: true },

@@ -7,7 +7,7 @@ import { promptTuning as method } from "../prompt/promptTuning.ts";
 import { storedPrompt } from "../prompt/virtualTokens.ts";
 import { normal } from "./draws.ts";
 import { type PromptContext, promptForm } from "./promptForm.ts";
-import { beforeTokens, rowFields, tableRows, textIds } from "./promptRows.ts";
+import { beforeTokens, rowCount, rowFields, tableRows, textIds } from "./promptRows.ts";
 import type { InitializeOptions } from "./trainable.ts";
 
 /** What rows begin with. */
@@ -17,7 +17,8 @@ export async function beginningRows(
 ): Promise<Float32Array> {
   const { config, base } = context;
   const { in: rows, out: hidden } = tokenEmbedding(base);
-  const { num_virtual_tokens: count, prompt_tuning_init: init } = config;
+  const { prompt_tuning_init: init } = config;
+  const count = rowCount(context);
   const drawn = normal(options.random, [count, hidden]);
   if (init === "TEXT") return tableRows(context, await textIds(context, options));
   if (init !== "SAMPLE_VOCAB") return drawn;
@@ -29,11 +30,11 @@ export const promptTuning = promptForm<PromptConfig>({
   method,
   predictsFirst: true,
   fields: rowFields,
-  tensors: ({ config, base }) => [
+  tensors: (context) => [
     {
       name: "embedding.weight",
       stored: storedPrompt,
-      shape: [config.num_virtual_tokens, tokenEmbedding(base).out],
+      shape: [rowCount(context), tokenEmbedding(context.base).out],
       isTrained: true,
     },
   ],

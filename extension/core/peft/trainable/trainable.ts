@@ -69,9 +69,16 @@ export interface TrainableAdapter {
   readonly made?: { readonly name: string; make(g: GraphBuilder): Value };
   /** Tokens that a prompt method puts before the sequence, whose rows the hook adds; 0 for others. */
   readonly virtualTokens?: number;
+  /** The same before the answer, of a base with encoder and decoder. */
+  readonly answerTokens?: number;
+  /** Keys and values that the hook puts before an encoder's sequence, which are no rows of it. */
+  readonly prefixTokens?: number;
   /** What those tokens themselves are to say, and how much each counts; absent where nothing is learned of them. */
   readonly virtualLabels?: readonly VirtualLabel[];
-  /** True where the last of them predicts the sequence's first token: rows do, a prefix in the cache does not. */
+  /**
+   * True where virtual tokens are rows of the output as others are, the last of which predicts the sequence's
+   * first token; a prefix in the cache has none.
+   */
   readonly predictsFirst?: boolean;
 }
 

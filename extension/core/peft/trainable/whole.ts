@@ -3,12 +3,21 @@ import { t } from "@vscode/l10n";
 import { misfit, unsupported } from "../../base/errors.ts";
 import type { Shape } from "../../base/shape.ts";
 import { type ModuleInfo, type ModuleTree, weightName } from "../../checkpoint/modules.ts";
+import type { ParameterTarget } from "../../checkpoint/parameters.ts";
 import type { MethodBase } from "../method.ts";
 import type { TunerConfig } from "../tuner/config.ts";
-import type { TunerPlan } from "../tuner/tuner.ts";
 import { isSaved, wholeShape } from "../tuner/wholeParameters.ts";
 import { peftPrefix } from "./parameters.ts";
 import type { Parameter } from "./trainable.ts";
+
+/** What decides which parameters of a base are trained whole. */
+interface WholePlan {
+  readonly config: Pick<TunerConfig, "modules_to_save" | "bias">;
+  readonly base: MethodBase;
+  readonly file: string;
+  readonly targets: readonly { readonly module: ModuleInfo }[];
+  readonly parameters: readonly { readonly target: ParameterTarget }[];
+}
 
 /** A parameter of the base that becomes an input. */
 export interface WholeTensor extends Parameter {
@@ -20,13 +29,10 @@ export interface WholeTensor extends Parameter {
  * What is trained whole: of modules_to_save all (a tied head is a copy of its own), and with `bias`
  * "all" or "…_only" the biases of all modules or of the targeted ones.
  */
-export function wholeTensors({
-  config,
-  base: { tree },
-  targets,
-  parameters,
-  file,
-}: TunerPlan<TunerConfig>): WholeTensor[] {
+export function wholeTensors(
+  { config, base: { tree }, targets, parameters, file }: WholePlan,
+  prefix = peftPrefix,
+): WholeTensor[] {
   const copied = tree.experts?.find(({ path }) => isSaved(path, config));
   if (copied) {
     throw unsupported(
@@ -45,19 +51,21 @@ export function wholeTensors({
   return tree.modules.flatMap((module) => {
     const hasBias = module.kind !== "embedding" && module.hasBias === true;
     if (isSaved(module.path, config)) {
-      const own = tensor(module, "weight", module.path);
-      return hasBias ? [own, tensor(module, "bias", module.path)] : [own];
+      const name = `${prefix}${module.path}`;
+      const own = tensor(module, "weight", name);
+      return hasBias ? [own, tensor(module, "bias", name)] : [own];
     }
     const isTarget = targeted.has(module.path);
     const isTrained = config.bias === "all" || (config.bias.endsWith("_only") && isTarget);
     if (!hasBias || !isTrained) return [];
-    return [tensor(module, "bias", isTarget ? `${module.path}.base_layer` : module.path)];
+    const name = `${prefix}${module.path}`;
+    return [tensor(module, "bias", isTarget ? `${name}.base_layer` : name)];
   });
 }
 
-function tensor(module: ModuleInfo, parameter: "weight" | "bias", path: string): WholeTensor {
+function tensor(module: ModuleInfo, parameter: "weight" | "bias", name: string): WholeTensor {
   return {
-    name: `${peftPrefix}${path}.${parameter}`,
+    name: `${name}.${parameter}`,
     shape: wholeShape(module, parameter),
     isTrained: true,
     isStored: true,

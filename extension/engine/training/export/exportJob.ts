@@ -128,7 +128,7 @@ async function factsOf(
     loss,
     hasEvaluation: config.settings.evaluateEvery > 0 && data.evaluation.count > 0,
     hasDropout: evaluation !== model,
-    learnsFirstToken: adapter.predictsFirst ?? false,
+    learnsFirstToken: task === "causal" && adapter.predictsFirst === true,
     hasTasks: adapter.tasks !== undefined,
     losses: run === undefined ? {} : await lossesOf(run),
   };

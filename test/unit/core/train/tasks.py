@@ -3,8 +3,8 @@ What Python PEFT's training gives for tasks other than writing on: writes tasks.
 
     OMP_NUM_THREADS=1 python test/unit/core/train/tasks.py
 
-Bases are the fixtures', their own dropout set to 0. Of each case the losses of some steps, and the length
-of every tensor's gradient in the first.
+Bases are the fixtures', their own dropout set to 0. Of each case the losses of some steps, the length of
+every tensor's gradient in the first, and of prompts the length of every tensor at the end.
 """
 import json
 import os
@@ -37,6 +37,74 @@ CASES = {
 }
 
 
+def prompt(method, task, count=3, **fields):
+    return dict(peft_type=method, task_type=task, num_virtual_tokens=count, **fields)
+
+
+T5 = ("t5-plain", "AutoModelForSeq2SeqLM", dict(dropout_rate=0.0), dict(words, labels=answers))
+GATED = ("t5-gated", *T5[1:])
+BERT = ("bert-seqcls", "AutoModelForSequenceClassification", quiet, dict(bert, labels=[2, 0]))
+TAGS = CASES["roberta_tags"][:4]
+SPANS = CASES["llama_spans"][:4]
+NUMBERS = CASES["gpt2_numbers"][:4]
+DISTILBERT = ("distilbert-seqcls", BERT[1], dict(dropout=0.0, attention_dropout=0.0, seq_classif_dropout=0.0), dict(words, labels=[2, 0]))
+SCALED = ("gemma3", "AutoModelForCausalLM", dict(attention_dropout=0.0), dict(words, labels=[[3, 17, 9, 22, 5, 1], [11, 4, 8, 1, -100, -100]]))
+twice = dict(num_tasks=2, num_ranks=2)
+
+CASES |= {
+    "t5_prompt": (*T5, prompt("PROMPT_TUNING", "SEQ_2_SEQ_LM")),
+    "t5_p_tuning": (*T5, prompt("P_TUNING", "SEQ_2_SEQ_LM", encoder_hidden_size=12, encoder_reparameterization_type="LSTM", encoder_num_layers=1)),
+    "t5_prefix": (*T5, prompt("PREFIX_TUNING", "SEQ_2_SEQ_LM", token_dim=12)),
+    "t5_projected": (*GATED, prompt("PREFIX_TUNING", "SEQ_2_SEQ_LM", 2, token_dim=12, prefix_projection=True, encoder_hidden_size=12)),
+    "t5_multitask": (*T5, prompt("MULTITASK_PROMPT_TUNING", "SEQ_2_SEQ_LM", **twice)),
+    "bert_prompt": (*BERT, prompt("PROMPT_TUNING", "SEQ_CLS")),
+    "bert_p_tuning": (*BERT, prompt("P_TUNING", "SEQ_CLS", encoder_hidden_size=12)),
+    "bert_prefix": (*BERT, prompt("PREFIX_TUNING", "SEQ_CLS")),
+    "bert_multitask": (*BERT, prompt("MULTITASK_PROMPT_TUNING", "SEQ_CLS", **twice)),
+    "distilbert_prompt": (*DISTILBERT, prompt("PROMPT_TUNING", "SEQ_CLS", token_dim=32, num_layers=2, num_attention_heads=4)),
+    "roberta_prompt": (*TAGS, prompt("PROMPT_TUNING", "TOKEN_CLS")),
+    "roberta_prefix": (*TAGS, prompt("PREFIX_TUNING", "TOKEN_CLS")),
+    "llama_prompt": (*SPANS, prompt("PROMPT_TUNING", "QUESTION_ANS")),
+    "llama_prefix": (*SPANS, prompt("PREFIX_TUNING", "QUESTION_ANS")),
+    "gpt2_prompt": (*NUMBERS, prompt("PROMPT_TUNING", "SEQ_CLS")),
+    "gpt2_prefix": (*NUMBERS, prompt("PREFIX_TUNING", "SEQ_CLS")),
+    "gemma3_prompt": (*SCALED, prompt("PROMPT_TUNING", "CAUSAL_LM")),
+}
+
+# PEFT 0.21's class for encoders with decoders asks transformers 5 for a method that is gone.
+transformers.T5ForConditionalGeneration._prepare_encoder_decoder_kwargs_for_generation = None
+
+
+def behind(tensors, fields):
+    """A batch as PEFT wants it of its callers: labels of tokens counted from the first virtual one."""
+    kind, count = fields["peft_type"], fields["num_virtual_tokens"]
+    own = dict(tensors)
+    if kind == "MULTITASK_PROMPT_TUNING":
+        own["task_ids"] = torch.tensor([1, 0])
+    if kind == "PREFIX_TUNING":
+        return own
+    if fields["task_type"] == "TOKEN_CLS":
+        own["labels"] = torch.nn.functional.pad(own["labels"], (count, 0), value=-100)
+    for name in ("start_positions", "end_positions"):
+        if name in own:
+            own[name] = own[name] + count
+    return own
+
+
+def adapter_of(fields):
+    if "peft_type" in fields:
+        return peft.get_peft_config(dict(fields))
+    # As above.
+    named = {key: value for key, value in fields.items() if value != "SEQ_2_SEQ_LM"}
+    return peft.LoraConfig(r=4, lora_alpha=8, **named)
+
+
+def short(name):
+    for part in ("base_model.model.", ".default", ".modules_to_save"):
+        name = name.replace(part, "")
+    return name.removeprefix("base_model.")
+
+
 def run(model_name, head, changes, batch, fields):
     config = transformers.AutoConfig.from_pretrained(os.path.join(models, model_name), **changes)
     model = getattr(transformers, head).from_pretrained(os.path.join(models, model_name), config=config)
@@ -45,27 +113,30 @@ def run(model_name, head, changes, batch, fields):
         own = [[3, 17, 9, 22, 5, 6], [11, 4, 8, 7, pad, pad]]
         labels = [[0.5 * i - 0.25 * row for i in range(config.num_labels)] for row in range(2)]
         batch = dict(input_ids=own, attention_mask=mask, labels=labels)
-    # PEFT 0.21's class for encoders with decoders asks transformers 5 for a method that is gone.
-    named = {key: value for key, value in fields.items() if value != "SEQ_2_SEQ_LM"}
-    lora = peft.LoraConfig(r=4, lora_alpha=8, **named)
+    made = adapter_of(fields)
     torch.manual_seed(7)
-    model = peft.get_peft_model(model, lora)
+    model = peft.get_peft_model(model, made)
     model.train()
     trained = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
     optimizer = torch.optim.AdamW([each for _, each in trained], lr=0.02, weight_decay=0.0)
     tensors = {key: torch.tensor(value) for key, value in batch.items()}
+    is_prompt = "num_virtual_tokens" in fields
+    fed = behind(tensors, fields) if is_prompt else tensors
     losses, gradients = [], {}
     for step in range(4):
         optimizer.zero_grad()
-        loss = model(**tensors).loss
+        loss = model(**fed).loss
         loss.backward()
         losses.append(loss.item())
         if step == 0:
-            short = lambda name: name.replace("base_model.model.", "").replace(".default", "").replace(".modules_to_save", "")
             gradients = {short(name): float(f"{each.grad.norm().item():.7g}") for name, each in trained}
         optimizer.step()
-    kept = dict(peft_type="LORA", r=4, lora_alpha=8, **fields)
-    return dict(model=model_name, problem=changes.get("problem_type"), config=kept, batch=batch, losses=losses, gradients=gradients)
+    kept = fields if is_prompt else dict(peft_type="LORA", r=4, lora_alpha=8, **fields)
+    ends = {short(name): float(f"{each.norm().item():.7g}") for name, each in trained} if is_prompt else {}
+    return dict(
+        model=model_name, problem=changes.get("problem_type"), config=kept, batch=batch,
+        losses=losses, gradients=gradients, **({"ends": ends} if is_prompt else {}),
+    )
 
 
 truths = dict(peft=peft.__version__, torch=torch.__version__, transformers=transformers.__version__, seed=7, rate=0.02)
