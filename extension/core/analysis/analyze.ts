@@ -68,6 +68,7 @@ export interface AdapterNumbers {
   report: BindReport | null;
 }
 
+/** Numbers of an adapter, module by module; a module whose numbers cannot be told says why in `reason`. */
 export async function analyze(at: AnalyzeAt): Promise<AdapterNumbers> {
   const { checkpoint, method, onProgress, signal } = at;
   const opened = await openForAnalysis(at);

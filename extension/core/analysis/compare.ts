@@ -49,6 +49,7 @@ export interface MergeForecast {
   sampled: number;
 }
 
+/** What two adapters do to each module that either changes. */
 export async function compare(at: CompareAt): Promise<ModulePair[]> {
   const { base, only, onProgress, signal } = at;
   const [a, b] = [

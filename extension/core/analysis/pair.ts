@@ -1,5 +1,6 @@
 /** Two updates of one weight beside each other; docs/analysis.md says what each number means. */
-import { cholesky, columnsAsRows, crossGram, gram, type Rows, rowsOf } from "../base/gram.ts";
+import { choleskyOfAnyRank } from "../base/cholesky.ts";
+import { columnsAsRows, crossGram, gram, type Rows, rowsOf } from "../base/gram.ts";
 import { dot, multiply, transposed } from "../base/matrix.ts";
 import { seededRandom } from "../base/random.ts";
 import { singularVectors } from "../base/svd.ts";
@@ -69,7 +70,7 @@ export function subspacesOf(update: Update): Subspaces | null {
 function factorSubspaces(factors: Factors): Subspaces | null {
   const { rank } = factors;
   const [inputs, outputs] = [inputRows(factors), outputRows(factors)];
-  const [lA, lB] = [cholesky(gram(inputs), rank), cholesky(gram(outputs), rank)];
+  const [lA, lB] = [choleskyOfAnyRank(gram(inputs), rank), choleskyOfAnyRank(gram(outputs), rank)];
   const square = { rows: rank, inner: rank, columns: rank };
   const core = multiply(transposed(lB, rank, rank), lA, square);
   if (!core.every(Number.isFinite)) return null;

@@ -1,5 +1,6 @@
 /** Norm and singular values of an update; docs/analysis.md says what each number means. */
-import { cholesky, columnsAsRows, gram, rowsOf } from "../base/gram.ts";
+import { choleskyOfAnyRank } from "../base/cholesky.ts";
+import { columnsAsRows, gram, rowsOf } from "../base/gram.ts";
 import { dot, multiply, transposed } from "../base/matrix.ts";
 import { singularPart } from "../base/singular.ts";
 import { singularValues } from "../base/svd.ts";
@@ -77,11 +78,15 @@ function spectrumOf(update: Update, { thorough = false } = {}): Spectrum | null 
 }
 
 function factorValues({ rank, inputs, out }: Factors, { inA, inB }: Grams): Float64Array {
-  const core = multiply(transposed(cholesky(inB, rank), rank, rank), cholesky(inA, rank), {
-    rows: rank,
-    inner: rank,
-    columns: rank,
-  });
+  const core = multiply(
+    transposed(choleskyOfAnyRank(inB, rank), rank, rank),
+    choleskyOfAnyRank(inA, rank),
+    {
+      rows: rank,
+      inner: rank,
+      columns: rank,
+    },
+  );
   return singularValues(core, rank).slice(0, Math.min(rank, inputs, out));
 }
 

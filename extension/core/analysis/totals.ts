@@ -17,6 +17,7 @@ export interface AnalysisTotals {
 /** A module with its place in the picture. */
 export type PlacedModule = ModuleNumbers & { row: string; column: string };
 
+/** Norms are roots of sums of squares over the modules that have one. */
 export function totalsOf(modules: readonly PlacedModule[]): AnalysisTotals {
   const measured = modules.filter(({ norm }) => norm !== null);
   const norm = measured.length === 0 ? null : rootOfSquares(measured, (each) => each.norm);

@@ -106,27 +106,3 @@ function addBlock(out: Float64Array, { a, b, i, j, from, to }: Block): void {
     }
   }
 }
-
-/**
- * The lower triangle L [size, size] of G = L Lᵀ. Where G has not full rank, columns of zeros stand for
- * directions that are rounding of others.
- */
-export function cholesky(g: ArrayLike<number>, size: number): Float64Array {
-  const l = new Float64Array(size * size);
-  for (let j = 0; j < size; j++) {
-    const row = j * size;
-    let pivot = g[row + j] as number;
-    for (let k = 0; k < j; k++) pivot -= (l[row + k] as number) ** 2;
-    // Of a direction that others have, rounding is left: of the size of ε times the diagonal.
-    if (!(pivot > 1e-15 * size * (g[row + j] as number))) continue;
-    const root = Math.sqrt(pivot);
-    l[row + j] = root;
-    for (let i = j + 1; i < size; i++) {
-      const other = i * size;
-      let sum = g[other + j] as number;
-      for (let k = 0; k < j; k++) sum -= (l[other + k] as number) * (l[row + k] as number);
-      l[other + j] = sum / root;
-    }
-  }
-  return l;
-}

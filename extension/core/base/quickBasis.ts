@@ -1,5 +1,5 @@
 /** Orthonormal columns of tall matrices by products, which are quick, where these are precise enough. */
-import { cholesky } from "./gram.ts";
+import { choleskyOfAnyRank } from "./cholesky.ts";
 import { type Multiply, orthonormalColumns, transposed } from "./matrix.ts";
 
 /** Fewer multiplications than this are not worth it. */
@@ -29,7 +29,7 @@ async function pass(
 ): Promise<Float64Array | null> {
   const turned = transposed(a, rows, columns);
   const gram = await multiply(turned, a, { rows: columns, inner: rows, columns });
-  const lower = cholesky(gram, columns);
+  const lower = choleskyOfAnyRank(gram, columns);
   for (let i = 0; i < columns; i++) {
     const pivot = lower[i * columns + i] as number;
     // Of the column's length so little is its own that its square is lost in rounding.

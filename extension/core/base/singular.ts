@@ -3,6 +3,8 @@
  * (Golub & Van Loan, Matrix Computations, ch. 10) on the smaller Gram matrix, in double precision.
  * What is wanted are parts of a matrix, which do not depend on the signs of singular vectors.
  */
+import { choleskyShifted, solveCholesky } from "./cholesky.ts";
+import { columnsAsRows, gram, rowsOf } from "./gram.ts";
 import { seededRandom } from "./random.ts";
 import { tridiagonalEigen } from "./tridiagonal.ts";
 
@@ -33,8 +35,8 @@ export function singularPart(
   const size = Math.min(rows, columns);
   const forward: Operator = (x) => times(matrix, x, rows);
   const back: Operator = (y) => timesTransposed(matrix, y, columns);
-  const gram: Operator = isTall ? (x) => back(forward(x)) : (y) => forward(back(y));
-  const apply = end === "largest" ? gram : inverse(gramMatrix(matrix, rows, columns));
+  const product: Operator = isTall ? (x) => back(forward(x)) : (y) => forward(back(y));
+  const apply = end === "largest" ? product : inverseGram(matrix, { rows, columns });
   const basis = leadingEigenvectors(apply, size, Math.min(count, size));
   // With orthonormal V the part is (W V) Vᵀ, with orthonormal U it is U (Uᵀ W).
   const others = basis.map(isTall ? forward : back);
@@ -103,71 +105,17 @@ function orthogonalise(x: Vector, basis: readonly Vector[]): number {
   return Math.sqrt(dot(x, x, x.length));
 }
 
-/** Rows of Wᵀ W (tall) or W Wᵀ (wide). */
-function gramMatrix(matrix: Float32Array, rows: number, columns: number): Vector[] {
-  const isTall = rows >= columns;
-  const length = Math.max(rows, columns);
-  const sides = Array.from({ length: Math.min(rows, columns) }, (_, i) =>
-    Float64Array.from({ length }, (_, k) =>
-      isTall ? at(matrix, k * columns + i) : at(matrix, i * columns + k),
-    ),
-  );
-  const gram = sides.map(() => new Float64Array(sides.length));
-  for (let i = 0; i < sides.length; i += 4) {
-    const four = [0, 1, 2, 3].map((k) => sides[Math.min(i + k, sides.length - 1)] as Vector);
-    for (let j = 0; j < Math.min(i + 4, sides.length); j++) {
-      dots(four, sides[j] as Vector).forEach((value, k) => {
-        if (i + k >= sides.length) return;
-        (gram[i + k] as Vector)[j] = value;
-        (gram[j] as Vector)[i + k] = value;
-      });
-    }
-  }
-  return gram;
-}
-
-/** Four vectors times one, which is read once. */
-function dots(four: readonly Vector[], y: Vector): [number, number, number, number] {
-  const [p, q, r, s] = four as [Vector, Vector, Vector, Vector];
-  let [a, b, c, d] = [0, 0, 0, 0];
-  for (let i = 0; i < y.length; i++) {
-    const value = y[i] as number;
-    a += (p[i] as number) * value;
-    b += (q[i] as number) * value;
-    c += (r[i] as number) * value;
-    d += (s[i] as number) * value;
-  }
-  return [a, b, c, d];
-}
-
-/** x → G⁻¹ x by Cholesky's decomposition, which replaces G's lower triangle. */
-function inverse(gram: Vector[]): Operator {
-  const size = gram.length;
-  const trace = gram.reduce((sum, row, i) => sum + at(row, i), 0);
+/** x → G⁻¹ x of the smaller Gram matrix G, Wᵀ W of a tall W or W Wᵀ of a wide one. */
+function inverseGram(matrix: Float32Array, size: { rows: number; columns: number }): Operator {
+  const isTall = size.rows >= size.columns;
+  const g = gram(isTall ? columnsAsRows(matrix, size) : rowsOf(matrix, size));
+  const side = Math.min(size.rows, size.columns);
+  let trace = 0;
+  for (let i = 0; i < side; i++) trace += at(g, i * (side + 1));
   // Far below what a float32 weight resolves; keeps a matrix without full rank solvable.
   const shift = (1e-15 * trace || 1) + Number.MIN_VALUE;
-  for (let i = 0; i < size; i++) {
-    const row = gram[i] as Vector;
-    for (let j = 0; j < i; j++) {
-      const other = gram[j] as Vector;
-      row[j] = (at(row, j) - dot(row, other, j)) / at(other, j);
-    }
-    row[i] = Math.sqrt(Math.max(at(row, i) + shift - dot(row, row, i), shift));
-  }
-  return (x) => {
-    const y = x.slice();
-    for (let i = 0; i < size; i++) {
-      const row = gram[i] as Vector;
-      y[i] = (at(y, i) - dot(row, y, i)) / at(row, i);
-    }
-    for (let i = size - 1; i >= 0; i--) {
-      const row = gram[i] as Vector;
-      const value = at(y, i) / at(row, i);
-      y[i] = value;
-      for (let j = 0; j < i; j++) y[j] = (y[j] as number) - value * (row[j] as number);
-    }
-    return y;
-  };
+  const lower = choleskyShifted(g, side, shift);
+  return (x) => solveCholesky(lower, x);
 }
 
 /** W x, two rows a pass. */

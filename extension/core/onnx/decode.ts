@@ -30,6 +30,7 @@ const types = new Map<number, OnnxType>(
   Object.entries(onnxTypes).map(([name, id]) => [id, name as OnnxType]),
 );
 
+/** @throws unsupported for an element type that Graft does not know */
 export function typeOf(id: number, what: string, file: string): OnnxType {
   const type = types.get(id);
   if (type) return type;
@@ -70,6 +71,7 @@ export function joined(parts: readonly Uint8Array[]): Uint8Array | undefined {
   return parts.length === 0 ? undefined : Uint8Array.from(Buffer.concat(parts));
 }
 
+/** A StringStringEntryProto: key and value. */
 export function decodeEntry(bytes: Uint8Array): [string, string] {
   let [key, value] = ["", ""];
   for (const { field } of fieldsOf(bytes)) {
@@ -79,6 +81,7 @@ export function decodeEntry(bytes: Uint8Array): [string, string] {
   return [key, value];
 }
 
+/** A NodeProto; fields that a node has no place for stand in `rest`. */
 export function decodeNode(bytes: Uint8Array, at: Decoding, depth = 0): Node {
   const ids = fieldIds.node;
   const inputs: (Value | "")[] = [];

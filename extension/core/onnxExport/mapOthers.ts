@@ -24,6 +24,7 @@ export interface MappedNorm {
   readonly tensor: Initializer;
 }
 
+/** Nodes that pick rows of a table of a module's size under its name. */
 export function mapEmbeddings(index: GraphIndex, tree: ModuleTree): MappedEmbedding[] {
   const wanted = tree.modules.flatMap((each) => (each.kind === "embedding" ? [each] : []));
   const found: MappedEmbedding[] = [];
@@ -86,6 +87,7 @@ function roundedTable(index: GraphIndex, node: Node): { weight: WeightSource; la
   return { weight: { kind: "scaled", ...common, shape, isTurned: false }, last };
 }
 
+/** Constants of norms, by names and sizes. */
 export function mapNorms(index: GraphIndex, tree: ModuleTree): MappedNorm[] {
   const wanted = tree.modules.flatMap((each) => (each.kind === "norm" ? [each] : []));
   const outer = wanted.filter(({ path }) => !/\.\d+\./.test(path));

@@ -24,6 +24,7 @@ export async function readOrtAdapter(file: string, signal?: AbortSignal): Promis
   return parseOrtAdapter(bytes, file);
 }
 
+/** The same of a file's bytes. */
 export function parseOrtAdapter(bytes: Buffer, file: string): OrtAdapter {
   if (bytes.length < 8 || bytes.toString("latin1", 4, 8) !== identifier) {
     throw badFile(file, t("is no adapter of ONNX Runtime: bytes 4 to 8 are not {0}", identifier));

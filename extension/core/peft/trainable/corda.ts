@@ -3,7 +3,7 @@
  * covariance of the layer's inputs, so that W = U S (Vᵀ C⁻¹). The adapter takes over the directions of
  * the largest singular values ("ipm", what the sample data use most) or of the smallest ("kpm").
  */
-import { Cholesky } from "../../base/cholesky.ts";
+import { cholesky, solveCholesky } from "../../base/cholesky.ts";
 import { multiply } from "../../base/matrix.ts";
 import { singularPart } from "../../base/singular.ts";
 import { singularVectors } from "../../base/svd.ts";
@@ -36,14 +36,14 @@ export function cordaFactors(
   const b = new Float32Array(rows * rank);
   directions(Float32Array.from(product), at).forEach(({ value, left, right }, r) => {
     const root = Math.sqrt(value / scaling);
-    inverse.solve(right).forEach((x, i) => (a[r * columns + i] = root * x));
+    solveCholesky(inverse, right).forEach((x, i) => (a[r * columns + i] = root * x));
     left.forEach((x, i) => (b[i * rank + r] = root * x));
   });
   return { a, b };
 }
 
 const damped = new WeakMap<Float32Array, Float64Array>();
-const inverses = new WeakMap<Float64Array, Cholesky>();
+const inverses = new WeakMap<Float64Array, Float64Array>();
 
 /** Layers on one input share what is made of its covariance. */
 function dampedOf(covariance: Float32Array, size: number): Float64Array {
@@ -59,10 +59,11 @@ function dampedOf(covariance: Float32Array, size: number): Float64Array {
   return own;
 }
 
-function inverseOf(matrix: Float64Array, size: number): Cholesky {
+/** L of the matrix' decomposition. */
+function inverseOf(matrix: Float64Array, size: number): Float64Array {
   const known = inverses.get(matrix);
   if (known) return known;
-  const own = Cholesky.of(matrix, size);
+  const own = cholesky(matrix, size);
   if (!own) throw new Error("a damped covariance is positive definite");
   inverses.set(matrix, own);
   return own;

@@ -9,8 +9,9 @@
  * stored one, so that only adapters that it made are trained on.
  */
 import { t } from "@vscode/l10n";
+import { choleskyOfAnyRank } from "../../base/cholesky.ts";
 import { unsupported } from "../../base/errors.ts";
-import { cholesky, columnsAsRows, gram } from "../../base/gram.ts";
+import { columnsAsRows, gram } from "../../base/gram.ts";
 import { multiply, solve, transposed } from "../../base/matrix.ts";
 import { singularVectors } from "../../base/svd.ts";
 import { type TorchGenerator, torchGenerator } from "../../base/torchRandom.ts";
@@ -114,7 +115,7 @@ async function basisOf(
     );
   });
   const square = { rows: size, inner: size, columns: size };
-  const lower = cholesky(all, size);
+  const lower = choleskyOfAnyRank(all, size);
   const sum = multiply(
     transposed(lower, size, size),
     multiply(sumOf(inverses), lower, square),

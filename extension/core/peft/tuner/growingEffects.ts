@@ -86,6 +86,7 @@ function grownHead(own: Float32Array, old: Float32Array): LinearEffect {
   return delta.every((value) => value === 0) ? { newRows } : { delta, newRows };
 }
 
+/** One effect more on a layer, after those that it has. */
 export function addLinear(
   effects: GrowingEffects,
   module: LinearModule,
@@ -95,6 +96,7 @@ export function addLinear(
   effects.linear.set(module.path, before ? compose(before, effect, module) : effect);
 }
 
+/** One effect more on a table, after those that it has. */
 export function addEmbedding(effects: GrowingEffects, path: string, effect: EmbeddingEffect): void {
   const before = effects.embeddings.get(path);
   if (!before) {
@@ -117,6 +119,7 @@ export function addEmbedding(effects: GrowingEffects, path: string, effect: Embe
   });
 }
 
+/** Adds what an extra (saved modules, biases) does, after the method's own. */
 export function mergeEffects(
   effects: GrowingEffects,
   extra: Partial<AdapterEffects>,

@@ -39,6 +39,7 @@ export async function readAll(bound: Binding, file: string, signal?: AbortSignal
   return readEntries(entries, file, signal);
 }
 
+/** Reads tensors; one that is made of others is made of what the file has. */
 export async function readEntries(
   entries: readonly TensorEntry[],
   file: string,

@@ -61,6 +61,7 @@ export interface Trie {
 
 let tries = 0;
 
+/** Of equal texts the first one's number counts. */
 export function trieOf(texts: readonly string[]): Trie {
   const make = (): Trie => ({ id: ++tries, next: new Map(), end: null });
   const root = make();

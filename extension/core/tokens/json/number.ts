@@ -11,12 +11,14 @@ export interface NumberState {
 
 const most = { digits: 16, fraction: 20, exponent: 2 } as const;
 
+/** The state behind a number's first byte; null for a byte that begins none. */
 export function numberFrom(node: NumberNode, byte: number): NumberState | null {
   if (byte === 0x2d) return node.sign === "any" ? { part: "minus", digits: 0 } : null;
   if (byte === 0x30) return node.sign === "positive" ? null : { part: "zero", digits: 1 };
   return isDigit(byte) ? { part: "digits", digits: 1 } : null;
 }
 
+/** The state behind one more byte; null for a byte that cannot go on the number. */
 export function numberAfter(
   node: NumberNode,
   { part, digits }: NumberState,

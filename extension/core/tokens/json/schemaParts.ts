@@ -21,6 +21,7 @@ export function listOf(value: unknown, at: string, mayBeEmpty = false): unknown[
   throw bad(mayBeEmpty ? t("{0} is no list", at) : t("{0} is no list with entries", at));
 }
 
+/** Two keywords that count; 0 and Infinity where they are absent. @throws bad-request */
 export function bounds(
   schema: JsonObject,
   [low, high]: readonly [string, string],
