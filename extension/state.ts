@@ -110,6 +110,12 @@ export function adapterGroups(state: State): { label: string; adapters: AdapterS
     .sort((a, b) => order(a) - order(b) || byName(a, b));
 }
 
+/** What the weights of a loaded base run in: "fp32", "int4". */
+export function runsIn({ precision, dtype }: BaseModelInfo): string {
+  // The engine says it in the reader's language.
+  return precision === t("as stored") ? dtype : precision;
+}
+
 /** The snapshot that webviews get. */
 export function hostState(state: State): HostState {
   const { engine, base, loaded, active } = state;
@@ -119,7 +125,7 @@ export function hostState(state: State): HostState {
       path: base.path,
       name: base.name,
       parameters: base.parameters,
-      dtype: base.precision === "as stored" ? base.dtype : base.precision,
+      dtype: runsIn(base),
       contextLength: base.contextLength,
       hasChatTemplate: base.hasChatTemplate,
     },

@@ -5,7 +5,7 @@ import type {
   BaseModelSummary,
   Source,
 } from "../protocol/engineContract.ts";
-import { type AdapterStatus, adapterStatus, baseLabel, type State } from "../state.ts";
+import { type AdapterStatus, adapterStatus, baseLabel, runsIn, type State } from "../state.ts";
 import { exportFacts } from "./exportFacts.ts";
 import {
   formatBytes,
@@ -47,7 +47,7 @@ const sourceWords: Record<Source, string> = {
 export function baseRow(state: State, base: BaseModelSummary): Row {
   const look = baseLook(state, base);
   const loaded = state.base?.path === base.path ? state.base : undefined;
-  const ran = loaded && loaded.precision !== "as stored" ? loaded.precision : base.dtype;
+  const ran = loaded ? runsIn(loaded) : base.dtype;
   const size = [ran, formatBytes(base.bytes)];
   const facts = [base.modelType, formatCount(base.parameters), ...size];
   return {

@@ -1,5 +1,5 @@
 import { t } from "@vscode/l10n";
-import type { State } from "../state.ts";
+import { runsIn, type State } from "../state.ts";
 import { escapeMarkdown, markdownRow } from "./escapeMarkdown.ts";
 import { formatBytes, formatCount, formatMethod, formatRate, formatWeight } from "./format.ts";
 
@@ -33,12 +33,12 @@ type Fact = [name: string, value: string];
 
 function baseRows({ base, lastAnswer }: State): Fact[] {
   if (!base) return [];
-  const { precision, dtype, memory } = base;
-  const isStored = precision === "as stored";
+  const { dtype, memory } = base;
+  const ran = runsIn(base);
   const size = t("{0} parameters", formatCount(base.parameters));
   return [
     [t("Base"), `${base.name} (${[base.modelType, size].filter(Boolean).join(", ")})`],
-    [t("Precision"), isStored ? dtype : t("{0}, runs {1}", dtype, precision)],
+    [t("Precision"), ran === dtype ? dtype : t("{0}, runs {1}", dtype, ran)],
     [t("Runs on"), base.device],
     [t("Memory"), t("about {0}", formatBytes(memory.estimate))],
     ...(lastAnswer ? [lastFact(lastAnswer)] : []),

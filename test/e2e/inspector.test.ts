@@ -55,6 +55,16 @@ scenario("an adapter is seen from all sides", {}, async (vscode) => {
   await page.locator("#metric-intruders:not([disabled])").waitFor({ timeout: 60_000 });
   assert.equal(await page.locator("#find-intruders").count(), 0, "they were found");
   assert.ok(await page.locator("#metric-intruders").isEnabled(), "they can be seen by module");
+  // What it offers to do about them asks where to, and nothing more.
+  const damp = page.locator("#reduce-intruders");
+  if ((await damp.count()) > 0) {
+    await damp.click();
+    await vscode.quickInput().getByText("lora-pirate-reduced").first().waitFor();
+    await vscode.page.keyboard.press("Escape");
+  }
+  await page.locator("#activate", { hasText: "Deactivate" }).click();
+  await page.locator("#activate:not([disabled])", { hasText: /^Activate$/ }).click();
+  await page.locator(".status.active").waitFor();
 
   await page.locator("#heat-csv").click();
   const csv = join(vscode.folders.workspace, "numbers.csv");

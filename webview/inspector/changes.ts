@@ -177,7 +177,7 @@ export function computingLine(numbers: AdapterNumbers): HTMLElement {
       again: computing.kind === "cancelled" ? text.compute : text.again,
     },
     cancel: () => numbers.cancel(),
-    again: () => void numbers.refresh(),
+    again: () => (computing.kind === "failed" ? computing.again() : void numbers.refresh()),
   });
 }
 

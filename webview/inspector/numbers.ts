@@ -12,7 +12,7 @@ export type Computing =
   | { kind: "none" }
   | { kind: "running"; what: What; progress: ProgressEvent | null }
   | { kind: "cancelled" }
-  | { kind: "failed"; message: string };
+  | { kind: "failed"; message: string; again(): void };
 
 type What = "analysis" | "module" | "intruders";
 
@@ -88,7 +88,10 @@ export class AdapterNumbers {
     } catch (thrown) {
       if (!isLatest()) return;
       const { code, message } = failureOf(thrown);
-      this.set(code === "cancelled" ? { kind: "cancelled" } : { kind: "failed", message });
+      const again = (): void => void this.run(what, work);
+      if (code !== "cancelled") this.set({ kind: "failed", message, again });
+      // What was asked for beside the numbers is offered as before.
+      else this.set({ kind: what === "analysis" ? "cancelled" : "none" });
     }
   }
 

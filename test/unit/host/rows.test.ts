@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { adapterGroups, emptyState, type State } from "../../../extension/state.ts";
+import { config } from "@vscode/l10n";
+import { adapterGroups, emptyState, runsIn, type State } from "../../../extension/state.ts";
 import { adapterRow, baseRow } from "../../../extension/views/rows.ts";
 import { adapter, base, loaded } from "./samples.ts";
 
@@ -167,4 +168,11 @@ test("adapters are grouped by base: the loaded base first, no base last", () => 
     adapterGroups(behind).map(({ label }) => label),
     ["z/own", "graft-sample"],
   );
+});
+
+test("a base that runs as it is stored shows its own type, in every language", () => {
+  config({ contents: { "as stored": "wie gespeichert" } });
+  assert.equal(runsIn({ ...base, precision: "wie gespeichert" }), "fp32");
+  config({ contents: {} });
+  assert.equal(runsIn({ ...base, precision: "int4" }), "int4");
 });
