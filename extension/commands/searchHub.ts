@@ -96,7 +96,7 @@ class HubSearch {
         found.models.length > 0 ? found.models.map((each) => itemOf(each)) : [nothing()];
       if (kind === "adapters") await this.addDetails(found.models, signal);
     } catch (thrown) {
-      if (!signal.aborted) picker.items = [{ ...nothing(), label: failureOf(thrown).message }];
+      if (!signal.aborted) picker.items = failed(failureOf(thrown).message);
     } finally {
       if (!signal.aborted) picker.busy = false;
     }
@@ -169,6 +169,12 @@ function itemOf(model: HubModelSummary, info?: HubAdapterInfo): Item {
   const description = facts.filter(Boolean).join(" · ");
   // What the Hub found is shown, whatever the picker's own filter would say.
   return { label: id, description, detail, alwaysShow: true, id };
+}
+
+/** A sentence a row: a row that is too long is cut off. */
+function failed(message: string): Item[] {
+  const sentences = message.split(/(?<=[.!?]) (?=\p{Lu})/u);
+  return sentences.map((label) => ({ label, alwaysShow: true }));
 }
 
 function nothing(): Item {
