@@ -23,14 +23,27 @@ export function pythonOf(script: Script): string {
       ({ role, content }) => `    {"role": ${literal(role)}, "content": ${literal(content)}},`,
     ),
     "]",
-    "inputs = tokenizer.apply_chat_template(",
-    '    messages, add_generation_prompt=True, return_tensors="pt", return_dict=True',
-    ")",
+    ...inputs(script),
     ...generate(script),
     'answer = output[0][inputs["input_ids"].shape[1] :]',
     "print(tokenizer.decode(answer, skip_special_tokens=True))",
     "",
   ].join("\n");
+}
+
+function inputs({ base }: Script): string[] {
+  if (base.hasChatTemplate) {
+    return [
+      "inputs = tokenizer.apply_chat_template(",
+      '    messages, add_generation_prompt=True, return_tensors="pt", return_dict=True',
+      ")",
+    ];
+  }
+  return [
+    "# The base has no chat template: the messages are one text.",
+    'prompt = "\\n\\n".join(message["content"] for message in messages)',
+    'inputs = tokenizer(prompt, return_tensors="pt")',
+  ];
 }
 
 function attach({ adapters }: Script): string[] {

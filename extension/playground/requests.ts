@@ -74,7 +74,11 @@ export function scriptOf(state: State, conversation: SavedConversation, id: stri
   const name = state.base?.name ?? "";
   return {
     title: column.adapters.length === 0 ? name : `${name} + ${columnTitle(column)}`,
-    base: { name, path: state.base?.path ?? "" },
+    base: {
+      name,
+      path: state.base?.path ?? "",
+      hasChatTemplate: state.base?.hasChatTemplate !== false,
+    },
     adapters: column.adapters.map((adapter) => {
       const known = state.loaded.find((each) => each.name === adapter.name);
       const path = known?.path ?? adapter.path ?? adapter.name;

@@ -5,7 +5,12 @@ import type { ColumnAdapter, PlaygroundSettings } from "../protocol/playgroundCo
 export interface Script {
   /** "graft-sample + pirate ×0.5". */
   readonly title: string;
-  readonly base: { readonly name: string; readonly path: string };
+  readonly base: {
+    readonly name: string;
+    readonly path: string;
+    /** Without one the messages are one text. */
+    readonly hasChatTemplate: boolean;
+  };
   readonly adapters: readonly ScriptAdapter[];
   readonly settings: PlaygroundSettings;
   /** Up to the prompt that is to be answered. */

@@ -22,7 +22,7 @@ export function typescriptOf(script: Script): string {
     ...loads,
     "",
     "const answer = await model.answer(",
-    `  { kind: "chat", messages: ${indented(messages)} },`,
+    `  { kind: "chat", messages: ${indented(messages)}${base.hasChatTemplate ? "" : ", orText: true"} },`,
     `  ${indented(optionsOf(script, active))},`,
     ");",
     "console.log(answer.text);",

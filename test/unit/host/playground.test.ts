@@ -218,6 +218,13 @@ test("a column copied as Python names its base, its adapters and their weights",
   ]) {
     assert.ok(python.includes(`\n${line}\n`), `${line}\nis not in\n${python}`);
   }
+  const gpt2 = { ...state, base: { ...state.base, hasChatTemplate: false } } as State;
+  const asText = pythonOf(scriptOf(gpt2, conversation("a1"), "c1"));
+  assert.match(
+    asText,
+    /prompt = "\\n\\n"\.join.*\ninputs = tokenizer\(prompt, return_tensors="pt"\)/,
+  );
+  assert.doesNotMatch(asText, /apply_chat_template/);
   const bare = pythonOf(scriptOf(state, conversation("a1"), "c1"));
   assert.ok(!bare.includes("peft import"));
 });
