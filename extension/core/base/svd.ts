@@ -4,7 +4,7 @@
  * vectors, and not the vectors, depend on them.
  *
  * Signs follow from two things. Reflections bring W to bidiagonal form, each with LAPACK's sign; a
- * tall W is reduced to its triangle first. Then a bidiagonal of more than 25 rows is split at its
+ * W from half as tall again as wide is reduced to its triangle first. Then a bidiagonal of more than 25 rows is split at its
  * middle row, the halves are solved alike and glued (lasd1): every glued left vector is negative in
  * the middle row (lasd3 sets −1 there), except those that gluing leaves as the half had them
  * (deflation, lasd2). So any method may find the vectors, and the halves only decide on signs.
@@ -43,6 +43,8 @@ const doublePrecision = 2 ** -53;
 const singlePrecision = 2 ** -24;
 /** LAPACK's SMLSIZ: smaller problems are not split. */
 const smallSize = 25;
+/** How much taller than wide a matrix is that torch (MKL) reduces to its triangle first. */
+const tallFrom = 1.5;
 
 /** Which directions of a matrix are wanted: the largest. */
 export interface SingularRequest extends Size {
@@ -95,7 +97,8 @@ function* decomposing(
   matrix: ArrayLike<number>,
   size: SingularRequest,
 ): Generator<undefined, Decomposition> {
-  if (size.rows > size.columns) return yield* tall(matrix, size);
+  if (size.rows > size.columns && size.rows >= tallFrom * size.columns)
+    return yield* tall(matrix, size);
   const reduced = yield* bidiagonalize(Float64Array.from(matrix), size);
   const { bidiagonal, turns, onLeft, onRight } = reduced;
   const rows = bidiagonal.diagonal.length;
@@ -173,12 +176,13 @@ interface Reduced {
   readonly onRight: Reflection[];
 }
 
-/** gebrd: upper bidiagonal for a square matrix, for a wide one lower and then turned upper. */
+/** gebrd: upper bidiagonal for a square or tall matrix, for a wide one lower and then turned upper. */
 function* bidiagonalize(
   matrix: Float64Array,
   { rows, columns }: Size,
 ): Generator<undefined, Reduced> {
   const isWide = columns > rows;
+  const size = Math.min(rows, columns);
   const [onLeft, onRight]: [Reflection[], Reflection[]] = [[], []];
   const fromLeft = (row: number, column: number): void => {
     if (row >= rows) return;
@@ -193,15 +197,15 @@ function* bidiagonalize(
     onRight.push(reflection);
     reflectColumns(matrix, columns, { ...reflection, row });
   };
-  for (let step = 0; step < rows; step++) {
+  for (let step = 0; step < size; step++) {
     if (isWide) fromRight(step, step);
     fromLeft(isWide ? step + 1 : step, step);
     if (!isWide) fromRight(step, step + 1);
     yield;
   }
   const entry = (row: number, column: number): number => matrix[row * columns + column] as number;
-  const diagonal = Float64Array.from({ length: rows }, (_, i) => entry(i, i));
-  const beside = Float64Array.from({ length: rows - 1 }, (_, i) =>
+  const diagonal = Float64Array.from({ length: size }, (_, i) => entry(i, i));
+  const beside = Float64Array.from({ length: size - 1 }, (_, i) =>
     isWide ? entry(i + 1, i) : entry(i, i + 1),
   );
   const turns = isWide ? turnUpper(diagonal, beside) : [];

@@ -42,7 +42,8 @@ function build(m: ModelBuilder): CausalModel {
   const { hidden_size: hidden, intermediate_size: inner, num_attention_heads: heads } = c;
   const headDim = hidden / heads;
   const { rotary_emb_base: rope_theta = 10_000, rotary_pct = 0.25 } = config.raw;
-  const raw = { rope_theta, partial_rotary_factor: rotary_pct, ...config.raw };
+  // What stands beside rope_parameters counts by these old names alone.
+  const raw = { ...config.raw, rope_theta, partial_rotary_factor: rotary_pct };
   const shape: ClassicShape = {
     hidden,
     vocabulary: c.vocab_size,

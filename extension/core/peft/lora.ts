@@ -59,15 +59,18 @@ export const lora = tunerMethod<LoraConfig>({
     "lora_diag",
     "token_adapter.trainable_tokens_delta",
   ],
-  // MonteCLoRA's sampler: in evaluation it is LoRA.
-  ignored: /\.lora_monteclora_sampler\./,
+  // MonteCLoRA's sampler and VeLoRA's projection: in evaluation both are LoRA.
+  ignored: /\.lora_monteclora_sampler\.|\.lora_velora_embed$/,
   // MiCA's B is chosen once; only A is trained.
   isOwn: (suffix, { config }) => !isMica(config) || !/^lora_(embedding_)?B\b/.test(suffix),
   unstored: (config, module) => ({
     trained: 0,
     frozen: isMica(config) ? module.out * loraScale(config, module.path, "").rank : 0,
   }),
-  frozen: [/\.lora_monteclora_sampler\.(expert_weights|gaussian_var_prior)$/],
+  frozen: [
+    /\.lora_monteclora_sampler\.(expert_weights|gaussian_var_prior)$/,
+    /\.lora_velora_embed$/,
+  ],
   convolutions: true,
   kinds: ["linear", "embedding"],
   rank: (config) => config.r,

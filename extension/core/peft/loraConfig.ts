@@ -28,6 +28,9 @@ const nameList = z
   .nullish()
   .transform((value) => value ?? []);
 
+/** A variant's own options, which PEFT takes as an object or not at all. */
+const optionsOf = z.record(z.string(), z.unknown(), t("It must be an object.")).nullish();
+
 /** PEFT 0.21's BdLoraConfig. */
 const blockFields = z.looseObject({
   target_modules_bd_a: nameList,
@@ -61,6 +64,7 @@ export const loraSchema = z.looseObject({
     .default("none"),
   init_lora_weights: z
     .union([z.boolean(), z.string()])
+    .transform(spelled)
     .refine(
       (value) => initialisations.includes(value) || /^pissa_niter_\d+$/.test(String(value)),
       t("PEFT 0.21 knows {0} and pissa_niter_N.", initialisations.join(", ")),
@@ -83,11 +87,24 @@ export const loraSchema = z.looseObject({
     .nullish()
     .transform((value) => value ?? []),
   target_parameters: nameList,
+  eva_config: optionsOf,
+  corda_config: optionsOf,
+  lora_ga_config: optionsOf,
+  velora_config: optionsOf,
+  monteclora_config: optionsOf,
+  arrow_config: optionsOf,
+  megatron_config: optionsOf,
   kasa_config: z
     .record(z.string(), z.unknown())
     .nullish()
     .transform((value) => value ?? null),
 });
+
+/** PEFT knows some of the names in any case. */
+function spelled(value: boolean | string): boolean | string {
+  const plain = String(value).toLowerCase();
+  return ["gaussian", "olora"].includes(plain) ? plain : value;
+}
 
 export type LoraConfig = z.infer<typeof loraSchema>;
 

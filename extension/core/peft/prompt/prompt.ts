@@ -52,7 +52,7 @@ export interface Prompt<C extends AnyPromptConfig> {
    */
   tensors(context: PromptContext<C>): Readonly<Record<string, Shape>>;
   effects(context: PromptContext<C>, tensors: ModuleTensors): Promise<Partial<AdapterEffects>>;
-  /** Where PEFT's counts are not the number of stored values. */
+  /** Where PEFT's counts of the prompt are not the number of its stored values. */
   counts?(context: PromptContext<C>, stored: number): Partial<ParameterCounts>;
   warnings?(config: C): string[];
 }
@@ -164,20 +164,32 @@ async function load<C extends AnyPromptConfig>(
     ...(await wholeEffects(whole, replaced, base)),
     ...(await prompt.effects(context, tensorsOf(own, values, file))),
   };
-  const stored = totalElements(entries);
-  const all = {
-    trained: stored,
-    trainable: stored,
-    alwaysTrainable: stored,
-    added: stored,
-    stored,
-  };
-  const counts = { ...all, ...prompt.counts?.(context, stored) };
+  const counts = countsOf(prompt, context, {
+    prompts: totalElements([...own.values()]),
+    heads: totalElements(whole.map(({ entry }) => entry)),
+  });
   return {
     effects,
     parameters: counts.trained,
     counts,
     layers: [],
     warnings: [...(prompt.warnings?.(config) ?? []), ...valueWarnings(values, effects)],
+  };
+}
+
+/** A prompt may count in its own way; modules that are stored whole beside it count as they are. */
+function countsOf<C extends AnyPromptConfig>(
+  prompt: Prompt<C>,
+  context: PromptContext<C>,
+  { prompts, heads }: { prompts: number; heads: number },
+): ParameterCounts {
+  const own = prompt.counts?.(context, prompts);
+  const count = (kind: keyof ParameterCounts): number => (own?.[kind] ?? prompts) + heads;
+  return {
+    trained: count("trained"),
+    trainable: count("trainable"),
+    alwaysTrainable: count("alwaysTrainable"),
+    added: count("added"),
+    stored: count("stored"),
   };
 }

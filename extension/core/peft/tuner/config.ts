@@ -1,14 +1,23 @@
 import { t } from "@vscode/l10n";
 import { z } from "zod";
 import { GraftError } from "../../base/errors.ts";
+import type { AdapterConfig } from "../../checkpoint/adapterConfig.ts";
 import { matchPattern, type TargetFields } from "../../checkpoint/targets.ts";
 import type { FieldInfo, MethodBase } from "../method.ts";
 import type { Tuner } from "./tuner.ts";
+
+const allLinear = "all-linear";
 
 const names = z.union(
   [z.string(), z.array(z.string())],
   t("It must be a string or a list of strings."),
 );
+/** PEFT knows "all-linear" in any case. */
+const targetNames = names
+  .nullish()
+  .transform((value) =>
+    typeof value === "string" && value.toLowerCase() === allLinear ? allLinear : (value ?? null),
+  );
 const optionalNames = names.nullish().transform((value) => value ?? null);
 const indices = z.union(
   [z.int(), z.array(z.int())],
@@ -17,7 +26,7 @@ const indices = z.union(
 
 /** The fields by which every tuner chooses modules; a method's schema extends them. */
 export const tunerFields = {
-  target_modules: optionalNames,
+  target_modules: targetNames,
   exclude_modules: optionalNames,
   layers_to_transform: indices.nullish().transform((value) => value ?? null),
   layers_pattern: optionalNames,
@@ -82,6 +91,26 @@ export function checkCombinations(fields: TunerConfig, file: string): void {
     throw fail("layers_pattern", t("needs layers_to_transform beside it"));
   }
 }
+
+/** Dropout has no effect on answers, but PEFT makes its layer when it loads, and that refuses what is no share. */
+export function checkDropout(
+  known: Readonly<Record<string, FieldInfo>>,
+  { raw, file }: AdapterConfig,
+): void {
+  for (const field of Object.keys(known).filter((name) => name.endsWith("dropout"))) {
+    const value = raw[field];
+    if (value === undefined || (typeof value === "number" && value <= 1)) continue;
+    if (value === null && dropsInTrainingAlone.has(field)) continue;
+    throw new GraftError(
+      "bad-file",
+      t('{0}: field "{1}" {2}.', file, field, t("must be a number of at most 1, as PEFT wants it")),
+      { file, field },
+    );
+  }
+}
+
+/** Fields that PEFT does not look at when it loads. */
+const dropsInTrainingAlone = new Set(["rank_dropout", "module_dropout"]);
 
 /** What the config targets; PEFT's default for the family where it names nothing. */
 export function targetFields<C extends TunerConfig>(

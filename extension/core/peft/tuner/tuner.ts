@@ -24,7 +24,7 @@ import {
   planModules,
   summarize,
 } from "./binding.ts";
-import { checkCombinations, tunerFieldInfo, type TunerConfig } from "./config.ts";
+import { checkCombinations, checkDropout, tunerFieldInfo, type TunerConfig } from "./config.ts";
 import {
   type GrowingEffects,
   mergeEffects,
@@ -176,6 +176,7 @@ export function tunerMethod<C extends TunerConfig>(tuner: Tuner<C>): TunerMethod
   const parse = (config: AdapterConfig): C => {
     const fields = parseFields(tuner.schema, config.raw, config.file);
     checkCombinations(fields, config.file);
+    checkDropout(tuner.fields, config);
     tuner.check?.(fields, config);
     return fields;
   };

@@ -100,3 +100,19 @@ void test("vectors have torch's signs, up to a common one", async () => {
     }
   }
 });
+
+// torch.linalg.svd of sin(1.3 i² + 0.5): signs of the left vectors in the first row.
+for (const [rows, columns, truth] of [
+  [16, 12, "---+-++++-+-"],
+  [48, 40, "-++---+--+-+++-+--+-+++-+-++++--++--+-+-"],
+] as const) {
+  void test(`vectors of a matrix ${rows} × ${columns} are not found through its triangle`, () => {
+    const matrix = Float32Array.from({ length: rows * columns }, (_, i) =>
+      Math.sin(1.3 * i * i + 0.5),
+    );
+    const { left } = singularVectors(matrix, { rows, columns, count: columns });
+    const signs = left.map((vector) => ((vector[0] as number) > 0 ? "+" : "-")).join("");
+    const turned = signs.replace(/./g, (sign) => (sign === "+" ? "-" : "+"));
+    assert.ok([signs, turned].includes(truth), `${signs} instead of ${truth}`);
+  });
+}

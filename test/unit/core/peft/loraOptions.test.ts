@@ -87,18 +87,45 @@ const refused: [
   ["lora_layer_replication", { layer_replication: [[0, 3]] }, "misfit", "this base has 2"],
   ["lora_layer_replication", { layer_replication: [0, 2] }, "bad-file", "layer_replication"],
   ["bdlora", { target_modules: ["q_proj", "k_proj"] }, "bad-file", "matches neither"],
+  ["lora_default", { lora_dropout: 1.5 }, "bad-file", "at most 1"],
+  ["lora_default", { lora_dropout: null }, "bad-file", "at most 1"],
+  ["lora_default", { eva_config: "none" }, "bad-file", "eva_config"],
+  ["vera", { vera_dropout: "0.1" }, "bad-file", "vera_dropout"],
 ];
 
 for (const [adapter, fields, code, says] of refused) {
   void test(`${adapter} with ${JSON.stringify(fields)} is refused`, async (t) => {
-    const copy = path.join(await temporaryFolder(t), adapter);
-    await cp(folder(adapter), copy, { recursive: true });
-    const file = path.join(copy, "adapter_config.json");
-    const config = JSON.parse(await readFile(file, "utf8")) as object;
-    await writeFile(file, JSON.stringify({ ...config, ...fields }));
+    const file = await configWith(adapter, fields, await temporaryFolder(t));
     await assert.rejects(
-      model.loadAdapter(copy, { adapterName: "other" }),
+      model.loadAdapter(path.dirname(file), { adapterName: "other" }),
       failure(code, file, says),
     );
   });
+}
+
+const taken: [adapter: string, fields: object][] = [
+  ["lora_all_linear", { target_modules: "All-Linear" }],
+  ["lora_default", { init_lora_weights: "Gaussian" }],
+  ["loha", { module_dropout: null }],
+];
+
+for (const [adapter, fields] of taken) {
+  void test(`${adapter} with ${JSON.stringify(fields)} is what it is without`, async (t) => {
+    const file = await configWith(adapter, fields, await temporaryFolder(t));
+    await model.loadAdapter(folder(adapter), { adapterName: "usual" });
+    await model.loadAdapter(path.dirname(file), { adapterName: "spelled" });
+    const [usual, spelled] = [await last(["usual"], before), await last(["spelled"], before)];
+    for (const name of ["usual", "spelled"]) model.deleteAdapter(name);
+    assert.equal(difference(usual, spelled), 0);
+  });
+}
+
+/** A copy of an adapter with other fields in its config; returns the path of that. */
+async function configWith(adapter: string, fields: object, place: string): Promise<string> {
+  const copy = path.join(place, adapter);
+  await cp(folder(adapter), copy, { recursive: true });
+  const file = path.join(copy, "adapter_config.json");
+  const config = JSON.parse(await readFile(file, "utf8")) as object;
+  await writeFile(file, JSON.stringify({ ...config, ...fields }));
+  return file;
 }
