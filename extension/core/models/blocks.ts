@@ -1,7 +1,7 @@
-import type { ModuleInfo } from "../checkpoint/modules.ts";
 import { softCap } from "../onnx/calculus.ts";
 import { quotient } from "../onnx/dimensions.ts";
 import type { Value } from "../onnx/graph.ts";
+import { declaredOrder } from "./declaredOrder.ts";
 import { attend, type AttentionInputs, distinctMasks, outputNewRows } from "./attention.ts";
 import type { AttentionMask, CausalModel } from "./causalModel.ts";
 import { endDecoder } from "./decoderHeads.ts";
@@ -73,11 +73,14 @@ export function buildDecoder(m: ModelBuilder, own: DecoderShape): CausalModel {
   return {
     kind: "causal",
     graph: g.build(m.checkpoint.config.architecture),
-    tree: {
-      modules: shape.isFused ? outputFirst(m.modules) : m.modules,
-      outputEmbedding: "lm_head",
-      ...(m.experts.length > 0 && { experts: m.experts }),
-    },
+    tree: declaredOrder(
+      {
+        modules: m.modules,
+        outputEmbedding: "lm_head",
+        ...(m.experts.length > 0 && { experts: m.experts }),
+      },
+      declaredLate,
+    ),
     groups: m.groups,
     layers: shape.layers,
     keyValueHeads,
@@ -209,14 +212,16 @@ function languageModelHead(m: ModelBuilder, shape: DecoderShape, rows: Value): V
   return shape.logitsCap === undefined ? scaled : softCap(g, scaled, shape.logitsCap);
 }
 
-/** Fused attention declares its output projection before the fused one, which PEFT's order follows. */
-function outputFirst(modules: readonly ModuleInfo[]): ModuleInfo[] {
-  const out: ModuleInfo[] = [];
-  for (const module of modules) {
-    const fused = out.at(-1);
-    if (module.path.endsWith(".o_proj") && fused?.path.endsWith(".qkv_proj")) {
-      out.splice(-1, 1, module, fused);
-    } else out.push(module);
-  }
-  return out;
-}
+/** What blocks of the Llama pattern declare behind all else: fused projections, norms, and what Granite calls its experts. */
+const declaredLate = [
+  "qkv_proj",
+  "q_norm",
+  "k_norm",
+  "q_layernorm",
+  "k_layernorm",
+  "input_layernorm",
+  "post_attention_layernorm",
+  "pre_feedforward_layernorm",
+  "post_feedforward_layernorm",
+  "block_sparse_moe",
+];

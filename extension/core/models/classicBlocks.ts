@@ -6,6 +6,7 @@ import type { ModuleInfo } from "../checkpoint/modules.ts";
 import { quotient } from "../onnx/dimensions.ts";
 import type { Value } from "../onnx/graph.ts";
 import type { LinearModule } from "../onnx/layerHook.ts";
+import { declaredOrder } from "./declaredOrder.ts";
 import { attend, type AttentionInputs, type AttentionShape, outputNewRows } from "./attention.ts";
 import type { DropoutRate } from "./dropout.ts";
 import { attentionMask, type CausalModel } from "./causalModel.ts";
@@ -60,6 +61,8 @@ export interface ClassicParts {
   readonly skipsPadding?: boolean;
   /** Modules in PyTorch's order, where that is not the order of computation. */
   inOrder?(modules: readonly ModuleInfo[]): readonly ModuleInfo[];
+  /** Names that a module declares behind all others. */
+  readonly late?: readonly string[];
 }
 
 /** Builds the graph around a family's parts: inputs, the stack of blocks, the head, outputs. */
@@ -92,10 +95,13 @@ export function buildClassic(
   return {
     kind: "causal",
     graph: g.build(m.checkpoint.config.architecture),
-    tree: {
-      modules: parts.inOrder ? parts.inOrder(m.modules) : m.modules,
-      outputEmbedding: parts.head.path,
-    },
+    tree: declaredOrder(
+      {
+        modules: parts.inOrder ? parts.inOrder(m.modules) : m.modules,
+        outputEmbedding: parts.head.path,
+      },
+      parts.late ?? [],
+    ),
     groups: m.groups,
     layers,
     keyValueHeads,

@@ -4,6 +4,7 @@
  */
 import type { LinearModule } from "../onnx/layerHook.ts";
 import type { Value } from "../onnx/graph.ts";
+import { declaredOrder } from "./declaredOrder.ts";
 import type { Activation } from "./activations.ts";
 import type { DropoutRate } from "./dropout.ts";
 import type { EncoderModel, PositionRule } from "./encoderModel.ts";
@@ -86,7 +87,7 @@ export function encoderModel(
   return {
     kind: "encoder",
     graph: m.g.build(m.checkpoint.config.architecture),
-    tree: { modules: m.modules, outputEmbedding },
+    tree: declaredOrder({ modules: m.modules, outputEmbedding }, declaredLate(m, shape, head)),
     groups: m.groups,
     layers: layerCount(m, shape),
     keyValueHeads: shape.heads,
@@ -248,4 +249,15 @@ export function mix(
     const mixed = m.attention(path, { query, mixed: sum, scale, keyValueHeads: heads, headDim });
     return g.reshape(g.transpose(mixed, [0, 2, 1, 3]), [0, 0, heads * headDim]);
   });
+}
+
+/** RoBERTa's embeddings declare positions last, and its relatives a head for spans first. */
+function declaredLate(
+  { checkpoint: { config } }: ModelBuilder,
+  { positions, root }: EncoderShape,
+  { task }: Head,
+): string[] {
+  if (positions.kind !== "afterPadding") return [];
+  const isHeadFirst = task === "question-answering" && config.modelType !== "roberta";
+  return ["position_embeddings", ...(isHeadFirst ? [root] : [])];
 }

@@ -84,6 +84,7 @@ function build(m: ModelBuilder): CausalModel {
   };
   const table = "transformer.word_embeddings";
   return buildClassic(m, shape, {
+    late: ["post_attention_layernorm", "input_layernorm", "ln_attn", "ln_mlp"],
     stack: "transformer.h",
     embed: (ids) => m.embedding(table, ids, [c.vocab_size, hidden]),
     // transformers' sdpa attention, its default; its eager one adds the bias twice.

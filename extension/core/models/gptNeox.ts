@@ -64,6 +64,7 @@ function build(m: ModelBuilder): CausalModel {
     normed(m, { size: hidden, epsilon: shape.epsilon }, path);
   const rate = dropoutRate(0, "hidden_dropout");
   return buildClassic(m, shape, {
+    late: ["attention", "mlp"],
     stack: "gpt_neox.layers",
     embed: (ids) => {
       const rows = m.embedding("gpt_neox.embed_in", ids, [c.vocab_size, hidden]);

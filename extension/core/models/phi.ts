@@ -59,6 +59,7 @@ function build(m: ModelBuilder): CausalModel {
   const norm = (path: string): ((x: Value) => Value) =>
     normed(m, { size: hidden, epsilon: shape.epsilon }, path);
   return buildClassic(m, shape, {
+    late: ["q_layernorm", "k_layernorm", "input_layernorm"],
     stack: "model.layers",
     embed: (ids) => {
       const rows = m.embedding("model.embed_tokens", ids, [c.vocab_size, hidden]);

@@ -4,6 +4,7 @@ import { badFile } from "../base/errors.ts";
 import { parseFields } from "../base/json.ts";
 import type { ModelConfig } from "../checkpoint/modelConfig.ts";
 import type { Value } from "../onnx/graph.ts";
+import { declaredOrder } from "./declaredOrder.ts";
 import { type Activation, activationOf } from "./activations.ts";
 import { dropoutRate } from "./dropout.ts";
 import { firstToken, linearOf, mix, normOf } from "./encoderBlocks.ts";
@@ -153,7 +154,11 @@ function imageModel(
   return {
     kind: "image",
     graph: m.g.build(m.checkpoint.config.architecture),
-    tree: { modules: m.modules, outputEmbedding: null },
+    tree: declaredOrder({ modules: m.modules, outputEmbedding: null }, [
+      "layernorm_before",
+      "layernorm_after",
+      "mlp",
+    ]),
     groups: m.groups,
     layers: layerCount(m, shape),
     keyValueHeads: c.num_attention_heads,
