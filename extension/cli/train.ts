@@ -6,7 +6,8 @@ import { defaultQuantCacheDir } from "../core/quantCache.ts";
 import { parseRunConfig, readRunConfig } from "../engine/training/runConfig.ts";
 import { createRun } from "../engine/training/runFolder.ts";
 import { trainIn } from "../engine/training/runProcess.ts";
-import type { RunConfig, RunEvent } from "../protocol/trainingContract.ts";
+import type { RunConfig } from "../protocol/trainingContract.ts";
+import type { RunEvent } from "../protocol/runsContract.ts";
 import { readArguments } from "./arguments.ts";
 
 const options = { out: { type: "string" }, json: { type: "boolean", default: false } } as const;

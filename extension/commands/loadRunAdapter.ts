@@ -1,7 +1,7 @@
 import * as vscode from "vscode";
 import type { Command, Graft } from "../context.ts";
 import type { AdapterInfo } from "../protocol/engineContract.ts";
-import type { RunSummary } from "../protocol/trainingContract.ts";
+import type { RunSummary } from "../protocol/runsContract.ts";
 import { withProgress } from "../views/progress.ts";
 import { wake } from "../wake.ts";
 import { chooseRun } from "./runTargets.ts";

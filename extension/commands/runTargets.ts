@@ -1,7 +1,7 @@
 import * as vscode from "vscode";
 import type { Graft } from "../context.ts";
 import { HostError } from "../failure.ts";
-import type { RunSummary } from "../protocol/trainingContract.ts";
+import type { RunSummary } from "../protocol/runsContract.ts";
 import { runRow } from "../views/runRows.ts";
 
 export interface RunQuestion {

@@ -1,6 +1,7 @@
 /** Host ⇄ the page that shows runs. Types only. */
 import type { PicturesHostContract } from "./picturesContract.ts";
-import type { RunConfig, RunEvent, RunSummary } from "./trainingContract.ts";
+import type { RunConfig } from "./trainingContract.ts";
+import type { RunEvent, RunSummary } from "./runsContract.ts";
 
 /** A run as the page shows it; of its steps perhaps a part, evenly thinned. */
 export interface ShownRun {

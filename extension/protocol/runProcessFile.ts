@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { RunProcess } from "./trainingContract.ts";
+import type { RunProcess } from "./runsContract.ts";
 
 export function processFile(folder: string): string {
   return join(folder, "process.json");

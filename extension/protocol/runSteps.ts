@@ -1,5 +1,5 @@
 /** What a run has reported of its steps, so that it stays small however long the run is. */
-import type { RunEvent } from "./trainingContract.ts";
+import type { RunEvent } from "./runsContract.ts";
 
 /** More points than a chart has pixels tell nothing. */
 export const mostSteps = 2000;

@@ -3,12 +3,8 @@ import { t } from "@vscode/l10n";
 import { HostError } from "../failure.ts";
 import { Connection } from "../protocol/connection.ts";
 import { socketTransport } from "../protocol/socketTransport.ts";
-import {
-  type RunContract,
-  type RunHostContract,
-  type RunProcess,
-  runVersion,
-} from "../protocol/trainingContract.ts";
+import { runVersion } from "../protocol/trainingContract.ts";
+import type { RunContract, RunHostContract, RunProcess } from "../protocol/runsContract.ts";
 
 /** A window's end of a run's process: it may come and go, the run does not care. */
 export interface RunLink {

@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { t } from "@vscode/l10n";
 import { HostError } from "../failure.ts";
 import { readProcessFile } from "../protocol/runProcessFile.ts";
-import type { RunProcess } from "../protocol/trainingContract.ts";
+import type { RunProcess } from "../protocol/runsContract.ts";
 
 export interface LaunchOptions {
   /** The bundle of the run's process. */

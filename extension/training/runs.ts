@@ -1,11 +1,6 @@
 import type { EngineProcess } from "../engineProcess.ts";
-import type {
-  RunConfig,
-  RunContract,
-  RunEvent,
-  RunProcess,
-  RunSummary,
-} from "../protocol/trainingContract.ts";
+import type { RunConfig } from "../protocol/trainingContract.ts";
+import type { RunContract, RunEvent, RunProcess, RunSummary } from "../protocol/runsContract.ts";
 import { attach, type RunLink } from "./attach.ts";
 
 /** What became of a run since it was last told: its summary, and what it has reported. */

@@ -1,5 +1,5 @@
 import { t } from "@vscode/l10n";
-import type { RunState, RunSummary } from "../protocol/trainingContract.ts";
+import type { RunState, RunSummary } from "../protocol/runsContract.ts";
 import { formatExact } from "./format.ts";
 import type { Row } from "./rows.ts";
 

@@ -1,5 +1,5 @@
 import { commands, Disposable, l10n, StatusBarAlignment, type StatusBarItem, window } from "vscode";
-import type { RunSummary } from "../protocol/trainingContract.ts";
+import type { RunSummary } from "../protocol/runsContract.ts";
 import type { RunNews, Runs } from "../training/runs.ts";
 import { runRow, runStatus } from "./runRows.ts";
 import { throttle } from "./throttle.ts";

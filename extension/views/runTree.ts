@@ -1,6 +1,6 @@
 import * as vscode from "vscode";
 import type { Graft } from "../context.ts";
-import type { RunSummary } from "../protocol/trainingContract.ts";
+import type { RunSummary } from "../protocol/runsContract.ts";
 import type { Runs } from "../training/runs.ts";
 import { DrawnRows } from "./drawnRows.ts";
 import { presentError } from "./errors.ts";

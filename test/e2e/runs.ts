@@ -1,7 +1,8 @@
 // Runs in a window's workspace, as a form would have made them, and their processes.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { RunConfig, RunEvent } from "../../extension/protocol/trainingContract.ts";
+import type { RunConfig } from "../../extension/protocol/trainingContract.ts";
+import type { RunEvent } from "../../extension/protocol/runsContract.ts";
 import { sampleRun, type SampleWish } from "../support/sampleRun.ts";
 import { scenario, type OpenOptions, type VSCode } from "./harness.ts";
 

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
-import type { RunConfig, RunEvent } from "../../extension/protocol/trainingContract.ts";
+import type { RunConfig } from "../../extension/protocol/trainingContract.ts";
+import type { RunEvent } from "../../extension/protocol/runsContract.ts";
 
 export const sampleBase = resolve("media/sample/base");
 export const pirateData = resolve("media/sample/training/pirate.jsonl");

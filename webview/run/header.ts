@@ -1,5 +1,5 @@
 import type { ShownRun } from "../../extension/protocol/runPageContract.ts";
-import type { RunState } from "../../extension/protocol/trainingContract.ts";
+import type { RunState } from "../../extension/protocol/runsContract.ts";
 import { duration } from "../shared/duration.ts";
 import { element } from "../shared/element.ts";
 import * as format from "../shared/format.ts";

@@ -1,7 +1,7 @@
 /** What runs have reported, as numbers to be drawn. */
 import { joined, mostSteps, thinned } from "../../extension/protocol/runSteps.ts";
 import type { ShownRun } from "../../extension/protocol/runPageContract.ts";
-import type { RunEvent, RunSummary } from "../../extension/protocol/trainingContract.ts";
+import type { RunEvent, RunSummary } from "../../extension/protocol/runsContract.ts";
 import type { Curve } from "../shared/curve.ts";
 
 export type EventOf<K extends RunEvent["kind"]> = Extract<RunEvent, { kind: K }>;

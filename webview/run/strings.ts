@@ -1,5 +1,5 @@
 /** Every sentence of the page that shows runs, in one place for translation. */
-import type { RunState } from "../../extension/protocol/trainingContract.ts";
+import type { RunState } from "../../extension/protocol/runsContract.ts";
 import { t } from "../shared/l10n.ts";
 
 export const text = {

@@ -1,5 +1,5 @@
 import type { Handlers } from "../../protocol/connection.ts";
-import type { RunsContract } from "../../protocol/trainingContract.ts";
+import type { RunsContract } from "../../protocol/runsContract.ts";
 import { parseRunConfig } from "./runConfig.ts";
 import { createRun, listRuns, readRun } from "./runFolder.ts";
 

@@ -1,6 +1,6 @@
 /** What the end of a log says, without reading what stands before. */
 import { type FileHandle, open } from "node:fs/promises";
-import type { RunEvent, RunState } from "../../protocol/trainingContract.ts";
+import type { RunEvent, RunState } from "../../protocol/runsContract.ts";
 import { isBehind } from "../../protocol/runSteps.ts";
 import { logFile, parseEvent } from "./runLog.ts";
 

@@ -7,7 +7,7 @@ import { t } from "@vscode/l10n";
 import { badRequest } from "../../core/base/errors.ts";
 import { isRunning } from "../../core/base/processes.ts";
 import { processFile } from "../../protocol/runProcessFile.ts";
-import type { RunProcess } from "../../protocol/trainingContract.ts";
+import type { RunProcess } from "../../protocol/runsContract.ts";
 import { isSocketOfRun } from "./runServer.ts";
 
 /**

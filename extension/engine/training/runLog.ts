@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import * as path from "node:path";
 import { isNoRoom } from "../../core/base/errors.ts";
-import type { RunEvent } from "../../protocol/trainingContract.ts";
+import type { RunEvent } from "../../protocol/runsContract.ts";
 import { revokedBy, thinned } from "../../protocol/runSteps.ts";
 
 type Unstamped<E> = E extends { at: string } ? Omit<E, "at"> : never;

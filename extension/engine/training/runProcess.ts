@@ -14,12 +14,8 @@ import {
 } from "../../core/train/checkpointFolder.ts";
 import type { TrainingEnd, TrainingEvent } from "../../core/train/events.ts";
 import type { Trainer } from "../../core/train/trainer.ts";
-import {
-  type RunConfig,
-  type RunEvent,
-  type RunState,
-  runVersion,
-} from "../../protocol/trainingContract.ts";
+import { type RunConfig, runVersion } from "../../protocol/trainingContract.ts";
+import type { RunEvent, RunState } from "../../protocol/runsContract.ts";
 import { openRun } from "./openRun.ts";
 import { logEnd } from "./logEnd.ts";
 import { readRunConfig } from "./runConfig.ts";

@@ -9,13 +9,13 @@ import { t } from "@vscode/l10n";
 import { unsupported } from "../../core/base/errors.ts";
 import { Connection, type Handlers } from "../../protocol/connection.ts";
 import { socketTransport } from "../../protocol/socketTransport.ts";
-import {
-  type RunContract,
-  type RunEvent,
-  type RunHostContract,
-  type RunState,
-  runVersion,
-} from "../../protocol/trainingContract.ts";
+import { runVersion } from "../../protocol/trainingContract.ts";
+import type {
+  RunContract,
+  RunEvent,
+  RunHostContract,
+  RunState,
+} from "../../protocol/runsContract.ts";
 
 /** What windows may ask of a run. */
 export interface RunControls {

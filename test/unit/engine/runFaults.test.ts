@@ -25,7 +25,8 @@ import { createRun, listRuns, readRun } from "../../../extension/engine/training
 import { readEvents, RunLog } from "../../../extension/engine/training/runLog.ts";
 import { trainIn } from "../../../extension/engine/training/runProcess.ts";
 import { type RunControls, RunServer } from "../../../extension/engine/training/runServer.ts";
-import type { RunConfig, RunEvent } from "../../../extension/protocol/trainingContract.ts";
+import type { RunConfig } from "../../../extension/protocol/trainingContract.ts";
+import type { RunEvent } from "../../../extension/protocol/runsContract.ts";
 import { attach } from "../../../extension/training/attach.ts";
 import { runRow } from "../../../extension/views/runRows.ts";
 import {

@@ -13,7 +13,8 @@ import { parseRunConfig } from "../../../extension/engine/training/runConfig.ts"
 import { createRun, readRun } from "../../../extension/engine/training/runFolder.ts";
 import { trainIn } from "../../../extension/engine/training/runProcess.ts";
 import { attach, type RunLink } from "../../../extension/training/attach.ts";
-import type { RunConfig, RunEvent } from "../../../extension/protocol/trainingContract.ts";
+import type { RunConfig } from "../../../extension/protocol/trainingContract.ts";
+import type { RunEvent } from "../../../extension/protocol/runsContract.ts";
 import { bundle, bundleEnvironment } from "./bundle.ts";
 
 const place = mkdtempSync(join(tmpdir(), "graft-run-"));

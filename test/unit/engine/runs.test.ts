@@ -20,7 +20,8 @@ import { claimFolder, releaseFolder } from "../../../extension/engine/training/p
 import { createRun, listRuns, readRun } from "../../../extension/engine/training/runFolder.ts";
 import { type RunControls, RunServer } from "../../../extension/engine/training/runServer.ts";
 import { attach } from "../../../extension/training/attach.ts";
-import type { RunConfig, RunEvent } from "../../../extension/protocol/trainingContract.ts";
+import type { RunConfig } from "../../../extension/protocol/trainingContract.ts";
+import type { RunEvent } from "../../../extension/protocol/runsContract.ts";
 
 const place = mkdtempSync(join(tmpdir(), "graft-runs-"));
 after(() => rmSync(place, { recursive: true, force: true }));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import * as path from "node:path";
 import { test } from "node:test";
-import type { RunSummary } from "../../../extension/protocol/trainingContract.ts";
+import type { RunSummary } from "../../../extension/protocol/runsContract.ts";
 import { runsFolder } from "../../../extension/training/place.ts";
 import { canContinue, formatLoss, runRow, runStatus } from "../../../extension/views/runRows.ts";
 

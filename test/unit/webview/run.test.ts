@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ShownRun } from "../../../extension/protocol/runPageContract.ts";
-import type { RunEvent, RunSummary } from "../../../extension/protocol/trainingContract.ts";
+import type { RunEvent, RunSummary } from "../../../extension/protocol/runsContract.ts";
 import {
   append,
   latestSteps,
