@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureCodeServer, findChromium, installExtension } from "./codeServer.mjs";
 import { ensurePackaged } from "./package.mjs";
+import { cacheFolder, makeFolder } from "./shared.mjs";
 
 export async function editorEnvironment() {
   const chromium = findChromium();
@@ -19,5 +20,6 @@ export async function editorEnvironment() {
     GRAFT_E2E_CODE_SERVER: server.entry,
     GRAFT_E2E_CHROMIUM: chromium,
     GRAFT_E2E_INSTALLED: folders.extensions,
+    GRAFT_E2E_WARM: makeFolder(join(cacheFolder, "code-server/warm")),
   };
 }

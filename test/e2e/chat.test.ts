@@ -35,7 +35,10 @@ async function heard<T>(vscode: VSCode, name: string): Promise<T> {
 scenario(
   "another extension loads, attaches and generates through the API and through chat models",
   // An agent of the Chat view needs tools, which the sample's template does not have.
-  { settings: { "chat.agent.enabled": false }, extensions: () => [client] },
+  {
+    settings: { "chat.disableAIFeatures": false, "chat.agent.enabled": false },
+    extensions: () => [client],
+  },
   async (vscode) => {
     await writeSlowModel(vscode.folders.workspace);
     await vscode.runCommand("Graft Client: Ask before Anything Is Loaded");

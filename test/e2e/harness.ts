@@ -2,15 +2,21 @@
 // `scripts/test.mjs e2e` prepares all of it and hands the places over in the environment.
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { type Browser, chromium, type Frame, type Locator, type Page } from "playwright-core";
+import {
+  type BrowserContext,
+  chromium,
+  type Frame,
+  type Locator,
+  type Page,
+} from "playwright-core";
 
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const artifacts = join(root, "artifacts/e2e");
@@ -99,6 +105,8 @@ const quiet = {
   "security.workspace.trust.startupPrompt": "never",
   "security.workspace.trust.banner": "never",
   "git.enabled": false,
+  // The editor's own chat and its agents, a process of which starts with each window.
+  "chat.disableAIFeatures": true,
 };
 
 const browserFlags = [
@@ -115,6 +123,7 @@ export async function openVSCode(options: OpenOptions = {}): Promise<VSCode> {
     workspace: join(home, "workspace"),
     // The machine's own Hugging Face cache has no place in a test.
     huggingFace: join(home, "hugging-face"),
+    profile: join(home, "profile"),
   };
   for (const folder of Object.values(folders)) mkdirSync(folder, { recursive: true });
   fillWorkspace(folders.workspace, options.workspace ?? join(root, "media/workspace"));
@@ -129,20 +138,18 @@ export async function openVSCode(options: OpenOptions = {}): Promise<VSCode> {
   mkdirSync(join(folders.userData, "User"), { recursive: true });
   writeFileSync(join(folders.userData, "User/settings.json"), JSON.stringify(settings, null, 2));
   let server: ChildProcess | undefined;
-  let browser: Browser | undefined;
+  let browser: BrowserContext | undefined;
   try {
-    browser = await chromium.launch({ executablePath: given("CHROMIUM"), args: browserFlags });
     copyInstalled(folders, options.beside);
     for (const vsix of options.extensions?.() ?? []) await installVsix(folders, vsix);
     if (options.language) addLanguage(folders, options.language);
-    const started = await startServer(folders, options);
-    server = started.server;
-    const context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
-    await context.grantPermissions(["clipboard-read", "clipboard-write"]);
-    const page = await context.newPage();
-    const url = `${started.address}?folder=${encodeURIComponent(folders.workspace)}`;
+    const port = await freePort();
+    server = startServer(port, folders, options);
+    browser = await startBrowser(port, folders);
+    await until("code-server answers", () => answers(port), 60);
+    const [page = await browser.newPage()] = browser.pages();
     const vscode = new VSCode(page, folders, { server, browser, look });
-    await page.goto(url);
+    await page.goto(`${address}?folder=${encodeURIComponent(folders.workspace)}`);
     await vscode.ready();
     return vscode;
   } catch (error) {
@@ -153,7 +160,10 @@ export async function openVSCode(options: OpenOptions = {}): Promise<VSCode> {
   }
 }
 
-type Folders = Record<"home" | "userData" | "extensions" | "workspace" | "huggingFace", string>;
+type Folders = Record<
+  "home" | "userData" | "extensions" | "workspace" | "huggingFace" | "profile",
+  string
+>;
 
 /** One window. Its methods wait for what they name and fail with what was there instead. */
 export class VSCode {
@@ -162,7 +172,7 @@ export class VSCode {
   constructor(
     readonly page: Page,
     readonly folders: Folders,
-    private readonly owned: { server: ChildProcess; browser: Browser; look: Look },
+    private readonly owned: { server: ChildProcess; browser: BrowserContext; look: Look },
   ) {
     this.seenIn = owned.look;
     page.setDefaultTimeout(45_000);
@@ -482,6 +492,7 @@ export class VSCode {
   async dispose(): Promise<void> {
     await this.owned.browser.close();
     await endGroup(this.owned.server);
+    keepScripts(this.folders);
     rmSync(this.folders.home, { recursive: true, force: true, maxRetries: 5 });
   }
 }
@@ -583,11 +594,11 @@ function addLanguage({ userData, home }: Folders, language: string): void {
   writeFileSync(join(userData, "languagepacks.json"), JSON.stringify({ [language]: pack }));
 }
 
-async function startServer(
+function startServer(
+  port: number,
   folders: Folders,
   { environment, language }: OpenOptions,
-): Promise<{ server: ChildProcess; address: string }> {
-  const port = await freePort();
+): ChildProcess {
   const args = [
     ...[given("CODE_SERVER"), "--bind-addr", `127.0.0.1:${port}`, "--auth", "none"],
     ...["--disable-telemetry", "--disable-update-check", "--disable-getting-started-override"],
@@ -595,17 +606,62 @@ async function startServer(
     ...(language === undefined ? [] : ["--locale", language]),
     folders.workspace,
   ];
+  const env = {
+    ...process.env,
+    HF_HOME: folders.huggingFace,
+    NODE_COMPILE_CACHE: join(given("WARM"), "node"),
+    ...environment?.(),
+  };
   // A process group of its own, so that ending it ends the extension host and the engine with it.
-  const env = { ...process.env, HF_HOME: folders.huggingFace, ...environment?.() };
-  const server = spawn(given("NODE"), args, { detached: true, stdio: "ignore", env });
-  const address = `http://127.0.0.1:${port}/`;
+  return spawn(given("NODE"), args, { detached: true, stdio: "ignore", env });
+}
+
+async function answers(port: number): Promise<boolean> {
+  return (await fetch(`http://127.0.0.1:${port}/healthz`)).ok;
+}
+
+/** One address for all windows, whatever their ports: by it the browser knows scripts that it had before. */
+const address = "http://graft.localhost/";
+
+/** Where a browser keeps scripts that it fetched, and what it made of them. */
+const scripts = ["Default/Cache", "Default/Code Cache"];
+/** Windows that it takes: one fetches the scripts, a second one finds that they are worth compiling. */
+const rounds = 2;
+
+/** How often the scripts that this window may begin with went through a window. */
+function warmth(): number {
+  let round = rounds;
+  while (round > 0 && !existsSync(join(given("WARM"), `browser-${round}`))) round--;
+  return round;
+}
+
+/** The browser of one window, which knows the editor's scripts from windows before it, and nothing else. */
+async function startBrowser(port: number, { profile }: Folders): Promise<BrowserContext> {
+  const round = warmth();
+  if (round > 0) cpSync(join(given("WARM"), `browser-${round}`), profile, { recursive: true });
+  writeFileSync(join(profile, "round"), `${round}`);
+  return chromium.launchPersistentContext(profile, {
+    executablePath: given("CHROMIUM"),
+    args: [...browserFlags, `--host-resolver-rules=MAP graft.localhost:80 127.0.0.1:${port}`],
+    viewport: { width: 1400, height: 900 },
+    permissions: ["clipboard-read", "clipboard-write"],
+  });
+}
+
+/** Leaves a closed browser's scripts to the windows after it, where it has more of them than those had. */
+function keepScripts({ profile }: Folders): void {
+  const round = Number(readFileSync(join(profile, "round"), "utf8")) + 1;
+  const kept = join(given("WARM"), `browser-${round}`);
+  const has = scripts.every((part) => existsSync(join(profile, part)));
+  if (!has || round > rounds || existsSync(kept)) return;
+  const scratch = mkdtempSync(`${kept}-`);
+  for (const part of scripts) cpSync(join(profile, part), join(scratch, part), { recursive: true });
   try {
-    await until("code-server answers", async () => (await fetch(`${address}healthz`)).ok, 60);
-  } catch (error) {
-    await endGroup(server);
-    throw error;
+    renameSync(scratch, kept);
+  } catch {
+    // The window beside this one was first.
+    rmSync(scratch, { recursive: true, force: true });
   }
-  return { server, address };
 }
 
 async function endGroup(leader: ChildProcess): Promise<void> {
