@@ -31,8 +31,12 @@ const looks: Record<RunState, { icon: string; color?: string }> = {
 
 /** What the Runs view shows of a run. Its context value names what can be done with it. */
 export function runRow(run: RunSummary): Row {
-  const word = run.problem === undefined ? stateWords[run.state] : t("cannot be read");
-  const look = run.problem === undefined ? looks[run.state] : looks.failed;
+  // Nobody has begun what a terminal or another machine has prepared.
+  const isNew = run.state === "interrupted" && run.startedAt === null;
+  const known = isNew ? t("not started") : stateWords[run.state];
+  const word = run.problem === undefined ? known : t("cannot be read");
+  const own = isNew ? { icon: "circle-outline" } : looks[run.state];
+  const look = run.problem === undefined ? own : looks.failed;
   const description = [word, stepsOf(run), lossOf(run)].filter(Boolean).join(" · ");
   const facts: Row["facts"] = [
     [t("State"), run.problem ?? [word, run.message].filter(Boolean).join(": ")],

@@ -38,6 +38,9 @@ test("a folder that cannot be read says why, and cannot be continued", () => {
 test("a run that has taken no step tells no loss and no steps", () => {
   const fresh = run({ state: "preparing", step: 0, totalSteps: null, loss: null });
   assert.equal(runRow(fresh).description, "preparing");
+  const prepared = { ...fresh, state: "interrupted", process: null } as const;
+  assert.equal(runRow(prepared).description, "not started");
+  assert.equal(runRow({ ...prepared, startedAt: "2026-01-01" }).description, "interrupted");
 });
 
 test("the status bar names one run, and counts several", () => {
