@@ -17,7 +17,8 @@ const problems = z.enum(problemTypes);
 /** What is written with an adapter of this model; nothing of one without labels. */
 export function headMetadata(model: ModelStack, config: ModelConfig): Record<string, string> {
   const { task } = headOf(model);
-  if (task !== "sequence-classification" && task !== "token-classification") return {};
+  const labelled = ["sequence-classification", "token-classification", "image-classification"];
+  if (!labelled.includes(task)) return {};
   const problem = problems.safeParse(config.raw[problemKey]);
   return {
     [namesKey]: JSON.stringify(Object.fromEntries(labelNames(config).entries())),

@@ -1,7 +1,7 @@
 /** Which rows of the logits count, what they should have said, and how much each counts. */
 import { t } from "@vscode/l10n";
 import { badRequest } from "../base/errors.ts";
-import { headOf, type Model } from "../models/model.ts";
+import { headOf, type Model, type Task } from "../models/model.ts";
 import { float32Tensor, int64Tensor, type Tensor } from "../session/ortSession.ts";
 import { partsOf } from "./chunkedHead.ts";
 import { type Batch, ignored } from "./data/batch.ts";
@@ -60,13 +60,18 @@ export function lossFeeds(batch: Batch, share: number, at: LossPlace): Record<st
   };
 }
 
+/** Is there one answer to a whole text or image? */
+function isOfWhole(task: Task): boolean {
+  return task === "sequence-classification" || task === "image-classification";
+}
+
 /** A language model and a class at the last token read chosen rows; other heads all of them. */
 function labelledRows(batch: Batch, place: LossPlace): LabelledRows {
   const { model, virtualTokens, answerTokens = 0 } = place;
   const { task } = headOf(model);
   const { rows, answerLength } = batch;
   const length = answerLength ?? batch.length;
-  const isOne = task === "sequence-classification";
+  const isOne = isOfWhole(task);
   const labels = idsOf(batch, isOne ? rows : rows * length);
   const whole = length + virtualTokens;
   if (isOne) return { places: lastPlaces(batch, place), labels: [...labels] };
@@ -182,7 +187,7 @@ function spanFeeds(
 /** Numbers, or several labels that may apply together: [rows, width]. */
 function numberFeeds(batch: Batch, share: number, at: LossPlace): Record<string, Tensor> {
   const { task, width } = headOf(at.model);
-  if (task !== "sequence-classification") {
+  if (!isOfWhole(task)) {
     throw badRequest(
       t("Numbers and several labels are learned by models for sequence classification."),
     );

@@ -33,7 +33,7 @@ export function lossOfTask(model: Model, config: ModelConfig): LossKind {
   if (task === "feature-extraction") {
     throw unsupported(t("Graft does not train models for {0} yet", task.replaceAll("-", " ")));
   }
-  if (task !== "sequence-classification") return "choice";
+  if (task !== "sequence-classification" && task !== "image-classification") return "choice";
   return lossesOfProblems[problemOf(config) ?? "single_label_classification"];
 }
 

@@ -1,8 +1,11 @@
 /** What a model's graph is fed with for a batch of whole sequences. */
 import { t } from "@vscode/l10n";
 import { badRequest, unsupported } from "../base/errors.ts";
+import { elementCount } from "../base/shape.ts";
 import type { CausalModel } from "../models/causalModel.ts";
 import type { EncoderModel } from "../models/encoderModel.ts";
+import type { ImageModel } from "../models/imageModel.ts";
+import type { Model } from "../models/model.ts";
 import { bucketRows, type RelativePositions } from "../models/relativePositions.ts";
 import type { Seq2SeqModel } from "../models/seq2seqModel.ts";
 import type { Graph } from "../onnx/graph.ts";
@@ -37,7 +40,7 @@ export class ModelFeeds {
   private readonly tables: readonly { suffix: string; table: RopeTable }[];
 
   constructor(
-    private readonly model: CausalModel | EncoderModel | Seq2SeqModel,
+    private readonly model: Model,
     private readonly fronts: Fronts = {},
   ) {
     const rotary = model.kind === "causal" ? model.rotary : [];
@@ -66,6 +69,8 @@ export class ModelFeeds {
         return encoder(at, model, this.fronts.prefixTokens);
       case "seq2seq":
         return this.both(at, batch, model);
+      case "image":
+        return pixelFeeds(batch, model);
     }
   }
 
@@ -119,6 +124,19 @@ export class ModelFeeds {
     }
     return { ...feeds, ...relativeFeeds(model.relative, length) };
   }
+}
+
+/** @throws bad-request for texts, and for images of another size than the model reads */
+function pixelFeeds({ rows, pixels }: Batch, { channels, imageSize }: ImageModel): Feeds {
+  const shape = [rows, channels, ...imageSize];
+  if (pixels?.length === elementCount(shape)) return { pixel_values: float32Tensor(pixels, shape) };
+  throw badRequest(
+    t(
+      "The base reads images of {0} × {1}, which these data are not.",
+      channels,
+      imageSize.join(" × "),
+    ),
+  );
 }
 
 /** transformers counts positions from the row's start, padding and all; OPT counts tokens alone. */

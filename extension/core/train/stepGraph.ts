@@ -1,7 +1,5 @@
 /** A training step as one graph: the model, its loss and the gradients of what is trained. */
-import { t } from "@vscode/l10n";
 import { withGradients } from "../autodiff/withGradients.ts";
-import { unsupported } from "../base/errors.ts";
 import { elementCount } from "../base/shape.ts";
 import type { Model } from "../models/model.ts";
 import { headOf } from "../models/model.ts";
@@ -59,12 +57,6 @@ export function hasMetrics(model: Model): boolean {
 
 /** The loss as an output, and a value whose derivative by what is trained is the loss's. */
 function lossGraph(model: Model, options: StepOptions): { graph: Graph; seed: Value } {
-  if (model.kind === "image") {
-    throw unsupported(
-      t("Graft does not train image models yet"),
-      t("Choose a decoder or an encoder of text."),
-    );
-  }
   const whole = withoutPast(model.kind === "seq2seq" ? joinedGraph(model) : model.graph);
   const head = splitHead(whole);
   const { width } = headOf(model);

@@ -1,7 +1,4 @@
 /** A base with an adapter around it, ready to be trained: graphs, sessions and numbers. */
-import { t } from "@vscode/l10n";
-import { unsupported } from "../base/errors.ts";
-import type { ImageModel } from "../models/imageModel.ts";
 import { headOf, type Model } from "../models/model.ts";
 import type { BaseCheckpoint } from "../checkpoint/baseCheckpoint.ts";
 import type { Graph, Value } from "../onnx/graph.ts";
@@ -102,7 +99,7 @@ export class TrainingModel {
       values: parts.values,
     });
     const opened = await TrainingSession.create({ step, evaluation, update }, session);
-    const feeds = new ModelFeeds(readable(model), adapter);
+    const feeds = new ModelFeeds(model, adapter);
     return new TrainingModel(parts, groups, state, opened, { step, evaluation }, feeds);
   }
 
@@ -203,11 +200,6 @@ export class TrainingModel {
     await this.session.dispose();
     await this.parts.rounded?.dispose();
   }
-}
-
-function readable(model: Model): Exclude<Model, ImageModel> {
-  if (model.kind !== "image") return model;
-  throw unsupported(t("Graft does not train image models yet"));
 }
 
 function numbersIn(data: Tensor["data"]): Float64Array {

@@ -21,6 +21,8 @@ export interface Batch {
   readonly labels: Int32Array | Float32Array;
   /** Of a model with encoder and decoder: labels are [rows, answerLength], the decoder's own tokens. */
   readonly answerLength?: number;
+  /** [rows, channels, height, width], of a model that reads images; `length` is 0 then. */
+  readonly pixels?: Float32Array;
   /** [rows, length], of an encoder with segments. */
   readonly tokenTypes?: Int32Array;
   /**

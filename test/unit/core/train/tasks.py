@@ -7,6 +7,7 @@ Bases are the fixtures', their own dropout set to 0. Of each case the losses of 
 every tensor's gradient in the first, and of prompts the length of every tensor at the end.
 """
 import json
+import math
 import os
 
 import peft
@@ -35,6 +36,12 @@ CASES = {
     "llama_spans": ("llama-qa", "AutoModelForQuestionAnswering", dict(attention_dropout=0.0), dict(input_ids=[row[:4] for row in ids], attention_mask=[[1, 1, 1, 1]] * 2, start_positions=[1, 2], end_positions=[3, 2]), dict(task_type="QUESTION_ANS", target_modules=["q_proj", "v_proj"])),
     "gpt2_numbers": ("gpt2-seq", "AutoModelForSequenceClassification", dict(silent, problem_type="regression"), None, dict(task_type="SEQ_CLS", target_modules=["c_attn"])),
 }
+
+
+CASES["vit_images"] = (
+    "vit", "AutoModelForImageClassification", {}, dict(labels=[2, 0], pixels=[3, 16, 16]),
+    dict(target_modules=["q_proj", "v_proj", "fc2"], modules_to_save=["classifier"]),
+)
 
 
 def prompt(method, task, count=3, **fields):
@@ -119,7 +126,11 @@ def run(model_name, head, changes, batch, fields):
     model.train()
     trained = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
     optimizer = torch.optim.AdamW([each for _, each in trained], lr=0.02, weight_decay=0.0)
-    tensors = {key: torch.tensor(value) for key, value in batch.items()}
+    tensors = {key: torch.tensor(value) for key, value in batch.items() if key != "pixels"}
+    if "pixels" in batch:
+        size = batch["pixels"]
+        places = torch.arange(2 * math.prod(size), dtype=torch.float64)
+        tensors["pixel_values"] = torch.sin(0.37 * places).float().view(2, *size)
     is_prompt = "num_virtual_tokens" in fields
     fed = behind(tensors, fields) if is_prompt else tensors
     losses, gradients = [], {}

@@ -22,8 +22,10 @@ interface Case {
   problem: ProblemType | null;
   config: Record<string, unknown>;
   batch: {
-    input_ids: number[][];
-    attention_mask: number[][];
+    input_ids?: number[][];
+    attention_mask?: number[][];
+    /** Sizes of images, whose values are sines. */
+    pixels?: number[];
     token_type_ids?: number[][];
     labels?: number[] | number[][];
     start_positions?: number[];
@@ -147,7 +149,8 @@ async function runsAsTrained(
 }
 
 function batchOf({ batch, config }: Case): Batch {
-  const [rows, length] = [batch.input_ids.length, batch.input_ids[0]?.length ?? 0];
+  const { input_ids: ids = [[], []], attention_mask: mask = [], pixels } = batch;
+  const [rows, length] = [ids.length, ids[0]?.length ?? 0];
   const { start_positions: starts = [], end_positions: ends = [] } = batch;
   const given = batch.labels ?? starts.map((start, row) => [start, ends[row] as number]);
   const areIds = config["task_type"] !== "SEQ_CLS" || !Array.isArray(given[0]);
@@ -157,8 +160,9 @@ function batchOf({ batch, config }: Case): Batch {
   return {
     rows,
     length,
-    inputIds: Int32Array.from(batch.input_ids.flat()),
-    attentionMask: Int32Array.from(batch.attention_mask.flat()),
+    inputIds: Int32Array.from(ids.flat()),
+    attentionMask: Int32Array.from(mask.flat()),
+    ...(pixels && { pixels: sines(rows * pixels.reduce((all, size) => all * size, 1)) }),
     labels,
     ...(isAnswer && { answerLength: labels.length / rows }),
     ...(batch.token_type_ids && { tokenTypes: Int32Array.from(batch.token_type_ids.flat()) }),
@@ -166,6 +170,10 @@ function batchOf({ batch, config }: Case): Batch {
     tokens: rows * length,
     tasks: Int32Array.of(1, 0),
   };
+}
+
+function sines(count: number): Float32Array {
+  return Float32Array.from({ length: count }, (_, i) => Math.sin(0.37 * i));
 }
 
 /** A row's first token is not foretold. */
