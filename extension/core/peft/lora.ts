@@ -91,7 +91,7 @@ export const lora = tunerMethod<LoraConfig>({
 });
 
 function shapes(module: ModuleInfo, config: LoraConfig, file: string): Record<string, Shape> {
-  const { rank } = loraScale(config, module.path, file);
+  const rank = storedRank(module, config, file);
   if (module.kind === "embedding") checkEmbedding(config, file);
   const blocks = loraBlocks(config, module.path, file);
   const expected: Record<string, Shape> =
@@ -112,6 +112,13 @@ function shapes(module: ModuleInfo, config: LoraConfig, file: string): Record<st
   if (config.lora_bias) expected["lora_B.bias"] = [module.out];
   if (config.use_dora) expected[magnitude] = [module.out];
   return expected;
+}
+
+/** The rank of the stored factors: PiSSA and OLoRA begin with no more directions than the weight has. */
+function storedRank(module: ModuleInfo, config: LoraConfig, file: string): number {
+  const { rank } = loraScale(config, module.path, file);
+  const isOfBase = ["pissa", "olora"].includes(String(config.init_lora_weights));
+  return isOfBase && module.kind === "linear" ? Math.min(rank, module.in, module.out) : rank;
 }
 
 /** aLoRA: only tokens from the invocation on are changed. */
@@ -144,7 +151,8 @@ async function linearEffect(
   context: TunerContext<LoraConfig>,
 ): Promise<LinearEffect> {
   const { config, file } = context;
-  const { rank, scaling } = loraScale(config, module.path, file);
+  const { scaling } = loraScale(config, module.path, file);
+  const rank = storedRank(module, config, file);
   if (config.use_qalora) checkPooled(module, tensors, file);
   const blocks = loraBlocks(config, module.path, file);
   const a = onDiagonal(tensors.values("lora_A.weight"), { count: blocks.a, columns: module.in });

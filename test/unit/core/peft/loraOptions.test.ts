@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { cp, readFile, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import { after, test } from "node:test";
-import { loadBaseModel } from "../../../../extension/core/baseModel.ts";
+import { describeBase, loadBaseModel } from "../../../../extension/core/baseModel.ts";
+import { adapterConfigOf } from "../../../../extension/core/checkpoint/adapterConfig.ts";
+import { lora } from "../../../../extension/core/peft/lora.ts";
 import { PeftModel } from "../../../../extension/core/peftModel.ts";
 import { difference, failure, fixtures, temporaryFolder } from "../support.ts";
 
@@ -119,6 +121,24 @@ for (const [adapter, fields] of taken) {
     assert.equal(difference(usual, spelled), 0);
   });
 }
+
+void test("raw PiSSA and OLoRA store no more directions than a layer has", () => {
+  for (const [init, rank] of [
+    ["pissa", 32],
+    ["olora", 32],
+    [true, 40],
+  ] as const) {
+    const config = adapterConfigOf({
+      peft_type: "LORA",
+      r: 40,
+      init_lora_weights: init,
+      target_modules: ["layers.0.self_attn.v_proj"],
+    });
+    const [planned] = lora.plan(config, describeBase(base.checkpoint)).targets;
+    assert.deepEqual(planned?.shapes["lora_A.weight"], [rank, 64]);
+    assert.deepEqual(planned?.shapes["lora_B.weight"], [32, rank]);
+  }
+});
 
 /** A copy of an adapter with other fields in its config; returns the path of that. */
 async function configWith(adapter: string, fields: object, place: string): Promise<string> {
