@@ -1,13 +1,6 @@
-import { axisX, axisY, rectY, ruleY, text } from "@observablehq/plot";
-import {
-  bars,
-  type ChartFrame,
-  draw,
-  foreground,
-  reference,
-  shortNumber,
-  wholeTicks,
-} from "./frame.ts";
+import { axisY, ruleY, text } from "@observablehq/plot";
+import { columns } from "./columns.ts";
+import { type ChartFrame, draw, foreground, reference, shortNumber } from "./frame.ts";
 
 /** Text that may lie over a bar keeps a rim of the background. */
 const onBars = {
@@ -26,26 +19,20 @@ export function columnChart(
   },
 ): SVGSVGElement {
   const { axes, reference: compared } = frame;
-  const points = values.map((value, index) => ({ at: index + 1, value }));
   const top = Math.max(...values, compared?.value ?? 0, Number.MIN_VALUE);
+  const shown = columns(values, axes.position);
   return draw(frame, {
     height: 220,
     marginLeft: 56,
     marginRight: 24,
     marginTop: 28,
     marginBottom: 38,
-    x: { type: "linear", domain: [0.4, values.length + 0.6] },
+    x: shown.x,
     y: { domain: [0, top * 1.05], grid: true },
     marks: [
-      axisX({ ticks: wholeTicks(values.length), tickFormat: String, label: axes.position }),
+      shown.axis,
       axisY({ ticks: 4, tickFormat: shortNumber, label: axes.value, labelArrow: "none" }),
-      rectY(points, {
-        x1: ({ at }: { at: number }) => at - 0.4,
-        x2: ({ at }: { at: number }) => at + 0.4,
-        y: "value",
-        fill: bars,
-        stroke: "var(--chart-edge)",
-      }),
+      shown.mark,
       ...(compared
         ? [
             ruleY([compared.value], {

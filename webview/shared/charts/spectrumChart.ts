@@ -1,14 +1,6 @@
-import { axisX, axisY, dot, line, rectY, ruleX, ruleY, text } from "@observablehq/plot";
-import {
-  bars,
-  type ChartFrame,
-  curve,
-  draw,
-  foreground,
-  reference,
-  shortNumber,
-  wholeTicks,
-} from "./frame.ts";
+import { axisY, dot, line, ruleX, ruleY, text } from "@observablehq/plot";
+import { columns } from "./columns.ts";
+import { type ChartFrame, curve, draw, foreground, reference, shortNumber } from "./frame.ts";
 
 /** Singular values as bars with the energy that the first so many hold as a line above them. */
 export function spectrumChart(
@@ -22,19 +14,19 @@ export function spectrumChart(
   const { values, energy, effectiveRank } = spectrum;
   const { axes } = frame;
   const top = Math.max(...values, Number.MIN_VALUE);
-  const points = values.map((value, index) => ({ at: index + 1, value }));
   const shares = energy.map((share, index) => ({ at: index + 1, height: share * top }));
   const hasDots = values.length <= 40;
+  const shown = columns(values, axes.direction);
   return draw(frame, {
     height: 240,
     marginLeft: 56,
     marginRight: 52,
     marginTop: 30,
     marginBottom: 38,
-    x: { type: "linear", domain: [0.4, values.length + 0.6] },
+    x: shown.x,
     y: { domain: [0, top], grid: true },
     marks: [
-      axisX({ ticks: wholeTicks(values.length), tickFormat: String, label: axes.direction }),
+      shown.axis,
       axisY({ ticks: 4, tickFormat: shortNumber, label: axes.value, labelArrow: "none" }),
       axisY({
         anchor: "right",
@@ -43,13 +35,7 @@ export function spectrumChart(
         label: axes.energy,
         labelArrow: "none",
       }),
-      rectY(points, {
-        x1: ({ at }: { at: number }) => at - 0.4,
-        x2: ({ at }: { at: number }) => at + 0.4,
-        y: "value",
-        fill: bars,
-        stroke: "var(--chart-edge)",
-      }),
+      shown.mark,
       ...(effectiveRank === null
         ? []
         : [
